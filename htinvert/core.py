@@ -1,0 +1,244 @@
+"""The nouns and verbs of htinvert; every other module speaks in these.
+
+A structure is an :class:`ase.Atoms`, never wrapped. Lengths are in Å, energies in eV, angles in
+degrees unless a name says otherwise. Images are indexed ``(y, x)``, positions ``(x, y, z)``.
+Atoms that a search may exchange carry tag 1 (the *region*), all others tag 0 (the *host*); atoms
+that no relaxation may move are held by :class:`ase.constraints.FixAtoms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from ase import Atoms
+from ase.constraints import FixAtoms
+from numpy.typing import NDArray
+
+REGION_TAG = 1
+HOST_TAG = 0
+
+
+class UserError(Exception):
+    """A user's mistake: one sentence that says what is wrong and what to do."""
+
+
+class Infeasible(Exception):
+    """An operator could not make a valid structure; the proposal is counted and dropped."""
+
+
+class EvaluationFailed(Exception):
+    """A candidate could not be relaxed, imaged or scored; the message is the recorded reason."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a signal: ``value = origin + step * index`` in ``unit``."""
+
+    name: str
+    unit: str
+    step: float
+    origin: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """Measured or simulated data, float32, one :class:`Axis` per dimension; images (y, x)."""
+
+    data: NDArray[np.float32]
+    axes: tuple[Axis, ...]
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != len(self.axes):
+            raise ValueError(
+                f"data has {self.data.ndim} dimensions but {len(self.axes)} axes are given"
+            )
+
+    @classmethod
+    def image(cls, data: NDArray[np.floating], sampling: float | tuple[float, float]) -> Signal:
+        """Make an image, shape (ny, nx), from its pixel size [Å/px], one number or (y, x)."""
+        steps = (sampling, sampling) if isinstance(sampling, int | float) else sampling
+        axes = tuple(Axis(name, "Å", float(step)) for name, step in zip("yx", steps, strict=True))
+        return cls(np.ascontiguousarray(data, dtype=np.float32), axes)
+
+    @property
+    def sampling(self) -> tuple[float, ...]:
+        """Step of each axis in its unit, for an image (y, x) in Å/px."""
+        return tuple(axis.step for axis in self.axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A proposed structure. ``index`` names its random stream, ``default_rng([seed, index])``."""
+
+    index: int
+    atoms: Atoms
+    operator: str
+    parents: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Relaxation:
+    """What an energy model returns: relaxed atoms and their potential energy [eV]."""
+
+    atoms: Atoms
+    energy: float
+    converged: bool
+    steps: int
+
+
+@dataclass(frozen=True)
+class Score:
+    """A comparison of two signals: ``cost`` is 0 for identical ones, lower is better, always."""
+
+    cost: float
+    detail: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """All that is known of a candidate after its evaluation; a failure has an ``error``.
+
+    ``objectives`` holds the numbers that rank, all to be made small: ``energy`` [eV] and
+    ``channel.metric`` [1]. ``parameters`` holds, per channel, the fitted forward parameters.
+    """
+
+    candidate: Candidate
+    relaxation: Relaxation | None = None
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    signals: Mapping[str, Signal] = field(default_factory=dict)
+    error: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """True where the candidate was relaxed, imaged and scored."""
+        return self.error is None
+
+    @property
+    def atoms(self) -> Atoms:
+        """The relaxed structure, or the proposed one where there is none."""
+        return self.relaxation.atoms if self.relaxation else self.candidate.atoms
+
+
+@runtime_checkable
+class EnergyModel(Protocol):
+    """Relax a structure and price it. Raises :class:`EvaluationFailed` with the reason."""
+
+    def __call__(self, atoms: Atoms) -> Relaxation: ...
+
+
+@runtime_checkable
+class ForwardModel(Protocol):
+    """Simulate what an instrument records of a structure."""
+
+    def __call__(self, atoms: Atoms) -> Signal: ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Compare a simulated with an observed signal."""
+
+    def __call__(self, simulated: Signal, observed: Signal) -> Score: ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Propose structures. The only stateful part: its state is what it was told, in that order."""
+
+    def ask(self, indices: Sequence[int]) -> list[Candidate]:
+        """Propose one candidate per index; an index that came to nothing is left out."""
+        ...
+
+    def tell(self, evaluations: Iterable[Evaluation]) -> None:
+        """Learn from evaluations, one's own and those of other generators, in commit order."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Channel:
+    """One experiment: what was observed, how to simulate it, how to compare, what may be adjusted.
+
+    ``free`` maps a parameter of the forward model to its lower and upper bound.
+    """
+
+    name: str
+    observed: Signal
+    forward: ForwardModel
+    metrics: Mapping[str, Metric]
+    free: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """All that is needed to evaluate a candidate anywhere: energy, experiments, references [eV]."""
+
+    energy: EnergyModel
+    channels: tuple[Channel, ...] = ()
+    chemical_potentials: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A number to be made small; ``weight`` is its worth per unit (per eV, per unit of cost)."""
+
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of a cell that may change: ``lower <= position along axis <= upper`` [Å].
+
+    Host atoms up to ``margin`` [Å] outside of it relax, those beyond are frozen.
+    """
+
+    axis: str
+    lower: float
+    upper: float
+    margin: float
+
+    @property
+    def dimension(self) -> int:
+        """Index of the Cartesian axis: x 0, y 1, z 2."""
+        return "xyz".index(self.axis)
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """What a search may visit: a start structure, its region, composition and closest distances.
+
+    Attributes:
+        template: start structure with tags and constraints set (see the module's docstring).
+        region: the part that may change; None where all of the cell may.
+        composition: fewest and most atoms of each element inside the region.
+        min_distance: shortest allowed distance [Å] per unordered pair of elements.
+    """
+
+    template: Atoms
+    region: Region | None
+    composition: Mapping[str, tuple[int, int]]
+    min_distance: Mapping[frozenset[str], float]
+
+
+def region_mask(atoms: Atoms) -> NDArray[np.bool_]:
+    """Which atoms a search may exchange, shape (n,)."""
+    return np.asarray(atoms.get_tags() == REGION_TAG)
+
+
+def frozen_mask(atoms: Atoms) -> NDArray[np.bool_]:
+    """Which atoms no relaxation may move, shape (n,)."""
+    mask = np.zeros(len(atoms), dtype=bool)
+    for constraint in atoms.constraints:
+        if isinstance(constraint, FixAtoms):
+            mask[constraint.get_indices()] = True
+    return mask
+
+
+def weighted_sum(values: Mapping[str, float], objectives: Iterable[Objective]) -> float:
+    """One number for a candidate, lower is better: the sum of weight times value."""
+    return float(sum(objective.weight * values[objective.name] for objective in objectives))
