@@ -1,0 +1,62 @@
+"""Distances and fingerprints."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from htinvert.geometry import clashes, covalent_distances, difference, fingerprint, shortest_ratio
+
+
+def test_covalent_distances_are_the_customary_share_of_the_sum_of_radii() -> None:
+    distances = covalent_distances(["Cd", "Te"], ratio=0.7)
+    # Cordero 2008: Cd 1.44, Te 1.38 Å
+    assert distances[frozenset({"Cd", "Te"})] == pytest.approx(0.7 * 2.82)
+    assert distances[frozenset({"Te"})] == pytest.approx(0.7 * 2.76)
+
+
+def test_atoms_clash_also_across_the_cell_border() -> None:
+    pair = Atoms("Te2", positions=[[0, 0, 0.2], [0, 0, 9.8]], cell=[9, 9, 10], pbc=True)
+    limit = {frozenset({"Te"}): 1.0}
+    assert clashes(pair, np.array([True, False]), limit)
+    pair.pbc = False
+    assert not clashes(pair, np.array([True, False]), limit)
+    assert not clashes(pair, np.array([False, False]), limit)
+
+
+def test_the_shortest_ratio_of_bulk_cdte_is_about_one() -> None:
+    crystal = bulk("CdTe", "zincblende", a=6.48)
+    assert shortest_ratio(crystal) == pytest.approx(6.48 * np.sqrt(3) / 4 / 2.82)
+
+
+@pytest.fixture
+def crystal() -> Atoms:
+    atoms = bulk("CdTe", "zincblende", a=6.48, cubic=True)
+    atoms.rattle(0.3, seed=1)
+    return atoms
+
+
+def test_a_fingerprint_is_blind_to_translation_rotation_mirror_and_order(crystal: Atoms) -> None:
+    twin = crystal[np.random.default_rng(0).permutation(len(crystal))]
+    twin.positions[:, 0] *= -1
+    twin.translate([1.0, 2.0, 3.0])
+    twin.wrap()
+    twin.rotate(30, (1, 2, 3), rotate_cell=True)
+    assert difference(fingerprint(crystal), fingerprint(twin)) < 1e-9
+
+
+def test_a_fingerprint_grows_with_displacement(crystal: Atoms) -> None:
+    gaps = []
+    for amplitude in (0.02, 0.1, 0.5):
+        moved = crystal.copy()
+        moved.rattle(amplitude, seed=2)
+        gaps.append(difference(fingerprint(crystal), fingerprint(moved)))
+    assert gaps[0] < 2e-3 < gaps[1] < gaps[2]
+
+
+def test_other_elements_are_as_different_as_can_be(crystal: Atoms) -> None:
+    assert difference(fingerprint(crystal), fingerprint(bulk("Cu"))) == 1.0
+
+
+def test_a_vacancy_is_seen(crystal: Atoms) -> None:
+    assert difference(fingerprint(crystal), fingerprint(crystal[:-1])) > 0.01
