@@ -1,0 +1,103 @@
+"""A steady-state genetic algorithm: a child is bred whenever a worker is free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from ase import Atoms
+
+from htinvert.core import (
+    Candidate,
+    Evaluation,
+    Infeasible,
+    Objective,
+    Space,
+    UserError,
+    weighted_sum,
+)
+from htinvert.generators import operators
+from htinvert.generators.population import Member, Population
+
+MUTATIONS = {
+    "rattle": operators.rattle,
+    "permute": operators.permute,
+    "relocate": operators.relocate,
+    "add_or_remove": operators.add_or_remove,
+}
+OPERATORS: Mapping[str, float] = {
+    "cut_and_splice": 0.35,
+    "rattle": 0.25,
+    "relocate": 0.15,
+    "permute": 0.1,
+    "add_or_remove": 0.15,
+}
+
+
+@dataclass
+class Genetic:
+    """Breed from a population of unlike structures by tournaments on the weighted sum.
+
+    Vilhelmsen & Hammer, J. Chem. Phys. 141, 044711 (2014).
+
+    Attributes:
+        population: how many unlike structures are kept as parents.
+        random: how many random structures come first.
+        tournament: how many members are drawn for each parent; the best of them breeds.
+        operators: relative rates of cut_and_splice, rattle, relocate, permute and add_or_remove.
+    """
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    seed: int
+    population: int = 20
+    random: int = 20
+    tournament: int = 3
+    operators: Mapping[str, float] = field(default_factory=lambda: dict(OPERATORS))
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.operators) - set(OPERATORS))
+        if unknown:
+            raise UserError(
+                f"operator {unknown[0]} is unknown to genetic; choose among {', '.join(OPERATORS)}"
+            )
+        self._members = Population(self.population)
+        self._told = 0
+
+    def ask(self, indices: Sequence[int]) -> list[Candidate]:
+        """Propose a child per index, or random structures while too little is known."""
+        candidates = (self._propose(index) for index in indices)
+        return [candidate for candidate in candidates if candidate is not None]
+
+    def tell(self, evaluations: Iterable[Evaluation]) -> None:
+        """Let the evaluated structures into the population where they are good enough."""
+        for evaluation in evaluations:
+            self._told += 1
+            if evaluation.ok:
+                value = weighted_sum(evaluation.objectives, self.objectives)
+                self._members.add(Member(evaluation.candidate.index, evaluation.atoms, value))
+
+    def _propose(self, index: int) -> Candidate | None:
+        rng = np.random.default_rng([self.seed, index])
+        try:
+            if self._told < self.random or len(self._members) < 2:
+                return Candidate(index, operators.random_structure(self.space, rng=rng), "random")
+            return self._breed(index, rng)
+        except Infeasible:
+            return None
+
+    def _breed(self, index: int, rng: np.random.Generator) -> Candidate:
+        names = sorted(self.operators)
+        rates = np.array([self.operators[name] for name in names], dtype=float)
+        name = names[int(rng.choice(len(names), p=rates / rates.sum()))]
+        mother = self._members.tournament(self.tournament, rng)
+        if name == "cut_and_splice":
+            father = self._members.tournament(self.tournament, rng)
+            child = operators.cut_and_splice(mother.atoms, father.atoms, space=self.space, rng=rng)
+            return Candidate(index, child, name, (mother.index, father.index))
+        child = self._mutate(name, mother.atoms, rng)
+        return Candidate(index, child, name, (mother.index,))
+
+    def _mutate(self, name: str, atoms: Atoms, rng: np.random.Generator) -> Atoms:
+        return MUTATIONS[name](atoms, space=self.space, rng=rng)

@@ -1,0 +1,35 @@
+"""Random structures: the baseline every search has to beat, and where the others start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from htinvert.core import Candidate, Evaluation, Infeasible, Objective, Space
+from htinvert.generators.operators import random_structure
+
+
+@dataclass
+class Random:
+    """Fill the region at random, each candidate independent of all others."""
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    seed: int
+
+    def ask(self, indices: Sequence[int]) -> list[Candidate]:
+        """Propose one random structure per index."""
+        candidates = []
+        for index in indices:
+            rng = np.random.default_rng([self.seed, index])
+            try:
+                atoms = random_structure(self.space, rng=rng)
+            except Infeasible:
+                continue
+            candidates.append(Candidate(index, atoms, "random"))
+        return candidates
+
+    def tell(self, evaluations: Iterable[Evaluation]) -> None:
+        """Nothing to learn: the candidates are independent."""
