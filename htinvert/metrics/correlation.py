@@ -1,0 +1,115 @@
+"""Find a simulated image in an observed one: zero-mean normalized cross-correlation by one FFT.
+
+J. P. Lewis, *Fast normalized cross-correlation*, Vision Interface 120 (1995). The simulated image
+lies inside the observed one at every offset that counts, so the circular transform is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from htinvert.core import Score, Signal, UserError
+from htinvert.metrics.observation import FLAT, check_contrast, prepare
+
+Floats = NDArray[np.float64]
+
+_SAMPLING_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Compare by the best zero-mean normalized cross-correlation: ``cost = 1 - ncc``, 0 to 2.
+
+    Args:
+        max_shift: how far [Å] the simulated image's center may lie from the observed one's; None:
+            anywhere. On a periodic crystal this chooses between its repeats.
+
+    The score's detail holds ``ncc`` [1] and the patch's top-left ``row`` and ``column`` [px].
+    """
+
+    max_shift: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_shift is not None and self.max_shift < 0:
+            raise ValueError(f"max_shift is {self.max_shift} Å but must not be negative")
+
+    def __call__(self, simulated: Signal, observed: Signal) -> Score:
+        """Register ``simulated`` in ``observed`` and score it.
+
+        Raises:
+            UserError: where the simulated image is larger or sampled differently.
+            EvaluationFailed: where an image is constant or not finite.
+        """
+        check_comparable(simulated, observed)
+        ncc = normalized_cross_correlation(simulated.data, observed.data)
+        allowed = allowed_offsets(ncc.shape, observed.sampling, max_shift=self.max_shift)
+        row, column = np.unravel_index(int(np.argmax(np.where(allowed, ncc, -2))), ncc.shape)
+        best = float(ncc[row, column])
+        detail = {"ncc": best, "row": float(row), "column": float(column)}
+        return Score(max(1 - best, 0.0), detail)
+
+
+def check_comparable(simulated: Signal, observed: Signal) -> None:
+    """Refuse images that cannot be compared pixel by pixel.
+
+    Raises:
+        UserError: where the simulated image is larger or its sampling differs by over 0.1 %.
+    """
+    small, large = simulated.data.shape, observed.data.shape
+    if any(s > o for s, o in zip(small, large, strict=True)):
+        raise UserError(
+            f"simulated image {small} px is larger than the observed {large} px; "
+            "set a smaller shape in the forward model"
+        )
+    for axis, ours, theirs in zip("yx", simulated.sampling, observed.sampling, strict=True):
+        if abs(ours / theirs - 1) > _SAMPLING_TOLERANCE:
+            raise UserError(
+                f"simulated sampling along {axis} is {ours:g} Å/px but the observed image's is "
+                f"{theirs:g} Å/px; resample the image or set sampling in the forward model"
+            )
+
+
+def normalized_cross_correlation(
+    simulated: NDArray[np.floating], observed: NDArray[np.floating]
+) -> Floats:
+    """Correlation coefficient [1] of ``simulated`` (h, w) with every patch of ``observed`` (H, W).
+
+    The observed image's transform is kept, so that further calls with the same array are cheap;
+    do not write into it. Patches without contrast get 0.
+
+    Returns:
+        Coefficients for each top-left offset, shape (H - h + 1, W - w + 1).
+
+    Raises:
+        EvaluationFailed: where an image is constant or not finite.
+    """
+    prepared = prepare(observed)
+    template = np.asarray(simulated, dtype=np.float64)
+    template = template - template.mean()
+    norm = float(np.sqrt((template**2).sum()))
+    check_contrast(norm, simulated, "simulated")
+    spectrum = fft.rfft2(template.astype(np.float32) / np.float32(norm), s=prepared.padded)
+    product = fft.irfft2(prepared.spectrum * np.conj(spectrum), s=prepared.padded)
+    spread = prepared.patch_spread(simulated.shape)
+    ny, nx = spread.shape
+    tiny = FLAT * np.sqrt(simulated.size) * prepared.scale
+    flat = spread <= tiny
+    return np.where(flat, 0.0, product[:ny, :nx] / np.where(flat, 1.0, spread))
+
+
+def allowed_offsets(
+    shape: tuple[int, ...], sampling: tuple[float, ...], *, max_shift: float | None
+) -> NDArray[np.bool_]:
+    """Which top-left offsets lie within ``max_shift`` [Å] of the centered one; the nearest does."""
+    if max_shift is None:
+        return np.ones(shape, dtype=bool)
+    y, x = (
+        (np.arange(size) - (size - 1) / 2) * step
+        for size, step in zip(shape, sampling, strict=True)
+    )
+    distance = np.hypot(y[:, None], x)
+    return np.asarray(distance <= max(max_shift, float(distance.min())))

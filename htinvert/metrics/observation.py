@@ -1,0 +1,76 @@
+"""An observed image together with what every comparison needs of it, computed once per process."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from htinvert.core import EvaluationFailed
+from htinvert.metrics.ssim import Moments, local_moments
+
+Floats = NDArray[np.float64]
+
+FLAT = 1e-7  # relative contrast below which an image counts as constant (float32 round-off)
+
+
+class Prepared:
+    """What is needed again and again of an observed image: its transform and running sums."""
+
+    def __init__(self, image: NDArray[np.floating]) -> None:
+        data = np.asarray(image, dtype=np.float64)
+        data = data - data.mean()
+        self.data = data
+        self.scale = float(np.sqrt((data**2).mean()))
+        check_contrast(self.scale, image, "observed")
+        self.padded = [
+            fft.next_fast_len(data.shape[0]),
+            fft.next_fast_len(data.shape[1], real=True),
+        ]
+        self.spectrum = fft.rfft2(data.astype(np.float32), s=self.padded)
+        self._sums = np.zeros((2, data.shape[0] + 1, data.shape[1] + 1))
+        self._sums[:, 1:, 1:] = np.cumsum(np.cumsum([data, data**2], axis=1), axis=2)
+        self._spreads: dict[tuple[int, ...], Floats] = {}
+        self._moments: dict[int, Moments] = {}
+
+    def patch_spread(self, shape: tuple[int, ...]) -> Floats:
+        """Root of the sum of squared deviations of each patch of ``shape``."""
+        if shape not in self._spreads:
+            h, w = shape
+            s = self._sums
+            total, square = s[:, h:, w:] - s[:, :-h, w:] - s[:, h:, :-w] + s[:, :-h, :-w]
+            self._spreads = {shape: np.sqrt(np.maximum(square - total**2 / (h * w), 0))}
+        return self._spreads[shape]
+
+    def moments(self, size: int) -> Moments:
+        """Mean (of the image without its mean) and sample variance of each size x size window."""
+        if size not in self._moments:
+            self._moments[size] = local_moments(self.data, size)
+        return self._moments[size]
+
+
+def check_contrast(spread: float, image: NDArray[np.floating], name: str) -> None:
+    """Raise EvaluationFailed where ``spread``, a root of summed squares, says constant or NaN."""
+    if not np.isfinite(spread):
+        raise EvaluationFailed(f"{name} image holds numbers that are not finite")
+    if spread <= FLAT * float(np.abs(image).max()):
+        raise EvaluationFailed(f"{name} image is constant; it cannot be registered")
+
+
+_CACHE: dict[int, tuple[weakref.ref[Any], Prepared]] = {}
+_CACHE_SIZE = 4
+
+
+def prepare(observed: NDArray[np.floating]) -> Prepared:
+    """The prepared image, from a small cache per process that knows arrays by identity."""
+    found = _CACHE.get(id(observed))
+    if found is not None and found[0]() is observed:
+        return found[1]
+    prepared = Prepared(observed)
+    while len(_CACHE) >= _CACHE_SIZE:
+        _CACHE.pop(next(iter(_CACHE)))
+    _CACHE[id(observed)] = (weakref.ref(observed), prepared)
+    return prepared

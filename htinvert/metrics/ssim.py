@@ -1,0 +1,166 @@
+"""Structural similarity of two images in the two definitions that are in circulation.
+
+Wang et al., IEEE Trans. Image Process. 13, 600 (2004): means, variances and the covariance (of a
+sample: n - 1) over a uniform window, K1 = 0.01, K2 = 0.03, averaged where the window fits inside.
+A value means nothing without its definition: 0.82 in one can be 0.71 in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter
+
+from htinvert.core import EvaluationFailed
+
+Floats = NDArray[np.float64]
+Moments = tuple[Floats, Floats]
+
+_K1, _K2 = 0.01, 0.03
+
+
+@dataclass(frozen=True)
+class SsimDefinition:
+    """A window [px], the range that an image is scaled to, and whether to whole numbers."""
+
+    window: int
+    data_range: float
+    quantized: bool
+
+
+SSIM_DEFINITIONS: Mapping[str, SsimDefinition] = MappingProxyType(
+    {
+        "float7": SsimDefinition(window=7, data_range=1.0, quantized=False),
+        "uint8-35": SsimDefinition(window=35, data_range=255.0, quantized=True),
+    }
+)
+
+
+def ssim(
+    first: NDArray[np.floating], second: NDArray[np.floating], *, definition: str = "float7"
+) -> float:
+    """Structural similarity [1] of two images of one shape (ny, nx), 1 for identical ones.
+
+    Args:
+        first: an image, at least as large as the window in both directions.
+        second: another of the same shape.
+        definition: "float7" (scaled to [0, 1], 7 px; as scikit-image with ``data_range=1``) or
+            "uint8-35" (scaled to whole numbers 0 to 255, 35 px).
+
+    Raises:
+        EvaluationFailed: where an image is constant or not finite.
+        ValueError: where shapes differ, an image is too small or the definition is unknown.
+    """
+    chosen = ssim_definition(definition)
+    if first.shape != second.shape:
+        raise ValueError(f"image shapes {first.shape} and {second.shape} differ; crop one of them")
+    if min(first.shape) < chosen.window:
+        raise ValueError(
+            f"image shape {first.shape} is smaller than the {chosen.window} px window of SSIM "
+            f'"{definition}"; take a larger image or another definition'
+        )
+    return _similarity(_scaled(first, chosen), _scaled(second, chosen), chosen)
+
+
+def ssim_definition(name: str) -> SsimDefinition:
+    """The definition called ``name``. Raises ValueError for an unknown name."""
+    if name not in SSIM_DEFINITIONS:
+        known = ", ".join(SSIM_DEFINITIONS)
+        raise ValueError(f'SSIM definition "{name}" is unknown; choose one of {known}')
+    return SSIM_DEFINITIONS[name]
+
+
+def _scaled(image: NDArray[np.floating], definition: SsimDefinition) -> Floats:
+    """The image with its extremes at 0 and the data range."""
+    data = np.asarray(image, dtype=np.float64)
+    low, high = float(data.min()), float(data.max())
+    if not np.isfinite(high - low):
+        raise EvaluationFailed("image holds numbers that are not finite")
+    if high <= low:
+        raise EvaluationFailed(f"image is constant ({low:g}); its similarity is undefined")
+    scaled = (data - low) * (definition.data_range / (high - low))
+    return np.floor(scaled) if definition.quantized else scaled
+
+
+def _similarity(first: Floats, second: Floats, definition: SsimDefinition) -> float:
+    """Mean of the local similarity over all windows inside the images."""
+    moments1, moments2 = (local_moments(image, definition.window) for image in (first, second))
+    product = box_mean(first * second, definition.window)
+    return _mean_similarity(moments1, moments2, product, definition)
+
+
+def _mean_similarity(
+    first: Moments, second: Moments, product: Floats, definition: SsimDefinition
+) -> float:
+    """Mean of the local similarity [1], eq. 13, from local moments and the local mean product."""
+    (mean1, variance1), (mean2, variance2) = first, second
+    c1, c2 = (_K1 * definition.data_range) ** 2, (_K2 * definition.data_range) ** 2
+    means = mean1 * mean2
+    covariance = (product - means) * _sample_factor(definition.window)
+    numerator = (2 * means + c1) * (2 * covariance + c2)
+    denominator = (mean1**2 + mean2**2 + c1) * (variance1 + variance2 + c2)
+    return float(np.mean(numerator / denominator))
+
+
+def local_moments(image: Floats, size: int) -> Moments:
+    """Mean and sample variance over each size x size window inside ``image``."""
+    mean = box_mean(image, size)
+    return mean, (box_mean(image**2, size) - mean**2) * _sample_factor(size)
+
+
+def box_mean(image: Floats, size: int) -> Floats:
+    """Mean over each size x size window inside ``image``; ``size`` is odd."""
+    edge = size // 2
+    averaged: Floats = uniform_filter(image, size)
+    return averaged[edge : image.shape[0] - edge, edge : image.shape[1] - edge]
+
+
+def _sample_factor(size: int) -> float:
+    """Turn a variance over the n pixels of a window into that of a sample: n / (n - 1)."""
+    return size**2 / (size**2 - 1)
+
+
+class PatchSimilarity:
+    """SSIM [1] of one simulated image with many patches of an observed one, exact and quick.
+
+    Scaling a patch by its extremes only shifts and scales its local moments, so those of the whole
+    observed image serve all patches. Whole-number definitions have no such short cut.
+    """
+
+    def __init__(
+        self,
+        simulated: NDArray[np.floating],
+        observed: Floats,
+        moments: Moments,
+        *,
+        definition: str,
+    ) -> None:
+        """Take the observed image, shape (H, W), and its :func:`local_moments` for this window."""
+        self._definition = ssim_definition(definition)
+        self._simulated = _scaled(simulated, self._definition)
+        self._own = local_moments(self._simulated, self._definition.window)
+        self._observed, self._moments = observed, moments
+
+    def at(self, row: int, column: int) -> float:
+        """SSIM with the patch whose top-left is at (row, column) [px].
+
+        Raises:
+            EvaluationFailed: where the patch is constant.
+        """
+        ny, nx = self._simulated.shape
+        patch = self._observed[row : row + ny, column : column + nx]
+        if self._definition.quantized:
+            return _similarity(self._simulated, _scaled(patch, self._definition), self._definition)
+        low, high = float(patch.min()), float(patch.max())
+        if high <= low:
+            raise EvaluationFailed("patch of the observed image is constant")
+        size, gain = self._definition.window, self._definition.data_range / (high - low)
+        inner = np.s_[row : row + ny - size + 1, column : column + nx - size + 1]
+        mean = (self._moments[0][inner] - low) * gain
+        product = (box_mean(self._simulated * patch, size) - low * self._own[0]) * gain
+        scaled = (mean, self._moments[1][inner] * gain**2)
+        return _mean_similarity(self._own, scaled, product, self._definition)
