@@ -1,0 +1,460 @@
+"""A run on disk keeps every field, refuses what it must and notices damage."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from ase import Atoms
+from ase.constraints import FixAtoms, FixedPlane
+
+from htinvert.core import (
+    Axis,
+    Candidate,
+    Evaluation,
+    Infeasible,
+    Relaxation,
+    Score,
+    Signal,
+    UserError,
+    frozen_mask,
+)
+from htinvert.store import Run, archive, snap, structure_key
+from htinvert.store.journal import Journal
+
+RECIPE = {"energy": {"use": "lammps", "fmax": 0.05}, "channels": [{"name": "haadf"}]}
+
+
+def structure(seed: int = 0, n: int = 7) -> Atoms:
+    rng = np.random.default_rng(seed)
+    atoms = Atoms(
+        numbers=rng.choice([48, 52], n),
+        positions=rng.uniform(-3, 9, (n, 3)),
+        cell=[[6.1, 0.2, -0.1], [1.3, 7.0, 0.0], [0.4, -0.7, 9.5]],
+        pbc=(True, False, True),
+        tags=rng.integers(0, 2, n),
+    )
+    atoms.set_constraint(FixAtoms(indices=[0, n - 1]))
+    return snap(atoms)
+
+
+def evaluation(index: int, *, error: str | None = None, signal: bool = False) -> Evaluation:
+    proposed = structure(index, 3 + index % 5)
+    relaxed = proposed.copy()
+    relaxed.positions += 1e-3 * np.pi
+    relaxed.set_cell(proposed.cell.array * 1.01)
+    candidate = Candidate(index, proposed, f"operator{index % 3}", tuple(range(index % 3)))
+    if error is not None:
+        return Evaluation(candidate, error=error, seconds=0.25)
+    image = Signal(
+        np.random.default_rng(index).normal(size=(5, 6)).astype(np.float32),
+        (Axis("y", "Å", 0.1), Axis("x", "Å", 0.12, -3.0)),
+    )
+    return Evaluation(
+        candidate,
+        relaxation=Relaxation(relaxed, -1.1 * index - 0.1, index % 2 == 0, index),
+        scores={"haadf.fom": Score(0.1 * index, {"d_sim": 1 / 3, "d/trans": 0.0})},
+        objectives={"energy": -0.7 * index, "haadf.fom": 0.1 * index},
+        parameters={"haadf": {"source_size": 0.8 + index, "blur": 1e-300}},
+        signals={"haadf": image} if signal else {},
+        seconds=1.5,
+    )
+
+
+def key_of(candidate: Candidate) -> bytes:
+    return structure_key(candidate.atoms, f"test {candidate.index}")
+
+
+def add(run: Run, *evaluations: Evaluation) -> None:
+    run.propose((e.candidate, key_of(e.candidate)) for e in evaluations)
+    run.commit(evaluations)
+
+
+def create(path: Path, **recipe: object) -> Run:
+    return Run.create_or_open(path, recipe={**RECIPE, **recipe}, provenance={"host": "here"})
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    with create(tmp_path / "run") as run:
+        yield run
+
+
+def same_atoms(a: Atoms, b: Atoms) -> bool:
+    return (
+        np.array_equal(a.numbers, b.numbers)
+        and np.array_equal(a.positions, b.positions)
+        and np.array_equal(a.cell.array, b.cell.array)
+        and np.array_equal(a.pbc, b.pbc)
+        and np.array_equal(a.get_tags(), b.get_tags())
+        and np.array_equal(frozen_mask(a), frozen_mask(b))
+    )
+
+
+def assert_same(a: Evaluation, b: Evaluation) -> None:
+    assert (a.candidate.index, a.candidate.operator) == (b.candidate.index, b.candidate.operator)
+    assert a.candidate.parents == b.candidate.parents
+    assert same_atoms(a.candidate.atoms, b.candidate.atoms)
+    assert (a.relaxation is None) == (b.relaxation is None)
+    if a.relaxation and b.relaxation:
+        assert same_atoms(a.relaxation.atoms, b.relaxation.atoms)
+        numbers = [(r.energy, r.converged, r.steps) for r in (a.relaxation, b.relaxation)]
+        assert numbers[0] == numbers[1]
+    assert (a.scores, a.objectives, a.parameters) == (b.scores, b.objectives, b.parameters)
+    assert (a.error, a.seconds) == (b.error, b.seconds)
+    assert a.signals.keys() == b.signals.keys()
+    for name, signal in a.signals.items():
+        assert np.array_equal(signal.data, b.signals[name].data)
+        assert b.signals[name].data.dtype == np.float32
+        assert signal.axes == b.signals[name].axes
+
+
+SAMPLE = [
+    evaluation(0, signal=True),
+    evaluation(4, error="relaxation: atom 3 flew away (Å, µ, 漢)"),
+    evaluation(2),
+    evaluation(5, signal=True),
+]
+
+
+def test_every_field_survives_in_the_journal(run: Run) -> None:
+    add(run, *SAMPLE)
+    for before, after in zip(SAMPLE, run.evaluations(signals=True), strict=True):
+        assert_same(before, after)
+
+
+def test_every_field_survives_in_zarr_alone(run: Run) -> None:
+    add(run, *SAMPLE[:2])
+    run.fold()
+    add(run, *SAMPLE[2:])
+    run.close()
+    rows = list(archive.read(run.path / "results.zarr", signals=True))
+    for before, row in zip(SAMPLE, rows, strict=True):
+        assert_same(before, row.evaluation)
+        assert row.key == key_of(before.candidate)
+
+
+def test_signals_are_read_on_request_only(run: Run) -> None:
+    add(run, *SAMPLE)
+    assert not any(e.signals for e in run.evaluations())
+    assert_same(run.evaluation(5), SAMPLE[3])
+    with pytest.raises(UserError, match="no result of candidate 77"):
+        run.evaluation(77)
+
+
+def test_a_failure_after_relaxation_keeps_the_relaxed_structure(run: Run) -> None:
+    good = evaluation(3)
+    failed = Evaluation(good.candidate, relaxation=good.relaxation, error="image: no contrast")
+    add(run, failed)
+    run.close()
+    assert_same(failed, next(archive.read(run.path / "results.zarr")).evaluation)
+
+
+def test_the_archive_explains_itself_to_outsiders(run: Run) -> None:
+    add(run, *SAMPLE)
+    run.close()
+    group = zarr.open_group(run.path / "results.zarr", mode="r")
+    arrays = {path: node for path, node in group.members(max_depth=None) if hasattr(node, "shape")}
+    assert all({"name", "unit", "description"} <= set(array.attrs) for array in arrays.values())
+    assert list(arrays["candidates/status"][:]) == [1, 2, 1, 1]
+    assert arrays["candidates/energy"].attrs["unit"] == "eV"
+    assert np.isnan(arrays["objectives/haadf.fom"][:]).tolist() == [False, True, False, False]
+    start, count = arrays["candidates/atom_start"][2], arrays["candidates/natoms"][2]
+    positions = arrays["atoms/position"][start : start + count]
+    assert np.array_equal(positions, SAMPLE[2].atoms.positions)
+    assert arrays["signals/haadf/row"][:].tolist() == [0, 3]
+
+
+def test_a_column_that_appears_late_is_nan_before(run: Run) -> None:
+    add(run, evaluation(1))
+    run.fold()
+    late = Evaluation(evaluation(2).candidate, objectives={"stm.ssim": 0.5})
+    add(run, late)
+    run.close()
+    group = zarr.open_group(run.path / "results.zarr", mode="r")
+    assert np.array_equal(group["objectives/stm.ssim"][:], [np.nan, 0.5], equal_nan=True)
+    assert np.array_equal(group["objectives/energy"][:], [-0.7, np.nan], equal_nan=True)
+
+
+def test_signals_of_another_shape_get_their_own_array(run: Run) -> None:
+    one, two = evaluation(1, signal=True), evaluation(2)
+    other = Signal.image(np.ones((3, 3), np.float32), 0.2)
+    two = Evaluation(two.candidate, signals={"haadf": other})
+    add(run, one, two)
+    run.close()
+    rows = list(archive.read(run.path / "results.zarr", signals=True))
+    assert_same(rows[0].evaluation, one)
+    assert_same(rows[1].evaluation, two)
+
+
+def test_a_committed_candidate_is_never_doubled_nor_replaced(run: Run) -> None:
+    add(run, evaluation(1))
+    run.commit([evaluation(1, error="late and wrong"), evaluation(1)])
+    assert [e.ok for e in run.evaluations()] == [True]
+
+
+def test_a_key_belongs_to_one_index(run: Run) -> None:
+    first, other = evaluation(1).candidate, evaluation(2).candidate
+    run.propose([(first, key_of(first))])
+    run.propose([(first, key_of(first))])
+    with pytest.raises(ValueError, match="key"):
+        run.propose([(other, key_of(first))])
+    assert run.known(key_of(first)) and not run.known(key_of(other))
+    assert run.keys() == {key_of(first)}
+
+
+def test_a_result_without_proposal_is_refused_with_its_whole_batch(run: Run) -> None:
+    proposed = evaluation(1)
+    run.propose([(proposed.candidate, key_of(proposed.candidate))])
+    with pytest.raises(ValueError, match="FOREIGN KEY"):
+        run.commit([proposed, evaluation(2)])
+    assert run.counts().ok == 0
+
+
+def test_what_was_proposed_is_pending_after_reopening(tmp_path: Path) -> None:
+    run = create(tmp_path / "run")
+    done, lost, failed = evaluation(1), evaluation(2), evaluation(3, error="no")
+    run.propose((e.candidate, key_of(e.candidate)) for e in (done, lost, failed))
+    run.commit([done, failed])
+    assert run.attempt(2, "worker died") == 1
+    run.refuse(9, "rattle", "min_distance")
+    run.refuse(10, "rattle", "duplicate")
+    run.refuse(11, "splice", "duplicate")
+    run.close()
+    with create(tmp_path / "run") as again:
+        (pending,) = again.pending()
+        assert same_atoms(pending.atoms, lost.candidate.atoms)
+        counts = again.counts()
+        assert (counts.ok, counts.failed, counts.pending) == (1, 1, 1)
+        assert counts.refused == {"min_distance": 1, "duplicate": 2}
+        assert counts.refused_by["splice", "duplicate"] == 1
+        assert (again.next_index, again.attempts(2)) == (12, 1)
+        again.commit([lost])
+    rows = list(archive.read(tmp_path / "run" / "results.zarr"))
+    assert [row.attempts for row in rows] == [1, 1, 2]
+
+
+def test_a_changed_recipe_is_refused_field_by_field(tmp_path: Path) -> None:
+    create(tmp_path / "run", optics={"semiangle": 20.0, "gone": 1}).close()
+    with pytest.raises(UserError) as refusal:
+        create(tmp_path / "run", optics={"semiangle": 21.5}, seed=3)
+    for part in ("optics.semiangle is 21.5 but was 20.0", "optics.gone is absent but was 1"):
+        assert part in str(refusal.value)
+    assert "seed is 3 but was absent" in str(refusal.value)
+    assert "restore what differs or name a new folder" in str(refusal.value)
+    create(tmp_path / "run", optics={"semiangle": 20.0, "gone": 1}).close()
+
+
+def test_a_second_driver_is_told_who_holds_the_run(run: Run) -> None:
+    code = (
+        "import sys; from htinvert.core import UserError; from htinvert.store import Run\n"
+        "try: Run.create_or_open(sys.argv[1], recipe={}, provenance={})\n"
+        "except UserError as error: print(error)"
+    )
+    command = [sys.executable, "-c", code, str(run.path)]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert f"is held by pid {os.getpid()} on host" in said
+    assert "wait for it or stop it" in said
+    with pytest.raises(UserError, match="open for writing in this program"):
+        create(run.path)
+
+
+def test_a_failed_opening_lets_go_of_the_lock(tmp_path: Path) -> None:
+    create(tmp_path / "run").close()
+    with pytest.raises(UserError):
+        create(tmp_path / "run", other=1)
+    create(tmp_path / "run").close()
+
+
+def test_a_reader_sees_what_is_committed_while_the_driver_goes_on(run: Run) -> None:
+    add(run, evaluation(1), evaluation(2))
+    reader = Run.open(run.path)
+    seen = reader.evaluations()
+    next(seen)
+    add(run, evaluation(3))  # the reader in mid-iteration must not lock the writer out
+    assert [e.candidate.index for e in reader.evaluations()] == [1, 2, 3]
+    assert reader.counts().ok == 3
+    assert reader.recipe == RECIPE
+    with pytest.raises(ValueError, match="open for reading"):
+        reader.commit([evaluation(4)])
+    reader.close()
+
+
+def test_what_is_not_a_run_is_said_to_be_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a run"):
+        Run.open(tmp_path)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UserError, match=r"holds thesis\.tex"):
+        create(tmp_path)
+    (tmp_path / "notes.txt").write_text("text")
+    (tmp_path / "journal.sqlite").write_text("this is no database, " * 100)
+    with pytest.raises(UserError, match=r"not a database.*backup"):
+        Run.open(tmp_path)
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    create(tmp_path / "run").close()
+    with sqlite3.connect(tmp_path / "run" / "journal.sqlite") as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
+    connection.close()
+    with pytest.raises(UserError, match=r"format 99 .* update htinvert"):
+        Run.open(tmp_path / "run")
+
+
+def test_an_opening_that_was_killed_half_way_is_completed(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "lock").touch()
+    (tmp_path / "run" / "journal.sqlite").touch()
+    with pytest.raises(UserError, match="not a run yet"):
+        Run.open(tmp_path / "run")
+    with create(tmp_path / "run") as run:
+        add(run, evaluation(1))
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text()) == {"host": "here"}
+
+
+def test_a_full_disk_loses_nothing_and_says_what_to_do(run: Run) -> None:
+    add(run, evaluation(1))
+    many = [evaluation(i) for i in range(2, 400)]
+    pages = run._journal.connection.execute("PRAGMA page_count").fetchone()[0]
+    run._journal.connection.execute(f"PRAGMA max_page_count = {pages + 3}")
+    with pytest.raises(UserError, match=r"disk is full\): free space"):
+        add(run, *many)
+    assert run.counts().ok == 1 and not run.pending()
+    run._journal.connection.execute("PRAGMA max_page_count = 1000000")
+    add(run, *many)
+    assert run.counts().ok == 399
+
+
+def test_a_flipped_bit_in_a_chunk_is_detected_and_repaired(tmp_path: Path) -> None:
+    with create(tmp_path / "run") as run:
+        add(run, *SAMPLE)
+    for name in ("candidates/energy/c/0", "atoms/position/c/0/0", "signals/haadf/data/c/0/0/0"):
+        chunk = tmp_path / "run" / "results.zarr" / name
+        raw = bytearray(chunk.read_bytes())
+        raw[len(raw) // 3] ^= 4
+        chunk.write_bytes(raw)
+        with pytest.raises(archive.Damaged):
+            list(archive.read(tmp_path / "run" / "results.zarr", signals=True))
+        with create(tmp_path / "run") as run:
+            assert run.verify() != []
+            assert run.verify() == []
+
+
+@pytest.mark.parametrize("name", ["scores/haadf.fom/c/0", "candidates/key/c/0/0", "zarr.json"])
+def test_a_lost_file_is_noticed_at_the_next_stop(tmp_path: Path, name: str) -> None:
+    with create(tmp_path / "run") as run:
+        add(run, *SAMPLE)
+    (tmp_path / "run" / "results.zarr" / name).unlink()
+    create(tmp_path / "run").close()
+    assert Run.open(tmp_path / "run").verify() == []
+
+
+def test_a_damaged_journal_row_is_never_read_as_a_result(tmp_path: Path) -> None:
+    with create(tmp_path / "run") as run:
+        add(run, *SAMPLE)
+    run = create(tmp_path / "run")
+    run._journal.connection.execute("UPDATE results SET relaxed = zeroblob(length(relaxed))")
+    with pytest.raises(UserError, match="result 0 is damaged"):
+        list(run.evaluations())
+    assert "result 0 is damaged" in run.verify()[0]
+    run.close()
+    assert len(list(archive.read(tmp_path / "run" / "results.zarr"))) == 4  # the good copy stays
+
+
+def test_folding_again_changes_nothing(run: Run) -> None:
+    def files() -> dict[Path, bytes]:
+        return {p: p.read_bytes() for p in (run.path / "results.zarr").rglob("*") if p.is_file()}
+
+    add(run, *SAMPLE)
+    run.fold()
+    once = files()
+    run.fold()
+    assert files() == once
+    run._journal.remember("folded", 2)  # as if killed before the mark was set
+    run.fold()
+    assert files() == once
+
+
+def test_whole_blocks_fold_during_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("htinvert.store.BLOCK", 4)
+    add(run, *(evaluation(i) for i in range(10)))
+    assert len(list(archive.read(run.path / "results.zarr"))) == 8
+    assert run.counts().ok == 10
+
+
+def test_the_table_has_one_row_per_evaluation(run: Run) -> None:
+    add(run, *SAMPLE)
+    table = run.table()
+    assert table["index"].tolist() == [0, 4, 2, 5]
+    assert table["ok"].tolist() == [True, False, True, True]
+    assert np.array_equal(
+        table["parameters.haadf.source_size"], [0.8, np.nan, 2.8, 5.8], equal_nan=True
+    )
+
+
+def test_the_log_survives_a_torn_line(run: Run) -> None:
+    with (run.path / "log.jsonl").open("a") as log:
+        log.write('{"time": "2026-')
+    run.event(event="go", n=3)
+    assert json.loads((run.path / "log.jsonl").read_text().splitlines()[-1])["n"] == 3
+
+
+def test_snapping_twice_is_snapping_once_and_leaves_no_negative_zero() -> None:
+    atoms = Atoms(
+        "H2", positions=[[-1e-9, 0.1 + 3e-8, 5.0], [1, 2, 3]], cell=[3, 4, 5], tags=[1, 0]
+    )
+    snapped = snap(atoms)
+    assert np.array_equal(snapped.positions, [[0, 0.1, 5], [1, 2, 3]])
+    assert not np.signbit(snapped.positions).any() and not np.signbit(snapped.cell.array).any()
+    assert same_atoms(snap(snapped), snapped)
+    assert np.array_equal(snapped.get_tags(), [1, 0])
+
+
+def test_the_key_sees_structure_and_context_but_not_noise_below_the_grid() -> None:
+    atoms = structure()
+    key = structure_key(atoms, "a")
+    assert len(key) == 32
+    noisy, moved, thawed = atoms.copy(), atoms.copy(), atoms.copy()
+    noisy.positions += 4e-7
+    moved.positions[0, 0] += 1e-6
+    thawed.set_constraint()
+    assert structure_key(noisy, b"a") == key
+    others = {structure_key(moved, "a"), structure_key(thawed, "a"), structure_key(atoms, "b")}
+    assert len(others | {key}) == 4
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1.1e4])
+def test_impossible_coordinates_have_no_key(value: float) -> None:
+    atoms = Atoms("H", positions=[[0, value, 0]])
+    for refuse in (snap, lambda atoms: structure_key(atoms, "")):
+        with pytest.raises(Infeasible):
+            refuse(atoms)
+
+
+def test_a_constraint_that_would_be_lost_is_refused(run: Run) -> None:
+    atoms = structure()
+    atoms.set_constraint(FixedPlane([0], (0, 0, 1)))
+    with pytest.raises(UserError, match="FixedPlane constraint but a run keeps only FixAtoms"):
+        run.propose([(Candidate(1, atoms, "x"), b"k" * 32)])
+    assert run.counts().pending == 0
+
+
+def test_more_than_two_parents_are_refused(run: Run) -> None:
+    with pytest.raises(UserError, match="names 3 parents"):
+        run.propose([(Candidate(1, structure(), "x", (1, 2, 3)), b"k" * 32)])
+
+
+def test_the_journal_is_durable_without_shared_memory(run: Run) -> None:
+    journal = Journal(run.path / "journal.sqlite", writable=True)
+    pragma = {
+        name: journal.connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("journal_mode", "synchronous", "busy_timeout")
+    }
+    assert pragma == {"journal_mode": "truncate", "synchronous": 2, "busy_timeout": 30000}
+    journal.connection.close()
