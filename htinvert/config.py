@@ -1,0 +1,251 @@
+"""From a YAML file to validated objects: one file, one campaign.
+
+Every mistake is reported at once, with its path and what was probably meant.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from htinvert import plugins
+from htinvert.core import UserError
+
+LARGEST_FILE = 1_000_000  # bytes
+NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
+
+Crop = tuple[int, int, int, int]
+Bounds = tuple[float, float]
+Component = dict[str, Any]
+
+
+class Part(BaseModel):
+    """A block of the YAML; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RegionPart(Part):
+    """The part that may change [Å]; see :class:`htinvert.core.Region`."""
+
+    axis: Literal["x", "y", "z"] = "z"
+    lower: float
+    upper: float
+    margin: float = Field(default=3.0, ge=0)
+
+
+class Experiment(Part):
+    """One micrograph, how to simulate it, how to compare, and what may be adjusted.
+
+    ``credit`` is shown under every figure of the image.
+    ``free`` parameters of the forward model are fitted once, to the start structure, or for each
+    candidate where ``refit`` is true.
+    """
+
+    image: Path
+    sampling: float | tuple[float, float] | None = None
+    crop: Crop | None = None
+    forward: Component
+    metrics: dict[str, Component | None] = Field(min_length=1)
+    credit: str = ""
+    free: dict[str, Bounds] = {}
+    refit: bool = False
+
+
+class Search(Part):
+    """Who proposes, and the shortest distance [Å] between atoms, one number or one per pair."""
+
+    generators: list[Component] = Field(
+        default=[{"use": "genetic", "share": 0.6}, {"use": "basin_hopping", "share": 0.4}],
+        min_length=1,
+    )
+    min_distance: float | dict[str, float] | None = None
+
+
+class Stop(Part):
+    """When to end: evaluations, minutes of this session, evaluations without an improvement."""
+
+    evaluations: int | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0)
+    patience: int | None = Field(default=None, gt=0)
+
+
+class Config(Part):
+    """A campaign as its YAML file says it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    seed: int = Field(default=1, ge=0)
+    structure: Component
+    region: RegionPart | None = None
+    composition: dict[str, tuple[int, int]] = {}
+    energy: Component
+    chemical_potentials: dict[str, float] = {}
+    experiments: dict[str, Experiment] = {}
+    objectives: dict[str, float] | None = None
+    search: Search = Search()
+    stop: Stop = Stop(evaluations=200)
+    workers: int = Field(default=2, ge=0)
+
+    @field_validator("composition")
+    @classmethod
+    def _ranges(cls, composition: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+        for symbol, (low, high) in composition.items():
+            if not 0 <= low <= high:
+                raise ValueError(f"{symbol} asks for {low} to {high} atoms; give fewest, most")
+        return composition
+
+
+def load(path: Path) -> Config:
+    """Read and check a campaign file. Raises :class:`UserError` with one line per mistake."""
+    return parse(read_yaml(path), name=path.name)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML file into plain objects; aliases and duplicate keys are refused."""
+    if not path.is_file():
+        raise UserError(
+            f"there is no campaign file {path}; `htinvert check --help` shows an example"
+        )
+    if path.stat().st_size > LARGEST_FILE:
+        raise UserError(f"{path} is larger than 1 MB; a campaign file is a page of text")
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{path.name} is not a campaign; it must be a mapping of keys to values")
+    return raw
+
+
+def parse(raw: dict[str, Any], *, name: str = "campaign") -> Config:
+    """Check plain objects against the schema and the parameters of every component they name."""
+    problems: list[str] = []
+    config = None
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        problems += [_word(e, Config, ()) for e in error.errors()]
+    problems += _component_problems(raw)
+    if config is not None and not problems:
+        problems += _objective_problems(config)
+    if problems or config is None:
+        raise UserError("\n".join(f"{name}: {problem}" for problem in dict.fromkeys(problems)))
+    return config
+
+
+def objective_names(config: Config) -> list[str]:
+    """Names of all the numbers that can rank a candidate."""
+    metrics = [
+        f"{channel}.{metric}" for channel, e in config.experiments.items() for metric in e.metrics
+    ]
+    return ["energy", *metrics]
+
+
+def components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Every component of a campaign: its kind, its path in the YAML, what was given for it."""
+    for kind in ("structure", "energy"):
+        if isinstance(raw.get(kind), dict):
+            yield kind, kind, raw[kind]
+    experiments = raw.get("experiments")
+    for channel, experiment in experiments.items() if isinstance(experiments, dict) else ():
+        if not isinstance(experiment, dict):
+            continue
+        if isinstance(experiment.get("forward"), dict):
+            yield "forward", f"experiments.{channel}.forward", experiment["forward"]
+        metrics = experiment.get("metrics")
+        for metric, given in metrics.items() if isinstance(metrics, dict) else ():
+            if given is None or isinstance(given, dict):
+                yield (
+                    "metric",
+                    f"experiments.{channel}.metrics.{metric}",
+                    {"use": metric} | (given or {}),
+                )
+    search = raw.get("search")
+    generators = search.get("generators") if isinstance(search, dict) else None
+    for i, given in enumerate(generators if isinstance(generators, list) else ()):
+        if isinstance(given, dict):
+            rest = {key: value for key, value in given.items() if key != "share"}
+            yield "generator", f"search.generators.{i}", rest
+
+
+def _component_problems(raw: Mapping[str, Any]) -> list[str]:
+    problems = []
+    for kind, path, given in components(raw):
+        if not isinstance(given.get("use"), str):
+            problems.append(f"{path}.use is missing; known are {', '.join(plugins.names(kind))}")
+            continue
+        rest = {key: value for key, value in given.items() if key != "use"}
+        try:
+            component = plugins.find(kind, given["use"])
+            plugins.validate(component, rest, folder=Path())
+        except UserError as error:
+            problems.append(f"{path}.use: {error}")
+        except ValidationError as error:
+            model = plugins.parameters(component)
+            problems += [_word(e, model, tuple(path.split("."))) for e in error.errors()]
+    return problems
+
+
+def _objective_problems(config: Config) -> list[str]:
+    known = objective_names(config)
+    return [
+        f"objectives.{name} is unknown; {plugins.suggest(name, known)}"
+        for name in config.objectives or ()
+        if name not in known
+    ]
+
+
+def _word(error: Any, model: type[BaseModel], prefix: tuple[str, ...]) -> str:
+    """One sentence for one of pydantic's errors."""
+    place = tuple(part for part in error["loc"])
+    path = ".".join(str(part) for part in (*prefix, *place))
+    if error["type"] == "extra_forbidden":
+        return f"{path} is unknown; {plugins.suggest(str(place[-1]), _keys_at(model, place[:-1]))}"
+    if error["type"] == "missing":
+        return f"{path} is missing; give it a value"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{path}: {message.removeprefix('value error, ')} (given: {error['input']!r})"
+
+
+def _keys_at(model: Any, place: tuple[Any, ...]) -> list[str]:
+    """Keys that a model allows at a place inside of it."""
+    for part in place:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(str(part))
+            model = field.annotation if field else None
+        options = [a for a in get_args(model) if a is not type(None)]
+        model = options[-1] if options else model
+    is_model = isinstance(model, type) and issubclass(model, BaseModel)
+    return sorted(model.model_fields) if is_model else []
+
+
+class StrictLoader(yaml.SafeLoader):
+    """Plain YAML without aliases and duplicate keys; ``1e-6`` and ``200e3`` are numbers."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse an alias, which can blow a page of text up to gigabytes."""
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(
+                None, None, "aliases (*name) are not allowed; write the value out", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is given twice, which YAML would take the last of."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                mark = node.value[position][0].start_mark
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key} is given twice; keep one of them", mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+0123456789."))

@@ -1,0 +1,120 @@
+"""Configuration: every mistake is named at once, with its path and what was probably meant."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from htinvert.config import Config, StrictLoader, load, parse, read_yaml
+from htinvert.core import UserError
+
+GOOD: dict[str, Any] = {
+    "name": "tiny",
+    "structure": {"use": "prototype", "formula": "Cu", "crystal": "fcc", "a": 3.6},
+    "energy": {"use": "ase", "name": "emt"},
+}
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def with_(**changes: Any) -> dict[str, Any]:
+    return {**GOOD, **changes}
+
+
+def mistakes(raw: dict[str, Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        parse(raw)
+    return str(caught.value)
+
+
+def test_a_minimal_campaign_is_valid() -> None:
+    config = parse(GOOD)
+    assert isinstance(config, Config)
+    assert config.stop.evaluations == 200
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_campaign_of_the_repository_is_valid(path: Path) -> None:
+    assert load(path).name
+
+
+def test_an_unknown_key_gets_a_suggestion() -> None:
+    text = mistakes(with_(search={"generator": []}))
+    assert "search.generator is unknown; did you mean generators?" in text
+
+
+def test_all_mistakes_come_at_once_each_on_a_line() -> None:
+    text = mistakes(
+        with_(
+            sed=3,
+            energy={"use": "lammps", "potential": "CdTe.sw", "fmx": 1e-3},
+            region={"lower": "low"},
+            search={"generators": [{"use": "genetic", "populaton": 3}]},
+        )
+    )
+    assert "sed is unknown; did you mean seed?" in text
+    assert "energy.fmx is unknown; did you mean fmax?" in text
+    assert "region.lower: input should be a valid number" in text
+    assert "region.upper is missing" in text
+    assert "search.generators.0.populaton is unknown; did you mean population?" in text
+    assert len(text.splitlines()) == 5
+
+
+def test_an_unknown_component_names_the_known_ones() -> None:
+    assert "energy.use: energy lamps is unknown; did you mean lammps?" in mistakes(
+        with_(energy={"use": "lamps"})
+    )
+
+
+def test_a_component_of_ones_own_is_found_by_module_and_attribute() -> None:
+    config = parse(
+        with_(energy={"use": "htinvert.energy.ase_calculator:AseCalculator", "name": "lj"})
+    )
+    assert config.energy["name"] == "lj"
+    assert "cannot be imported" in mistakes(with_(energy={"use": "no.such:thing"}))
+
+
+def test_an_objective_that_nothing_computes_is_refused() -> None:
+    text = mistakes(with_(objectives={"energy": 1.0, "haadf.registration": 2.0}))
+    assert "objectives.haadf.registration is unknown" in text
+
+
+def test_a_composition_range_must_not_be_upside_down() -> None:
+    assert "Te asks for 5 to 3 atoms" in mistakes(with_(composition={"Te": [5, 3]}))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1e-6", 1e-6), ("200e3", 200e3), ("-2E4", -2e4), ("1.5e+2", 150.0), ("3", 3), ("0.5", 0.5)],
+)
+def test_numbers_are_numbers(text: str, value: float) -> None:
+    found = yaml.load(f"x: {text}", Loader=StrictLoader)["x"]  # noqa: S506
+    assert found == value
+    assert isinstance(found, int | float)
+
+
+@pytest.mark.parametrize("text", ["e5", "1e", "x1e-6", "CdTe.sw"])
+def test_words_stay_words(text: str) -> None:
+    assert yaml.load(f"x: {text}", Loader=StrictLoader)["x"] == text  # noqa: S506
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\na: 2\n", "key a is given twice"),
+        ("a: &b [1]\nc: *b\n", "aliases"),
+        ("- 1\n- 2\n", "is not a campaign"),
+        ("a: [1\n", "is not valid YAML"),
+        ("a: !!python/object/apply:os.system [ls]\n", "is not valid YAML"),
+    ],
+)
+def test_yaml_that_means_trouble_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "campaign.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        read_yaml(path)
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no campaign file"):
+        load(tmp_path / "none.yaml")
