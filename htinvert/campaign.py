@@ -1,0 +1,274 @@
+"""A campaign: ask, evaluate, commit, tell, until a stop rule is met; the same call resumes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import yaml
+from ase import Atoms
+
+from htinvert.core import Candidate, Evaluation, Generator, Infeasible, region_mask, weighted_sum
+from htinvert.geometry import clashes, fingerprint
+from htinvert.graph import Pool, open_pool
+from htinvert.plan import Plan, calibrate, provenance
+from htinvert.store import Run, snap, structure_key
+
+LIKE = 2e-3  # cosine distance of fingerprints below which a proposal repeats a known structure
+FRUITLESS = 2000  # proposals refused in a row after which there is nothing new to be found
+TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
+
+
+@dataclass
+class Progress:
+    """How far a campaign is; ``improved`` is the evaluation that has just become the best."""
+
+    evaluated: int = 0
+    failed: int = 0
+    refused: int = 0
+    seconds: float = 0.0
+    best: float = float("inf")
+    improved: Evaluation | None = None
+    reason: str = ""
+    since_best: int = 0
+    session: int = 0
+
+
+Observer = Callable[[Progress], None]
+
+
+@dataclass
+class Seen:
+    """Fingerprints of all structures that were proposed or found, to refuse repetitions."""
+
+    _known: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    _stacked: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def add(self, vector: np.ndarray) -> None:
+        """Remember a fingerprint."""
+        self._known.setdefault(len(vector), []).append(vector)
+
+    def has(self, vector: np.ndarray) -> bool:
+        """True where a structure of the same fingerprint is known."""
+        known = self._known.get(len(vector), [])
+        stacked = self._stacked.get(len(vector), np.empty((0, len(vector))))
+        if len(known) >= 2 * len(stacked) + 16:
+            stacked = self._stacked[len(vector)] = np.array(known)
+        recent = known[len(stacked) :]
+        alike = len(stacked) > 0 and float((stacked @ vector).max()) > 1.0 - LIKE
+        return alike or any(float(other @ vector) > 1.0 - LIKE for other in recent)
+
+
+def run(plan: Plan, path: Path, *, observer: Observer | None = None) -> Progress:
+    """Run or resume a campaign in the folder ``path`` until it stops; returns how it ended.
+
+    SIGINT and SIGTERM end it cleanly: what was evaluated is committed and folded. Raises
+    :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
+    """
+    plan = plan.calibrated(calibration(plan, path))
+    facts = provenance() | {"calibration": _parameters(plan)}
+    with (
+        Run.create_or_open(path, recipe=plan.identity, provenance=facts) as store,
+        interruptible() as interrupted,
+    ):
+        write_config(plan, path)
+        campaign = Campaign(plan, store, observer or _ignore)
+        campaign.replay()
+        if not campaign.finished():
+            with open_pool(plan.config.workers, plan.recipe) as pool:
+                campaign.go(pool, interrupted)
+        store.event(event="stopped", reason=campaign.progress.reason)
+        return campaign.progress
+
+
+def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
+    """Imaging parameters that a run was begun with, or a new fit to the start structure."""
+    record = path / "provenance.json"
+    if record.is_file():
+        found = json.loads(record.read_text(encoding="utf-8")).get("calibration", {})
+        return {name: values for name, values in found.items() if values}
+    return calibrate(plan)
+
+
+class Campaign:
+    """The loop between generators, workers and store."""
+
+    def __init__(self, plan: Plan, store: Run, observer: Observer) -> None:
+        self.plan = plan
+        self.store = store
+        self.progress = Progress()
+        self._observer = observer
+        self._generator: Generator = plan.generator()
+        self._context = json.dumps(plan.identity, sort_keys=True)
+        self._seen = Seen()
+        self._next = store.next_index
+        self._fruitless = 0
+        self._start = monotonic()
+
+    def replay(self) -> None:
+        """Tell the generators all that was committed before, in commit order."""
+        for evaluation in self.store.evaluations():
+            self._seen.add(fingerprint(evaluation.candidate.atoms))
+            self._learn(evaluation)
+        self.progress.refused = sum(self.store.counts().refused.values())
+        self.progress.improved, self.progress.session = None, 0
+        self._observer(self.progress)
+
+    def go(self, pool: Pool, interrupted: threading.Event) -> None:
+        """Keep the pool busy until a stop rule is met or a signal comes."""
+        pending = self.store.pending()
+        for candidate in pending:
+            self._seen.add(fingerprint(candidate.atoms))
+        pool.submit(pending)
+        while not interrupted.is_set():
+            if self.finished() or (self._exhausted() and not pool.busy()):
+                return
+            self._fill(pool)
+            self._take(pool.collect(TICK))
+        self.progress.reason = "interrupted; the same command goes on from here"
+        self._observer(self.progress)
+
+    def finished(self) -> bool:
+        """Whether a stop rule is met; its reason is then in the progress."""
+        stop, progress = self.plan.config.stop, self.progress
+        minutes = (monotonic() - self._start) / 60
+        if stop.evaluations is not None and progress.evaluated >= stop.evaluations:
+            progress.reason = f"{stop.evaluations} evaluations are done"
+        elif stop.minutes is not None and minutes >= stop.minutes:
+            progress.reason = f"{stop.minutes:g} minutes are over"
+        elif stop.patience is not None and progress.since_best >= stop.patience:
+            progress.reason = f"no improvement in {stop.patience} evaluations"
+        return bool(progress.reason)
+
+    def _exhausted(self) -> bool:
+        if self._fruitless < FRUITLESS:
+            return False
+        self.progress.reason = f"the last {FRUITLESS} proposals were nothing new"
+        return True
+
+    def _fill(self, pool: Pool) -> None:
+        """Propose until the pool is full; what is sent is on disk first."""
+        wanted = pool.room()
+        stop = self.plan.config.stop.evaluations
+        if stop is not None:
+            wanted = min(wanted, stop - self.progress.evaluated - pool.busy())
+        chosen: list[tuple[Candidate, bytes]] = []
+        while len(chosen) < wanted and self._fruitless < FRUITLESS:
+            proposal = self._propose()
+            if proposal is None:
+                self._fruitless += 1
+            else:
+                self._fruitless = 0
+                chosen.append(proposal)
+        if chosen:
+            self.store.propose(chosen)
+            pool.submit([candidate for candidate, _ in chosen])
+
+    def _propose(self) -> tuple[Candidate, bytes] | None:
+        """Ask for one candidate; refuse it, and count that, where it is invalid or known."""
+        index, self._next = self._next, self._next + 1
+        operator, reason = "none", "infeasible"
+        for candidate in self._generator.ask([index]):
+            operator = candidate.operator
+            try:
+                candidate = replace(candidate, atoms=snap(candidate.atoms))
+            except Infeasible:
+                break
+            key = structure_key(candidate.atoms, self._context)
+            reason = self._objection(candidate.atoms, key)
+            if not reason:
+                return candidate, key
+        self.store.refuse(index, operator, reason)
+        self.progress.refused += 1
+        return None
+
+    def _objection(self, atoms: Atoms, key: bytes) -> str:
+        """Why a structure is not worth an evaluation, empty where it is; remembers it if so."""
+        if clashes(atoms, region_mask(atoms), self.plan.space.min_distance):
+            return "min_distance"
+        vector = fingerprint(atoms)
+        if self.store.known(key) or self._seen.has(vector):
+            return "duplicate"
+        self._seen.add(vector)
+        return ""
+
+    def _take(self, evaluations: list[Evaluation]) -> None:
+        """Commit what has ended, then let the generators learn from it."""
+        if not evaluations:
+            self._observe()
+            return
+        self.store.commit(evaluations)
+        for evaluation in evaluations:
+            self._learn(evaluation)
+            self._observe()
+
+    def _learn(self, evaluation: Evaluation) -> None:
+        progress = self.progress
+        progress.evaluated += 1
+        progress.session += 1
+        progress.since_best += 1
+        progress.improved = None
+        self._generator.tell([evaluation])
+        if not evaluation.ok:
+            progress.failed += 1
+            return
+        self._seen.add(fingerprint(evaluation.atoms))
+        total = weighted_sum(evaluation.objectives, self.plan.objectives)
+        if total < progress.best:
+            progress.best, progress.improved, progress.since_best = total, evaluation, 0
+
+    def _observe(self) -> None:
+        self.progress.seconds = monotonic() - self._start
+        self._observer(self.progress)
+        self.progress.improved = None
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Turn the first SIGINT or SIGTERM into an event; a second SIGINT interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def note(number: int, frame: Any) -> None:  # noqa: ARG001  (the form that signal asks for)
+        if event.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        event.set()
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def write_config(plan: Plan, path: Path) -> None:
+    """Keep the configuration in the run's folder, for people and for the record."""
+    target = path / "config.yaml"
+    text = yaml.safe_dump(plan.config.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    partial = target.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(target)
+
+
+def _parameters(plan: Plan) -> dict[str, dict[str, float]]:
+    """The values at which the search holds the parameters that were fitted before it."""
+    return {
+        channel.name: {name: getattr(channel.forward, name) for name in experiment.free}
+        for channel in plan.recipe.channels
+        if (experiment := plan.config.experiments[channel.name]) and not experiment.refit
+    }
+
+
+def _ignore(progress: Progress) -> None:
+    """Observe nothing."""

