@@ -1,0 +1,77 @@
+"""Progress of a campaign on the terminal: a bar, and one line per improvement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from htinvert.campaign import Progress
+from htinvert.plan import Plan
+from htinvert.report.summary import lineage
+
+
+class Live:
+    """A progress bar that is told of every evaluation; use as a context manager."""
+
+    def __init__(self, plan: Plan, folder: Path, console: Any) -> None:
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
+
+        self._plan = plan
+        self._folder = folder
+        self._console = console
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(
+            plan.config.name, total=self._total(), text="starting workers"
+        )
+
+    def __enter__(self) -> Self:
+        workers = self._plan.config.workers
+        where = f"{workers} worker processes" if workers else "this process"
+        self._console.print(
+            f"campaign {self._plan.config.name} in {self._folder}, {where}", highlight=False
+        )
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show how far the campaign is."""
+        rate = progress.session / progress.seconds if progress.seconds > 0 else 0.0
+        text = f"{progress.evaluated} evaluated, {rate:.1f}/s, {progress.failed} failed"
+        text += f", {progress.refused} refused"
+        if progress.best < float("inf"):
+            text += f", best {progress.best:.4f}"
+        stop = self._plan.config.stop
+        done = progress.seconds if stop.evaluations is None else progress.evaluated
+        self._bar.update(self._task, completed=done, text=text)
+        if progress.improved is not None:
+            self._announce(progress)
+
+    def _announce(self, progress: Progress) -> None:
+        evaluation = progress.improved
+        assert evaluation is not None  # noqa: S101  (the caller has just looked)
+        values = ", ".join(
+            f"{o.name} {evaluation.objectives[o.name]:.4f}{' eV' if o.name == 'energy' else ''}"
+            for o in self._plan.objectives
+        )
+        self._console.print(
+            f"#{evaluation.candidate.index:04d} best {progress.best:.4f} ({values}): "
+            f"{lineage(evaluation)}",
+            highlight=False,
+        )
+
+    def _total(self) -> float | None:
+        stop = self._plan.config.stop
+        if stop.evaluations is not None:
+            return float(stop.evaluations)
+        return 60.0 * stop.minutes if stop.minutes is not None else None

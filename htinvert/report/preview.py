@@ -1,0 +1,128 @@
+"""What a campaign is about to do: what was read, a first picture, and what it will cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from htinvert.core import Evaluation, UserError, frozen_mask, region_mask
+from htinvert.evaluate import evaluate
+from htinvert.plan import Plan, calibrate, evaluate_start
+from htinvert.report.summary import draw_channel
+
+TRIALS = 4  # random candidates that are evaluated for the estimate
+
+
+def preview(plan: Plan, picture: Path, *, console: Any) -> None:
+    """Print what was read, draw a first candidate beside the image, estimate the cost.
+
+    Raises :class:`UserError` where neither the start structure nor a first candidate can be
+    evaluated.
+    """
+    console.print(_summary(plan))
+    parameters = calibrate(plan)
+    for experiment, held in parameters.items():
+        fitted = ", ".join(f"{name} {value:.4g}" for name, value in held.items())
+        console.print(f"{experiment}: fitted to the start structure: {fitted}", highlight=False)
+    plan = plan.calibrated(parameters)
+    start = evaluate_start(plan)
+    if start.ok:
+        values = ", ".join(f"{name} {value:.4f}" for name, value in start.objectives.items())
+        console.print(f"start structure, relaxed: {values}", highlight=False)
+    trials = _trials(plan)
+    good = [trial for trial in trials if trial.ok]
+    first = good[0] if good else start
+    if not first.ok:
+        raise UserError(f"no candidate could be evaluated: {first.error}; check energy and region")
+    for channel in plan.recipe.channels:
+        path = (
+            picture
+            if len(plan.recipe.channels) == 1
+            else picture.with_stem(f"{picture.stem}-{channel.name}")
+        )
+        draw_channel(path, channel, first, plan=plan)
+        console.print(f"drawn: {path}", highlight=False)
+    console.print(_cost(plan, trials or [start]), highlight=False)
+
+
+def _trials(plan: Plan) -> list[Evaluation]:
+    """Evaluate the first candidates that the campaign itself would propose."""
+    candidates = plan.generator().ask(range(TRIALS))
+    return [evaluate(candidate, plan.recipe) for candidate in candidates]
+
+
+def _cost(plan: Plan, trials: list[Evaluation]) -> str:
+    seconds = sum(trial.seconds for trial in trials) / len(trials)
+    workers = max(plan.config.workers, 1)
+    text = f"cost: {seconds:.2g} s per candidate, {workers / seconds:.2g}/s on {workers} workers"
+    planned = plan.config.stop.evaluations
+    if planned is not None:
+        text += f"; {planned} evaluations take about {_duration(planned * seconds / workers)}"
+    if plan.config.stop.minutes is not None:
+        text += f"; stops after {plan.config.stop.minutes:g} min at the latest"
+    failed = [trial.error for trial in trials if trial.error]
+    return text + (
+        f"; {len(failed)} of {len(trials)} trials failed ({failed[0]})" if failed else ""
+    )
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86400 * 365, "years"), (86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size or (unit == "min" and seconds >= size):
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _summary(plan: Plan) -> Any:
+    """A table of the structure, the region, the experiments and the search."""
+    from rich.table import Table
+
+    space, config = plan.space, plan.config
+    atoms = space.template
+    view = Table(title=f"campaign {config.name}", title_justify="left", show_header=False)
+    lengths = " x ".join(f"{length:.3f}" for length in atoms.cell.lengths())
+    view.add_row(
+        "structure", f"{atoms.get_chemical_formula()}, cell {lengths} Å, {len(atoms)} atoms"
+    )
+    held = f"{int(frozen_mask(atoms).sum())} atoms frozen"
+    inside = Counter(atoms.symbols[region_mask(atoms)])
+    holds = ", ".join(f"{count} {symbol}" for symbol, count in sorted(inside.items())) or "nothing"
+    if space.region is None:
+        view.add_row("region", "the whole cell")
+    else:
+        region = space.region
+        view.add_row(
+            "region",
+            f"{region.lower:g} to {region.upper:g} Å along {region.axis}, holds {holds}; "
+            f"{region.margin:g} Å around it relax, {held}",
+        )
+    ranges = ", ".join(
+        f"{low}-{high} {s}" if low < high else f"{low} {s}"
+        for s, (low, high) in space.composition.items()
+    )
+    view.add_row("composition", f"{ranges} inside the region")
+    closest = ", ".join(
+        f"{'-'.join(sorted(pair) * (3 - len(pair)))} {d:.2f}"
+        for pair, d in space.min_distance.items()
+    )
+    view.add_row("closest [Å]", closest)
+    view.add_row("energy", _component(config.energy))
+    for channel in plan.recipe.channels:
+        height, width = channel.observed.data.shape
+        y, x = channel.observed.sampling
+        view.add_row(
+            channel.name,
+            f"{config.experiments[channel.name].image}, "
+            f"{height} x {width} px of {y:.4g} x {x:.4g} Å, "
+            f"{height * y / 10:.2f} x {width * x / 10:.2f} nm",
+        )
+        view.add_row("", f"{channel.forward}")
+    view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
+    view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
+    return view
+
+
+def _component(spec: dict[str, Any]) -> str:
+    rest = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "use")
+    return f"{spec['use']} ({rest})" if rest else str(spec["use"])

@@ -1,0 +1,117 @@
+"""What a person sees at the end of a campaign: a table of the best, and the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from htinvert.core import Channel, Evaluation, EvaluationFailed, Objective
+from htinvert.fit import fit
+from htinvert.plan import Plan
+from htinvert.rank import Ranked
+from htinvert.report.figures import Match, draw_match, draw_pareto, place
+
+
+def table(ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int = 5) -> Any:
+    """A rich table of the best families: energy [eV], image costs, size and first hit of each."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    shown = min(top, len(ranked))
+    view = Table(
+        title=f"the {shown} best of {len(ranked)} families", title_justify="left", box=SIMPLE_HEAD
+    )
+    names = [o.name.replace(".", "\n") if "." in o.name else f"{o.name}\n[eV]" for o in objectives]
+    for name in ("rank", "candi-\ndate", "formula", *names, "above\n[eV]", "first\nhit", "found"):
+        view.add_column(name, justify="left" if name == "formula" else "right", no_wrap=True)
+    for entry in ranked[:top]:
+        evaluation = entry.evaluation
+        view.add_row(
+            f"{'*' if entry.on_front else ''}{entry.rank}",
+            f"#{evaluation.candidate.index}",
+            evaluation.atoms.get_chemical_formula(),
+            *(f"{evaluation.objectives[o.name]:.4f}" for o in objectives),
+            f"{entry.above:.3f}",
+            f"#{entry.first}",
+            f"{entry.members}x",
+        )
+    view.caption = (
+        "above: weighted sum over the best. first hit, found: of the family of like structures.\n"
+        "*: on the Pareto front, no family is better in every objective"
+    )
+    view.caption_justify = "left"
+    return view
+
+
+def lineage(evaluation: Evaluation) -> str:
+    """Operator and parents in one phrase, such as ``cut_and_splice of #12, #31``."""
+    candidate = evaluation.candidate
+    parents = ", ".join(f"#{parent}" for parent in candidate.parents)
+    return f"{candidate.operator} of {parents}" if parents else candidate.operator
+
+
+def row(entry: Ranked) -> dict[str, Any]:
+    """A flat record of a ranked family for a table file; energies in eV."""
+    evaluation = entry.evaluation
+    detail = {
+        f"{name}.{key}": value
+        for name, score in evaluation.scores.items()
+        for key, value in score.detail.items()
+    }
+    return {
+        "rank": entry.rank,
+        "candidate": evaluation.candidate.index,
+        "formula": evaluation.atoms.get_chemical_formula(),
+        "total": entry.total,
+        "on_front": entry.on_front,
+        "members": entry.members,
+        "first_hit": entry.first,
+        "lineage": lineage(evaluation),
+        **evaluation.objectives,
+        **detail,
+    }
+
+
+def draw(
+    plan: Plan, ranked: Sequence[Ranked], folder: Path, *, start: Evaluation | None
+) -> list[Path]:
+    """Draw one picture per experiment for the best family, and the Pareto plot."""
+    paths = []
+    best = ranked[0].evaluation
+    for channel in plan.recipe.channels:
+        path = folder / f"best-{channel.name}.png"
+        draw_channel(path, channel, best, plan=plan)
+        paths.append(path)
+    if len(plan.objectives) > 1:
+        path = folder / "pareto.png"
+        draw_pareto(path, ranked, plan.objectives, title=plan.config.name, start=start)
+        paths.append(path)
+    return paths
+
+
+def draw_channel(path: Path, channel: Channel, evaluation: Evaluation, *, plan: Plan) -> None:
+    """Image a candidate again with its recorded parameters and draw it over the experiment."""
+    try:
+        forward, _, scores = fit(channel, evaluation.atoms)
+    except EvaluationFailed:
+        return
+    metric, score = next(iter(scores.items()))
+    match = Match(channel.observed, forward(evaluation.atoms), *place(score.detail))
+    parts = [f"{metric} {score.cost:.4f}"]
+    parts += [
+        f"{key} {score.detail[key]:.3g}"
+        for key in ("d_sim", "d_trans", "ncc")
+        if key in score.detail
+    ]
+    definition = getattr(channel.metrics[metric], "ssim", None)
+    credit = plan.config.experiments[channel.name].credit
+    notes = [f"SSIM: {definition}" if definition else "", f"image: {credit}" if credit else ""]
+    label = evaluation.candidate.index
+    who = f"candidate #{label}" if label >= 0 else "start structure"
+    draw_match(
+        path,
+        match,
+        title=f"{plan.config.name}: {who}, {', '.join(parts)}",
+        note="; ".join(filter(None, notes)),
+    )

@@ -1,0 +1,161 @@
+"""The command line, as a user meets it: from check to export, and every mistake in one sentence."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.io import read
+from skimage.io import imread
+
+Writer = Callable[..., Path]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def experiment(**changes: Any) -> dict[str, Any]:
+    haadf: dict[str, Any] = {
+        "image": "image.npy",
+        "sampling": 0.3,
+        "forward": {"use": "stem_convolution"},
+        "metrics": {"registration": None},
+    }
+    return {"haadf": {k: v for k, v in (haadf | changes).items() if v is not None}}
+
+
+def test_from_check_to_export(campaign: Writer, htinvert: Command, tmp_path: Path) -> None:
+    path = campaign(workers=2)
+    checked = htinvert("check", path)
+    assert checked.returncode == 0, checked.stderr
+    assert "60 x 40 px of 0.3 x 0.3 Å" in checked.stdout
+    assert "s per candidate" in checked.stdout
+    assert imread(tmp_path / "tiny-check.png").ndim == 3
+
+    ran = htinvert("run", path)
+    assert ran.returncode == 0, ran.stderr
+    assert "best of" in ran.stdout
+    assert "#0000 best" in ran.stdout  # a line per improvement
+    folder = tmp_path / "runs" / "tiny"
+    for name in ("best-haadf.png", "pareto.png"):
+        assert imread(folder / name).std() > 0
+    for name in ("config.yaml", "provenance.json", "log.jsonl", "journal.sqlite", "results.zarr"):
+        assert (folder / name).exists()
+
+    said = htinvert("status", folder)
+    assert "0 on their way" in said.stdout
+    assert "best: #" in said.stdout
+
+    ranked = htinvert("rank", folder, "--top", "3", "--weight", "energy=0")
+    assert ranked.returncode == 0, ranked.stderr
+    assert "the 3 best of" in ranked.stdout
+
+    assert htinvert("export", folder, "best.xyz", "--top", "2").returncode == 0
+    structures = read(tmp_path / "best.xyz", ":")
+    assert len(structures) == 2
+    assert {"rank", "total", "haadf.registration"} <= set(structures[0].info)
+    assert htinvert("export", folder, "best.cif", "--top", "1").returncode == 0
+    assert len(read(tmp_path / "best-01.cif")) == len(structures[0])
+    assert htinvert("export", folder, "all.csv").returncode == 0
+    with (tmp_path / "all.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    totals = [float(row["total"]) for row in rows]
+    assert totals == sorted(totals)
+
+    again = htinvert("run", path)
+    assert "30 evaluations are done" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"structure": {"use": "file", "path": "none.vasp"}}, "there is no structure file"),
+        ({"experiments": experiment(image="none.png")}, "there is no image"),
+        (
+            {"experiments": experiment(sampling=None)},
+            "has no pixel size; set the experiment's sampling",
+        ),
+        ({"composition": {"Cd": [3, 5], "Fe": [0, 2]}}, "CdTe.sw does not know Fe"),
+        ({"composition": {"Xx": [0, 2]}}, "Xx is no chemical element"),
+        ({"energy": {"use": "lammps", "potential": "none.sw"}}, "there is no potential none.sw"),
+        ({"serach": {}}, "serach is unknown; did you mean search?"),
+        (
+            {
+                "experiments": experiment(
+                    forward={"use": "stem_convolution", "shape": [80, 80]},
+                )
+            },
+            "larger",
+        ),
+        (
+            {"experiments": experiment(free={"sorce_size": [0.5, 2]})},
+            "free.sorce_size is unknown; did you mean source_size?",
+        ),
+        ({"region": {"axis": "z", "lower": 90, "upper": 95}}, "lies outside of the structure"),
+        (
+            {"experiments": experiment(forward={"use": "stem_convolution", "semiangle": -3})},
+            "semiangle",
+        ),
+        ({"search": {"min_distance": {"Cd-Fe": 2.0}}}, "min_distance.Cd-Fe is no pair"),
+        ({"search": {"generators": [{"use": "genetic", "operators": {"swap": 1}}]}}, "swap"),
+    ],
+    ids=lambda value: value[:24] if isinstance(value, str) else "",
+)
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_a_mistake_is_one_sentence_and_exit_code_2(
+    campaign: Writer, htinvert: Command, verb: str, changes: dict[str, Any], sentence: str
+) -> None:
+    made = htinvert(verb, campaign(**changes))
+    assert made.returncode == 2, made.stdout + made.stderr
+    assert sentence in made.stderr
+    assert len(made.stderr.strip().splitlines()) == 1
+    assert "Traceback" not in made.stdout + made.stderr
+
+
+def test_a_run_of_another_recipe_is_refused_with_the_fields(
+    campaign: Writer, htinvert: Command
+) -> None:
+    assert htinvert("run", campaign(), "--evaluations", "3").returncode == 0
+    other = htinvert("run", campaign(energy={"use": "lammps", "potential": "CdTe.sw", "fmax": 0.2}))
+    assert other.returncode == 2
+    assert "energy.fmax" in other.stderr
+    assert "Traceback" not in other.stderr
+
+
+def test_another_image_is_another_recipe(
+    campaign: Writer, htinvert: Command, tmp_path: Path
+) -> None:
+    assert htinvert("run", campaign(), "--evaluations", "3").returncode == 0
+    np.save(tmp_path / "image.npy", np.load(tmp_path / "image.npy")[::-1])
+    path = tmp_path / "tiny.yaml"
+    other = htinvert("run", path)
+    assert other.returncode == 2
+    assert "experiments.haadf.image" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run", "none.yaml"), "there is no campaign file"),
+        (("status", "nowhere"), "is not a run"),
+        (("rank", "nowhere"), "is not a run"),
+        (("export", "nowhere", "best.doc"), "no known ending"),
+    ],
+)
+def test_a_wrong_path_is_one_sentence(
+    htinvert: Command, arguments: tuple[str, ...], sentence: str
+) -> None:
+    made = htinvert(*arguments)
+    assert made.returncode == 2
+    assert sentence in made.stderr
+    assert "Traceback" not in made.stderr
+
+
+def test_every_command_has_an_example(htinvert: Command) -> None:
+    for verb in ("demo", "check", "run", "status", "rank", "export"):
+        shown = htinvert(verb, "--help")
+        assert shown.returncode == 0
+        assert f"Example: htinvert {verb}" in " ".join(shown.stdout.split())
