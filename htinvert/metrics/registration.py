@@ -22,6 +22,8 @@ from htinvert.metrics.correlation import (
 from htinvert.metrics.observation import prepare
 from htinvert.metrics.ssim import PatchSimilarity, ssim_definition
 
+REPEAT = 0.05  # how much lower a peak of the correlation may be and still be a crystal's repeat
+
 Floats = NDArray[np.float64]
 Offset = tuple[int, int]
 
@@ -154,16 +156,25 @@ def refine(ncc: Floats, site: Offset) -> tuple[float, float]:
 
 
 def residual_shift(simulated: NDArray[np.floating], patch: NDArray[np.floating]) -> Offset:
-    """Shift (dy, dx) [px] of ``patch`` against ``simulated``: their circular correlation's peak."""
+    """Shift (dy, dx) [px] of ``patch`` against ``simulated``: their circular correlation's peak.
+
+    On a crystal every repeat has a peak. Of those within ``REPEAT`` of the highest the nearest
+    counts: which repeat is highest is noise, not a misplacement.
+    """
     first = fft.rfft2(np.asarray(simulated - simulated.mean(), dtype=np.float64))
     second = fft.rfft2(np.asarray(patch - patch.mean(), dtype=np.float64))
     correlation = fft.irfft2(second * np.conj(first), s=simulated.shape)
-    peak = np.unravel_index(int(np.argmax(correlation)), correlation.shape)
-    dy, dx = (
-        int(at) - size if at > size // 2 else int(at)
-        for at, size in zip(peak, correlation.shape, strict=True)
-    )
-    return dy, dx
+    summits = correlation == maximum_filter(correlation, size=3, mode="wrap")
+    rows, columns = np.nonzero(summits & (correlation >= (1 - REPEAT) * correlation.max()))
+    height, width = correlation.shape
+    shifts = [
+        (
+            (int(row) + height // 2) % height - height // 2,
+            (int(column) + width // 2) % width - width // 2,
+        )
+        for row, column in zip(rows, columns, strict=True)
+    ]
+    return min(shifts, key=lambda shift: (abs(shift[0]) + abs(shift[1]), shift))
 
 
 def _vertex(values: Floats, index: int) -> float:

@@ -77,6 +77,15 @@ def test_residual_shift_has_a_direction_and_a_sign():
     assert residual_shift(image, np.roll(image, (3, -5), (0, 1))) == (3, -5)
 
 
+def test_a_crystals_repeats_are_no_misplacement():
+    """Two pixels off, or a period less two: noise must not turn one into the other."""
+    y, x = np.mgrid[:60, :90]
+    crystal = np.cos(2 * np.pi * x / 30) + np.cos(2 * np.pi * y / 20)
+    noise = np.random.default_rng(0).normal(scale=0.2, size=(5, 60, 90))
+    for image in crystal + noise:
+        assert residual_shift(crystal, np.roll(image, 2, 1)) == (0, 2)
+
+
 def test_residual_shift_is_also_told_in_angstrom(scene):
     """With max_shift 0 only the central patch may be taken; the crystal is 4 px off in y."""
     rolled = np.roll(scene, (4, 0), (0, 1))[40:100, 50:100]
