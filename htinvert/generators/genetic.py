@@ -22,16 +22,18 @@ from htinvert.generators.population import Member, Population
 
 MUTATIONS = {
     "rattle": operators.rattle,
+    "slide": operators.slide,
     "permute": operators.permute,
     "relocate": operators.relocate,
     "add_or_remove": operators.add_or_remove,
 }
 OPERATORS: Mapping[str, float] = {
     "cut_and_splice": 0.35,
-    "rattle": 0.25,
+    "rattle": 0.2,
+    "slide": 0.1,
     "relocate": 0.15,
     "permute": 0.1,
-    "add_or_remove": 0.15,
+    "add_or_remove": 0.1,
 }
 
 
@@ -45,7 +47,8 @@ class Genetic:
         population: how many unlike structures are kept as parents.
         random: how many random structures come first.
         tournament: how many members are drawn for each parent; the best of them breeds.
-        operators: relative rates of cut_and_splice, rattle, relocate, permute and add_or_remove.
+        operators: relative rates of cut_and_splice, rattle, slide, relocate, permute and
+            add_or_remove.
     """
 
     space: Space

@@ -64,6 +64,24 @@ def rattle(
     raise Infeasible("rattle found no place")
 
 
+def slide(atoms: Atoms, *, space: Space, rng: np.random.Generator, amplitude: float = 2.0) -> Atoms:
+    """Move all of the region's atoms together by up to ``amplitude`` [Å] along each axis.
+
+    A layer at a boundary often has the right atoms in the wrong place along it (the rigid shifts of
+    Chen et al., Nat. Commun. 15, 7049 (2024), of the region instead of a grain).
+    """
+    mask = region_mask(atoms)
+    scale = np.full(3, amplitude)
+    if space.region is not None:
+        scale[space.region.dimension] *= 0.1  # along the boundary rather than across
+    for _ in range(TRIES):
+        child = atoms.copy()
+        child.positions[mask] += scale * rng.uniform(-1.0, 1.0, size=3)
+        if is_valid(child, space):
+            return child
+    raise Infeasible("the region cannot slide")
+
+
 def permute(atoms: Atoms, *, space: Space, rng: np.random.Generator) -> Atoms:
     """Exchange two atoms of different elements inside the region."""
     chosen = np.flatnonzero(region_mask(atoms))

@@ -46,6 +46,7 @@ NAMES = (
     "random_structure",
     "cut_and_splice",
     "rattle",
+    "slide",
     "permute",
     "relocate",
     "add_or_remove",
@@ -78,6 +79,17 @@ def test_permutation_exchanges_elements_and_moves_nobody_else(space: Space) -> N
     moved = np.flatnonzero((child.positions != mother.positions).any(axis=1))
     assert len(moved) == 2
     assert set(child.symbols[moved]) == {"Cd", "Te"}
+
+
+def test_a_slide_keeps_the_distances_inside_the_region(space: Space) -> None:
+    rng = np.random.default_rng(5)
+    mother = operators.random_structure(space, rng=rng)
+    child = operators.slide(mother, space=space, rng=rng)
+    mask = region_mask(mother)
+    np.testing.assert_allclose(
+        child[mask].get_all_distances(mic=True), mother[mask].get_all_distances(mic=True), atol=1e-9
+    )
+    assert not np.allclose(child.positions[mask], mother.positions[mask])
 
 
 def test_add_or_remove_changes_the_number_of_atoms_by_one(space: Space) -> None:
