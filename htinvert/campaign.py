@@ -255,7 +255,9 @@ def interruptible() -> Iterator[threading.Event]:
 def write_config(plan: Plan, path: Path) -> None:
     """Keep the configuration in the run's folder, for people and for the record."""
     target = path / "config.yaml"
-    text = yaml.safe_dump(plan.config.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    weights = {objective.name: objective.weight for objective in plan.objectives}
+    config = plan.config.model_copy(update={"objectives": weights})
+    text = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
     partial = target.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(target)
