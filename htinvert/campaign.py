@@ -22,7 +22,7 @@ from htinvert.graph import Pool, open_pool
 from htinvert.plan import Plan, calibrate, provenance
 from htinvert.store import Run, snap, structure_key
 
-LIKE = 2e-3  # cosine distance of fingerprints below which a proposal repeats a known structure
+REPEATED = 5e-4  # difference of fingerprints below which a proposal repeats a known structure
 FRUITLESS = 2000  # proposals refused in a row after which there is nothing new to be found
 TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
 
@@ -63,8 +63,8 @@ class Seen:
         if len(known) >= 2 * len(stacked) + 16:
             stacked = self._stacked[len(vector)] = np.array(known)
         recent = known[len(stacked) :]
-        alike = len(stacked) > 0 and float((stacked @ vector).max()) > 1.0 - LIKE
-        return alike or any(float(other @ vector) > 1.0 - LIKE for other in recent)
+        alike = len(stacked) > 0 and float((stacked @ vector).max()) > 1.0 - REPEATED
+        return alike or any(float(other @ vector) > 1.0 - REPEATED for other in recent)
 
 
 def run(plan: Plan, path: Path, *, observer: Observer | None = None) -> Progress:

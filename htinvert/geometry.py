@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
-from ase.geometry import get_distances
-from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
-from htinvert.core import frozen_mask
+from htinvert.core import region_mask
 
 FINGERPRINT_CUTOFF = 6.0  # Å
 FINGERPRINT_STEP = 0.05  # Å
 FINGERPRINT_WIDTH = 0.15  # Å, standard deviation of the smearing
+LIKE = (
+    2e-3  # difference below which structures are of one family: relaxations into one minimum stay
+)
+# below it, an exchange of two elements in a boundary layer lies above
 
 
 def covalent_distances(
@@ -29,6 +32,23 @@ def covalent_distances(
     names = sorted(set(symbols))
     radius = {name: float(covalent_radii[atomic_numbers[name]]) for name in names}
     return {frozenset((a, b)): ratio * (radius[a] + radius[b]) for a in names for b in names}
+
+
+def distances(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> NDArray[np.float64]:
+    """Distances [Å] from ``points``, shape (m, 3), to the atoms and their periodic images.
+
+    Returns shape (m, n, images); all distances up to ``cutoff`` [Å] are among them. Along a cell
+    vector more than twice the cutoff high the nearest image is the one of the rounded fraction.
+    """
+    cell = atoms.cell.complete()
+    fractions = cell.scaled_positions(points)[:, None] - cell.scaled_positions(atoms.positions)
+    fractions -= np.round(fractions) * atoms.pbc
+    heights = 1.0 / np.linalg.norm(cell.reciprocal(), axis=1)
+    reach = np.where(2.0 * cutoff <= heights, 0, np.ceil(cutoff / heights + 0.5)) * atoms.pbc
+    ranges = [np.arange(-n, n + 1) for n in reach]
+    images = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+    vectors = (fractions[:, :, None] + images) @ cell.array
+    return np.asarray(np.sqrt(np.einsum("mnik,mnik->mni", vectors, vectors)))
 
 
 def limits(
@@ -46,62 +66,64 @@ def clearance(
     min_distance: Mapping[frozenset[str], float],
 ) -> NDArray[np.bool_]:
     """At which of ``points``, shape (m, 3) [Å], an atom is far enough from all others."""
-    if not len(atoms):
-        return np.ones(len(points), dtype=bool)
-    _, distances = get_distances(points, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     allowed = limits([symbol], atoms.get_chemical_symbols(), min_distance)
-    return np.asarray((distances >= allowed).all(axis=1))
+    apart = distances(points, atoms, cutoff=float(allowed.max(initial=0.0)))
+    return np.asarray((apart >= allowed[:, :, None]).all(axis=(1, 2)))
 
 
 def clashes(
     atoms: Atoms, mask: NDArray[np.bool_], min_distance: Mapping[frozenset[str], float]
 ) -> bool:
     """True where an atom of ``mask``, shape (n,), is closer to another than allowed."""
-    if not mask.any():
-        return False
     chosen = np.flatnonzero(mask)
-    _, distances = get_distances(
-        atoms.positions[chosen], atoms.positions, cell=atoms.cell, pbc=atoms.pbc
-    )
-    distances[np.arange(len(chosen)), chosen] = np.inf
     symbols = np.array(atoms.get_chemical_symbols())
-    return bool((distances < limits(symbols[chosen], symbols, min_distance)).any())
+    allowed = limits(symbols[chosen], symbols, min_distance)
+    if not allowed.size:
+        return False
+    apart = distances(atoms.positions[chosen], atoms, cutoff=float(allowed.max()))
+    own = apart[np.arange(len(chosen)), chosen]
+    apart[np.arange(len(chosen)), chosen] = np.where(own > 1e-9, own, np.inf)  # itself
+    return bool((apart < allowed[:, :, None]).any())
 
 
 def shortest_ratio(atoms: Atoms) -> float:
     """Smallest ratio of a distance to the sum of covalent radii, infinite where nothing is near."""
-    first, second, distances = neighbor_list("ijd", atoms, 3.0)
-    if not len(distances):
-        return float("inf")
+    apart = distances(atoms.positions, atoms, cutoff=3.0)
+    each = np.arange(len(atoms))
+    apart[each, each] = np.where(apart[each, each] > 1e-9, apart[each, each], np.inf)
     radii = np.asarray(covalent_radii)[atoms.numbers]
-    ratios: NDArray[np.float64] = distances / (radii[first] + radii[second])
-    return float(ratios.min())
+    return float(np.min(apart.min(axis=2) / (radii[:, None] + radii)))
 
 
 def fingerprint(atoms: Atoms) -> NDArray[np.float64]:
-    """Smeared distances of the atoms that may move, by pair of elements; flat, unit length.
+    """Smeared distances of the region's atoms, by pair of elements; flat, unit length.
 
     The radial form of Oganov & Valle, J. Chem. Phys. 130, 104504 (2009), restricted to pairs with
-    at least one atom that is not frozen and weighted by 1/r so that near neighbors count most.
-    Unchanged by translation, rotation, mirroring and the order of atoms.
+    at least one atom of the region (of all atoms where there is none) and weighted by 1/r so that
+    near neighbors count most. Unchanged by translation, rotation, mirroring and order of atoms.
     """
-    free = ~frozen_mask(atoms)
-    first, second, distances = neighbor_list("ijd", atoms, FINGERPRINT_CUTOFF)
-    used = free[first]
-    first, second, distances = first[used], second[used], distances[used]
+    mask = region_mask(atoms)
+    chosen = np.flatnonzero(mask) if mask.any() else np.arange(len(atoms))
+    apart = distances(atoms.positions[chosen], atoms, cutoff=FINGERPRINT_CUTOFF)
+    near = (apart > 1e-9) & (apart < FINGERPRINT_CUTOFF)
+    first, second, _ = np.nonzero(near)
+    r = apart[near]
+    ends = np.sort(np.stack([atoms.numbers[chosen[first]], atoms.numbers[second]]), axis=0)
+    fade = 0.5 * (1.0 + np.cos(np.pi * r / FINGERPRINT_CUTOFF)) / np.maximum(r, 0.5)
+    size = round(FINGERPRINT_CUTOFF / FINGERPRINT_STEP)
+    place = r / FINGERPRINT_STEP
+    low = np.minimum(place.astype(int), size - 1)
     species = np.unique(atoms.numbers)
-    grid = np.arange(0.0, FINGERPRINT_CUTOFF, FINGERPRINT_STEP)
-    blocks = []
-    for i, a in enumerate(species):
-        for b in species[i:]:
-            ends = atoms.numbers[first], atoms.numbers[second]
-            pair = ((ends[0] == a) & (ends[1] == b)) | ((ends[0] == b) & (ends[1] == a))
-            r = distances[pair]
-            fade = 0.5 * (1.0 + np.cos(np.pi * r / FINGERPRINT_CUTOFF)) / np.maximum(r, 0.5)
-            peaks = np.exp(-0.5 * ((grid[:, None] - r) / FINGERPRINT_WIDTH) ** 2)
-            blocks.append(peaks @ fade)
-    vector = np.concatenate(blocks)
-    return vector / (np.linalg.norm(vector) or 1.0)
+    pairs = [(a, b) for i, a in enumerate(species) for b in species[i:]]
+    rows = np.zeros((len(pairs), size + 1))
+    for row, (a, b) in zip(rows, pairs, strict=True):
+        used = (ends[0] == a) & (ends[1] == b)
+        share = (place - low)[used]
+        np.add.at(row, low[used], (1.0 - share) * fade[used])
+        np.add.at(row, low[used] + 1, share * fade[used])
+    width = FINGERPRINT_WIDTH / FINGERPRINT_STEP
+    vector = gaussian_filter1d(rows, width, axis=1, mode="constant").ravel()
+    return np.asarray(vector / (np.linalg.norm(vector) or 1.0))
 
 
 def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from htinvert.core import Evaluation, Objective, region_mask, weighted_sum
-from htinvert.geometry import difference, fingerprint
-
-LIKE = 0.01  # cosine distance of fingerprints below which two structures are of one family
+from htinvert.geometry import LIKE, difference, fingerprint
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from htinvert.geometry import difference, fingerprint
-
-LIKE = 0.01  # cosine distance of fingerprints below which two structures count as one
+from htinvert.geometry import LIKE, difference, fingerprint
 
 
 @dataclass(frozen=True, eq=False)
