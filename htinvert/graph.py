@@ -9,6 +9,7 @@ again is a failure with a reason.
 from __future__ import annotations
 
 import logging
+import signal
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -186,7 +187,8 @@ def _carrier(recipe: Recipe) -> Any:
         name = "htinvert-recipe"
 
         def setup(self, worker: Any) -> None:  # noqa: ARG002  (the form that Dask asks for)
-            """Run on each worker when it starts."""
+            """Run on each worker when it starts; a Ctrl-C is for the driver alone."""
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             hold(recipe)
 
     return Carrier()
@@ -212,8 +214,8 @@ def _local_client(workers: int) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
-            dashboard_address=None,
-            worker_dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
             local_directory=folder,
             silence_logs=logging.ERROR,
         ) as cluster,

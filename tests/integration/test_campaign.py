@@ -103,12 +103,19 @@ def test_repetitions_are_refused_before_they_cost_anything(
     assert sum(operator == "same" for _, operator, _ in records(tmp_path / "run")) <= 1
 
 
-def test_a_terminated_campaign_folds_what_it_has(campaign: Writer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_an_interrupted_campaign_folds_what_it_has(
+    campaign: Writer, tmp_path: Path, number: signal.Signals
+) -> None:
     driver = start(campaign(workers=1, stop={"minutes": 5}), tmp_path)
     wait_for(tmp_path / "runs/tiny", 5)
-    driver.send_signal(signal.SIGTERM)
+    if number == signal.SIGINT:
+        os.killpg(driver.pid, number)  # as a terminal does
+    else:
+        driver.send_signal(number)
     out, _ = driver.communicate(timeout=60)
     assert driver.returncode == 0
+    assert "Traceback" not in out
     assert "interrupted; the same command goes on from here" in out
     folded = zarr.open_group(tmp_path / "runs/tiny/results.zarr", mode="r")
     committed = records(tmp_path / "runs/tiny")
