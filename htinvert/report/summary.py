@@ -28,7 +28,7 @@ def table(ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int
     for entry in ranked[:top]:
         evaluation = entry.evaluation
         view.add_row(
-            f"{'*' if entry.on_front else ''}{entry.rank}",
+            f"{'*' if entry.on_front and len(objectives) > 1 else ''}{entry.rank}",
             f"#{evaluation.candidate.index}",
             evaluation.atoms.get_chemical_formula(),
             *(f"{evaluation.objectives[o.name]:.4f}" for o in objectives),
@@ -36,10 +36,9 @@ def table(ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int
             f"#{entry.first}",
             f"{entry.members}x",
         )
-    view.caption = (
-        "above: weighted sum over the best. first hit, found: of the family of like structures.\n"
-        "*: on the Pareto front, no family is better in every objective"
-    )
+    view.caption = "above: weighted sum over the best; first hit, found: of the whole family"
+    if len(objectives) > 1:
+        view.caption += "\n*: on the Pareto front, no family is better in every objective"
     view.caption_justify = "left"
     return view
 
