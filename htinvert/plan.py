@@ -70,12 +70,7 @@ class Plan:
 
     def calibrated(self, parameters: Mapping[str, Mapping[str, float]]) -> Plan:
         """The same plan with the forward models of its channels held at these parameters."""
-        channels = tuple(
-            replace(c, forward=replace(c.forward, **parameters[c.name]), free={})  # type: ignore[type-var]
-            if c.name in parameters
-            else c
-            for c in self.recipe.channels
-        )
+        channels = tuple(_held(c, parameters.get(c.name, {})) for c in self.recipe.channels)
         return replace(self, recipe=replace(self.recipe, channels=channels))
 
 
@@ -186,6 +181,17 @@ def _channel(name: str, experiment: Experiment, folder: Path) -> Channel:
                 f"experiments.{name}.free.{parameter} needs a lower bound below the upper"
             )
     return Channel(name, observed, forward, metrics, experiment.free)
+
+
+def _held(channel: Channel, parameters: Mapping[str, float]) -> Channel:
+    """A channel whose free parameters are held; a fitted pixel size is the experiment's, too."""
+    if not parameters:
+        return channel
+    forward: Any = channel.forward
+    observed = channel.observed
+    if "sampling" in parameters:
+        observed = Signal.image(observed.data, parameters["sampling"])
+    return replace(channel, forward=replace(forward, **parameters), observed=observed, free={})
 
 
 def _like(forward: Any, observed: Signal) -> Any:

@@ -1,0 +1,95 @@
+"""From a configuration to the objects of a campaign."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.io import write
+
+from htinvert.config import parse
+from htinvert.core import UserError
+from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.plan import Plan, calibrate, evaluate_start, make_plan
+
+TRUE = 0.3  # Å/px
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    crystal = bulk("CdTe", "zincblende", a=6.48, cubic=True).repeat((1, 1, 2))
+    write(tmp_path / "crystal.vasp", crystal, format="vasp")
+    image = StemConvolution(sampling=TRUE, shape=(50, 44), source_size=1.4)(crystal)
+    np.save(tmp_path / "image.npy", image.data)
+    return tmp_path
+
+
+def plan(folder: Path, **experiment: Any) -> Plan:
+    haadf = {
+        "image": "image.npy",
+        "sampling": TRUE,
+        "forward": {"use": "stem_convolution"},
+        "metrics": {"registration": None, "correlation": {}},
+    } | experiment
+    raw = {
+        "name": "tiny",
+        "structure": {"use": "file", "path": "crystal.vasp"},
+        "energy": {"use": "lammps", "potential": "CdTe.sw"},
+        "experiments": {"haadf": haadf},
+    }
+    return make_plan(parse(raw), folder=folder)
+
+
+def test_a_forward_model_takes_shape_and_pixel_size_from_the_image(folder: Path) -> None:
+    forward: Any = plan(folder).recipe.channels[0].forward
+    assert forward.shape == (50, 44)
+    assert forward.sampling == TRUE
+
+
+def test_a_perfect_simulation_costs_nothing(folder: Path) -> None:
+    made = plan(folder, forward={"use": "stem_convolution", "source_size": 1.4})
+    evaluation = evaluate_start(made)
+    assert evaluation.objectives["haadf.registration"] == pytest.approx(0.0, abs=1e-3)
+    assert evaluation.objectives["haadf.correlation"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_free_parameters_are_fitted_once_and_then_held(folder: Path) -> None:
+    made = plan(folder, free={"source_size": [0.5, 3.0]})
+    found = calibrate(made)
+    assert found["haadf"]["source_size"] == pytest.approx(1.4, abs=0.02)  # Å
+    held: Any = made.calibrated(found).recipe.channels[0]
+    assert held.forward.source_size == found["haadf"]["source_size"]
+    assert not held.free
+    assert calibrate(plan(folder, free={"source_size": [0.5, 3.0]}, refit=True)) == {}
+
+
+def test_a_fitted_pixel_size_becomes_the_experiments(folder: Path) -> None:
+    forward = {"use": "stem_convolution", "source_size": 1.4}
+    made = plan(folder, sampling=0.29, forward=forward, free={"sampling": [0.28, 0.32]})
+    found = calibrate(made)
+    assert found["haadf"]["sampling"] == pytest.approx(TRUE, rel=2e-3)
+    evaluation = evaluate_start(made.calibrated(found))
+    assert evaluation.error is None
+    assert evaluation.objectives["haadf.registration"] < 0.02
+
+
+def test_identity_follows_contents_not_paths(folder: Path) -> None:
+    first = plan(folder).identity
+    (folder / "image.npy").rename(folder / "other.npy")
+    renamed = plan(folder, image="other.npy").identity
+    assert renamed == first
+    np.save(folder / "other.npy", np.load(folder / "other.npy") * 2)
+    assert plan(folder, image="other.npy").identity != first
+
+
+@pytest.mark.parametrize("share", [0, -1, "half"])
+def test_a_share_must_be_positive(folder: Path, share: object) -> None:
+    raw = {
+        "name": "tiny",
+        "structure": {"use": "file", "path": "crystal.vasp"},
+        "energy": {"use": "lammps", "potential": "CdTe.sw"},
+        "search": {"generators": [{"use": "random", "share": share}]},
+    }
+    with pytest.raises(UserError, match="search.generators.0.share"):
+        make_plan(parse(raw), folder=folder)
