@@ -47,9 +47,9 @@ def pseudo_evaluation(index: int) -> tuple[Evaluation, bytes]:
 
 def write(path: str) -> None:
     """The writer: resume, finish what is pending, go on, and say which are durable."""
-    import htinvert.store
+    import htinvert.store.run
 
-    htinvert.store.BLOCK = 200  # so that about half of the time is spent folding
+    htinvert.store.run.BLOCK = 200  # so that about half of the time is spent folding
     run = Run.create_or_open(path, recipe=RECIPE, provenance={})
     print("opened", flush=True)
     todo = [candidate.index for candidate in run.pending()]

@@ -382,7 +382,7 @@ def test_folding_again_changes_nothing(run: Run) -> None:
 
 
 def test_whole_blocks_fold_during_the_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("htinvert.store.BLOCK", 4)
+    monkeypatch.setattr("htinvert.store.run.BLOCK", 4)
     add(run, *(evaluation(i) for i in range(10)))
     assert len(list(archive.read(run.path / "results.zarr"))) == 8
     assert run.counts().ok == 10
