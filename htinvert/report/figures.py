@@ -75,7 +75,7 @@ class Match:
 
 def draw_match(path: Path, match: Match, *, title: str, note: str = "") -> None:
     """Draw experiment, simulation fused into it, and residual, side by side, as a PNG."""
-    plt = _pyplot()
+    plt = pyplot()
     height, width = match.observed.data.shape
     panel = min(max(3.2, 3.6 * width / height), 5.5)  # inches
     figure, axes = plt.subplots(
@@ -91,7 +91,7 @@ def draw_match(path: Path, match: Match, *, title: str, note: str = "") -> None:
     span = high - low
     shown = axes[2].imshow(match.residual, cmap="RdBu_r", vmin=-span, vmax=span)
     figure.colorbar(shown, ax=axes, fraction=0.02, pad=0.01, label="residual [image units]")
-    _scale_bar(axes[0], match.observed)
+    scale_bar(axes[0], match.observed)
     names = ("experiment", "simulation fused in (framed)", "simulation - experiment")
     for axis, name in zip(axes, names, strict=True):
         axis.set_title(name, fontsize=10)
@@ -113,7 +113,7 @@ def draw_pareto(
     start: Evaluation | None = None,
 ) -> None:
     """Draw all families over energy and the first other objective; the best is starred."""
-    plt = _pyplot()
+    plt = pyplot()
     names = [objective.name for objective in objectives]
     x_name = "energy" if "energy" in names else names[0]
     y_name = next((name for name in names if name != x_name), x_name)
@@ -167,7 +167,7 @@ def place(detail: Mapping[str, float]) -> tuple[int, int]:
     return int(detail.get("row", 0)), int(detail.get("column", 0))
 
 
-def _scale_bar(axis: Any, observed: Signal) -> None:
+def scale_bar(axis: Any, observed: Signal) -> None:
     """A white bar of a round length of about a fifth of the width, on a dark ground."""
     step = observed.sampling[1]
     height, width = observed.data.shape
@@ -190,7 +190,7 @@ def _scale_bar(axis: Any, observed: Signal) -> None:
     )
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -19,6 +19,8 @@ CRYSTALS = (
     "fluorite",
 )
 
+CUBIC = ("fcc", "bcc", "diamond", "zincblende", "rocksalt", "cesiumchloride", "fluorite")
+
 
 def prototype(
     formula: str,
