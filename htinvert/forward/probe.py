@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from scipy.interpolate import CubicSpline
 from htinvert.forward.cross_section import wavelength
 
 Floats = NDArray[np.float64]
+AnyFloats = TypeVar("AnyFloats", NDArray[np.float32], NDArray[np.float64])
 
 _NEGLIGIBLE = 1e-9  # part of the transfer function that may be left out
 
@@ -54,11 +56,16 @@ class Probe:
         return limit
 
     @property
-    def margin(self) -> float:
-        """Distance [Å] beyond which an atom's tail is below 1e-5 of its peak."""
+    def guard(self) -> float:
+        """Distance [Å] beyond which an atom's tail is below 1e-4 of its peak."""
         angle = self.semiangle * 1e-3
         blur = abs(self.defocus) * angle + abs(self.spherical_aberration) * angle**3
-        return 12.0 + 2 * self.source_size + blur + 3 * self.defocus_spread * angle
+        return 6.0 + 2 * self.source_size + blur + 3 * self.defocus_spread * angle
+
+    @property
+    def margin(self) -> float:
+        """Distance [Å] beyond which an atom's tail is below 1e-5 of its peak."""
+        return self.guard + 6.0
 
 
 @dataclass(frozen=True)
@@ -80,15 +87,20 @@ def transfer(probe: Probe, frequency: Floats) -> Floats:
     """Transfer function [1], 1 at frequency 0; ``frequency`` [1/Å] of any shape."""
     optics = probe.optics
     fraction = np.minimum(frequency / (2 * optics.cutoff), 1.0)
-    return _round_transfer(optics, fraction) * source_transfer(probe.source_size, frequency)
+    return aperture_transfer(optics, fraction) * source_transfer(
+        probe.source_size, squared=frequency**2
+    )
 
 
-def source_transfer(source_size: float, frequency: Floats) -> Floats:
-    """Transfer function [1] of a Gaussian source image of FWHM ``source_size`` [Å]."""
-    return np.asarray(np.exp(-((np.pi * source_size / 2) ** 2) / np.log(2) * frequency**2))
+def source_transfer(source_size: float, *, squared: AnyFloats) -> AnyFloats:
+    """Transfer function [1] of a Gaussian source image of FWHM ``source_size`` [Å].
+
+    Takes ``squared`` frequencies [1/Å²] and keeps their precision.
+    """
+    return np.exp(-float((np.pi * source_size / 2) ** 2 / np.log(2)) * squared)
 
 
-def _round_transfer(optics: Optics, fraction: Floats) -> Floats:
+def aperture_transfer(optics: Optics, fraction: Floats) -> Floats:
     """Transfer function at ``fraction`` (0 to 1) of its cutoff, twice the aperture's."""
     if optics.ideal:  # Goodman, Introduction to Fourier Optics, eq. 6-31
         root = np.sqrt(1 - fraction**2)
@@ -148,9 +160,9 @@ def sampled_transfer(probe: Probe, reciprocal: Floats, shape: tuple[int, int]) -
         intensity += weight * np.abs(fft.ifft2(open_ * np.exp(-1j * chi))) ** 2
     spectrum = fft.fft2(intensity).real
     kept = spectrum[np.arange(-h_max, h_max + 1)][:, : l_max + 1] / spectrum[0, 0]
-    frequency = np.linalg.norm(_lattice_vectors(reciprocal, 2 * h_max + 1, 2 * l_max + 1), axis=2)
-    frequency = fft.fftshift(frequency, axes=0)[:, : l_max + 1]
-    return np.asarray(kept * source_transfer(probe.source_size, frequency))
+    orders = _lattice_vectors(reciprocal, 2 * h_max + 1, 2 * l_max + 1)
+    squared = fft.fftshift((orders**2).sum(axis=2), axes=0)[:, : l_max + 1]
+    return np.asarray(kept * source_transfer(probe.source_size, squared=squared))
 
 
 def _lattice_vectors(reciprocal: Floats, n1: int, n2: int) -> Floats:

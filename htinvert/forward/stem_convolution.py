@@ -2,8 +2,9 @@
 
 ``I(r) = sum_j sigma_j P(r - r_j)``, P the probe's intensity with its source size (Kirkland,
 *Advanced Computing in Electron Microscopy*, 2nd ed., section 5.4). P is band limited, so a periodic
-structure's image is a finite Fourier series over the projected reciprocal lattice. The series is
-summed at the pixels: nothing is tiled or resampled, and every distortion acts on coordinates.
+structure's image is a finite Fourier series over the projected reciprocal lattice. For small cells
+it is summed at the pixels, exactly; for large ones :mod:`htinvert.forward.mesh` is quicker. Nothing
+is tiled or resampled, and every distortion acts on coordinates.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scipy.ndimage import map_coordinates
 
 from htinvert.core import Signal, UserError
 from htinvert.forward.cross_section import cross_section
+from htinvert.forward.mesh import mesh_image, mesh_points
 from htinvert.forward.probe import Probe, sampled_transfer, transfer
 
 Direction = str | tuple[float, float, float]
@@ -28,6 +30,7 @@ Complexes = NDArray[np.complex128]
 
 _SPLINE_ORDER = 5
 _OVERSAMPLING = 2.5  # of the series' grid, where it is interpolated; error below 1e-5 of the peak
+_PATIENCE = 1.5  # times as long as a mesh that the exact series may take
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,19 @@ class StemConvolution:
         window = _window(self, atoms, self.shape)
         lattice = _lattice(self, atoms, window)
         positions = atoms.positions @ _frame(self.beam, self.up).T
-        series = _series(self, lattice, positions, atoms.numbers)
-        return Signal.image(_sum_series(series, lattice, window), self.pixel)
+        if _prefers_series(self, lattice, window, len(atoms)):
+            series = _series(self, lattice, positions, atoms.numbers)
+            return Signal.image(_sum_series(series, lattice, window), self.pixel)
+        image = mesh_image(
+            positions[:, :2],
+            _cross_sections(self, atoms.numbers),
+            repeats=lattice.repeats,
+            origin=window.origin,
+            per_pixel=window.per_pixel,
+            shape=self.shape,
+            probe=self.probe,
+        )
+        return Signal.image(image, self.pixel)
 
 
 _BOUNDS = {
@@ -188,6 +202,11 @@ class _Lattice:
 
     basis: Floats
     limits: dict[int, tuple[float, float]]
+
+    @property
+    def repeats(self) -> Floats:
+        """The repeat vectors, without margins that stand in for one, shape (0 to 2, 2)."""
+        return self.basis.T[[index for index in (0, 1) if index not in self.limits]]
 
 
 def _vector(direction: Direction) -> Floats:
@@ -261,6 +280,24 @@ def _lattice(model: StemConvolution, atoms: Atoms, window: _Window) -> _Lattice:
 # ---------------------------------------------------------------- the image's Fourier series
 
 
+def _prefers_series(model: StemConvolution, lattice: _Lattice, window: _Window, count: int) -> bool:
+    """Whether the exact series takes little longer than a mesh, by rough estimates [ns]."""
+    if model.aperture == "cell":
+        return True
+    band = 2 * model.probe.optics.cutoff
+    terms = 2 * band**2 * np.prod(np.linalg.norm(lattice.basis, axis=0))
+    ny, nx = window.shape
+    series = 0.2 * terms * (count + ny) + (0 if _is_aligned(lattice, window) else 120 * nx * ny)
+    mesh = 3e5 + 12 * mesh_points(model.probe, window.per_pixel, window.shape)
+    return bool(series <= _PATIENCE * mesh)
+
+
+def _is_aligned(lattice: _Lattice, window: _Window) -> bool:
+    """Whether the second fractional coordinate does not change along a row."""
+    step = np.linalg.inv(lattice.basis) @ window.per_pixel
+    return bool(abs(step[1, 0]) < 1e-9 / max(window.shape))
+
+
 def _series(
     model: StemConvolution, lattice: _Lattice, positions: Floats, numbers: NDArray[np.int_]
 ) -> Complexes:
@@ -313,8 +350,7 @@ def _sum_series(series: Complexes, lattice: _Lattice, window: _Window) -> Floats
     """Value of the series at each pixel, shape (ny, nx)."""
     reciprocal = np.linalg.inv(lattice.basis)
     origin, step = reciprocal @ window.origin, reciprocal @ window.per_pixel
-    tolerance = 1e-9 / max(window.shape)
-    if abs(step[1, 0]) < tolerance:
+    if _is_aligned(lattice, window):
         return _sum_rows(series, origin, step, window.shape)
     return _interpolate(series, origin, step, window.shape)
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from htinvert.core import Score, Signal, UserError
-from htinvert.metrics.observation import FLAT, check_contrast, prepare
+from htinvert.metrics.observation import check_contrast, prepare
 
-Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 _SAMPLING_TOLERANCE = 1e-3
 
@@ -75,7 +75,7 @@ def check_comparable(simulated: Signal, observed: Signal) -> None:
 
 def normalized_cross_correlation(
     simulated: NDArray[np.floating], observed: NDArray[np.floating]
-) -> Floats:
+) -> Singles:
     """Correlation coefficient [1] of ``simulated`` (h, w) with every patch of ``observed`` (H, W).
 
     The observed image's transform is kept, so that further calls with the same array are cheap;
@@ -88,17 +88,19 @@ def normalized_cross_correlation(
         EvaluationFailed: where an image is constant or not finite.
     """
     prepared = prepare(observed)
-    template = np.asarray(simulated, dtype=np.float64)
-    template = template - template.mean()
-    norm = float(np.sqrt((template**2).sum()))
+    template = (simulated - float(simulated.mean(dtype=np.float64))).astype(np.float32)
+    norm = float(np.linalg.norm(template))
     check_contrast(norm, simulated, "simulated")
-    spectrum = fft.rfft2(template.astype(np.float32) / np.float32(norm), s=prepared.padded)
-    product = fft.irfft2(prepared.spectrum * np.conj(spectrum), s=prepared.padded)
-    spread = prepared.patch_spread(simulated.shape)
-    ny, nx = spread.shape
-    tiny = FLAT * np.sqrt(simulated.size) * prepared.scale
-    flat = spread <= tiny
-    return np.where(flat, 0.0, product[:ny, :nx] / np.where(flat, 1.0, spread))
+    height, width = prepared.padded
+    # The template's rows beyond its own, and offsets that do not count, are not transformed.
+    spectrum = fft.rfft(template / np.float32(norm), n=width)
+    spectrum = fft.fft(spectrum, n=height, axis=0, overwrite_x=True)
+    np.conj(spectrum, out=spectrum)
+    spectrum *= prepared.spectrum
+    inverse = prepared.inverse_spread(simulated.shape)
+    ny, nx = inverse.shape
+    rows = fft.ifft(spectrum, axis=0, overwrite_x=True)[:ny]
+    return np.asarray(fft.irfft(rows, n=width, overwrite_x=True)[:, :nx] * inverse)
 
 
 def allowed_offsets(
@@ -111,5 +113,5 @@ def allowed_offsets(
         (np.arange(size) - (size - 1) / 2) * step
         for size, step in zip(shape, sampling, strict=True)
     )
-    distance = np.hypot(y[:, None], x)
-    return np.asarray(distance <= max(max_shift, float(distance.min())))
+    squared = y[:, None] ** 2 + x**2
+    return np.asarray(squared <= max(max_shift**2, float(squared.min())))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from htinvert.core import EvaluationFailed
-from htinvert.metrics.ssim import Moments, local_moments
+from htinvert.metrics.ssim import Moments, local_moments, single
 
 Floats = NDArray[np.float64]
 
@@ -22,8 +22,9 @@ class Prepared:
 
     def __init__(self, image: NDArray[np.floating]) -> None:
         data = np.asarray(image, dtype=np.float64)
-        data = data - data.mean()
-        self.data = data
+        self._mean = float(data.mean())
+        data = data - self._mean
+        self._data = data
         self.scale = float(np.sqrt((data**2).mean()))
         check_contrast(self.scale, image, "observed")
         self.padded = [
@@ -33,22 +34,26 @@ class Prepared:
         self.spectrum = fft.rfft2(data.astype(np.float32), s=self.padded)
         self._sums = np.zeros((2, data.shape[0] + 1, data.shape[1] + 1))
         self._sums[:, 1:, 1:] = np.cumsum(np.cumsum([data, data**2], axis=1), axis=2)
-        self._spreads: dict[tuple[int, ...], Floats] = {}
+        self._inverse_spreads: dict[tuple[int, ...], NDArray[np.float32]] = {}
         self._moments: dict[int, Moments] = {}
 
-    def patch_spread(self, shape: tuple[int, ...]) -> Floats:
-        """Root of the sum of squared deviations of each patch of ``shape``."""
-        if shape not in self._spreads:
+    def inverse_spread(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """One over the root of the sum of squared deviations of each patch; 0 without contrast."""
+        if shape not in self._inverse_spreads:
             h, w = shape
             s = self._sums
             total, square = s[:, h:, w:] - s[:, :-h, w:] - s[:, h:, :-w] + s[:, :-h, :-w]
-            self._spreads = {shape: np.sqrt(np.maximum(square - total**2 / (h * w), 0))}
-        return self._spreads[shape]
+            spread = np.sqrt(np.maximum(square - total**2 / (h * w), 0))
+            flat = spread <= FLAT * np.sqrt(h * w) * self.scale
+            inverse = np.where(flat, 0.0, 1 / np.where(flat, 1.0, spread))
+            self._inverse_spreads = {shape: inverse.astype(np.float32)}
+        return self._inverse_spreads[shape]
 
     def moments(self, size: int) -> Moments:
-        """Mean (of the image without its mean) and sample variance of each size x size window."""
+        """Mean and sample variance of each size x size window."""
         if size not in self._moments:
-            self._moments[size] = local_moments(self.data, size)
+            mean, variance = local_moments(self._data, size)  # less round-off without the mean
+            self._moments[size] = single(mean + self._mean), single(variance)
         return self._moments[size]
 
 

@@ -7,11 +7,11 @@ The figure of merit, ``alpha d_trans + beta d_sim``, is that of ingrained (Schwe
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.ndimage import maximum_filter
 
 from htinvert.core import Score, Signal, UserError
 from htinvert.metrics.correlation import (
@@ -20,13 +20,15 @@ from htinvert.metrics.correlation import (
     normalized_cross_correlation,
 )
 from htinvert.metrics.observation import prepare
-from htinvert.metrics.ssim import PatchSimilarity, ssim_definition
+from htinvert.metrics.ssim import PatchSimilarity, single, ssim_definition
 
 REPEAT = 0.05  # how much lower a peak of the correlation may be and still be a crystal's repeat
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
 Offset = tuple[int, int]
 
+_NOISE = 0.02  # part of the highest correlation by which a peak may be lower and count as equal
+_FORBIDDEN = np.float32(-2)  # below any correlation: marks offsets that are not allowed
 _HOPELESS = 0.1  # lower correlation than the best peak's that excludes a peak
 
 
@@ -34,8 +36,9 @@ _HOPELESS = 0.1  # lower correlation than the best peak's that excludes a peak
 class Registration:
     """Find the best patch of the observed image; ``cost = alpha d_trans + beta d_sim``.
 
-    The highest peaks of the cross-correlation are compared by SSIM (those more than 0.1 below the
-    highest are not), then the best one's neighbors until none is better. ``d_sim = 1 - SSIM``.
+    A few peaks of the cross-correlation are compared by SSIM, then the best one's neighbors until
+    none is better. ``d_sim = 1 - SSIM``. Peaks within 2 % of the highest, as a crystal's repeats
+    are, come nearest to the center first, then lower ones down to 0.1 below the highest.
     ``d_trans`` is the shift, |dy| + |dx| in pixels, that a circular correlation still sees between
     simulation and patch.
 
@@ -43,9 +46,13 @@ class Registration:
         ssim: "float7" or "uint8-35", see :mod:`htinvert.metrics.ssim`. State it with every cost.
         alpha: weight of d_trans [1/px], >= 0.
         beta: weight of d_sim [1], >= 0.
-        best_sites: number of correlation peaks compared by SSIM, >= 1.
+        best_sites: number of correlation peaks compared by SSIM, >= 1. More find a better patch
+            among a crystal's many repeats, at the cost of one SSIM each.
         max_shift: how far [Å] the simulated image's center may lie from the observed one's; None:
             anywhere. On a periodic crystal this chooses between its repeats.
+        intensity: "own": each image is scaled by its own extremes, as the peers do; "matched": the
+            simulation is brought to the patch by the gain and offset of least squares and both
+            are scaled by the patch's extremes. Extremes are noise, so "own" depends on the dose.
 
     The score's detail holds ``d_trans`` [px], ``d_trans_angstrom`` [Å], ``d_sim`` [1], ``ncc`` [1],
     the patch's top-left ``row`` and ``column`` [px], and these refined by a parabola through the
@@ -55,8 +62,9 @@ class Registration:
     ssim: str = "float7"
     alpha: float = 0.1
     beta: float = 1.0
-    best_sites: int = 8
+    best_sites: int = 4
     max_shift: float | None = None
+    intensity: Literal["own", "matched"] = "own"
 
     def __post_init__(self) -> None:
         ssim_definition(self.ssim)
@@ -66,6 +74,8 @@ class Registration:
             raise ValueError(f"best_sites is {self.best_sites} but must be at least 1")
         if self.max_shift is not None and self.max_shift < 0:
             raise ValueError(f"max_shift is {self.max_shift} Å but must not be negative")
+        if self.intensity not in ("own", "matched"):
+            raise ValueError(f'intensity is "{self.intensity}" but must be "own" or "matched"')
 
     def __call__(self, simulated: Signal, observed: Signal) -> Score:
         """Register ``simulated`` in ``observed`` and score it.
@@ -79,8 +89,9 @@ class Registration:
         self._check_window(simulated)
         ncc = normalized_cross_correlation(simulated.data, observed.data)
         allowed = allowed_offsets(ncc.shape, observed.sampling, max_shift=self.max_shift)
-        peaks = correlation_peaks(ncc, allowed, count=self.best_sites)
-        cost, d_sim, shift, site = self._best_patch(simulated, observed, peaks, allowed)
+        cost, d_sim, shift, site = self._best_patch(
+            simulated, observed, np.where(allowed, ncc, _FORBIDDEN)
+        )
         row, column = refine(ncc, site)
         return Score(
             cost,
@@ -105,47 +116,73 @@ class Registration:
             )
 
     def _best_patch(
-        self, simulated: Signal, observed: Signal, peaks: list[Offset], allowed: NDArray[np.bool_]
+        self, simulated: Signal, observed: Signal, ncc: Floats
     ) -> tuple[float, float, Offset, Offset]:
         """Cost, d_sim, residual shift [px] and top-left of the patch with the lowest cost."""
-        distances = self._distances(simulated, observed, peaks, allowed)
-        cost, chosen = np.inf, ((0, 0), peaks[0])
+        distances = self._distances(simulated, observed, ncc)
+        own = _spectrum(simulated.data)
+        cost, chosen = np.inf, ((0, 0), (0, 0))
         for site in sorted(distances, key=lambda site: (distances[site], site)):
             if self.beta * distances[site] >= cost:
                 break  # d_trans can only add to it
-            shift = residual_shift(simulated.data, _patch(simulated, observed, site))
+            other = _spectrum(_patch(simulated, observed, site))
+            shift = _strongest_shift(own, other, simulated.data.shape)
             trial = self.alpha * (abs(shift[0]) + abs(shift[1])) + self.beta * distances[site]
             if trial < cost:
                 cost, chosen = trial, (shift, site)
         return cost, distances[chosen[1]], *chosen
 
-    def _distances(
-        self, simulated: Signal, observed: Signal, peaks: list[Offset], allowed: NDArray[np.bool_]
-    ) -> dict[Offset, float]:
+    def _distances(self, simulated: Signal, observed: Signal, ncc: Floats) -> dict[Offset, float]:
         """``d_sim`` at each peak and on the way down from the best one to a patch among worse."""
-        prepared = prepare(observed.data)
-        moments = prepared.moments(ssim_definition(self.ssim).window)
-        similarity = PatchSimilarity(simulated.data, prepared.data, moments, definition=self.ssim)
-        distances = {site: 1 - similarity.at(*site) for site in peaks}
-        closest = None
-        while closest != (nearest := min(distances, key=lambda site: distances[site])):
-            closest = nearest
-            for site in _neighbors(closest, allowed):
-                if site not in distances:
-                    distances[site] = 1 - similarity.at(*site)
+        moments = prepare(observed.data).moments(ssim_definition(self.ssim).window)
+        similarity = PatchSimilarity(
+            simulated.data,
+            observed.data,
+            moments,
+            definition=self.ssim,
+            matched=self.intensity == "matched",
+        )
+        distances: dict[Offset, float] = {}
+
+        def distance(site: Offset) -> float:
+            if site not in distances:
+                distances[site] = 1 - similarity.at(*site)
+            return distances[site]
+
+        better: Offset | None = min(correlation_peaks(ncc, count=self.best_sites), key=distance)
+        while better is not None:
+            best, around = better, _neighbors(better, ncc)
+            better = next((site for site in around if distance(site) < distance(best)), None)
         return distances
 
 
-def correlation_peaks(ncc: Floats, allowed: NDArray[np.bool_], *, count: int) -> list[Offset]:
-    """The ``count`` highest local maxima of ``ncc`` at allowed offsets, best first."""
-    limited = np.where(allowed, ncc, -2.0)
-    is_peak = allowed & (limited >= maximum_filter(limited, size=3, mode="constant", cval=-2.0))
-    indices = np.flatnonzero(is_peak)
-    heights = limited.ravel()[indices]
-    indices = indices[heights >= heights.max() - _HOPELESS]
-    order = np.argsort(-limited.ravel()[indices], kind="stable")[:count]
-    rows, columns = np.unravel_index(indices[order], ncc.shape)
-    return [(int(row), int(column)) for row, column in zip(rows, columns, strict=True)]
+def correlation_peaks(ncc: Floats, *, count: int) -> list[Offset]:
+    """The first ``count`` local maxima of ``ncc``, best first.
+
+    Those that only noise tells from the highest come in the order of their distance from the
+    center: so a small change does not exchange one repeat of a crystal for another.
+    """
+    highest = float(ncc.max())
+    rows, columns = _summits(ncc, highest - _HOPELESS, edge="clip")
+    heights = ncc[rows, columns]
+    y, x = (2 * places - size + 1 for places, size in zip((rows, columns), ncc.shape, strict=True))
+    missing = np.where(heights >= highest - _NOISE * abs(highest), 0, highest - heights)
+    order = np.lexsort((columns, rows, y**2 + x**2, missing))[:count]
+    return [(int(rows[index]), int(columns[index])) for index in order]
+
+
+def _summits(
+    values: Floats, floor: float, *, edge: Literal["wrap", "clip"]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the local maxima among eight neighbors, from ``floor`` on."""
+    places = np.flatnonzero(values >= floor)
+    flat = values.ravel()
+    for dy, dx in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1)):
+        row, column = np.divmod(places, values.shape[1])
+        beside = np.ravel_multi_index((row + dy, column + dx), values.shape, mode=edge)
+        places = places[flat[places] >= flat[beside]]
+    rows, columns = np.divmod(places, values.shape[1])
+    return rows, columns
 
 
 def refine(ncc: Floats, site: Offset) -> tuple[float, float]:
@@ -161,11 +198,21 @@ def residual_shift(simulated: NDArray[np.floating], patch: NDArray[np.floating])
     On a crystal every repeat has a peak. Of those within ``REPEAT`` of the highest the nearest
     counts: which repeat is highest is noise, not a misplacement.
     """
-    first = fft.rfft2(np.asarray(simulated - simulated.mean(), dtype=np.float64))
-    second = fft.rfft2(np.asarray(patch - patch.mean(), dtype=np.float64))
-    correlation = fft.irfft2(second * np.conj(first), s=simulated.shape)
-    summits = correlation == maximum_filter(correlation, size=3, mode="wrap")
-    rows, columns = np.nonzero(summits & (correlation >= (1 - REPEAT) * correlation.max()))
+    return _strongest_shift(_spectrum(simulated), _spectrum(patch), simulated.shape)
+
+
+def _spectrum(image: NDArray[np.floating]) -> NDArray[np.complex64]:
+    """Transform of the image without its mean, in single precision."""
+    return np.asarray(fft.rfft2(single(image - float(image.mean(dtype=np.float64)))))
+
+
+def _strongest_shift(
+    simulated: NDArray[np.complex64], patch: NDArray[np.complex64], shape: tuple[int, ...]
+) -> Offset:
+    """The shift of :func:`residual_shift` from the spectra of two images of ``shape``."""
+    correlation = fft.irfft2(np.conj(simulated) * patch, s=shape, overwrite_x=True)
+    floor = (1 - REPEAT) * float(correlation.max())
+    rows, columns = _summits(correlation, floor, edge="wrap")
     height, width = correlation.shape
     shifts = [
         (
@@ -186,12 +233,14 @@ def _vertex(values: Floats, index: int) -> float:
     return float(np.clip((left - right) / (2 * bend), -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def _neighbors(site: Offset, allowed: NDArray[np.bool_]) -> list[Offset]:
-    """The allowed ones among the four offsets around ``site``."""
+def _neighbors(site: Offset, ncc: Floats) -> list[Offset]:
+    """The allowed ones among the four offsets around ``site``, the best correlated first."""
     steps = ((-1, 0), (0, -1), (0, 1), (1, 0))
     around = [(site[0] + dy, site[1] + dx) for dy, dx in steps]
-    ny, nx = allowed.shape
-    return [(y, x) for y, x in around if 0 <= y < ny and 0 <= x < nx and allowed[y, x]]
+    ny, nx = ncc.shape
+    inside = [(y, x) for y, x in around if 0 <= y < ny and 0 <= x < nx]
+    allowed = [offset for offset in inside if ncc[offset] > _FORBIDDEN]
+    return sorted(allowed, key=lambda offset: -ncc[offset])
 
 
 def _patch(simulated: Signal, observed: Signal, site: Offset) -> NDArray[np.float32]:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from htinvert.core import EvaluationFailed
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]  # single precision stays single, double stays double
 Moments = tuple[Floats, Floats]
 
 _K1, _K2 = 0.01, 0.03
@@ -100,10 +100,20 @@ def _mean_similarity(
     (mean1, variance1), (mean2, variance2) = first, second
     c1, c2 = (_K1 * definition.data_range) ** 2, (_K2 * definition.data_range) ** 2
     means = mean1 * mean2
-    covariance = (product - means) * _sample_factor(definition.window)
-    numerator = (2 * means + c1) * (2 * covariance + c2)
-    denominator = (mean1**2 + mean2**2 + c1) * (variance1 + variance2 + c2)
-    return float(np.mean(numerator / denominator))
+    structure = product - means
+    structure *= 2 * _sample_factor(definition.window)
+    structure += c2
+    means *= 2
+    means += c1
+    means *= structure
+    brightness = mean1**2
+    brightness += mean2**2
+    brightness += c1
+    contrast = variance1 + variance2
+    contrast += c2
+    brightness *= contrast
+    means /= brightness
+    return float(np.mean(means, dtype=np.float64))
 
 
 def local_moments(image: Floats, size: int) -> Moments:
@@ -113,10 +123,26 @@ def local_moments(image: Floats, size: int) -> Moments:
 
 
 def box_mean(image: Floats, size: int) -> Floats:
-    """Mean over each size x size window inside ``image``; ``size`` is odd."""
-    edge = size // 2
-    averaged: Floats = uniform_filter(image, size)
-    return averaged[edge : image.shape[0] - edge, edge : image.shape[1] - edge]
+    """Mean over each size x size window inside ``image``."""
+    ny, nx = image.shape
+    sums = _sums(_sums(image.ravel(), size, step=nx), size, step=1)
+    # Rows lie nx apart; sums that run over a row's end are left out.
+    shape, strides = (ny - size + 1, nx - size + 1), (nx * sums.itemsize, sums.itemsize)
+    return np.asarray(as_strided(sums, shape, strides) * sums.dtype.type(1 / size**2))
+
+
+def _sums(values: Floats, count: int, *, step: int) -> Floats:
+    """Sums of each ``count`` values ``step`` apart, put together from those of 1, 2, 4, ..."""
+    size = len(values) - (count - 1) * step
+    total, run, span, done = np.zeros(size, values.dtype), values, 1, 0
+    while True:
+        if count & span:
+            total += run[done * step : done * step + size]
+            done += span
+        if done == count:
+            return total
+        run = run[: -span * step] + run[span * step :]
+        span *= 2
 
 
 def _sample_factor(size: int) -> float:
@@ -125,7 +151,7 @@ def _sample_factor(size: int) -> float:
 
 
 class PatchSimilarity:
-    """SSIM [1] of one simulated image with many patches of an observed one, exact and quick.
+    """SSIM [1] of one simulated image with many patches of an observed one, to 1e-6 and quick.
 
     Scaling a patch by its extremes only shifts and scales its local moments, so those of the whole
     observed image serve all patches. Whole-number definitions have no such short cut.
@@ -138,10 +164,16 @@ class PatchSimilarity:
         moments: Moments,
         *,
         definition: str,
+        matched: bool = False,
     ) -> None:
-        """Take the observed image, shape (H, W), and its :func:`local_moments` for this window."""
+        """Take the observed image, shape (H, W), and its :func:`local_moments`, all float32.
+
+        ``matched``: the simulation is not scaled by its own extremes but brought to each patch by
+        the gain and offset of least squares, and both are scaled by the patch's extremes.
+        """
         self._definition = ssim_definition(definition)
-        self._simulated = _scaled(simulated, self._definition)
+        self._matched = matched
+        self._simulated = single(_scaled(simulated, self._definition))
         self._own = local_moments(self._simulated, self._definition.window)
         self._observed, self._moments = observed, moments
 
@@ -152,15 +184,40 @@ class PatchSimilarity:
             EvaluationFailed: where the patch is constant.
         """
         ny, nx = self._simulated.shape
+        size = self._definition.window
         patch = self._observed[row : row + ny, column : column + nx]
         if self._definition.quantized:
-            return _similarity(self._simulated, _scaled(patch, self._definition), self._definition)
-        low, high = float(patch.min()), float(patch.max())
-        if high <= low:
-            raise EvaluationFailed("patch of the observed image is constant")
-        size, gain = self._definition.window, self._definition.data_range / (high - low)
-        inner = np.s_[row : row + ny - size + 1, column : column + nx - size + 1]
-        mean = (self._moments[0][inner] - low) * gain
-        product = (box_mean(self._simulated * patch, size) - low * self._own[0]) * gain
-        scaled = (mean, self._moments[1][inner] * gain**2)
-        return _mean_similarity(self._own, scaled, product, self._definition)
+            scaled = single(_scaled(patch, self._definition))
+            moments = local_moments(scaled, size)
+        else:
+            low, high = float(patch.min()), float(patch.max())
+            if high <= low:
+                raise EvaluationFailed("patch of the observed image is constant")
+            gain = self._definition.data_range / (high - low)
+            inner = np.s_[row : row + ny - size + 1, column : column + nx - size + 1]
+            scaled = single(patch - np.float32(low))
+            scaled *= gain
+            mean = self._moments[0][inner] - np.float32(low)
+            mean *= gain
+            moments = mean, self._moments[1][inner] * gain**2
+        simulated, own = self._brought_to(scaled) if self._matched else (self._simulated, self._own)
+        product = box_mean(simulated * scaled, size)
+        return _mean_similarity(own, moments, product, self._definition)
+
+    def _brought_to(self, patch: Floats) -> tuple[Floats, Moments]:
+        """The simulation with the gain and offset closest to a scaled patch, and its moments."""
+        mean = self._simulated.mean(dtype=np.float64)
+        centered = self._simulated - np.float32(mean)
+        spread = max(float(np.vdot(centered, centered)), 1e-30)
+        gain = np.float32(max(float(np.vdot(centered, patch)) / spread, 0.0))
+        image = gain * centered + np.float32(patch.mean(dtype=np.float64))
+        if self._definition.quantized:
+            image = np.floor(np.clip(image, 0.0, self._definition.data_range))
+            return image, local_moments(image, self._definition.window)
+        offset = image.flat[0] - gain * self._simulated.flat[0]
+        return image, (gain * self._own[0] + offset, gain**2 * self._own[1])
+
+
+def single(image: Floats) -> NDArray[np.float32]:
+    """The image in single precision."""
+    return image.astype(np.float32, copy=False)

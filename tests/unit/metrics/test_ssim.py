@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
+from scipy.ndimage import gaussian_filter
 from skimage.metrics import structural_similarity
 
 from htinvert.core import EvaluationFailed
-from htinvert.metrics.ssim import SSIM_DEFINITIONS, ssim
+from htinvert.metrics.observation import prepare
+from htinvert.metrics.ssim import SSIM_DEFINITIONS, PatchSimilarity, box_mean, local_moments, ssim
 
 
 @pytest.fixture
@@ -49,6 +52,31 @@ def test_float32_images_are_accurate(images):
     assert ssim(first, second) == pytest.approx(ssim(*images), abs=1e-5)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+@pytest.mark.parametrize(
+    ("definition", "levels", "window"), [("float7", 1.0, 7), ("uint8-35", 255, 35)]
+)
+def test_quick_similarity_of_a_patch_is_scikit_images(definition, levels, window, offset):
+    """With an offset like a detector's, a thousand times the contrast."""
+    rng = np.random.default_rng(0)
+    observed = (offset + rng.normal(size=(120, 130)).cumsum(axis=1)).astype(np.float32)
+    simulated = rng.normal(size=(60, 50)).cumsum(axis=1).astype(np.float32)
+    moments = prepare(observed).moments(window)
+    quick = PatchSimilarity(simulated, observed, moments, definition=definition).at(33, 41)
+    images = [stretched(x.astype(float)) for x in (simulated, observed[33:93, 41:91])]
+    if levels == 255:
+        images = [np.floor(255 * image) for image in images]
+    expected = structural_similarity(*images, data_range=levels, win_size=window)
+    assert quick == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 12, 35])
+def test_box_mean_is_the_mean_of_each_window(size):
+    image = np.random.default_rng(0).random((40, 37))
+    expected = np.lib.stride_tricks.sliding_window_view(image, (size, size)).mean(axis=(2, 3))
+    assert_allclose(box_mean(image, size), expected, rtol=1e-12)
+
+
 def test_constant_image_fails_with_a_reason(images):
     with pytest.raises(EvaluationFailed, match="constant"):
         ssim(images[0], np.ones_like(images[0]))
@@ -75,3 +103,25 @@ def test_unknown_definition_names_the_known_ones(images):
 def test_different_shapes_are_refused(images):
     with pytest.raises(ValueError, match="differ"):
         ssim(images[0], images[1][:-1])
+
+
+@pytest.mark.parametrize(("definition", "window"), [("float7", 7), ("uint8-35", 35)])
+def test_matched_similarity_is_that_of_the_image_brought_to_the_patch(definition, window):
+    """Gain and offset of least squares, then the patch's extremes; against scikit-image."""
+    rng = np.random.default_rng(3)
+    simulated = gaussian_filter(rng.random((60, 70)), 2).astype(np.float32)
+    patch = (40 * simulated + 7 + rng.normal(scale=1.0, size=(60, 70))).astype(np.float32)
+    found = PatchSimilarity(
+        simulated, patch, local_moments(patch, window), definition=definition, matched=True
+    ).at(0, 0)
+    span = 255.0 if definition == "uint8-35" else 1.0
+    low, high = float(patch.min()), float(patch.max())
+    reference = (patch.astype(float) - low) * span / (high - low)
+    if definition == "uint8-35":
+        reference = np.floor(reference)
+    gain, offset = np.polyfit(simulated.astype(float).ravel(), reference.ravel(), 1)
+    brought = gain * simulated.astype(float) + offset
+    if definition == "uint8-35":
+        brought = np.floor(np.clip(brought, 0, 255))
+    expected = structural_similarity(brought, reference, win_size=window, data_range=span)
+    assert found == pytest.approx(expected, abs=2e-4 if definition == "uint8-35" else 1e-5)
