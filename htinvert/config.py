@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from htinvert import plugins
 from htinvert.core import UserError
+from htinvert.io.prepare import parse_step
 
 LARGEST_FILE = 1_000_000  # bytes
 NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
@@ -42,19 +43,33 @@ class RegionPart(Part):
 class Experiment(Part):
     """One micrograph, how to simulate it, how to compare, and what may be adjusted.
 
-    ``credit`` is shown under every figure of the image.
+    ``credit`` is shown under every figure of the image. ``signal``, ``channel``, ``crop`` and
+    ``prepare``, in that order, make the image that is compared; see docs/experiment.md.
     ``free`` parameters of the forward model are fitted once, to the start structure, or for each
     candidate where ``refit`` is true.
     """
 
     image: Path
+    signal: str | None = None
+    channel: int | None = Field(default=None, ge=0)
     sampling: float | tuple[float, float] | None = None
     crop: Crop | None = None
+    prepare: tuple[dict[str, Any], ...] = ()
     forward: Component
     metrics: dict[str, Component | None] = Field(min_length=1)
     credit: str = ""
     free: dict[str, Bounds] = {}
     refit: bool = False
+
+    @field_validator("prepare")
+    @classmethod
+    def _steps_are_known(cls, steps: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+        for number, step in enumerate(steps, 1):
+            try:
+                parse_step(step)
+            except UserError as error:
+                raise ValueError(f"step {number}: {error}") from error
+        return steps
 
 
 class Search(Part):
@@ -103,6 +118,22 @@ class Config(Part):
 def load(path: Path) -> Config:
     """Read and check a campaign file. Raises :class:`UserError` with one line per mistake."""
     return parse(read_yaml(path), name=path.name)
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read a file that holds one experiment's block. Raises as :func:`load` does."""
+    raw = read_yaml(path)
+    problems = []
+    try:
+        experiment = Experiment.model_validate(raw)
+    except ValidationError as error:
+        problems = [_word(e, Experiment, ()) for e in error.errors()]
+    prefix = "experiments.this."
+    found = _component_problems({"experiments": {"this": raw}})
+    problems += [problem.replace(prefix, "") for problem in found]
+    if problems:
+        raise UserError("\n".join(f"{path.name}: {problem}" for problem in problems))
+    return experiment
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -94,7 +94,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     check = getattr(energy, "check_elements", None)
     if check is not None:
         check(symbols)
-    channels = tuple(_channel(n, e, folder) for n, e in config.experiments.items())
+    channels = tuple(make_channel(n, e, folder=folder) for n, e in config.experiments.items())
     recipe = Recipe(energy, channels, config.chemical_potentials)
     weights = config.objectives or {
         name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in objective_names(config)
@@ -154,11 +154,18 @@ def _build(kind: str, spec: Component, folder: Path, place: str = "", **context:
         raise UserError(f"{place or kind}: {error}") from error
 
 
-def _channel(name: str, experiment: Experiment, folder: Path) -> Channel:
+def make_channel(name: str, experiment: Experiment, *, folder: Path) -> Channel:
+    """Read an experiment and make its forward model and metrics; paths are relative to ``folder``.
+
+    Raises :class:`UserError` for a file that is missing or does not fit, and unknown parameters.
+    """
     observed = read_image(
         plugins.resolve(experiment.image, folder),
         sampling=experiment.sampling,
         crop=experiment.crop,
+        signal=experiment.signal,
+        channel=experiment.channel,
+        prepare=experiment.prepare,
     )
     forward: ForwardModel = _like(
         _build("forward", experiment.forward, folder, f"experiments.{name}.forward"), observed

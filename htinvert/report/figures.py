@@ -191,6 +191,7 @@ def scale_bar(axis: Any, observed: Signal) -> None:
 
 
 def pyplot() -> Any:
+    """Matplotlib without a screen."""
     import matplotlib as mpl
 
     mpl.use("Agg")

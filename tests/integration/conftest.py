@@ -28,6 +28,9 @@ def campaign(tmp_path: Path) -> Writer:
     image = StemConvolution(sampling=0.3, shape=(60, 40), beam="x", up="z")(crystal).data
     noisy = np.random.default_rng(0).poisson(200 * image / image.max())
     np.save(tmp_path / "image.npy", noisy)
+    wide = StemConvolution(sampling=0.3, shape=(256, 256), beam="x", up="z")(crystal).data
+    np.save(tmp_path / "wide.npy", wide)
+    write(tmp_path / "crystal.vasp", crystal, format="vasp")
     gap = (crystal.positions[:, 2] > 7.0) & (crystal.positions[:, 2] < 12.0)
     write(tmp_path / "start.vasp", crystal[~gap], format="vasp")
 

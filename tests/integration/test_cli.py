@@ -156,7 +156,70 @@ def test_a_wrong_path_is_one_sentence(
 
 
 def test_every_command_has_an_example(htinvert: Command) -> None:
-    for verb in ("demo", "check", "run", "status", "rank", "export"):
+    for verb in ("demo", "check", "run", "calibrate", "register", "status", "rank", "export"):
         shown = htinvert(verb, "--help")
         assert shown.returncode == 0
         assert f"Example: htinvert {verb}" in " ".join(shown.stdout.split())
+
+
+def test_a_structure_is_registered_from_the_command_line(
+    campaign: Writer, htinvert: Command, tmp_path: Path
+) -> None:
+    campaign()
+    options = ("--sampling", "0.3", "--shape", "40x30", "-o", "out")
+    done = htinvert("register", "crystal.vasp", "image.npy", *options)
+    assert done.returncode == 0, done.stderr
+    assert "figure of merit" in done.stdout
+    for name in ("match.png", "parameters.json", "trials.csv", "movie.mp4"):
+        assert (tmp_path / "out" / name).stat().st_size > 0
+    assert list((tmp_path / "out" / "frames").glob("*.png"))
+
+
+def test_a_known_crystal_calibrates_its_image(
+    campaign: Writer, htinvert: Command, tmp_path: Path
+) -> None:
+    campaign()
+    crystal = ("--phase", "CdTe", "--crystal", "zincblende", "-a", "6.48")
+    made = htinvert("calibrate", "wide.npy", *crystal, "--zone", "1,0,0", "--sampling", "0.29")
+    assert made.returncode == 0, made.stderr
+    assert "pixel size 0.300" in made.stdout
+    assert imread(tmp_path / "wide-calibration.png").std() > 0
+    wrong = htinvert("calibrate", "wide.npy", *crystal, "--zone", "1,1,0", "--sampling", "0.29")
+    assert wrong.returncode == 2
+    assert "CdTe [100] fits better" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("register", "none.vasp", "image.npy"), "there is no structure file"),
+        (("register", "crystal.vasp", "image.npy"), "has no pixel size"),
+        (("register", "crystal.vasp", "image.npy", "--shape", "4"), "ROWSxCOLUMNS"),
+        (
+            ("register", "crystal.vasp", "image.npy", "--sampling", "0.3", "--shape", "90x90"),
+            "larger",
+        ),
+        (
+            (
+                "calibrate",
+                "wide.npy",
+                "--phase",
+                "crystal.vasp",
+                "--zone",
+                "1,1",
+                "--sampling",
+                "0.3",
+            ),
+            "whole numbers",
+        ),
+    ],
+)
+def test_a_mistake_before_a_fit_is_one_sentence(
+    campaign: Writer, htinvert: Command, tmp_path: Path, arguments: tuple[str, ...], sentence: str
+) -> None:
+    campaign()
+    made = htinvert(*arguments)
+    assert made.returncode == 2, made.stdout
+    assert sentence in made.stderr
+    assert "Traceback" not in made.stderr
+    assert not (tmp_path / "registered").exists()

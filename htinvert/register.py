@@ -1,0 +1,319 @@
+"""Register a structure in a micrograph: find the place, fit the imaging parameters, score the fit.
+
+Capture by cross-correlation over all offsets on a coarse grid of scale and rotation; at every
+promising place a least-squares fit of the image itself (gain and offset in closed form); at the
+best places Powell's method on the figure of merit. The comparison region is fixed in the last two
+stages, so that figures of merit compare. No randomness: the same input gives the same result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
+from scipy.optimize import least_squares, minimize
+
+from htinvert.core import EvaluationFailed, Metric, Score, Signal
+from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
+
+Floats = NDArray[np.float64]
+Site = tuple[int, int]
+
+FREE: Mapping[str, tuple[float, float]] = {
+    "shift_x": (-4.0, 4.0),  # Å
+    "shift_y": (-4.0, 4.0),  # Å
+    "stretch_x": (-0.1, 0.1),
+    "stretch_y": (-0.1, 0.1),
+    "shear_x": (-0.1, 0.1),
+    "rotation": (-6.0, 6.0),  # degrees
+    "source_size": (0.3, 3.0),  # Å
+}
+SCALES = (-0.04, -0.02, 0.0, 0.02, 0.04)
+ROTATIONS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # degrees
+SITES = 10  # places where the image is fitted
+FINALISTS = 2  # places where the figure of merit is polished
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One simulated image on the way: stage, place [px], parameters by name, cost."""
+
+    stage: str
+    site: Site
+    parameters: Mapping[str, float]
+    cost: float
+
+
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """A structure in its place: the fitted forward model, the simulated image and its score.
+
+    ``row`` and ``column`` [px] are the top-left of the comparison region in the observed image;
+    ``intervals`` are standard errors from the curvature of the squared residual, every pixel taken
+    as independent, so they are lower limits. ``trials`` holds every image simulated on the way.
+    """
+
+    forward: Any
+    parameters: Mapping[str, float]
+    intervals: Mapping[str, float]
+    score: Score
+    simulated: Signal
+    row: int
+    column: int
+    trials: tuple[Trial, ...] = field(repr=False)
+
+
+def register(
+    atoms: Atoms,
+    observed: Signal,
+    *,
+    forward: Any,
+    metric: Metric,
+    free: Mapping[str, tuple[float, float]] = FREE,
+    observer: Callable[[Trial], None] | None = None,
+) -> Registered:
+    """Find ``atoms`` in ``observed`` and adjust the ``free`` parameters of ``forward``.
+
+    Args:
+        atoms: the structure; the forward model tiles it along its periodic directions.
+        observed: the micrograph, shape (ny, nx), at least as large as the simulation.
+        forward: a forward model with a ``shape`` [px] and the free parameters as fields.
+        metric: compares the simulation with a region of its own size, such as ``Registration()``.
+        free: lower and upper bound of each parameter that may change.
+        observer: told of every trial.
+
+    Raises:
+        EvaluationFailed: no place could be fitted.
+        UserError: the simulation is larger than the image or sampled differently.
+    """
+    problem = _Problem(atoms, observed, forward, metric, dict(free), observer)
+    check_comparable(problem.simulate(problem.start()), observed)
+    fitted = [problem.least_squares(site, point) for site, point in problem.capture()]
+    fitted = _best(fitted, 2 * FINALISTS)
+    fitted += [
+        problem.least_squares(site, best.point)
+        for best in fitted[:FINALISTS]
+        for site in problem.sites(best.point)
+    ]
+    final = _best([problem.polish(fit) for fit in _best(fitted, FINALISTS)], 1)[0]
+    return problem.result(final)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Parameters (scaled to 0..1) at a place, and their cost."""
+
+    site: Site
+    point: Floats
+    cost: float
+
+
+def _best(fits: Sequence[_Fit], count: int) -> list[_Fit]:
+    """The best fits, one for each place."""
+    chosen: dict[Site, _Fit] = {}
+    for fit in sorted(fits, key=lambda fit: (fit.cost, fit.site)):
+        chosen.setdefault(fit.site, fit)
+    return list(chosen.values())[:count]
+
+
+class _Problem:
+    """What does not change during a registration, and the log of its trials."""
+
+    def __init__(
+        self,
+        atoms: Atoms,
+        observed: Signal,
+        forward: Any,
+        metric: Metric,
+        free: dict[str, tuple[float, float]],
+        observer: Callable[[Trial], None] | None,
+    ) -> None:
+        self.atoms = atoms
+        self.observed = observed
+        self.forward = forward
+        self.metric = metric
+        self.names = tuple(free)
+        self.lower, self.upper = np.array(list(free.values()), dtype=float).T
+        self.trials: list[Trial] = []
+        self._observer = observer
+        self._known: dict[bytes, Signal] = {}
+        self._patches: dict[Site, Signal] = {}
+
+    def start(self) -> Floats:
+        """The forward model's own values, scaled to 0..1."""
+        values = np.array([getattr(self.forward, name) for name in self.names], dtype=float)
+        return np.asarray(np.clip((values - self.lower) / (self.upper - self.lower), 0.0, 1.0))
+
+    def parameters(self, point: Floats) -> dict[str, float]:
+        """Parameters by name at a point of the unit box."""
+        values = self.lower + np.clip(point, 0.0, 1.0) * (self.upper - self.lower)
+        return dict(zip(self.names, map(float, values), strict=True))
+
+    def simulate(self, point: Floats) -> Signal:
+        """The image at a point of the unit box; the last few are remembered."""
+        key = np.clip(point, 0.0, 1.0).tobytes()
+        if key not in self._known:
+            if len(self._known) > 64:
+                self._known.clear()
+            self._known[key] = replace(self.forward, **self.parameters(point))(self.atoms)
+        return self._known[key]
+
+    def patch(self, site: Site) -> Signal:
+        """The comparison region at a place."""
+        if site not in self._patches:
+            rows, columns = self.forward.shape
+            data = self.observed.data[site[0] : site[0] + rows, site[1] : site[1] + columns]
+            self._patches[site] = Signal(np.ascontiguousarray(data), self.observed.axes)
+        return self._patches[site]
+
+    def cost(self, stage: str, site: Site, point: Floats) -> float:
+        """Cost at a place and point; logged."""
+        score = self.metric(self.simulate(point), self.patch(site))
+        trial = Trial(stage, site, self.parameters(point), score.cost)
+        self.trials.append(trial)
+        if self._observer is not None:
+            self._observer(trial)
+        return score.cost
+
+    def capture(self) -> Iterator[tuple[Site, Floats]]:
+        """Places and points worth a fit: the best correlations over scale and rotation."""
+        found: list[tuple[float, Site, Floats]] = []
+        for point in self._grid():
+            simulated = self.simulate(point)
+            ncc = normalized_cross_correlation(simulated.data, self.observed.data)
+            found += [(float(ncc[site]), site, point) for site in row_peaks(ncc)]
+        found.sort(key=lambda entry: (-entry[0], entry[1]))
+        seen: list[Site] = []
+        for _, site, point in found:
+            if all(abs(site[0] - s[0]) + abs(site[1] - s[1]) > 3 for s in seen):
+                seen.append(site)
+                yield site, point
+            if len(seen) == SITES:
+                return
+
+    def _grid(self) -> list[Floats]:
+        """Points of a coarse grid of scale and rotation, as far as those are free."""
+        scales = [name for name in ("stretch_x", "stretch_y", "sampling") if name in self.names]
+        points = []
+        angles = ROTATIONS if "rotation" in self.names else (0.0,)
+        for scale, angle in product(SCALES if scales else (0.0,), angles):
+            values = self.parameters(self.start())
+            for name in scales:
+                values[name] = (
+                    values[name] * (1 + scale) if name == "sampling" else values[name] + scale
+                )
+            if "rotation" in values:
+                values["rotation"] += angle
+            raw = np.array([values[name] for name in self.names])
+            points.append(np.clip((raw - self.lower) / (self.upper - self.lower), 0.0, 1.0))
+        return points
+
+    def sites(self, point: Floats) -> list[Site]:
+        """The best places of an image that is already well fitted."""
+        ncc = normalized_cross_correlation(self.simulate(point).data, self.observed.data)
+        peaks = sorted(row_peaks(ncc, count=4), key=lambda site: -ncc[site])
+        return peaks[: SITES // 2]
+
+    def residual(self, point: Floats, patch: Floats) -> Floats:
+        """Experiment less simulation, gain and offset in closed form; flat."""
+        simulated = self.simulate(point).data.astype(float).ravel()
+        simulated -= simulated.mean()
+        gain = max(float(simulated @ patch) / max(float(simulated @ simulated), 1e-300), 0.0)
+        return np.asarray(patch - gain * simulated)
+
+    def least_squares(self, site: Site, point: Floats) -> _Fit:
+        """Fit the image at a place by least squares from a point."""
+        patch = _normalized(self.patch(site))
+        inside = np.clip(point, 1e-6, 1 - 1e-6)
+        solution = least_squares(
+            self.residual,
+            inside,
+            bounds=(0.0, 1.0),
+            args=(patch,),
+            diff_step=2e-3,
+            xtol=1e-4,
+            ftol=1e-4,
+            max_nfev=12,
+        )
+        return _Fit(site, solution.x, self.cost("least squares", site, solution.x))
+
+    def polish(self, fit: _Fit) -> _Fit:
+        """Minimize the cost itself at a fixed place by Powell's method from a fit."""
+        best = fit
+
+        def cost(point: Floats) -> float:
+            nonlocal best
+            value = self.cost("powell", fit.site, point)
+            if value < best.cost:
+                best = _Fit(fit.site, np.array(point), value)
+            return value
+
+        width = 0.1
+        bounds = [(max(0.0, x - width), min(1.0, x + width)) for x in fit.point]
+        options = {"xtol": 1e-3, "ftol": 1e-4, "maxfev": 400}
+        minimize(cost, fit.point, method="Powell", bounds=bounds, options=options)
+        return best
+
+    def result(self, fit: _Fit) -> Registered:
+        """Everything about the best fit."""
+        if not np.isfinite(fit.cost):
+            raise EvaluationFailed("no place in the image could be fitted")
+        simulated = self.simulate(fit.point)
+        return Registered(
+            forward=replace(self.forward, **self.parameters(fit.point)),
+            parameters=self.parameters(fit.point),
+            intervals=self._intervals(fit),
+            score=self.metric(simulated, self.patch(fit.site)),
+            simulated=simulated,
+            row=fit.site[0],
+            column=fit.site[1],
+            trials=tuple(self.trials),
+        )
+
+    def _intervals(self, fit: _Fit) -> dict[str, float]:
+        """Standard errors from the residual's Jacobian."""
+        patch = _normalized(self.patch(fit.site))
+        step = 1e-3
+        base = self.residual(fit.point, patch)
+        columns = []
+        for i in range(len(self.names)):
+            moved = np.array(fit.point)
+            moved[i] += step if moved[i] < 0.5 else -step
+            columns.append((self.residual(moved, patch) - base) / (moved[i] - fit.point[i]))
+        jacobian = np.array(columns).T
+        variance = float(base @ base) / max(len(base) - len(self.names), 1)
+        covariance = np.linalg.pinv(jacobian.T @ jacobian) * variance
+        errors = np.sqrt(np.diag(covariance)) * (self.upper - self.lower)
+        return dict(zip(self.names, map(float, errors), strict=True))
+
+
+def row_peaks(ncc: NDArray[np.floating], *, count: int = 2, reach: int = 7) -> list[Site]:
+    """Places of high correlation in different rows: what a lattice repeats along x counts little.
+
+    The rows whose best value is a maximum within ``reach`` rows; of each the ``count`` best places.
+    """
+    best = ncc.max(axis=1)
+    rows = np.flatnonzero(best == maximum_filter1d(best, reach, mode="nearest"))
+    rows = rows[np.argsort(-best[rows], kind="stable")][:4]
+    sites = []
+    for row in rows:
+        peaks = np.flatnonzero(ncc[row] == maximum_filter1d(ncc[row], reach, mode="nearest"))
+        peaks = peaks[np.argsort(-ncc[row][peaks], kind="stable")][:count]
+        sites += [(int(row), int(column)) for column in peaks]
+    return sites
+
+
+def _normalized(patch: Signal) -> Floats:
+    """A region as a flat vector of zero mean and unit norm."""
+    values = patch.data.astype(float).ravel()
+    values = values - values.mean()
+    norm = float(np.linalg.norm(values))
+    if norm == 0.0:
+        raise EvaluationFailed("the comparison region is constant")
+    return np.asarray(values / norm)

@@ -1,0 +1,162 @@
+"""What a registration leaves behind: picture, parameters, log of trials, frames and a movie."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from htinvert.core import Signal
+from htinvert.io import write_table
+from htinvert.metrics.registration import Registration
+from htinvert.metrics.ssim import SSIM_DEFINITIONS
+from htinvert.register import Registered, Trial
+from htinvert.report.figures import Match, draw_match
+
+MOST_FRAMES = 40
+FRAMES_PER_SECOND = 5
+UNITS = {
+    "shift_x": "Å",
+    "shift_y": "Å",
+    "rotation": "degrees",
+    "source_size": "Å",
+    "sampling": "Å/px",
+}
+
+
+def _ignore(share: float) -> None:
+    """Observe nothing."""
+
+
+def write_registration(
+    folder: Path,
+    atoms: Atoms,
+    observed: Signal,
+    result: Registered,
+    *,
+    name: str,
+    note: str = "",
+    movie: bool = True,
+    progress: Callable[[float], None] = _ignore,
+) -> list[Path]:
+    """Write everything about a registration to ``folder``; returns the paths.
+
+    ``match.png``, ``parameters.json`` (values, standard errors, units, score), ``trials.csv``
+    (every image simulated on the way) and, with ``movie``, the improvements as ``frames/*.png``
+    and ``movie.mp4``. ``progress`` is told the share of frames that are drawn.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    match = Match(observed, result.simulated, result.row, result.column)
+    paths = [folder / "match.png", folder / "parameters.json", folder / "trials.csv"]
+    draw_match(paths[0], match, title=f"{name}: {describe(result)}", note=note)
+    paths[1].write_text(json.dumps(record(observed, result), indent=1), encoding="utf-8")
+    write_table(paths[2], [_row(number, trial) for number, trial in enumerate(result.trials, 1)])
+    if movie:
+        paths.append(_movie(folder, atoms, observed, result, name=name, progress=progress))
+    return paths
+
+
+def describe(result: Registered) -> str:
+    """Score in one phrase."""
+    detail = result.score.detail
+    parts = [f"figure of merit {result.score.cost:.4f}"]
+    parts += [f"{key} {detail[key]:.3g}" for key in ("d_sim", "d_trans", "ncc") if key in detail]
+    return ", ".join(parts)
+
+
+def record(observed: Signal, result: Registered) -> dict[str, Any]:
+    """A registration as plain values."""
+    return {
+        "figure_of_merit": result.score.cost,
+        "in_all_definitions": definitions(observed, result),
+        "detail": dict(result.score.detail),
+        "row": result.row,
+        "column": result.column,
+        "shape": list(result.simulated.data.shape),
+        "parameters": {
+            key: {
+                "value": value,
+                "standard_error": result.intervals[key],
+                "unit": UNITS.get(key, "1"),
+            }
+            for key, value in result.parameters.items()
+        },
+        "trials": len(result.trials),
+        "forward": str(result.forward),
+    }
+
+
+def definitions(observed: Signal, result: Registered) -> dict[str, float]:
+    """Figure of merit of the same images in every definition, so that none is mistaken.
+
+    Both definitions of SSIM, with each image scaled by its own extremes (as the peers do) and with
+    the simulation brought to the region by gain and offset.
+    """
+    rows, columns = result.simulated.data.shape
+    patch = observed.data[result.row : result.row + rows, result.column : result.column + columns]
+    region = Signal(patch, observed.axes)
+    return {
+        f"{name}, {intensity}": Registration(ssim=name, intensity=intensity)(
+            result.simulated, region
+        ).cost
+        for name, definition in SSIM_DEFINITIONS.items()
+        for intensity in ("own", "matched")
+        if min(rows, columns) >= definition.window
+    }
+
+
+def improvements(trials: tuple[Trial, ...]) -> list[tuple[int, Trial]]:
+    """Trials that were the best so far, with their numbers; thinned to what a movie needs."""
+    best, found = float("inf"), []
+    for number, trial in enumerate(trials, 1):
+        if trial.cost < best:
+            best = trial.cost
+            found.append((number, trial))
+    step = max(1, -(-len(found) // MOST_FRAMES))
+    return found[::-1][::step][::-1]
+
+
+def _row(number: int, trial: Trial) -> dict[str, Any]:
+    place = {"row": trial.site[0], "column": trial.site[1]}
+    return {"trial": number, "stage": trial.stage, "cost": trial.cost, **place, **trial.parameters}
+
+
+def _movie(
+    folder: Path,
+    atoms: Atoms,
+    observed: Signal,
+    result: Registered,
+    *,
+    name: str,
+    progress: Callable[[float], None],
+) -> Path:
+    """Draw the improvements and join them to a movie of five frames a second."""
+    from imageio.v3 import imread, imwrite
+
+    frames = folder / "frames"
+    frames.mkdir(exist_ok=True)
+    for old in frames.glob("*.png"):
+        old.unlink()
+    shown = improvements(result.trials)
+    pictures = []
+    for done, (number, trial) in enumerate(shown, 1):
+        simulated = replace(result.forward, **trial.parameters)(atoms)
+        path = frames / f"{number:05d}.png"
+        title = f"{name}: trial {number}, {trial.stage}, figure of merit {trial.cost:.4f}"
+        draw_match(path, Match(observed, simulated, *trial.site), title=title)
+        pictures.append(imread(path)[..., :3])
+        progress(done / len(shown))
+    height, width = (min(p.shape[i] for p in pictures) // 16 * 16 for i in (0, 1))
+    movie = folder / "movie.mp4"
+    imwrite(
+        movie,
+        [picture[:height, :width] for picture in pictures],
+        fps=FRAMES_PER_SECOND,
+        codec="libx264",
+        plugin="FFMPEG",
+    )
+    return movie
