@@ -143,7 +143,7 @@ def register(
 
     Example: htinvert register grains.cif image.dm3 --shape 200x160
     """
-    from htinvert.report.live import register_with_progress
+    from htinvert.report.registration import register_with_progress
 
     register_with_progress(
         structure,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -127,7 +127,7 @@ def load_experiment(path: Path) -> Experiment:
     try:
         experiment = Experiment.model_validate(raw)
     except ValidationError as error:
-        problems = [_word(e, Experiment, ()) for e in error.errors()]
+        problems = [plugins.word(e, Experiment, ()) for e in error.errors()]
     prefix = "experiments.this."
     found = _component_problems({"experiments": {"this": raw}})
     problems += [problem.replace(prefix, "") for problem in found]
@@ -160,7 +160,7 @@ def parse(raw: dict[str, Any], *, name: str = "campaign") -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        problems += [_word(e, Config, ()) for e in error.errors()]
+        problems += [plugins.word(e, Config, ()) for e in error.errors()]
     problems += _component_problems(raw)
     if config is not None and not problems:
         problems += _objective_problems(config)
@@ -218,7 +218,7 @@ def _component_problems(raw: Mapping[str, Any]) -> list[str]:
             problems.append(f"{path}.use: {error}")
         except ValidationError as error:
             model = plugins.parameters(component)
-            problems += [_word(e, model, tuple(path.split("."))) for e in error.errors()]
+            problems += [plugins.word(e, model, tuple(path.split("."))) for e in error.errors()]
     return problems
 
 
@@ -229,30 +229,6 @@ def _objective_problems(config: Config) -> list[str]:
         for name in config.objectives or ()
         if name not in known
     ]
-
-
-def _word(error: Any, model: type[BaseModel], prefix: tuple[str, ...]) -> str:
-    """One sentence for one of pydantic's errors."""
-    place = tuple(part for part in error["loc"])
-    path = ".".join(str(part) for part in (*prefix, *place))
-    if error["type"] == "extra_forbidden":
-        return f"{path} is unknown; {plugins.suggest(str(place[-1]), _keys_at(model, place[:-1]))}"
-    if error["type"] == "missing":
-        return f"{path} is missing; give it a value"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{path}: {message.removeprefix('value error, ')} (given: {error['input']!r})"
-
-
-def _keys_at(model: Any, place: tuple[Any, ...]) -> list[str]:
-    """Keys that a model allows at a place inside of it."""
-    for part in place:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(str(part))
-            model = field.annotation if field else None
-        options = [a for a in get_args(model) if a is not type(None)]
-        model = options[-1] if options else model
-    is_model = isinstance(model, type) and issubclass(model, BaseModel)
-    return sorted(model.model_fields) if is_model else []
 
 
 class StrictLoader(yaml.SafeLoader):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, create_model
 
 from htinvert.core import UserError
 
@@ -54,12 +54,15 @@ def find(kind: str, use: str) -> Callable[..., Any]:
     return component
 
 
-def parameters(component: Callable[..., Any]) -> type[BaseModel]:
-    """A pydantic model of a component's parameters, those of the campaign's context left out."""
-    hints = get_type_hints(component if inspect.isfunction(component) else component.__init__)
+def parameters(
+    component: Callable[..., Any], *, skip: Collection[str] = CONTEXT
+) -> type[BaseModel]:
+    """A pydantic model of a component's parameters, those named in ``skip`` left out."""
+    function = component if inspect.isfunction(component) else component.__init__
+    hints = get_type_hints(function, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(component).parameters.items():
-        if name in CONTEXT:
+        if name in skip:
             continue
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
         if default.__class__.__name__ == "_HAS_DEFAULT_FACTORY_CLASS":
@@ -85,21 +88,32 @@ def validate(
     }
 
 
+def word(error: Any, model: type[BaseModel], prefix: tuple[str, ...] = ()) -> str:
+    """One sentence for one of pydantic's errors about ``model``, which stands at ``prefix``."""
+    place = tuple(part for part in error["loc"])
+    path = ".".join(str(part) for part in (*prefix, *place))
+    if error["type"] == "extra_forbidden":
+        return f"{path} is unknown; {suggest(str(place[-1]), _keys_at(model, place[:-1]))}"
+    if error["type"] == "missing":
+        return f"{path} is missing; give it a value"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{path}: {message.removeprefix('value error, ')} (given: {error['input']!r})"
+
+
+def _keys_at(model: Any, place: tuple[Any, ...]) -> list[str]:
+    """Keys that a model allows at a place inside of it."""
+    for part in place:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(str(part))
+            model = field.annotation if field else None
+        options = [a for a in get_args(model) if a is not type(None)]
+        model = options[-1] if options else model
+    is_model = isinstance(model, type) and issubclass(model, BaseModel)
+    return sorted(model.model_fields) if is_model else []
+
+
 def resolve(path: Path, folder: Path) -> Path:
     """A path as seen from ``folder``; a bare name that is no file there stays a bare name."""
     path = path.expanduser()
     nearby = folder / path
     return nearby if nearby.exists() or path.parent != Path() else path
-
-
-__all__ = [
-    "CONTEXT",
-    "GROUPS",
-    "ValidationError",
-    "find",
-    "names",
-    "parameters",
-    "resolve",
-    "suggest",
-    "validate",
-]

@@ -7,14 +7,12 @@ what the YAML may say. A value that is no mapping is the first of them: ``rotate
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import Field, ValidationError
 
 from htinvert import plugins
 from htinvert.core import Signal, UserError
@@ -201,7 +199,7 @@ def parse_step(step: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     ((name, given),) = step.items()
     if name not in STEPS:
         raise UserError(f"{name} is no step; {plugins.suggest(str(name), sorted(STEPS))}")
-    model = _parameters(name)
+    model = plugins.parameters(STEPS[name], skip=("image",))
     if given is None:
         given = {}
     elif not isinstance(given, Mapping):
@@ -210,31 +208,9 @@ def parse_step(step: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         checked = model.model_validate(dict(given))
     except ValidationError as failure:
         raise UserError(
-            "; ".join(_word(name, error, model) for error in failure.errors())
+            "; ".join(plugins.word(error, model, (name,)) for error in failure.errors())
         ) from None
     return name, {key: getattr(checked, key) for key in checked.model_fields_set}
-
-
-@cache
-def _parameters(name: str) -> type[BaseModel]:
-    """A pydantic model of a step's parameters, the image left out."""
-    hints = get_type_hints(STEPS[name], include_extras=True)
-    _, *rest = inspect.signature(STEPS[name]).parameters.values()
-    fields: dict[str, Any] = {
-        p.name: (hints[p.name], ... if p.default is inspect.Parameter.empty else p.default)
-        for p in rest
-    }
-    return create_model("Step", __config__=ConfigDict(extra="forbid"), **fields)
-
-
-def _word(name: str, error: Any, model: type[BaseModel]) -> str:
-    place = [str(part) for part in error["loc"]]
-    if error["type"] == "extra_forbidden":
-        return f"{name}.{place[-1]} is unknown; {plugins.suggest(place[-1], [*model.model_fields])}"
-    if error["type"] == "missing":
-        return f"{name}: {' '.join(place)} is missing; give it a value"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{name}: {' '.join(place)}: {message} (given: {error['input']!r})"
 
 
 def _inside(box: Box, image: Signal, step: str) -> Box:

@@ -6,13 +6,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from htinvert.campaign import Progress
-from htinvert.config import Experiment
-from htinvert.core import EvaluationFailed, UserError
-from htinvert.plan import Plan, make_channel
-from htinvert.register import FREE, Registered, Trial, register
-from htinvert.report.registration import definitions, describe, write_registration
+from htinvert.plan import Plan
 from htinvert.report.summary import lineage
-from htinvert.structures.file import from_file
 
 
 class Live:
@@ -80,81 +75,3 @@ class Live:
         if stop.evaluations is not None:
             return float(stop.evaluations)
         return 60.0 * stop.minutes if stop.minutes is not None else None
-
-
-def register_with_progress(
-    structure: Path,
-    experiment: Experiment,
-    *,
-    folder: Path,
-    output: Path,
-    movie: bool,
-    console: Any,
-) -> Registered:
-    """Register a structure file in an experiment, say how it goes, and write what came of it.
-
-    Raises :class:`UserError` where the structure or the image cannot be used or does not fit.
-    """
-    from rich.progress import Progress as Bar
-
-    atoms = from_file(structure)
-    name = structure.stem
-    channel = make_channel(name, experiment, folder=folder)
-    metric = next(iter(channel.metrics.values()))
-    with Bar(console=console, transient=True) as bar:
-        task = bar.add_task("fitting", total=None)
-
-        def tell(trial: Trial) -> None:
-            bar.update(task, advance=1, description=f"{trial.stage} {trial.cost:.4f}")
-
-        try:
-            result = register(
-                atoms,
-                channel.observed,
-                forward=channel.forward,
-                metric=metric,
-                free=channel.free or FREE,
-                observer=tell,
-            )
-        except EvaluationFailed as failure:
-            raise UserError(f"{structure} could not be registered: {failure}") from failure
-        drawing = bar.add_task("drawing", total=1.0, visible=movie)
-        definition = getattr(metric, "ssim", None)
-        intensity = f", intensity {getattr(metric, 'intensity', 'own')}"
-        credit = f"; image: {experiment.credit}" if experiment.credit else ""
-        paths = write_registration(
-            output,
-            atoms,
-            channel.observed,
-            result,
-            name=name,
-            note=f"SSIM: {definition}{intensity}{credit}" if definition else credit,
-            movie=movie,
-            progress=lambda share: bar.update(drawing, completed=share),
-        )
-    console.print(f"{name}: {describe(result)}, {len(result.trials)} trials", highlight=False)
-    console.print(_parameters(result))
-    others = definitions(channel.observed, result)
-    console.print(
-        "in every definition (SSIM, intensity): "
-        + "; ".join(f"{name} {cost:.4f}" for name, cost in others.items()),
-        highlight=False,
-    )
-    for path in paths:
-        console.print(f"written: {path}", highlight=False)
-    return result
-
-
-def _parameters(result: Registered) -> Any:
-    """A table of the fitted parameters with their standard errors and units."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from htinvert.report.registration import UNITS
-
-    view = Table(box=SIMPLE_HEAD)
-    for column in ("parameter", "value", "standard error", "unit"):
-        view.add_column(column, justify="left" if column in ("parameter", "unit") else "right")
-    for key, value in result.parameters.items():
-        view.add_row(key, f"{value:.5f}", f"{result.intervals[key]:.5f}", UNITS.get(key, "1"))
-    return view

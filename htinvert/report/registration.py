@@ -10,12 +10,15 @@ from typing import Any
 
 from ase import Atoms
 
-from htinvert.core import Signal
+from htinvert.config import Experiment
+from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.io import write_table
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
-from htinvert.register import Registered, Trial
+from htinvert.plan import make_channel
+from htinvert.register import FREE, Registered, Trial, register
 from htinvert.report.figures import Match, draw_match
+from htinvert.structures.file import from_file
 
 MOST_FRAMES = 40
 FRAMES_PER_SECOND = 5
@@ -118,6 +121,90 @@ def improvements(trials: tuple[Trial, ...]) -> list[tuple[int, Trial]]:
             found.append((number, trial))
     step = max(1, -(-len(found) // MOST_FRAMES))
     return found[::-1][::step][::-1]
+
+
+def register_with_progress(
+    structure: Path,
+    experiment: Experiment,
+    *,
+    folder: Path,
+    output: Path,
+    movie: bool,
+    console: Any,
+) -> Registered:
+    """Register a structure file in an experiment, say how it goes, and write what came of it.
+
+    Raises :class:`UserError` where the structure or the image cannot be used or does not fit.
+    """
+    from rich.progress import Progress
+
+    atoms, name = from_file(structure), structure.stem
+    channel = make_channel(name, experiment, folder=folder)
+    with Progress(console=console, transient=True) as bar:
+        result = _fit(atoms, channel, bar)
+        drawing = bar.add_task("drawing", total=1.0, visible=movie)
+        paths = write_registration(
+            output,
+            atoms,
+            channel.observed,
+            result,
+            name=name,
+            note=_note(channel, experiment),
+            movie=movie,
+            progress=lambda share: bar.update(drawing, completed=share),
+        )
+    console.print(f"{name}: {describe(result)}, {len(result.trials)} trials", highlight=False)
+    console.print(_table(result))
+    costs = definitions(channel.observed, result).items()
+    listed = "; ".join(f"{definition} {cost:.4f}" for definition, cost in costs)
+    console.print(f"in every definition (SSIM, intensity): {listed}", highlight=False)
+    for path in paths:
+        console.print(f"written: {path}", highlight=False)
+    return result
+
+
+def _fit(atoms: Atoms, channel: Channel, bar: Any) -> Registered:
+    """Register with a progress bar; a failure is the user's to know about."""
+    task = bar.add_task("fitting", total=None)
+
+    def tell(trial: Trial) -> None:
+        bar.update(task, advance=1, description=f"{trial.stage} {trial.cost:.4f}")
+
+    try:
+        return register(
+            atoms,
+            channel.observed,
+            forward=channel.forward,
+            metric=next(iter(channel.metrics.values())),
+            free=channel.free or FREE,
+            observer=tell,
+        )
+    except EvaluationFailed as failure:
+        raise UserError(f"{channel.name} could not be registered: {failure}") from failure
+
+
+def _note(channel: Channel, experiment: Experiment) -> str:
+    """Which definition was minimized, and whose image it is."""
+    metric = next(iter(channel.metrics.values()))
+    parts = []
+    if hasattr(metric, "ssim"):
+        parts.append(f"SSIM: {metric.ssim}, intensity: {getattr(metric, 'intensity', 'own')}")
+    if experiment.credit:
+        parts.append(f"image: {experiment.credit}")
+    return "; ".join(parts)
+
+
+def _table(result: Registered) -> Any:
+    """The fitted parameters with their standard errors and units."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    view = Table(box=SIMPLE_HEAD)
+    for column in ("parameter", "value", "standard error", "unit"):
+        view.add_column(column, justify="left" if column in ("parameter", "unit") else "right")
+    for key, value in result.parameters.items():
+        view.add_row(key, f"{value:.5f}", f"{result.intervals[key]:.5f}", UNITS.get(key, "1"))
+    return view
 
 
 def _row(number: int, trial: Trial) -> dict[str, Any]:
