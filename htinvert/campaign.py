@@ -7,17 +7,16 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
 import yaml
 from ase import Atoms
 
 from htinvert.core import Candidate, Evaluation, Generator, Infeasible, region_mask, weighted_sum
-from htinvert.geometry import clashes, fingerprint
+from htinvert.geometry import Fingerprints, clashes, fingerprint
 from htinvert.graph import Pool, open_pool
 from htinvert.plan import Plan, calibrate, provenance
 from htinvert.store import Run, snap, structure_key
@@ -43,28 +42,6 @@ class Progress:
 
 
 Observer = Callable[[Progress], None]
-
-
-@dataclass
-class Seen:
-    """Fingerprints of all structures that were proposed or found, to refuse repetitions."""
-
-    _known: dict[int, list[np.ndarray]] = field(default_factory=dict)
-    _stacked: dict[int, np.ndarray] = field(default_factory=dict)
-
-    def add(self, vector: np.ndarray) -> None:
-        """Remember a fingerprint."""
-        self._known.setdefault(len(vector), []).append(vector)
-
-    def has(self, vector: np.ndarray) -> bool:
-        """True where a structure of the same fingerprint is known."""
-        known = self._known.get(len(vector), [])
-        stacked = self._stacked.get(len(vector), np.empty((0, len(vector))))
-        if len(known) >= 2 * len(stacked) + 16:
-            stacked = self._stacked[len(vector)] = np.array(known)
-        recent = known[len(stacked) :]
-        alike = len(stacked) > 0 and float((stacked @ vector).max()) > 1.0 - REPEATED
-        return alike or any(float(other @ vector) > 1.0 - REPEATED for other in recent)
 
 
 def run(plan: Plan, path: Path, *, observer: Observer | None = None) -> Progress:
@@ -108,7 +85,7 @@ class Campaign:
         self._observer = observer
         self._generator: Generator = plan.generator()
         self._context = json.dumps(plan.identity, sort_keys=True)
-        self._seen = Seen()
+        self._seen = Fingerprints()
         self._next = store.next_index
         self._fruitless = 0
         self._start = monotonic()
@@ -195,7 +172,8 @@ class Campaign:
         if clashes(atoms, region_mask(atoms), self.plan.space.min_distance):
             return "min_distance"
         vector = fingerprint(atoms)
-        if self.store.known(key) or self._seen.has(vector):
+        repeated = self._seen.first_like(vector, within=REPEATED) is not None
+        if repeated or self.store.known(key):
             return "duplicate"
         self._seen.add(vector)
         return ""

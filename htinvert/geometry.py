@@ -131,3 +131,32 @@ def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> float
     if first.shape != second.shape:
         return 1.0
     return max(0.0, 1.0 - float(first @ second))
+
+
+class Fingerprints:
+    """Fingerprints in the order they were added, searched all at once."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, NDArray[np.float64]] = {}  # by length; a table with room to grow
+        self._numbers: dict[int, list[int]] = {}
+        self._count = 0
+
+    def add(self, vector: NDArray[np.float64]) -> None:
+        """Remember a fingerprint; its number is how many came before."""
+        length = len(vector)
+        numbers = self._numbers.setdefault(length, [])
+        rows = self._rows.get(length, np.empty((16, length)))
+        if len(numbers) == len(rows):
+            rows = np.concatenate([rows, np.empty_like(rows)])
+        rows[len(numbers)] = vector
+        self._rows[length] = rows
+        numbers.append(self._count)
+        self._count += 1
+
+    def first_like(self, vector: NDArray[np.float64], *, within: float) -> int | None:
+        """Number of the first fingerprint whose :func:`difference` is below ``within``, if any."""
+        numbers = self._numbers.get(len(vector), [])
+        if not numbers:
+            return None
+        alike = 1.0 - self._rows[len(vector)][: len(numbers)] @ vector < within
+        return numbers[int(np.argmax(alike))] if alike.any() else None

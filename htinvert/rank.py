@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from htinvert.core import Evaluation, Objective, region_mask, weighted_sum
-from htinvert.geometry import LIKE, difference, fingerprint
+from htinvert.geometry import LIKE, Fingerprints, fingerprint
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +53,13 @@ def rank(evaluations: Iterable[Evaluation], objectives: Sequence[Objective]) -> 
     good = [evaluation for evaluation in evaluations if evaluation.ok]
     totals = np.array([weighted_sum(e.objectives, objectives) for e in good])
     families: list[list[int]] = []
-    prints: list[NDArray[np.float64]] = []
+    known = Fingerprints()
     for i in sorted(range(len(good)), key=lambda i: (totals[i], good[i].candidate.index)):
         vector = fingerprint(good[i].atoms)
-        alike = (f for f, known in enumerate(prints) if difference(known, vector) < LIKE)
-        home = next(alike, None)
+        home = known.first_like(vector, within=LIKE)
         if home is None:
             families.append([i])
-            prints.append(vector)
+            known.add(vector)
         else:
             families[home].append(i)
     if not families:

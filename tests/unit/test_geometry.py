@@ -5,7 +5,14 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from htinvert.geometry import clashes, covalent_distances, difference, fingerprint, shortest_ratio
+from htinvert.geometry import (
+    Fingerprints,
+    clashes,
+    covalent_distances,
+    difference,
+    fingerprint,
+    shortest_ratio,
+)
 
 
 def test_covalent_distances_are_the_customary_share_of_the_sum_of_radii() -> None:
@@ -60,3 +67,21 @@ def test_other_elements_are_as_different_as_can_be(crystal: Atoms) -> None:
 
 def test_a_vacancy_is_seen(crystal: Atoms) -> None:
     assert difference(fingerprint(crystal), fingerprint(crystal[:-1])) > 0.01
+
+
+def test_the_first_like_fingerprint_is_found_among_many(crystal: Atoms) -> None:
+    rng = np.random.default_rng(4)
+    vectors = []
+    for number in range(60):
+        moved = crystal.copy() if number % 3 else crystal[:-1]
+        moved.rattle(0.2, rng=rng)
+        vectors.append(fingerprint(moved))
+    known = Fingerprints()
+    for vector in vectors:
+        known.add(vector)
+    other = fingerprint(bulk("Cu"))
+    assert known.first_like(other, within=0.9) is None
+    for within in (1e-9, 0.05, 0.3):
+        for vector in vectors[::7]:
+            alike = [i for i, one in enumerate(vectors) if difference(one, vector) < within]
+            assert known.first_like(vector, within=within) == alike[0]
