@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import OptimizeWarning, minimize
 from scipy.stats.qmc import Halton
 
-from htinvert.core import Axis, Channel, EvaluationFailed, ForwardModel, Score, Signal
+from htinvert.core import Channel, EvaluationFailed, ForwardModel, Score, Signal
 
 Parameters = dict[str, float]
 
@@ -78,13 +78,14 @@ def compare(channel: Channel, simulated: Signal) -> dict[str, Score]:
     """
     observed = channel.observed
     if "sampling" in channel.free:
-        observed = Signal(observed.data, _steps_of(simulated, observed.axes))
+        observed = sampled_like(observed, simulated)
     return {name: metric(simulated, observed) for name, metric in channel.metrics.items()}
 
 
-def _steps_of(signal: Signal, axes: tuple[Axis, ...]) -> tuple[Axis, ...]:
-    """``axes`` with the steps of ``signal``."""
-    return tuple(replace(a, step=step) for a, step in zip(axes, signal.sampling, strict=True))
+def sampled_like(observed: Signal, simulated: Signal) -> Signal:
+    """The same data, its axes read with the steps of ``simulated``."""
+    steps = zip(observed.axes, simulated.sampling, strict=True)
+    return Signal(observed.data, tuple(replace(axis, step=step) for axis, step in steps))
 
 
 class _Spent(Exception):

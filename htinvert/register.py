@@ -20,6 +20,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.optimize import least_squares, minimize
 
 from htinvert.core import EvaluationFailed, Metric, Score, Signal
+from htinvert.fit import sampled_like
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
 
 Floats = NDArray[np.float64]
@@ -172,9 +173,16 @@ class _Problem:
             self._patches[site] = Signal(np.ascontiguousarray(data), self.observed.axes)
         return self._patches[site]
 
+    def score(self, site: Site, point: Floats) -> Score:
+        """Compare at a place and point; a pixel size that is fitted is the experiment's, too."""
+        simulated, region = self.simulate(point), self.patch(site)
+        if "sampling" in self.names:
+            region = sampled_like(region, simulated)
+        return self.metric(simulated, region)
+
     def cost(self, stage: str, site: Site, point: Floats) -> float:
         """Cost at a place and point; logged."""
-        score = self.metric(self.simulate(point), self.patch(site))
+        score = self.score(site, point)
         trial = Trial(stage, site, self.parameters(point), score.cost)
         self.trials.append(trial)
         if self._observer is not None:
@@ -264,13 +272,12 @@ class _Problem:
         """Everything about the best fit."""
         if not np.isfinite(fit.cost):
             raise EvaluationFailed("no place in the image could be fitted")
-        simulated = self.simulate(fit.point)
         return Registered(
             forward=replace(self.forward, **self.parameters(fit.point)),
             parameters=self.parameters(fit.point),
             intervals=self._intervals(fit),
-            score=self.metric(simulated, self.patch(fit.site)),
-            simulated=simulated,
+            score=self.score(fit.site, fit.point),
+            simulated=self.simulate(fit.point),
             row=fit.site[0],
             column=fit.site[1],
             trials=tuple(self.trials),

@@ -61,6 +61,21 @@ def test_the_distortion_is_recovered(result: Registered) -> None:
     assert result.score.detail["d_trans"] == 0
 
 
+def test_a_free_pixel_size_is_found(boundary: Atoms) -> None:
+    image = micrograph(boundary, stretch_x=0.0, stretch_y=0.0)
+    claimed = Signal.image(image.data, 0.197)
+    forward = StemConvolution(sampling=0.197, shape=(120, 100), center=(20.0, 3.0))
+    free = {
+        "shift_x": (-4.0, 4.0),
+        "shift_y": (-4.0, 4.0),
+        "sampling": (0.19, 0.21),
+        "source_size": (0.5, 2.0),
+    }
+    metric = Registration(intensity="matched")
+    found = register(boundary, claimed, forward=forward, metric=metric, free=free)
+    assert found.parameters["sampling"] == pytest.approx(SAMPLING, rel=2e-3)
+
+
 def test_the_stated_errors_are_of_the_right_size(result: Registered) -> None:
     for name, truth in (("stretch_x", 0.015), ("stretch_y", -0.01), ("rotation", 0.0)):
         assert abs(result.parameters[name] - truth) < 10 * result.intervals[name]
