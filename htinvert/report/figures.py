@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from htinvert.core import Evaluation, Objective, Signal
+from htinvert.core import Evaluation, Metric, Objective, Signal
 from htinvert.rank import Ranked
 
 ACCENT, FRONT, PALE = "#d1495b", "#00798c", "#b8bfc6"
@@ -160,6 +160,22 @@ def _frame(
         margin = 0.06 * max(high - low, 1e-3)
         limit(low - margin, high + margin)
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def phrase(detail: Mapping[str, float]) -> str:
+    """What a score is made of, as far as it says: d_sim, d_trans and correlation."""
+    known = (key for key in ("d_sim", "d_trans", "ncc") if key in detail)
+    return ", ".join(f"{key} {detail[key]:.3g}" for key in known)
+
+
+def footnote(metric: Metric, credit: str) -> str:
+    """Which definition a metric used, and whose image it is."""
+    parts = []
+    if hasattr(metric, "ssim"):
+        parts.append(f"SSIM: {metric.ssim}, intensity: {getattr(metric, 'intensity', 'own')}")
+    if credit:
+        parts.append(f"image: {credit}")
+    return "; ".join(parts)
 
 
 def place(detail: Mapping[str, float]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
 from htinvert.plan import make_channel
 from htinvert.register import FREE, Registered, Trial, register
-from htinvert.report.figures import Match, draw_match
+from htinvert.report.figures import Match, draw_match, footnote, phrase
 from htinvert.structures.file import from_file
 
 MOST_FRAMES = 40
@@ -65,10 +65,8 @@ def write_registration(
 
 def describe(result: Registered) -> str:
     """Score in one phrase."""
-    detail = result.score.detail
-    parts = [f"figure of merit {result.score.cost:.4f}"]
-    parts += [f"{key} {detail[key]:.3g}" for key in ("d_sim", "d_trans", "ncc") if key in detail]
-    return ", ".join(parts)
+    parts = (f"figure of merit {result.score.cost:.4f}", phrase(result.score.detail))
+    return ", ".join(filter(None, parts))
 
 
 def record(observed: Signal, result: Registered) -> dict[str, Any]:
@@ -101,7 +99,7 @@ def definitions(observed: Signal, result: Registered) -> dict[str, float]:
     """
     rows, columns = result.simulated.data.shape
     patch = observed.data[result.row : result.row + rows, result.column : result.column + columns]
-    region = Signal(patch, observed.axes)
+    region = Signal(patch, result.simulated.axes)
     return {
         f"{name}, {intensity}": Registration(ssim=name, intensity=intensity)(
             result.simulated, region
@@ -149,7 +147,7 @@ def register_with_progress(
             channel.observed,
             result,
             name=name,
-            note=_note(channel, experiment),
+            note=footnote(next(iter(channel.metrics.values())), experiment.credit),
             movie=movie,
             progress=lambda share: bar.update(drawing, completed=share),
         )
@@ -181,17 +179,6 @@ def _fit(atoms: Atoms, channel: Channel, bar: Any) -> Registered:
         )
     except EvaluationFailed as failure:
         raise UserError(f"{channel.name} could not be registered: {failure}") from failure
-
-
-def _note(channel: Channel, experiment: Experiment) -> str:
-    """Which definition was minimized, and whose image it is."""
-    metric = next(iter(channel.metrics.values()))
-    parts = []
-    if hasattr(metric, "ssim"):
-        parts.append(f"SSIM: {metric.ssim}, intensity: {getattr(metric, 'intensity', 'own')}")
-    if experiment.credit:
-        parts.append(f"image: {experiment.credit}")
-    return "; ".join(parts)
 
 
 def _table(result: Registered) -> Any:

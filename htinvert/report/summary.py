@@ -10,7 +10,7 @@ from htinvert.core import Channel, Evaluation, EvaluationFailed, Objective
 from htinvert.fit import fit
 from htinvert.plan import Plan
 from htinvert.rank import Ranked
-from htinvert.report.figures import Match, draw_match, draw_pareto, place
+from htinvert.report.figures import Match, draw_match, draw_pareto, footnote, phrase, place
 
 
 def table(ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int = 5) -> Any:
@@ -97,20 +97,12 @@ def draw_channel(path: Path, channel: Channel, evaluation: Evaluation, *, plan: 
         return
     metric, score = next(iter(scores.items()))
     match = Match(channel.observed, forward(evaluation.atoms), *place(score.detail))
-    parts = [f"{metric} {score.cost:.4f}"]
-    parts += [
-        f"{key} {score.detail[key]:.3g}"
-        for key in ("d_sim", "d_trans", "ncc")
-        if key in score.detail
-    ]
-    definition = getattr(channel.metrics[metric], "ssim", None)
-    credit = plan.config.experiments[channel.name].credit
-    notes = [f"SSIM: {definition}" if definition else "", f"image: {credit}" if credit else ""]
     label = evaluation.candidate.index
     who = f"candidate #{label}" if label >= 0 else "start structure"
+    parts = (f"{plan.config.name}: {who}", f"{metric} {score.cost:.4f}", phrase(score.detail))
     draw_match(
         path,
         match,
-        title=f"{plan.config.name}: {who}, {', '.join(parts)}",
-        note="; ".join(filter(None, notes)),
+        title=", ".join(filter(None, parts)),
+        note=footnote(channel.metrics[metric], plan.config.experiments[channel.name].credit),
     )
