@@ -21,6 +21,7 @@ from scipy.ndimage import map_coordinates
 
 from htinvert.core import Signal, UserError
 from htinvert.forward.cross_section import cross_section
+from htinvert.forward.interface import widen
 from htinvert.forward.mesh import mesh_image, mesh_points
 from htinvert.forward.probe import Probe, sampled_transfer, transfer
 
@@ -64,6 +65,8 @@ class StemConvolution:
         stretch_x: relative widening [1], -0.5 to 1.
         stretch_y: relative heightening [1], -0.5 to 1.
         rotation: counter-clockwise turn of the specimen in the image [degrees].
+        interface_width: how much farther apart the grains beside a boundary are [Å], -5 to 20.
+        interface: the boundary's position along ``up`` [Å]; None: the middle of the cell.
         aperture: "continuous", or "cell": sampled on the cell's reciprocal lattice as by
             Kirkland's incostem, exact only for large cells; for comparison with that program.
 
@@ -94,6 +97,8 @@ class StemConvolution:
     stretch_x: float = 0.0
     stretch_y: float = 0.0
     rotation: float = 0.0
+    interface_width: float = 0.0
+    interface: float | None = None
     aperture: Literal["continuous", "cell"] = "continuous"
 
     def __post_init__(self) -> None:
@@ -109,7 +114,7 @@ class StemConvolution:
             raise ValueError(f"shape is {self.shape} but must be two positive numbers, (ny, nx)")
         if self.aperture not in ("continuous", "cell"):
             raise ValueError(f'aperture is "{self.aperture}" but must be "continuous" or "cell"')
-        _frame(self.beam, self.up)
+        view_frame(self.beam, self.up)
 
     @property
     def pixel(self) -> tuple[float, float]:
@@ -141,9 +146,11 @@ class StemConvolution:
         """
         if self.shape is None:
             raise UserError("shape is not set; give (ny, nx) or load an image that has one")
+        normal = -view_frame(self.beam, self.up)[1]
+        atoms = widen(atoms, normal=normal, width=self.interface_width, height=self.interface)
         window = _window(self, atoms, self.shape)
         lattice = _lattice(self, atoms, window)
-        positions = atoms.positions @ _frame(self.beam, self.up).T
+        positions = atoms.positions @ view_frame(self.beam, self.up).T
         if _prefers_series(self, lattice, window, len(atoms)):
             series = _series(self, lattice, positions, atoms.numbers)
             return Signal.image(_sum_series(series, lattice, window), self.pixel)
@@ -172,6 +179,7 @@ _BOUNDS = {
     "shear_y": (-0.5, 0.5),
     "stretch_x": (-0.5, 1.0),
     "stretch_y": (-0.5, 1.0),
+    "interface_width": (-5.0, 20.0),
 }
 
 
@@ -223,7 +231,7 @@ def _vector(direction: Direction) -> Floats:
     return np.asarray(vector / np.linalg.norm(vector))
 
 
-def _frame(beam: Direction, up: Direction) -> Floats:
+def view_frame(beam: Direction, up: Direction) -> Floats:
     """Unit vectors of the image's right, its down and the beam, shape (3, 3), one per row."""
     toward = _vector(beam)
     top = _vector(up) - (_vector(up) @ toward) * toward
@@ -235,7 +243,7 @@ def _frame(beam: Direction, up: Direction) -> Floats:
 
 def _window(model: StemConvolution, atoms: Atoms, shape: tuple[int, int]) -> _Window:
     """Positions of the pixels before distortion: the inverse affine map of the pixel grid."""
-    frame = _frame(model.beam, model.up)[:2]
+    frame = view_frame(model.beam, model.up)[:2]
     middle = frame @ atoms.cell.sum(axis=0) / 2
     if model.center is not None:
         middle = np.array([model.center[1], -model.center[0]])
@@ -256,7 +264,7 @@ def _distortion(model: StemConvolution) -> Floats:
 
 def _lattice(model: StemConvolution, atoms: Atoms, window: _Window) -> _Lattice:
     """Repeat vectors of the projection; an empty margin stands in for a missing one."""
-    frame = _frame(model.beam, model.up)
+    frame = view_frame(model.beam, model.up)
     periodic = [v for v, pbc in zip(atoms.cell, atoms.pbc, strict=True) if pbc and v.any()]
     periodic.sort(key=lambda vector: abs(frame[2] @ vector) / np.linalg.norm(vector))
     across = [frame[:2] @ v for v in periodic[:2] if np.linalg.norm(frame[:2] @ v) > 1e-3]

@@ -10,13 +10,14 @@ from typing import Any
 
 from ase import Atoms
 
+from htinvert.channels import make_channel
 from htinvert.config import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
+from htinvert.fit import Trial
 from htinvert.io import write_table
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
-from htinvert.plan import make_channel
-from htinvert.register import FREE, Registered, Trial, register
+from htinvert.register import FREE, Registered, register
 from htinvert.report.figures import Match, draw_match, footnote, phrase
 from htinvert.structures.file import from_file
 
@@ -27,6 +28,11 @@ UNITS = {
     "shift_y": "Å",
     "rotation": "degrees",
     "source_size": "Å",
+    "interface_width": "Å",
+    "defocus": "Å",
+    "spherical_aberration": "Å",
+    "defocus_spread": "Å",
+    "semiangle": "mrad",
     "sampling": "Å/px",
 }
 
@@ -175,6 +181,7 @@ def _fit(atoms: Atoms, channel: Channel, bar: Any) -> Registered:
             forward=channel.forward,
             metric=next(iter(channel.metrics.values())),
             free=channel.free or FREE,
+            method=channel.method,
             observer=tell,
         )
     except EvaluationFailed as failure:
