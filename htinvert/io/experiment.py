@@ -20,6 +20,13 @@ from numpy.typing import NDArray
 
 from htinvert import plugins
 from htinvert.core import Signal, UserError
+from htinvert.io.plausible import (
+    Steps,
+    check_saturation,
+    check_steps,
+    saturation_notes,
+    shows_atoms,
+)
 from htinvert.io.prepare import crop as cropped
 from htinvert.io.prepare import prepare as prepared
 
@@ -40,12 +47,7 @@ LENGTHS = {
     **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "\\u00B5m"), 1e4),  # µ and mu
     **{"pm": 0.01, "nm": 10.0, "mm": 1e7, "cm": 1e8, "m": 1e10},
 }  # in Å
-FINEST, COARSEST = 0.005, 20.0  # Å/px; what could show atoms or their lattice
 LARGEST_FILE = 2_000_000_000  # bytes
-SATURATED = 0.05  # share of the pixels at one end of the range
-LEVELS = 16  # an image of fewer is one of counts, many of which are alike by right
-
-Steps = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def read_image(
         raise UserError(
             f"{path.name} has no pixel size; set the experiment's sampling [Å/px], such as 0.25"
         )
-    _check_steps((steps, steps) if isinstance(steps, int | float) else steps, path.name)
+    check_steps((steps, steps) if isinstance(steps, int | float) else steps, path.name)
     with np.errstate(over="ignore"):  # becomes infinite, which is refused below
         image = Signal.image(pixels, steps)
     try:
@@ -124,6 +126,7 @@ def read_image(
         raise UserError(f"{path.name} has pixels that are not finite numbers; mask or crop them")
     if np.ptp(image.data) == 0:
         raise UserError(f"{path.name} is the same everywhere; check the file, its crop and prepare")
+    check_saturation(image.data, path.name)
     return image
 
 
@@ -146,7 +149,7 @@ def _read(
         raise UserError(
             f"{path.name} is {pixels.shape[0]} x {pixels.shape[1]} px, which is no image"
         )
-    notes = (*record.notes, *_saturation(pixels))
+    notes = (*record.notes, *saturation_notes(pixels))
     shape = (pixels.shape[0], pixels.shape[1])
     source = Source(
         path.name, record.name, shape, str(pixels.dtype), record.steps, record.detector, notes
@@ -256,7 +259,7 @@ def _tiff_steps(path: Path) -> tuple[Steps | None, tuple[str, ...]]:
     inch_or_centimeter = {2: 2.54e8, 3: 1e8}.get(int(tags.get("ResolutionUnit", 1)), 0.0)
     length = LENGTHS.get(unit, inch_or_centimeter)
     steps = (y_per / y * length, x_per / x * length)
-    if unit in LENGTHS or all(FINEST <= step <= COARSEST for step in steps):
+    if unit in LENGTHS or all(map(shows_atoms, steps)):
         return steps, ()
     return None, ("its resolution is one for printing, not a pixel size",)
 
@@ -361,32 +364,3 @@ def _plane(record: _Record, channel: int | None, file: str) -> NDArray[Any]:
             f"{file} is a series of {count} images; choose one with channel, from 0 to {count - 1}"
         )
     return np.asarray(data[channel])
-
-
-def _saturation(pixels: NDArray[Any]) -> tuple[str, ...]:
-    """A note where more than 5 % of the pixels have the largest, or the smallest, value."""
-    notes = []
-    finite = pixels[np.isfinite(pixels)]
-    if not finite.size or (pixels.dtype.kind in "iu" and int(np.ptp(finite)) < LEVELS):
-        return ()
-    for word, value in (("largest", finite.max()), ("smallest", finite.min())):
-        share = float(np.mean(finite == value))
-        if share > SATURATED:
-            notes.append(
-                f"{share:.0%} of the pixels have the {word} value, {value:g}: "
-                "saturated, or drawn over; crop or mask them"
-            )
-    return tuple(notes)
-
-
-def _check_steps(steps: Steps, file: str) -> None:
-    """Refuse a pixel size that could show no atoms."""
-    for step in steps:
-        if FINEST <= step <= COARSEST:
-            continue
-        others = [step * f for f in (10, 0.1, 1e4, 1e-4) if FINEST <= step * f <= COARSEST]
-        meant = f"; set the experiment's sampling, {others[0]:.4g} if so" if others else ""
-        raise UserError(
-            f"{file}: a pixel size of {step:.4g} Å/px shows no atoms, "
-            f"did the unit get lost (nm for Å)?{meant or ' Set the sampling [Å/px]'}"
-        )

@@ -210,6 +210,12 @@ def test_a_saturated_image_is_noted_and_one_of_few_counts_is_not(tmp_path: Path)
     assert describe(tmp_path / "counts.npy").notes == ()
 
 
+def test_an_image_that_is_mostly_cut_off_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "white.npy", np.minimum(PIXELS, np.median(PIXELS)))
+    with pytest.raises(UserError, match=r"white.npy is saturated: 5\d% of its pixels"):
+        read_image(tmp_path / "white.npy", sampling=0.2)
+
+
 def test_an_mrc_without_a_cell_has_no_pixel_size(tmp_path: Path) -> None:
     write_mrc(tmp_path / "image.mrc", PIXELS, step=0.0)
     assert describe(tmp_path / "image.mrc").sampling is None

@@ -1,0 +1,62 @@
+"""Whether pixels and pixel sizes can be those of a micrograph that shows atoms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htinvert.core import UserError
+
+FINEST, COARSEST = 0.005, 20.0  # Å/px; what could show atoms or their lattice
+SATURATED = 0.05  # share of the pixels at one end of the range
+BLIND = 0.3  # share of the pixels at the upper end: little is left to compare
+LEVELS = 16  # an image of fewer is one of counts, many of which are alike by right
+
+Steps = tuple[float, float]
+
+
+def shows_atoms(step: float) -> bool:
+    """Whether a pixel size [Å/px] could show atoms or their lattice."""
+    return FINEST <= step <= COARSEST
+
+
+def saturation_notes(pixels: NDArray[Any]) -> tuple[str, ...]:
+    """A note where more than 5 % of the pixels have the largest, or the smallest, value."""
+    notes = []
+    finite = pixels[np.isfinite(pixels)]
+    if not finite.size or (pixels.dtype.kind in "iu" and int(np.ptp(finite)) < LEVELS):
+        return ()
+    for word, value in (("largest", finite.max()), ("smallest", finite.min())):
+        share = float(np.mean(finite == value))
+        if share > SATURATED:
+            notes.append(
+                f"{share:.0%} of the pixels have the {word} value, {value:g}: "
+                "saturated, or drawn over; crop or mask them"
+            )
+    return tuple(notes)
+
+
+def check_saturation(data: NDArray[np.float32], file: str) -> None:
+    """Refuse an image whose brightest columns are cut off all over."""
+    top = float(data.max())
+    share = float(np.mean(data >= top - 1e-3 * np.ptp(data)))
+    if share > BLIND:
+        raise UserError(
+            f"{file} is saturated: {share:.0%} of its pixels have the largest value, {top:g}; "
+            "crop to a part that is not, or record it again with less gain"
+        )
+
+
+def check_steps(steps: Steps, file: str) -> None:
+    """Refuse a pixel size that could show no atoms."""
+    for step in steps:
+        if shows_atoms(step):
+            continue
+        others = [step * f for f in (10, 0.1, 1e4, 1e-4) if shows_atoms(step * f)]
+        meant = f"; set the experiment's sampling, {others[0]:.4g} if so" if others else ""
+        raise UserError(
+            f"{file}: a pixel size of {step:.4g} Å/px shows no atoms, "
+            f"did the unit get lost (nm for Å)?{meant or ' Set the sampling [Å/px]'}"
+        )
