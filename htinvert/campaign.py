@@ -86,6 +86,8 @@ class Campaign:
         self._generator: Generator = plan.generator()
         self._context = json.dumps(plan.identity, sort_keys=True)
         self._seen = Fingerprints()
+        self._refits = any(channel.free for channel in plan.recipe.channels)
+        self._fitted: dict[int, Mapping[str, Mapping[str, float]]] = {}
         self._next = store.next_index
         self._fruitless = 0
         self._start = monotonic()
@@ -104,7 +106,7 @@ class Campaign:
         pending = self.store.pending()
         for candidate in pending:
             self._seen.add(fingerprint(candidate.atoms))
-        pool.submit(pending)
+        pool.submit([self._warm(candidate) for candidate in pending])
         while not interrupted.is_set():
             if self.finished() or (self._exhausted() and not pool.busy()):
                 return
@@ -147,7 +149,12 @@ class Campaign:
                 chosen.append(proposal)
         if chosen:
             self.store.propose(chosen)
-            pool.submit([candidate for candidate, _ in chosen])
+            pool.submit([self._warm(candidate) for candidate, _ in chosen])
+
+    def _warm(self, candidate: Candidate) -> Candidate:
+        """A candidate whose fits start from what its first parent's ended with."""
+        known = next((self._fitted[p] for p in candidate.parents if p in self._fitted), None)
+        return replace(candidate, start=known) if known else candidate
 
     def _propose(self) -> tuple[Candidate, bytes] | None:
         """Ask for one candidate; refuse it, and count that, where it is invalid or known."""
@@ -199,6 +206,8 @@ class Campaign:
             progress.failed += 1
             return
         self._seen.add(fingerprint(evaluation.atoms))
+        if self._refits:
+            self._fitted[evaluation.candidate.index] = evaluation.parameters
         total = weighted_sum(evaluation.objectives, self.plan.objectives)
         if total < progress.best:
             progress.best, progress.improved, progress.since_best = total, evaluation, 0
@@ -242,11 +251,11 @@ def write_config(plan: Plan, path: Path) -> None:
 
 
 def _parameters(plan: Plan) -> dict[str, dict[str, float]]:
-    """The values at which the search holds the parameters that were fitted before it."""
+    """What the free parameters were found to be on the start structure."""
     return {
         channel.name: {name: getattr(channel.forward, name) for name in experiment.free}
         for channel in plan.recipe.channels
-        if (experiment := plan.config.experiments[channel.name]) and not experiment.refit
+        if (experiment := plan.config.experiments[channel.name])
     }
 
 

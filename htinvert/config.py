@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from htinvert import plugins
-from htinvert.core import UserError
+from htinvert.core import Region, UserError
 from htinvert.io.prepare import parse_step
+from htinvert.optimize import METHODS
 
 LARGEST_FILE = 1_000_000  # bytes
 NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
@@ -38,6 +39,31 @@ class RegionPart(Part):
     lower: float
     upper: float
     margin: float = Field(default=3.0, ge=0)
+    below: Literal["frozen", "rigid"] = "frozen"
+    above: Literal["frozen", "rigid"] = "frozen"
+    move: str = "xyz"
+    box: dict[Literal["x", "y", "z"], Bounds] = {}
+
+    @model_validator(mode="after")
+    def _is_a_region(self) -> RegionPart:
+        try:
+            Region(**self.model_dump())
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+class CalibrationPart(Part):
+    """A crystal that the image shows: a structure and its zone axis [uvw] toward the viewer.
+
+    ``region`` (top, bottom, left, right) [px] is the part to look at; ``tolerance`` is how far the
+    pixel size may be from the one before, relative.
+    """
+
+    phase: Component
+    zone: tuple[int, int, int]
+    region: Crop | None = None
+    tolerance: float | None = Field(default=0.1, gt=0)
 
 
 class Experiment(Part):
@@ -45,8 +71,9 @@ class Experiment(Part):
 
     ``credit`` is shown under every figure of the image. ``signal``, ``channel``, ``crop`` and
     ``prepare``, in that order, make the image that is compared; see docs/experiment.md.
-    ``free`` parameters of the forward model are fitted once, to the start structure, or for each
-    candidate where ``refit`` is true.
+    ``calibrate`` measures the pixel size from a known crystal in the image first. ``free``
+    parameters of the forward model are fitted to the start structure by ``method``; those named in
+    ``refit`` (or all, where it is true) again for each candidate, from its parent's values.
     """
 
     image: Path
@@ -58,8 +85,34 @@ class Experiment(Part):
     forward: Component
     metrics: dict[str, Component | None] = Field(min_length=1)
     credit: str = ""
+    calibrate: CalibrationPart | None = None
     free: dict[str, Bounds] = {}
-    refit: bool = False
+    refit: bool | tuple[str, ...] = False
+    method: str = "powell"
+
+    @property
+    def refitted(self) -> tuple[str, ...]:
+        """Names of the parameters that every candidate fits."""
+        if isinstance(self.refit, bool):
+            return tuple(self.free) if self.refit else ()
+        return self.refit
+
+    @field_validator("method")
+    @classmethod
+    def _method_is_known(cls, method: str) -> str:
+        if method.lower() not in METHODS:
+            raise ValueError(plugins.suggest(method, list(METHODS)))
+        return method.lower()
+
+    @model_validator(mode="after")
+    def _refitted_are_free(self) -> Experiment:
+        for name in self.refitted:
+            if name not in self.free:
+                raise ValueError(
+                    f"refit names {name}, which is not free; "
+                    + plugins.suggest(name, list(self.free))
+                )
+        return self
 
     @field_validator("prepare")
     @classmethod
@@ -186,6 +239,9 @@ def components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
     for channel, experiment in experiments.items() if isinstance(experiments, dict) else ():
         if not isinstance(experiment, dict):
             continue
+        known = experiment.get("calibrate")
+        if isinstance(known, dict) and isinstance(known.get("phase"), dict):
+            yield "structure", f"experiments.{channel}.calibrate.phase", known["phase"]
         if isinstance(experiment.get("forward"), dict):
             yield "forward", f"experiments.{channel}.forward", experiment["forward"]
         metrics = experiment.get("metrics")

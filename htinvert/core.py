@@ -3,7 +3,8 @@
 A structure is an :class:`ase.Atoms`, never wrapped. Lengths are in Å, energies in eV, angles in
 degrees unless a name says otherwise. Images are indexed ``(y, x)``, positions ``(x, y, z)``.
 Atoms that a search may exchange carry tag 1 (the *region*), all others tag 0 (the *host*); atoms
-that no relaxation may move are held by :class:`ase.constraints.FixAtoms`.
+that no relaxation may move are held by :class:`ase.constraints.FixAtoms`, a grain that moves as a
+whole by :class:`htinvert.roles.RigidBody`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 REGION_TAG = 1
 HOST_TAG = 0
+DIRECTIONS = ("xyz", "xy", "xz", "yz", "x", "y", "z")  # in which a rigid grain may move
 
 
 class UserError(Exception):
@@ -71,12 +73,17 @@ class Signal:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A proposed structure. ``index`` names its random stream, ``default_rng([seed, index])``."""
+    """A proposed structure. ``index`` names its random stream, ``default_rng([seed, index])``.
+
+    ``start`` holds, per channel, the parameters from which its fits begin: those of its first
+    parent. It is not stored, for the parents' evaluations tell it.
+    """
 
     index: int
     atoms: Atoms
     operator: str
     parents: tuple[int, ...] = ()
+    start: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +170,8 @@ class Generator(Protocol):
 class Channel:
     """One experiment: what was observed, how to simulate it, how to compare, what may be adjusted.
 
-    ``free`` maps a parameter of the forward model to its lower and upper bound.
+    ``free`` maps a parameter of the forward model to its lower and upper bound; ``method`` is what
+    fits it (see :data:`htinvert.optimize.METHODS`).
     """
 
     name: str
@@ -171,6 +179,7 @@ class Channel:
     forward: ForwardModel
     metrics: Mapping[str, Metric]
     free: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    method: str = "powell"
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,18 +203,61 @@ class Objective:
 class Region:
     """The part of a cell that may change: ``lower <= position along axis <= upper`` [Å].
 
-    Host atoms up to ``margin`` [Å] outside of it relax, those beyond are frozen.
+    Host atoms up to ``margin`` [Å] outside of it relax. Those beyond are frozen, or move as one
+    rigid grain where ``below`` or ``above``, the sides of the region's middle plane, says so.
+
+    Attributes:
+        axis: normal of the boundary, ``x``, ``y`` or ``z``.
+        below: ``frozen`` or ``rigid``, for the grain at smaller positions along the axis.
+        above: the same for the grain at larger positions.
+        move: directions in which a rigid grain may move, such as ``xyz``, ``xy`` or ``z``.
+        box: bounds [Å] along other axes, where the region is a box instead of a slab. Images in the
+            plane of the boundary count: bounds may lie beyond the cell's edge.
     """
 
     axis: str
     lower: float
     upper: float
     margin: float
+    below: str = "frozen"
+    above: str = "frozen"
+    move: str = "xyz"
+    box: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for axis, (lower, upper) in {self.axis: (self.lower, self.upper), **self.box}.items():
+            if not lower < upper:
+                raise UserError(
+                    f"the region goes from {lower:g} to {upper:g} Å along {axis}; "
+                    "its lower bound must be below its upper"
+                )
+        wrong = sorted(set(self.box) - set("xyz".replace(self.axis, "")))
+        if wrong:
+            raise UserError(
+                f"region.box bounds {wrong[0]}, but lower and upper bound {self.axis} and a box "
+                "the two others; leave it out or name another axis"
+            )
+        for name, role in (("below", self.below), ("above", self.above)):
+            if role not in ("frozen", "rigid"):
+                raise UserError(f"region.{name} is {role}; choose frozen or rigid")
+        if self.below == self.above == "rigid":
+            raise UserError(
+                "region.below and region.above are both rigid, but only the shift of one grain "
+                "against the other counts; leave one of them frozen"
+            )
+        if self.move not in DIRECTIONS:
+            raise UserError(f"region.move is {self.move!r}; choose one of {', '.join(DIRECTIONS)}")
 
     @property
     def dimension(self) -> int:
         """Index of the Cartesian axis: x 0, y 1, z 2."""
         return "xyz".index(self.axis)
+
+    @property
+    def bounds(self) -> dict[int, tuple[float, float]]:
+        """Lower and upper bound [Å] by index of the Cartesian axis; others are free."""
+        bounds = {self.axis: (self.lower, self.upper), **self.box}
+        return {"xyz".index(axis): pair for axis, pair in bounds.items()}
 
 
 @dataclass(frozen=True, eq=False)

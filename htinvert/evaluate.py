@@ -21,6 +21,7 @@ from htinvert.geometry import shortest_ratio
 
 LONGEST_MOVE = 4.0  # Å: an atom that relaxes further was flung away
 SHORTEST_RATIO = 0.5  # of the covalent sum: closer atoms have fused
+FITS = 25  # signals simulated per parameter that is fitted for every candidate
 
 
 def evaluate(candidate: Candidate, recipe: Recipe) -> Evaluation:
@@ -78,8 +79,14 @@ def _image(
     scores: dict[str, Score] = {}
     parameters: dict[str, dict[str, float]] = {}
     for channel in recipe.channels:
-        _, parameters[channel.name], found = fit(channel, relaxation.atoms)
-        for metric, score in found.items():
+        fitted = fit(
+            channel,
+            relaxation.atoms,
+            start=candidate.start.get(channel.name, {}),
+            max_evaluations=FITS * len(channel.free),
+        )
+        parameters[channel.name] = fitted.parameters
+        for metric, score in fitted.scores.items():
             if not np.isfinite(score.cost):
                 raise EvaluationFailed(f"{channel.name}.{metric} is not finite")
             scores[f"{channel.name}.{metric}"] = score

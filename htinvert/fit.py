@@ -1,28 +1,52 @@
 """Adjust a forward model's free parameters until its signal fits what was observed.
 
-Bounded, each parameter scaled to 0..1, without randomness: a few points of a Halton sequence
-(Numer. Math. 2, 84 (1960)), then Powell's method (Comput. J. 7, 155 (1964)) from the best of them.
+Bounded, each parameter scaled to 0..1, without randomness: a few points of a Halton sequence, then
+a local method (Powell's unless another is named) from the best of them; see
+:mod:`htinvert.optimize`.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
-from scipy.optimize import OptimizeWarning, minimize
-from scipy.stats.qmc import Halton
 
 from htinvert.core import Channel, EvaluationFailed, ForwardModel, Score, Signal
+from htinvert.optimize import Box, minimize
 
+Floats = NDArray[np.float64]
 Parameters = dict[str, float]
 
-_FAILED = 1e6  # cost of a trial that could not be scored
-_PROBES_PER_PARAMETER = 4
+FAILED = 1e6
+"""Cost of a trial that could not be scored."""
+PROBES_PER_PARAMETER = 4
+STARTS = 2
+"""Descents from different probes, where no start is given."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One simulated signal on the way: stage, parameters by name, cost, top-left [px] if placed."""
+
+    stage: str
+    parameters: Mapping[str, float]
+    cost: float
+    site: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A forward model in its best fit; ``trials`` holds every signal simulated on the way."""
+
+    forward: ForwardModel
+    parameters: Parameters
+    scores: dict[str, Score]
+    trials: tuple[Trial, ...] = field(default=(), repr=False)
 
 
 def fit(
@@ -31,7 +55,8 @@ def fit(
     *,
     start: Mapping[str, float] | None = None,
     max_evaluations: int = 200,
-) -> tuple[ForwardModel, Parameters, dict[str, Score]]:
+    observer: Callable[[Trial], None] | None = None,
+) -> Fitted:
     """Fit ``channel.free`` to ``channel.observed``, minimizing the first metric's cost.
 
     Args:
@@ -39,30 +64,47 @@ def fit(
         atoms: the structure, left as it is.
         start: parameters to start from, such as a parent's; those missing start at the forward
             model's own value. With a start no other points are probed.
-        max_evaluations: most images to simulate, >= 1.
-
-    Returns:
-        The adjusted forward model, its free parameters by name, the score of each metric by name.
+        max_evaluations: most signals to simulate, >= 1.
+        observer: told of every trial.
 
     Raises:
         EvaluationFailed: where no trial could be simulated and scored.
-        ValueError: where the forward model lacks a free parameter or there is no metric.
+        ValueError: where the forward model lacks a free parameter, the method is unknown, or there
+            is no metric.
     """
     if not channel.metrics:
         raise ValueError(f'channel "{channel.name}" has no metric; give it at least one')
     if not channel.free:
-        return channel.forward, {}, score(channel, channel.forward, atoms)
-    search = _Search(channel, atoms, max_evaluations)
-    first = search.scaled(start)
-    points = [first]
+        return Fitted(channel.forward, {}, score(channel, channel.forward, atoms))
+    search = _Search(channel, atoms, observer)
+    points = [search.box.scaled(search.initial(start or {}))]
     if start is None:
-        points += search.probes()
+        count = min(PROBES_PER_PARAMETER * len(channel.free), max_evaluations // 4)
+        points += search.box.probes(count)
     for point in points:
-        search.cost(point)
-    search.descend()
-    forward = search.forward(search.best_point)
-    parameters = search.parameters(search.best_point)
-    return forward, parameters, score(channel, forward, atoms)
+        search.cost("probe", point)
+    search.descend(points, max_evaluations)
+    return search.fitted()
+
+
+def intervals(channel: Channel, atoms: Atoms, parameters: Mapping[str, float]) -> Parameters:
+    """Standard error of each fitted parameter, by name, from the curvature of the squared residual.
+
+    Gain and offset in closed form, every pixel taken as independent: lower limits. Empty where
+    simulated and observed signal do not match pixel by pixel.
+    """
+    box = Box(channel.free)
+    target = channel.observed.data
+
+    def residual(point: Floats) -> Floats:
+        simulated = adjusted(channel.forward, box.parameters(point))(atoms)
+        return unexplained(simulated.data, normalized(target))
+
+    shape = adjusted(channel.forward, parameters)(atoms).data.shape
+    if not box.names or shape != target.shape or not np.ptp(target):
+        return {}
+    errors = box.standard_errors(residual, box.scaled(parameters))
+    return dict(zip(box.names, map(float, errors), strict=True))
 
 
 def score(channel: Channel, forward: ForwardModel, atoms: Atoms) -> dict[str, Score]:
@@ -88,81 +130,91 @@ def sampled_like(observed: Signal, simulated: Signal) -> Signal:
     return Signal(observed.data, tuple(replace(axis, step=step) for axis, step in steps))
 
 
-class _Spent(Exception):
-    """No evaluations are left."""
+def adjusted(forward: Any, parameters: Mapping[str, float]) -> Any:
+    """A forward model with other parameters."""
+    return replace(forward, **parameters)
+
+
+def unexplained(simulated: NDArray[np.floating], observed: Floats) -> Floats:
+    """What gain and offset of a simulation leave of an observation of zero mean and unit norm.
+
+    Both of one shape, flat or not; returns a flat array. Gain >= 0 and offset in closed form.
+    """
+    values = simulated.astype(float).ravel()
+    values -= values.mean()
+    gain = max(float(values @ observed) / max(float(values @ values), 1e-300), 0.0)
+    return np.asarray(observed - gain * values)
+
+
+def normalized(data: NDArray[np.floating]) -> Floats:
+    """Data as a flat vector of zero mean and unit norm; EvaluationFailed where it is constant."""
+    values = data.astype(float).ravel()
+    values = values - values.mean()
+    norm = float(np.linalg.norm(values))
+    if norm == 0.0:
+        raise EvaluationFailed("the comparison region is constant")
+    return np.asarray(values / norm)
 
 
 class _Search:
-    """Trials of one fit in the unit box: counts them and remembers the best."""
+    """Trials of one fit: remembers the best and logs them all."""
 
-    def __init__(self, channel: Channel, atoms: Atoms, max_evaluations: int) -> None:
+    def __init__(
+        self, channel: Channel, atoms: Atoms, observer: Callable[[Trial], None] | None
+    ) -> None:
         self.channel = channel
         self.atoms = atoms
-        self.left = max(max_evaluations, 1)
-        self.names = tuple(channel.free)
-        self.lower, self.upper = np.array(list(channel.free.values()), dtype=float).T
-        self.metric = next(iter(channel.metrics))
-        self.best_cost = np.inf
-        self.best_point = np.full(len(self.names), 0.5)
-        self.failure = ""
+        self.box = Box(channel.free)
+        self.trials: list[Trial] = []
+        self._costs: dict[bytes, float] = {}
+        self._observer = observer
+        self._metric = next(iter(channel.metrics))
+        self._failure = ""
 
-    def scaled(self, start: Mapping[str, float] | None) -> NDArray[np.float64]:
-        """Unit-box point of ``start``, completed by the forward model's own values."""
-        values = [self._initial(name, start or {}) for name in self.names]
-        span = np.where(self.upper > self.lower, self.upper - self.lower, 1.0)
-        return np.asarray(np.clip((np.array(values) - self.lower) / span, 0, 1))
+    def initial(self, start: Mapping[str, float]) -> Parameters:
+        """Where to begin: ``start``, else the forward model's own values, else the middle."""
+        found = {}
+        for name, (lower, upper) in self.channel.free.items():
+            if not hasattr(self.channel.forward, name):
+                raise ValueError(f'forward model has no parameter "{name}"; take it out of free')
+            value = start.get(name, getattr(self.channel.forward, name))
+            found[name] = value if isinstance(value, int | float) else (lower + upper) / 2
+        return found
 
-    def _initial(self, name: str, start: Mapping[str, float]) -> float:
-        if not hasattr(self.channel.forward, name):
-            raise ValueError(f'forward model has no parameter "{name}"; take it out of free')
-        value = start.get(name, getattr(self.channel.forward, name))
-        if isinstance(value, int | float):
-            return float(value)
-        lower, upper = self.channel.free[name]
-        return (lower + upper) / 2
-
-    def probes(self) -> list[NDArray[np.float64]]:
-        """Points spread over the unit box, at most a quarter of the evaluations."""
-        count = min(_PROBES_PER_PARAMETER * len(self.names), self.left // 4)
-        return list(Halton(len(self.names), scramble=False).random(count + 1)[1:])
-
-    def parameters(self, point: NDArray[np.float64]) -> Parameters:
-        """Parameters by name at a point of the unit box."""
-        values = self.lower + np.clip(point, 0, 1) * (self.upper - self.lower)
-        return dict(zip(self.names, map(float, values), strict=True))
-
-    def forward(self, point: NDArray[np.float64]) -> ForwardModel:
-        """The forward model at a point of the unit box."""
-        model: Any = self.channel.forward
-        changed: ForwardModel = replace(model, **self.parameters(point))
-        return changed
-
-    def cost(self, point: NDArray[np.float64]) -> float:
-        """First metric's cost at a point; raises _Spent where no evaluations are left."""
-        if self.left == 0:
-            raise _Spent
-        self.left -= 1
+    def cost(self, stage: str, point: Floats) -> float:
+        """First metric's cost at a point; logged, once for each point."""
+        key = point.tobytes()
+        if key in self._costs:
+            return self._costs[key]
+        parameters = self.box.parameters(point)
         try:
-            simulated = self.forward(point)(self.atoms)
-            cost = compare(self.channel, simulated)[self.metric].cost
+            simulated = adjusted(self.channel.forward, parameters)(self.atoms)
+            cost = compare(self.channel, simulated)[self._metric].cost
         except EvaluationFailed as failure:
-            self.failure = str(failure)
-            return _FAILED
-        if cost < self.best_cost:
-            self.best_cost, self.best_point = cost, np.array(point)
+            self._failure, cost = str(failure), FAILED
+        self._costs[key] = cost
+        trial = Trial(stage, parameters, cost)
+        self.trials.append(trial)
+        if self._observer is not None:
+            self._observer(trial)
         return cost
 
-    def descend(self) -> None:
-        """Powell's method from the best point so far, until it rests or evaluations run out."""
-        if not np.isfinite(self.best_cost):
-            raise EvaluationFailed(self.failure)
-        bounds = [(0.0, 1.0)] * len(self.names)
-        options = {"xtol": 1e-3, "ftol": 1e-4}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", OptimizeWarning)
+    def descend(self, points: list[Floats], most: int) -> None:
+        """Minimize from the best of the points, each descent with its share of what is left."""
+        points = sorted(points, key=lambda point: self.cost("probe", point))[:STARTS]
+        if self.cost("probe", points[0]) >= FAILED:
+            raise EvaluationFailed(self._failure)
+        method = self.channel.method
+        for number, point in enumerate(points):
+            share = (most - len(self.trials)) // (len(points) - number)
+            if share > 0:  # the point itself is known already
                 minimize(
-                    self.cost, self.best_point, method="Powell", bounds=bounds, options=options
+                    partial(self.cost, method), point, method=method, max_evaluations=share + 1
                 )
-        except _Spent:
-            return
+
+    def fitted(self) -> Fitted:
+        """The best trial, scored by every metric."""
+        best = min(self.trials, key=lambda trial: trial.cost)
+        forward = adjusted(self.channel.forward, best.parameters)
+        scores = score(self.channel, forward, self.atoms)
+        return Fitted(forward, dict(best.parameters), scores, tuple(self.trials))

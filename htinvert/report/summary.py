@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from htinvert.core import Channel, Evaluation, EvaluationFailed, Objective
-from htinvert.fit import fit
+from htinvert.fit import adjusted, compare
 from htinvert.plan import Plan
 from htinvert.rank import Ranked
 from htinvert.report.figures import Match, draw_match, draw_pareto, footnote, phrase, place
@@ -91,12 +91,13 @@ def draw(
 
 def draw_channel(path: Path, channel: Channel, evaluation: Evaluation, *, plan: Plan) -> None:
     """Image a candidate again with its recorded parameters and draw it over the experiment."""
+    fitted = adjusted(channel.forward, evaluation.parameters.get(channel.name, {}))
     try:
-        forward, _, scores = fit(channel, evaluation.atoms)
+        simulated = fitted(evaluation.atoms)
+        metric, score = next(iter(compare(channel, simulated).items()))
     except EvaluationFailed:
         return
-    metric, score = next(iter(scores.items()))
-    match = Match(channel.observed, forward(evaluation.atoms), *place(score.detail))
+    match = Match(channel.observed, simulated, *place(score.detail))
     label = evaluation.candidate.index
     who = f"candidate #{label}" if label >= 0 else "start structure"
     parts = (f"{plan.config.name}: {who}", f"{metric} {score.cost:.4f}", phrase(score.detail))

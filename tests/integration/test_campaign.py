@@ -13,10 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 import zarr
 
 from htinvert.campaign import Progress, run
-from htinvert.cli import _plan
+from htinvert.cli.campaign import read_plan
 from htinvert.store import Run
 
 Writer = Callable[..., Path]
@@ -39,30 +40,54 @@ def test_a_campaign_stops_after_its_evaluations(campaign: Writer, tmp_path: Path
     def observe(progress: Progress) -> None:
         seen.append(progress.evaluated)
 
-    end = run(_plan(campaign()), tmp_path / "run", observer=observe)
+    end = run(read_plan(campaign()), tmp_path / "run", observer=observe)
     assert end.reason == "30 evaluations are done"
     assert len(records(tmp_path / "run")) == 30 == max(seen)
     assert seen == sorted(seen)
 
 
+def test_candidates_refit_from_their_parents_and_a_resumed_run_does_too(
+    campaign: Writer, tmp_path: Path
+) -> None:
+    free = {"shift_x": [-0.5, 0.5], "source_size": [0.5, 2.0]}
+    raw = yaml.safe_load(campaign().read_text())["experiments"]["haadf"]
+    experiments = {"haadf": raw | {"free": free, "refit": ["shift_x"]}}
+    path = campaign(experiments=experiments)
+    run(read_plan(path, evaluations=24), tmp_path / "straight")
+    run(read_plan(path, evaluations=15), tmp_path / "resumed")
+    run(read_plan(path, evaluations=24), tmp_path / "resumed")
+    straight, resumed = (_fitted(tmp_path / name) for name in ("straight", "resumed"))
+    assert len(set(straight.values())) > 10  # Å, each candidate its own
+    assert straight == resumed
+
+
+def _fitted(folder: Path) -> dict[int, float]:
+    """The shift that each candidate ended with; no other parameter was fitted."""
+    with Run.open(folder) as store:
+        found = {e.candidate.index: e.parameters["haadf"] for e in store.evaluations() if e.ok}
+        assert any(e.candidate.parents for e in store.evaluations())
+    assert all(list(values) == ["shift_x"] for values in found.values())
+    return {index: values["shift_x"] for index, values in found.items()}
+
+
 def test_the_same_seed_in_one_process_finds_the_same(campaign: Writer, tmp_path: Path) -> None:
-    plan = _plan(campaign())
+    plan = read_plan(campaign())
     run(plan, tmp_path / "a")
     run(plan, tmp_path / "b")
-    run(_plan(campaign(), seed=2), tmp_path / "c")
+    run(read_plan(campaign(), seed=2), tmp_path / "c")
     assert records(tmp_path / "a") == records(tmp_path / "b")
     assert records(tmp_path / "a") != records(tmp_path / "c")
 
 
 def test_a_resumed_campaign_ends_like_an_undisturbed_one(campaign: Writer, tmp_path: Path) -> None:
-    run(_plan(campaign(), evaluations=40), tmp_path / "whole")
-    run(_plan(campaign(), evaluations=17), tmp_path / "parts")
-    run(_plan(campaign(), evaluations=40), tmp_path / "parts")
+    run(read_plan(campaign(), evaluations=40), tmp_path / "whole")
+    run(read_plan(campaign(), evaluations=17), tmp_path / "parts")
+    run(read_plan(campaign(), evaluations=40), tmp_path / "parts")
     assert records(tmp_path / "parts") == records(tmp_path / "whole")
 
 
 def test_a_finished_campaign_evaluates_nothing_again(campaign: Writer, tmp_path: Path) -> None:
-    plan = _plan(campaign())
+    plan = read_plan(campaign())
     run(plan, tmp_path / "run")
     before = records(tmp_path / "run")
     assert run(plan, tmp_path / "run").session == 0
@@ -70,9 +95,9 @@ def test_a_finished_campaign_evaluates_nothing_again(campaign: Writer, tmp_path:
 
 
 def test_patience_and_minutes_end_a_campaign(campaign: Writer, tmp_path: Path) -> None:
-    patient = run(_plan(campaign(stop={"patience": 12})), tmp_path / "a")
+    patient = run(read_plan(campaign(stop={"patience": 12})), tmp_path / "a")
     assert patient.reason == "no improvement in 12 evaluations"
-    timed = run(_plan(campaign(stop={"minutes": 0.02})), tmp_path / "b")
+    timed = run(read_plan(campaign(stop={"minutes": 0.02})), tmp_path / "b")
     assert timed.reason == "0.02 minutes are over"
 
 
@@ -95,7 +120,7 @@ def test_repetitions_are_refused_before_they_cost_anything(
     )
     sys.path.insert(0, str(tmp_path))
     try:
-        run(_plan(campaign(search=search)), tmp_path / "run")
+        run(read_plan(campaign(search=search)), tmp_path / "run")
     finally:
         sys.path.remove(str(tmp_path))
     with Run.open(tmp_path / "run") as store:

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 
 from htinvert.core import Channel, EvaluationFailed, Score, Signal
-from htinvert.fit import fit
+from htinvert.fit import fit, intervals
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.metrics.correlation import Correlation
 from htinvert.metrics.registration import Registration
@@ -30,19 +30,17 @@ def channel(model, observed, free, metric=None):
 
 
 def test_without_free_parameters_the_model_is_only_scored(atoms, model):
-    forward, parameters, scores = fit(channel(model, model(atoms), {}), atoms)
-    assert forward is model and parameters == {}
-    assert scores["match"].cost == pytest.approx(0, abs=1e-6)
+    found = fit(channel(model, model(atoms), {}), atoms)
+    assert found.forward is model and found.parameters == {}
+    assert found.scores["match"].cost == pytest.approx(0, abs=1e-6)
 
 
 def test_source_size_is_recovered(atoms, model):
     observed = replace(model, source_size=1.5)(atoms)
-    forward, parameters, scores = fit(
-        channel(model, observed, {"source_size": (0.2, 3.0)}), atoms, max_evaluations=60
-    )
-    assert parameters["source_size"] == pytest.approx(1.5, abs=0.02)  # Å
-    assert forward.source_size == parameters["source_size"]
-    assert scores["match"].cost < 1e-4
+    found = fit(channel(model, observed, {"source_size": (0.2, 3.0)}), atoms, max_evaluations=60)
+    assert found.parameters["source_size"] == pytest.approx(1.5, abs=0.02)  # Å
+    assert found.forward.source_size == found.parameters["source_size"]
+    assert found.scores["match"].cost < 1e-4
 
 
 def test_distortion_is_recovered(atoms, model):
@@ -50,32 +48,67 @@ def test_distortion_is_recovered(atoms, model):
     large = replace(model, shape=(70, 70), **truth)
     free = {"stretch_x": (-0.1, 0.1), "shear_x": (-0.1, 0.1), "source_size": (0.5, 2.0)}
     chosen = channel(model, large(atoms), free, Registration())
-    _, parameters, scores = fit(chosen, atoms, max_evaluations=300)
+    found = fit(chosen, atoms, max_evaluations=300)
     for name, value in truth.items():
-        assert parameters[name] == pytest.approx(value, abs=0.02)
-    assert scores["match"].cost < 0.02
+        assert found.parameters[name] == pytest.approx(value, abs=0.02)
+    assert found.scores["match"].cost < 0.02
 
 
 def test_wrong_pixel_size_of_the_header_is_recovered(atoms, model):
     true = replace(model, sampling=0.26, shape=(64, 64))(atoms)
     observed = Signal.image(true.data, 0.25)
     chosen = channel(model, observed, {"sampling": (0.23, 0.28)})
-    _, parameters, _ = fit(chosen, atoms, max_evaluations=80)
+    parameters = fit(chosen, atoms, max_evaluations=80).parameters
     assert parameters["sampling"] == pytest.approx(0.26, abs=5e-4)  # Å/px
 
 
 def test_fit_is_deterministic(atoms, model):
     observed = replace(model, source_size=1.5)(atoms)
     chosen = channel(model, observed, {"source_size": (0.2, 3.0), "stretch_y": (-0.05, 0.05)})
-    assert fit(chosen, atoms, max_evaluations=40)[1] == fit(chosen, atoms, max_evaluations=40)[1]
+    one, other = (fit(chosen, atoms, max_evaluations=40) for _ in "ab")
+    assert one.parameters == other.parameters
+    assert one.trials == other.trials
 
 
 def test_a_good_start_is_kept(atoms, model):
     observed = replace(model, source_size=1.5)(atoms)
     chosen = channel(model, observed, {"source_size": (0.2, 3.0)})
-    _, parameters, scores = fit(chosen, atoms, start={"source_size": 1.5}, max_evaluations=5)
-    assert parameters["source_size"] == pytest.approx(1.5, abs=0.01)
-    assert scores["match"].cost < 1e-5
+    found = fit(chosen, atoms, start={"source_size": 1.5}, max_evaluations=5)
+    assert found.parameters["source_size"] == pytest.approx(1.5, abs=0.01)
+    assert found.scores["match"].cost < 1e-5
+
+
+@pytest.mark.parametrize("method", ["nelder-mead", "l-bfgs-b", "cma-es"])
+def test_the_method_is_the_channels(atoms, model, method):
+    observed = replace(model, source_size=1.5, stretch_x=0.02)(atoms)
+    free = {"source_size": (0.2, 3.0), "stretch_x": (-0.05, 0.05)}
+    found = fit(replace(channel(model, observed, free), method=method), atoms)
+    assert found.parameters["source_size"] == pytest.approx(1.5, abs=0.05)  # Å
+    assert found.trials[-1].stage == method
+
+
+def test_every_trial_is_told_and_can_be_made_again(atoms, model):
+    observed = replace(model, source_size=1.5)(atoms)
+    told = []
+    chosen = channel(model, observed, {"source_size": (0.2, 3.0)})
+    found = fit(chosen, atoms, max_evaluations=30, observer=told.append)
+    assert tuple(told) == found.trials
+    again = replace(model, **told[7].parameters)(atoms)
+    assert Correlation()(again, observed).cost == pytest.approx(told[7].cost, abs=1e-6)
+
+
+def test_intervals_shrink_with_the_noise(atoms, model):
+    rng = np.random.default_rng(5)
+    clean = replace(model, source_size=1.5)(atoms).data
+    errors = []
+    for level in (0.02, 0.2):
+        noisy = clean + level * clean.max() * rng.normal(size=clean.shape)
+        chosen = channel(model, Signal.image(noisy, 0.25), {"source_size": (0.2, 3.0)})
+        found = fit(chosen, atoms)
+        (error,) = intervals(chosen, atoms, found.parameters).values()
+        assert abs(found.parameters["source_size"] - 1.5) < 4 * error
+        errors.append(error)
+    assert errors[1] == pytest.approx(10 * errors[0], rel=0.3)
 
 
 @dataclass(frozen=True)
@@ -105,7 +138,7 @@ def test_parameters_stay_within_their_bounds(atoms):
     model = Counting([])
     free = {"value": (0.5, 0.9)}
     chosen = Channel("c", Signal.image(np.eye(2), 1.0), model, {"m": parabola}, free)
-    _, parameters, _ = fit(chosen, atoms)
+    parameters = fit(chosen, atoms).parameters
     assert parameters["value"] == pytest.approx(0.5, abs=1e-3)
     assert all(0.5 <= call <= 0.9 for call in model.calls)
 

@@ -9,7 +9,8 @@ from ase.build import bulk
 from ase.io import write
 
 from htinvert.config import parse
-from htinvert.core import UserError
+from htinvert.core import Candidate, UserError
+from htinvert.evaluate import evaluate
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.plan import Plan, calibrate, evaluate_start, make_plan
 
@@ -61,7 +62,57 @@ def test_free_parameters_are_fitted_once_and_then_held(folder: Path) -> None:
     held: Any = made.calibrated(found).recipe.channels[0]
     assert held.forward.source_size == found["haadf"]["source_size"]
     assert not held.free
-    assert calibrate(plan(folder, free={"source_size": [0.5, 3.0]}, refit=True)) == {}
+
+
+def test_a_parameter_to_refit_stays_free_and_starts_at_what_the_start_structure_gave(
+    folder: Path,
+) -> None:
+    free = {"source_size": [0.5, 3.0], "stretch_x": [-0.02, 0.02]}
+    made = plan(folder, free=free, refit=["source_size"])
+    found = calibrate(made)
+    channel: Any = made.calibrated(found).recipe.channels[0]
+    assert list(channel.free) == ["source_size"]
+    assert channel.forward.source_size == found["haadf"]["source_size"]
+    assert channel.forward.stretch_x == found["haadf"]["stretch_x"]
+
+
+def test_a_candidate_fits_from_its_parents_values(folder: Path) -> None:
+    made = plan(folder, free={"source_size": [0.5, 3.0]}, refit=True)
+    atoms = made.space.template
+    start = {"haadf": {"source_size": 1.4}}
+    warm = evaluate(Candidate(1, atoms, "rattle", (0,), start), made.recipe)
+    cold = evaluate(Candidate(1, atoms, "rattle", (0,)), made.recipe)
+    assert warm.parameters["haadf"]["source_size"] == pytest.approx(1.4, abs=0.01)
+    assert warm.objectives["haadf.registration"] <= cold.objectives["haadf.registration"] + 1e-4
+
+
+def test_refit_names_what_is_free(folder: Path) -> None:
+    with pytest.raises(UserError, match="refit names source_siz, .*did you mean source_size"):
+        plan(folder, free={"source_size": [0.5, 3.0]}, refit=["source_siz"])
+
+
+def test_calibration_is_the_first_step_where_it_is_asked_for(folder: Path) -> None:
+    crystal = bulk("CdTe", "zincblende", a=6.48, cubic=True)
+    y, x = 0.21, 0.2  # Å/px; the header claims 0.2 for both
+    large = StemConvolution(sampling=(y, x), shape=(220, 230), source_size=1.4, beam="z", up="y")
+    np.save(folder / "large.npy", large(crystal.repeat((2, 2, 1))).data)
+    phase = {"use": "prototype", "formula": "CdTe", "crystal": "zincblende", "a": 6.48}
+    made = plan(
+        folder,
+        image="large.npy",
+        sampling=0.2,
+        calibrate={"phase": phase | {"cubic": True}, "zone": [0, 0, 1]},
+    )
+    channel: Any = made.recipe.channels[0]
+    assert channel.observed.sampling == pytest.approx((y, x), rel=3e-3)
+    assert channel.forward.sampling == channel.observed.sampling
+    assert "too small" in made.measured["haadf"].sentence
+
+
+def test_a_crystal_that_the_image_does_not_show_is_refused_with_its_place(folder: Path) -> None:
+    phase = {"use": "prototype", "formula": "Cu", "crystal": "fcc", "a": 3.6, "cubic": True}
+    with pytest.raises(UserError, match="experiments.haadf.calibrate: the spe?"):
+        plan(folder, calibrate={"phase": phase, "zone": [1, 1, 1], "tolerance": 0.01})
 
 
 def test_a_fitted_pixel_size_becomes_the_experiments(folder: Path) -> None:

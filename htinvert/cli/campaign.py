@@ -1,34 +1,20 @@
-"""The command line. Every command is thin: it reads, calls one verb, and shows what came of it."""
+"""Commands on campaigns and their runs: demo, check, run, status, rank, export."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from htinvert.cli.app import app, console
 from htinvert.core import UserError
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
-    from htinvert.config import Experiment
     from htinvert.core import Objective
     from htinvert.plan import Plan
     from htinvert.rank import Ranked
-
-MISTAKE = 2  # exit code of a user's mistake
-YAML = (".yaml", ".yml")
-
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    help="From one micrograph and a guess at the chemistry to a ranked list of structures.",
-)
 
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
@@ -52,7 +38,7 @@ def demo(
     """
     from htinvert import demo as planted
 
-    plan = _plan(planted.CAMPAIGN, seed=seed, workers=workers)
+    plan = read_plan(planted.CAMPAIGN, seed=seed, workers=workers)
     if seed is not None and output == Path("runs/demo"):
         output = Path(f"runs/demo-seed{seed}")
     ranked = _run(plan, output)
@@ -70,8 +56,8 @@ def check(
     """
     from htinvert.report.preview import preview
 
-    plan = _plan(campaign)
-    preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=_console())
+    plan = read_plan(campaign)
+    preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=console())
 
 
 @app.command()
@@ -88,77 +74,9 @@ def run(
     Ctrl-C stops cleanly; the same command resumes.
     Example: htinvert run configs/cdte_tellurene.yaml --workers 2
     """
-    plan = _plan(campaign, seed=seed, workers=workers, evaluations=evaluations, minutes=minutes)
+    plan = read_plan(campaign, seed=seed, workers=workers, evaluations=evaluations, minutes=minutes)
     name = plan.config.name if seed is None else f"{plan.config.name}-seed{seed}"
     _run(plan, output or Path("runs") / name)
-
-
-@app.command()
-def calibrate(
-    image: Annotated[Path, typer.Argument(help="A micrograph.")],
-    phase: Annotated[str, typer.Option(help="A formula such as CdTe, or a structure file.")],
-    zone: Annotated[str, typer.Option(help="Zone axis toward the viewer, such as 1,1,0.")],
-    crystal: Annotated[str | None, typer.Option(help="Prototype, such as zincblende.")] = None,
-    a: Annotated[float | None, typer.Option("-a", help="Lattice constant [Å].")] = None,
-    c: Annotated[
-        float | None, typer.Option("-c", help="Lattice constant [Å], if hexagonal.")
-    ] = None,
-    sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
-    other: Annotated[list[Path] | None, typer.Option(help="Another phase's file.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Where [IMAGE-calibration.png].")] = None,
-) -> None:
-    """Measure pixel size, shear and rotation from the lattice of a known phase.
-
-    Example: htinvert calibrate twin.dm3 --phase CdTe --crystal zincblende -a 6.48 --zone 1,1,0
-    """
-    from htinvert.io import read_image
-    from htinvert.report.calibration import report
-    from htinvert.structures.file import from_file
-
-    report(
-        read_image(image, sampling=sampling),
-        _phase(phase, crystal, a, c),
-        zone=_zone(zone),
-        picture=picture or Path(f"{image.stem}-calibration.png"),
-        console=_console(),
-        name=Path(phase).stem,
-        others={path.stem: from_file(path) for path in other or ()},
-    )
-
-
-@app.command()
-def register(
-    structure: Annotated[Path, typer.Argument(help="A structure file.")],
-    image: Annotated[Path, typer.Argument(help="A micrograph, or a YAML file with its block.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("registered"),
-    sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
-    shape: Annotated[str | None, typer.Option(help="Region to compare [px], ROWSxCOLUMNS.")] = None,
-    beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
-    up: Annotated[str, typer.Option(help="Direction that is up in the image.")] = "z",
-    ssim: Annotated[str, typer.Option(help="float7 or uint8-35.")] = "float7",
-    intensity: Annotated[str, typer.Option(help="matched, or own extremes.")] = "matched",
-    movie: Annotated[bool, typer.Option(help="Draw frames and a movie.")] = True,
-) -> None:
-    """Find a structure in a micrograph and fit the imaging parameters; the same on every run.
-
-    Example: htinvert register grains.cif image.dm3 --shape 200x160
-    """
-    from htinvert.report.registration import register_with_progress
-
-    register_with_progress(
-        structure,
-        _experiment(
-            image,
-            sampling=sampling,
-            shape=shape,
-            forward={"use": "stem_convolution", "beam": beam, "up": up},
-            metric={"ssim": ssim, "intensity": intensity},
-        ),
-        folder=image.parent if image.suffix in YAML else Path(),
-        output=output,
-        movie=movie,
-        console=_console(),
-    )
 
 
 @app.command()
@@ -205,7 +123,7 @@ def rank_command(
 
     objectives = _objectives(folder, weight or [])
     ranked = _ranked(folder, objectives)
-    _console().print(table(ranked, objectives, top=top))
+    console().print(table(ranked, objectives, top=top))
     if len(objectives) > 1:
         path = folder / "pareto.png"
         draw_pareto(path, ranked, objectives, title=folder.name)
@@ -236,17 +154,7 @@ def export(
     typer.echo(f"written: {count} families to {target}")
 
 
-def main() -> None:
-    """Entry point of the ``htinvert`` command: a user's mistake is one sentence and exit code 2."""
-    try:
-        app()
-    except UserError as mistake:
-        for line in str(mistake).splitlines():
-            typer.echo(f"htinvert: {line}", err=True)
-        sys.exit(MISTAKE)
-
-
-def _plan(
+def read_plan(
     campaign: Path,
     *,
     seed: int | None = None,
@@ -270,69 +178,26 @@ def _plan(
     return make_plan(config, folder=campaign.parent)
 
 
-def _phase(phase: str, crystal: str | None, a: float | None, c: float | None) -> Atoms:
-    """A prototype by formula, crystal and lattice constants, or the structure of a file."""
-    from htinvert.structures.file import from_file
-    from htinvert.structures.prototype import CUBIC, prototype
-
-    if crystal is None:
-        return from_file(Path(phase))
-    if a is None:
-        raise UserError(f"{phase} as {crystal} needs its lattice constant; add -a [Å]")
-    return prototype(phase, crystal=crystal, a=a, c=c, cubic=crystal in CUBIC)
-
-
-def _zone(text: str) -> tuple[int, int, int]:
-    """Three indices of a direction."""
-    try:
-        u, v, w = (int(number) for number in text.replace(" ", ",").split(","))
-    except ValueError as error:
-        raise UserError(f"zone {text} is not three whole numbers, such as 1,1,0") from error
-    return u, v, w
-
-
-def _experiment(
-    image: Path,
-    *,
-    sampling: float | None,
-    shape: str | None,
-    forward: dict[str, Any],
-    metric: dict[str, Any],
-) -> Experiment:
-    """The block of a YAML file, or one made of an image and the command's options."""
-    from htinvert.config import Experiment, load_experiment
-
-    if image.suffix in YAML:
-        return load_experiment(image)
-    if shape is not None:
-        try:
-            rows, columns = (int(number) for number in shape.split("x"))
-        except ValueError as error:
-            raise UserError(
-                f"shape {shape} is not of the form ROWSxCOLUMNS, like 200x160"
-            ) from error
-        forward["shape"] = [rows, columns]
-    return Experiment(
-        image=image, sampling=sampling, forward=forward, metrics={"registration": metric}
-    )
-
-
 def _run(plan: Plan, output: Path) -> list[Ranked]:
     """Run a plan with a progress bar; end with a table and pictures."""
     from htinvert.campaign import calibration, run
     from htinvert.plan import evaluate_start
     from htinvert.report.live import Live
+    from htinvert.report.preview import draw_measured, measured_lines
     from htinvert.report.summary import draw, table
 
-    console = _console()
-    with Live(plan, output, console) as live:
+    out = console()
+    for line in measured_lines(plan):
+        out.print(line, highlight=False)
+    with Live(plan, output, out) as live:
         end = run(plan, output, observer=live)
-    console.print(f"stopped: {end.reason}")
+    out.print(f"stopped: {end.reason}")
     plan = plan.calibrated(calibration(plan, output))
     ranked = _ranked(output, plan.objectives)
-    console.print(table(ranked, plan.objectives))
-    for path in draw(plan, ranked, output, start=evaluate_start(plan)):
-        console.print(f"drawn: {path}", highlight=False)
+    out.print(table(ranked, plan.objectives))
+    pictures = draw_measured(plan, output)
+    for path in [*pictures, *draw(plan, ranked, output, start=evaluate_start(plan))]:
+        out.print(f"drawn: {path}", highlight=False)
     return ranked
 
 
@@ -379,13 +244,3 @@ def _labeled(entry: Ranked) -> Any:
     }
     atoms.info |= dict(entry.evaluation.objectives)
     return atoms
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console()
-
-
-if __name__ == "__main__":
-    main()

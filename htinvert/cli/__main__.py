@@ -1,0 +1,5 @@
+"""``python -m htinvert.cli``, the same as ``htinvert``."""
+
+from htinvert.cli import main
+
+main()

@@ -1,0 +1,36 @@
+"""The program that the commands belong to."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+
+from htinvert.core import UserError
+
+MISTAKE = 2  # exit code of a user's mistake
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="From one micrograph and a guess at the chemistry to a ranked list of structures.",
+)
+
+
+def main() -> None:
+    """Entry point of the ``htinvert`` command: a user's mistake is one sentence and exit code 2."""
+    try:
+        app()
+    except UserError as mistake:
+        for line in str(mistake).splitlines():
+            typer.echo(f"htinvert: {line}", err=True)
+        sys.exit(MISTAKE)
+
+
+def console() -> Any:
+    """Where rich text goes."""
+    from rich.console import Console
+
+    return Console()

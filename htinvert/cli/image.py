@@ -1,0 +1,160 @@
+"""Commands on one image: calibrate, register."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from htinvert.cli.app import app, console
+from htinvert.core import UserError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from htinvert.config import Experiment
+
+YAML = (".yaml", ".yml")
+
+
+@app.command()
+def calibrate(
+    image: Annotated[Path, typer.Argument(help="A micrograph.")],
+    phase: Annotated[str, typer.Option(help="A formula such as CdTe, or a structure file.")],
+    zone: Annotated[str, typer.Option(help="Zone axis toward the viewer, such as 1,1,0.")],
+    crystal: Annotated[str | None, typer.Option(help="Prototype, such as zincblende.")] = None,
+    a: Annotated[float | None, typer.Option("-a", help="Lattice constant [Å].")] = None,
+    c: Annotated[
+        float | None, typer.Option("-c", help="Lattice constant [Å], if hexagonal.")
+    ] = None,
+    sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
+    other: Annotated[list[Path] | None, typer.Option(help="Another phase's file.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Where [IMAGE-calibration.png].")] = None,
+) -> None:
+    """Measure pixel size, shear and rotation from the lattice of a known phase.
+
+    Example: htinvert calibrate twin.dm3 --phase CdTe --crystal zincblende -a 6.48 --zone 1,1,0
+    """
+    from htinvert.io import read_image
+    from htinvert.report.calibration import report
+    from htinvert.structures.file import from_file
+
+    report(
+        read_image(image, sampling=sampling),
+        _phase(phase, crystal, a, c),
+        zone=_zone(zone),
+        picture=picture or Path(f"{image.stem}-calibration.png"),
+        console=console(),
+        name=Path(phase).stem,
+        others={path.stem: from_file(path) for path in other or ()},
+    )
+
+
+@app.command()
+def register(
+    structure: Annotated[Path, typer.Argument(help="A structure file.")],
+    image: Annotated[Path, typer.Argument(help="A micrograph, or a YAML file with its block.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("registered"),
+    sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
+    shape: Annotated[str | None, typer.Option(help="Region to compare [px], ROWSxCOLUMNS.")] = None,
+    beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
+    up: Annotated[str, typer.Option(help="Direction that is up in the image.")] = "z",
+    ssim: Annotated[str, typer.Option(help="float7 or uint8-35.")] = "float7",
+    intensity: Annotated[str, typer.Option(help="matched, or own extremes.")] = "matched",
+    free: Annotated[
+        list[str] | None, typer.Option(help="Fit this, too, such as interface_width=-1:1.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="What fits in the end [powell].")] = None,
+    movie: Annotated[bool, typer.Option(help="Draw frames and a movie.")] = True,
+) -> None:
+    """Find a structure in a micrograph and fit the imaging parameters; the same on every run.
+
+    Example: htinvert register grains.cif image.dm3 --shape 200x160 --free interface_width=-1:1
+    """
+    from htinvert.report.registration import register_with_progress
+
+    experiment = _experiment(
+        image,
+        sampling=sampling,
+        shape=shape,
+        forward={"use": "stem_convolution", "beam": beam, "up": up},
+        metric={"ssim": ssim, "intensity": intensity},
+    )
+    register_with_progress(
+        structure,
+        _refitted(experiment, free or (), method),
+        folder=image.parent if image.suffix in YAML else Path(),
+        output=output,
+        movie=movie,
+        console=console(),
+    )
+
+
+def _phase(phase: str, crystal: str | None, a: float | None, c: float | None) -> Atoms:
+    """A prototype by formula, crystal and lattice constants, or the structure of a file."""
+    from htinvert.structures.file import from_file
+    from htinvert.structures.prototype import CUBIC, prototype
+
+    if crystal is None:
+        return from_file(Path(phase))
+    if a is None:
+        raise UserError(f"{phase} as {crystal} needs its lattice constant; add -a [Å]")
+    return prototype(phase, crystal=crystal, a=a, c=c, cubic=crystal in CUBIC)
+
+
+def _zone(text: str) -> tuple[int, int, int]:
+    """Three indices of a direction."""
+    try:
+        u, v, w = (int(number) for number in text.replace(" ", ",").split(","))
+    except ValueError as error:
+        raise UserError(f"zone {text} is not three whole numbers, such as 1,1,0") from error
+    return u, v, w
+
+
+def _experiment(
+    image: Path,
+    *,
+    sampling: float | None,
+    shape: str | None,
+    forward: dict[str, Any],
+    metric: dict[str, Any],
+) -> Experiment:
+    """The block of a YAML file, or one made of an image and the command's options."""
+    from htinvert.config import Experiment, load_experiment
+
+    if image.suffix in YAML:
+        return load_experiment(image)
+    if shape is not None:
+        try:
+            rows, columns = (int(number) for number in shape.split("x"))
+        except ValueError as error:
+            raise UserError(
+                f"shape {shape} is not of the form ROWSxCOLUMNS, like 200x160"
+            ) from error
+        forward["shape"] = [rows, columns]
+    return Experiment(
+        image=image, sampling=sampling, forward=forward, metrics={"registration": metric}
+    )
+
+
+def _refitted(experiment: Experiment, free: Sequence[str], method: str | None) -> Experiment:
+    """An experiment with more free parameters, such as ``defocus=-50:50``, or another method."""
+    from htinvert.optimize import METHODS
+    from htinvert.plugins import suggest
+    from htinvert.register import FREE
+
+    bounds = {}
+    for text in free:
+        name, _, span = text.partition("=")
+        try:
+            low, high = (float(number) for number in span.split(":"))
+        except ValueError as error:
+            raise UserError(f"free {text} is not of the form NAME=LOWER:UPPER") from error
+        bounds[name] = (low, high)
+    method = (method or experiment.method).lower()
+    if method not in METHODS:
+        raise UserError(f"method {method} is unknown; {suggest(method, list(METHODS))}")
+    known = experiment.free or FREE
+    return experiment.model_copy(update={"free": {**known, **bounds}, "method": method})

@@ -1,0 +1,182 @@
+"""Minimize a cost over a few bounded parameters, by the method that is asked for by name.
+
+Parameters are scaled to the unit box, so that one step size suits all of them. Every method starts
+from a given point, stays inside the bounds, counts and remembers what it tries, and gives the same
+result each time. Powell, Comput. J. 7, 155 (1964); CMA-ES: Hansen, arXiv:1604.00772; the others are
+scipy's.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize
+from scipy.stats.qmc import Halton
+
+Floats = NDArray[np.float64]
+Cost = Callable[[Floats], float]
+
+LOCAL = ("powell", "nelder-mead", "cobyla", "l-bfgs-b", "slsqp", "tnc")
+GLOBAL = ("cma-es", "differential-evolution", "dual-annealing", "direct")
+METHODS = LOCAL + GLOBAL
+STEP = 2e-3  # of a parameter's range, for derivatives: above the ripple of sampled images
+_SEED = 1  # of the methods that draw random numbers
+
+
+class Box:
+    """Named parameters with bounds, as points of the unit box."""
+
+    def __init__(self, free: Mapping[str, tuple[float, float]]) -> None:
+        self.names = tuple(free)
+        bounds = np.array(list(free.values()), dtype=float).reshape(-1, 2)
+        self.lower, self.span = bounds[:, 0], bounds[:, 1] - bounds[:, 0]
+
+    def scaled(self, values: Mapping[str, float]) -> Floats:
+        """Unit-box point of parameters by name, shape (n,), moved inside the bounds."""
+        raw = np.array([values[name] for name in self.names], dtype=float)
+        return np.asarray(np.clip((raw - self.lower) / np.where(self.span, self.span, 1.0), 0, 1))
+
+    def parameters(self, point: Floats) -> dict[str, float]:
+        """Parameters by name at a point of the unit box."""
+        values = self.lower + np.clip(point, 0.0, 1.0) * self.span
+        return dict(zip(self.names, map(float, values), strict=True))
+
+    def probes(self, count: int) -> list[Floats]:
+        """Points that fill the box evenly (Halton, Numer. Math. 2, 84 (1960))."""
+        return list(Halton(len(self.names), scramble=False).random(count + 1)[1:])
+
+    def standard_errors(self, residual: Callable[[Floats], Floats], point: Floats) -> Floats:
+        """Standard error of each parameter at the minimum of a sum of squares, shape (n,).
+
+        From the Jacobian J of the ``residual`` r, shape (m,): the diagonal of
+        (J^T J)^-1 r^2 / (m - n), every element of r taken as independent.
+        """
+        base = residual(point)
+        columns = []
+        for index in range(len(point)):
+            moved = np.array(point)
+            moved[index] += STEP if moved[index] < 0.5 else -STEP
+            columns.append((residual(moved) - base) / (moved[index] - point[index]))
+        jacobian = np.array(columns).T
+        variance = float(base @ base) / max(len(base) - len(point), 1)
+        covariance = np.linalg.pinv(jacobian.T @ jacobian) * variance
+        return np.asarray(np.sqrt(np.diag(covariance)) * self.span)
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum:
+    """The best point of a search, its cost, and how many points were tried."""
+
+    point: Floats
+    cost: float
+    evaluations: int
+
+
+class _Spent(Exception):
+    """No evaluations are left."""
+
+
+class _Tried:
+    """A cost inside the unit box that counts, remembers every point, and keeps the best."""
+
+    def __init__(self, cost: Cost, most: int) -> None:
+        self._cost, self._most = cost, most
+        self._known: dict[bytes, float] = {}
+        self.best = Minimum(np.empty(0), np.inf, 0)
+
+    def __call__(self, point: Floats) -> float:
+        inside = np.clip(np.asarray(point, dtype=float), 0.0, 1.0)
+        key = inside.tobytes()
+        if key not in self._known:
+            if len(self._known) >= self._most:
+                raise _Spent
+            self._known[key] = value = self._cost(inside)
+            if value < self.best.cost or not self.best.evaluations:
+                self.best = Minimum(inside.copy(), value, 1)
+        return self._known[key]
+
+    @property
+    def evaluations(self) -> int:
+        """How many different points were tried."""
+        return len(self._known)
+
+
+def minimize(
+    cost: Cost,
+    start: Floats,
+    *,
+    method: str = "powell",
+    width: float = 1.0,
+    max_evaluations: int = 400,
+) -> Minimum:
+    """Minimize ``cost`` in the unit box from ``start``, shape (n,).
+
+    Args:
+        cost: takes a point, shape (n,).
+        start: where to begin; the result is never worse.
+        method: one of ``METHODS``, small or capital letters.
+        width: how far from ``start`` each parameter may go, as a share of its range.
+        max_evaluations: most points to try, >= 1; a point met twice counts once.
+
+    Raises:
+        ValueError: for an unknown method.
+    """
+    name = method.lower()
+    if name not in METHODS:
+        raise ValueError(f"method {method} is unknown; choose one of {', '.join(METHODS)}")
+    tried = _Tried(cost, max(max_evaluations, 1))
+    bounds = [(max(0.0, x - width), min(1.0, x + width)) for x in start]
+    try:
+        tried(start)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scipy's remarks about steps that come to rest
+            if name == "cma-es":
+                _cma_es(tried, start, bounds)
+            elif name in GLOBAL:
+                _spread(tried, start, bounds, name)
+            else:
+                options = _options(name, width)
+                optimize.minimize(tried, start, method=name, bounds=bounds, options=options)
+    except _Spent:
+        pass
+    return Minimum(tried.best.point, tried.best.cost, tried.evaluations)
+
+
+def _options(name: str, width: float) -> dict[str, float]:
+    """Step sizes and tolerances in the unit box."""
+    known: dict[str, dict[str, float]] = {
+        "powell": {"xtol": 1e-3, "ftol": 1e-4},
+        "nelder-mead": {"xatol": 1e-3, "fatol": 1e-5, "adaptive": True},
+        "cobyla": {"rhobeg": min(width / 2, 0.1), "tol": 1e-3},
+        "l-bfgs-b": {"eps": STEP, "ftol": 1e-7},
+        "slsqp": {"eps": STEP, "ftol": 1e-6},
+        "tnc": {"eps": STEP, "ftol": 1e-6},
+    }
+    return known[name]
+
+
+def _spread(tried: _Tried, start: Floats, bounds: list[tuple[float, float]], name: str) -> None:
+    """Run a global method of scipy's, which ends when the evaluations do, or when it rests."""
+    if name == "differential-evolution":
+        optimize.differential_evolution(tried, bounds, x0=start, rng=_SEED, polish=False, tol=1e-4)
+    elif name == "dual-annealing":
+        optimize.dual_annealing(tried, bounds, x0=start, rng=_SEED)
+    else:
+        optimize.direct(tried, bounds, maxfun=10**6, maxiter=10**6)
+
+
+def _cma_es(tried: _Tried, start: Floats, bounds: list[tuple[float, float]]) -> None:
+    """Evolution of a normal distribution until it is narrow."""
+    from cmaes import CMA
+
+    count = len(start)
+    if count == 1:  # the library asks for two dimensions at least: a second one that does nothing
+        start, bounds = np.append(start, 0.5), [*bounds, (0.0, 1.0)]
+    search = CMA(mean=start, sigma=0.15, bounds=np.array(bounds), seed=_SEED)
+    while not search.should_stop():
+        points = [search.ask() for _ in range(search.population_size)]
+        search.tell([(point, tried(point[:count])) for point in points])
