@@ -10,7 +10,8 @@ from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from htinvert.core import region_mask
+from htinvert.core import Region, region_mask
+from htinvert.roles import motion, rigid_bodies
 
 FINGERPRINT_CUTOFF = 6.0  # Å
 FINGERPRINT_STEP = 0.05  # Å
@@ -49,6 +50,25 @@ def distances(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> ND
     images = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
     vectors = (fractions[:, :, None] + images) @ cell.array
     return np.asarray(np.sqrt(np.einsum("mnik,mnik->mni", vectors, vectors)))
+
+
+def distance_outside(
+    points: NDArray[np.float64], region: Region, atoms: Atoms
+) -> NDArray[np.float64]:
+    """How far outside of a region points, shape (m, 3) [Å], lie: shape (m,) [Å], 0 inside.
+
+    For a box the nearest image in the plane of the boundary counts, by the cell of ``atoms``.
+    """
+    points = np.asarray(points, dtype=float)[None]
+    if region.box:
+        inplane = atoms.pbc & (np.abs(atoms.cell.array[:, region.dimension]) < 1e-6)
+        ranges = [np.arange(-n, n + 1) for n in inplane.astype(int)]
+        images = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+        points = points + (images @ atoms.cell.array)[:, None]
+    excess = np.zeros_like(points)
+    for axis, (lower, upper) in region.bounds.items():
+        excess[..., axis] = np.maximum(lower - points[..., axis], points[..., axis] - upper)
+    return np.asarray(np.linalg.norm(np.maximum(excess, 0.0), axis=-1).min(axis=0))
 
 
 def limits(
@@ -99,13 +119,17 @@ def fingerprint(atoms: Atoms) -> NDArray[np.float64]:
     """Smeared distances of the region's atoms, by pair of elements; flat, unit length.
 
     The radial form of Oganov & Valle, J. Chem. Phys. 130, 104504 (2009), restricted to pairs with
-    at least one atom of the region (of all atoms where there is none) and weighted by 1/r so that
-    near neighbors count most. Unchanged by translation, rotation, mirroring and order of atoms.
+    at least one atom of the region (all pairs where it is empty, but for those inside of one rigid
+    grain or the frozen one, which tell nothing) and weighted by 1/r so that near neighbors count
+    most. Unchanged by translation, rotation, mirroring and order of atoms.
     """
     mask = region_mask(atoms)
     chosen = np.flatnonzero(mask) if mask.any() else np.arange(len(atoms))
     apart = distances(atoms.positions[chosen], atoms, cutoff=FINGERPRINT_CUTOFF)
     near = (apart > 1e-9) & (apart < FINGERPRINT_CUTOFF)
+    if not mask.any() and rigid_bodies(atoms):
+        held = motion(atoms)
+        near &= ~((held[:, None] == held) & (held > 0))[:, :, None]
     first, second, _ = np.nonzero(near)
     r = apart[near]
     ends = np.sort(np.stack([atoms.numbers[chosen[first]], atoms.numbers[second]]), axis=0)

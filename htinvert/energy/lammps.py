@@ -11,7 +11,7 @@ import functools
 import importlib.resources
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ from ase.geometry import find_mic
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed, Relaxation, UserError, frozen_mask
+from htinvert.roles import RigidBody, rigid_bodies
 
 BOP_GHOST_CUTOFF = (
     14.8  # Å: three times the reach of the CdTe tables, which pair_style bop asks for
 )
+TIGHTER = 0.25  # factor on the threshold of a minimization that left a rigid body unrelaxed
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,15 @@ STYLES: Mapping[str, Style] = {
 
 @dataclass(frozen=True)
 class Lammps:
-    """Minimize with LAMMPS; atoms held by ``FixAtoms`` stay where they are, the cell is fixed.
+    """Minimize with LAMMPS; the cell is fixed.
+
+    Atoms held by ``FixAtoms`` stay, those of a :class:`htinvert.roles.RigidBody` move as a whole.
 
     Attributes:
         potential: a potential file, or the name of one that ships with LAMMPS; its ending tells the
             style: .sw, .bop.table, .eam.alloy, .eam.fs, .tersoff or .tersoff.zbl.
-        fmax: the minimization ends when no atom feels a larger force [eV/Å].
+        fmax: the minimization ends when no atom and no rigid body as a whole feels a larger force
+            [eV/Å].
         steps: the minimization ends after so many iterations.
         maximum_move: largest move of an atom in one iteration [Å].
     """
@@ -99,7 +104,7 @@ class Lammps:
         if not np.isfinite(energy):
             raise EvaluationFailed("LAMMPS: the energy is not finite")
         relaxed = atoms.copy()
-        relaxed.set_positions(positions, apply_constraint=False)
+        relaxed.set_positions(positions)  # constraints take the last rounding off bodies and host
         return Relaxation(relaxed, energy, force <= self.fmax, steps)
 
 
@@ -163,21 +168,43 @@ def _minimize(model: Lammps, atoms: Atoms) -> tuple[float, NDArray[np.float64], 
     lmp.command("clear")
     lmp.commands_list(_setup(model, atoms, prism, species))
     _create_atoms(lmp, atoms, prism, species)
-    held = frozen_mask(atoms)
+    held, bodies = frozen_mask(atoms), rigid_bodies(atoms)
     if held.any():
         lmp.commands_list(_hold(np.flatnonzero(held) + 1))
+    for number, body in enumerate(bodies, 1):
+        lmp.commands_list(_join(number, body, prism))
     lmp.commands_list(
         [
             "thermo_modify norm no",
             f"min_modify dmax {model.maximum_move} norm max line quadratic",
-            f"minimize 0.0 {model.fmax} {model.steps} {10 * model.steps}",
         ]
     )
+    force = _descend(lmp, model, ~held, bodies)
     moved = prism.vector_to_ase(_gather(lmp, "x")) - atoms.positions
     moved, _ = find_mic(moved, atoms.cell, atoms.pbc)  # LAMMPS wraps atoms into its box
-    force = float(np.linalg.norm(_gather(lmp, "f")[~held], axis=1).max(initial=0.0))
     steps = int(lmp.extract_global("ntimestep"))
     return float(lmp.get_thermo("pe")), atoms.positions + moved, steps, force
+
+
+def _descend(
+    lmp: Any, model: Lammps, mobile: NDArray[np.bool_], bodies: Sequence[RigidBody]
+) -> float:
+    """Minimize until neither an atom nor a body feels more than fmax; the largest force [eV/Å].
+
+    LAMMPS looks at single atoms, and each of a body's N atoms feels 1/N of its force, so that a
+    body would stop too early: then the minimization goes on with a smaller threshold.
+    """
+    threshold, left = model.fmax, model.steps
+    smallest = model.fmax / max((len(body.index) for body in bodies), default=1)
+    while True:
+        lmp.command(f"minimize 0.0 {threshold} {left} {10 * left}")
+        forces = _gather(lmp, "f")
+        totals = [forces[body.index].sum(axis=0) for body in bodies]
+        largest = float(np.linalg.norm([*forces[mobile], *totals], axis=-1).max(initial=0.0))
+        left = model.steps - int(lmp.extract_global("ntimestep"))
+        if largest <= model.fmax or left <= 0 or threshold <= smallest:
+            return largest
+        threshold = max(TIGHTER * threshold, smallest)
 
 
 def _setup(model: Lammps, atoms: Atoms, prism: Prism, species: list[str]) -> list[str]:
@@ -209,6 +236,23 @@ def _create_atoms(lmp: Any, atoms: Atoms, prism: Prism, species: list[str]) -> N
     created = lmp.create_atoms(len(atoms), identifiers, types, positions.ravel().tolist())
     if created != len(atoms):
         raise EvaluationFailed(f"LAMMPS took {created} of {len(atoms)} atoms into its box")
+
+
+def _join(number: int, body: RigidBody, prism: Prism) -> list[str]:
+    """Commands that give every atom of a body the mean force, along where the body may move.
+
+    The directions are the structure's own: LAMMPS turns the cell, and they turn with it.
+    """
+    name, axes = f"body{number}", prism.vector_to_lammps(np.eye(3))
+    commands = [
+        f"group {name} id {' '.join(map(str, body.index + 1))}",
+        f"fix {name}_mean {name} aveforce 0 0 0",
+    ]
+    for style, chosen in (("lineforce", body.allowed), ("planeforce", ~body.allowed)):
+        if chosen.sum() == 1:
+            vector = " ".join(map(str, axes[chosen][0].tolist()))
+            commands.append(f"fix {name}_{style} {name} {style} {vector}")
+    return commands
 
 
 def _hold(identifiers: NDArray[np.int64]) -> list[str]:

@@ -11,6 +11,7 @@ from ase import Atoms
 from htinvert.core import Candidate, Evaluation, Infeasible, Objective, Space, weighted_sum
 from htinvert.generators import operators
 from htinvert.generators.population import Member, Population
+from htinvert.roles import rigid_bodies
 
 OPERATOR = "hop"
 TARGET_ACCEPTANCE = 0.5
@@ -38,6 +39,7 @@ class BasinHopping:
         walkers: how many walks go on side by side.
         kT: temperature, in units of the weighted sum (eV where the weight of energy is 1).
         step: first length of a step [Å]; every atom of the region moves by up to this much.
+        shift: share of the steps that shift a rigid grain, where there is one, by up to a step.
         relocation: share of the steps that put one atom elsewhere, or change the composition.
         patience: rejections in a row after which a walker goes elsewhere.
         elite: how many unlike structures it may then choose among.
@@ -49,6 +51,7 @@ class BasinHopping:
     walkers: int = 2
     kT: float = 0.3  # noqa: N815  (the field's own symbol)
     step: float = 0.6
+    shift: float = 0.2
     relocation: float = 0.3
     patience: int = 25
     elite: int = 10
@@ -89,6 +92,9 @@ class BasinHopping:
             return None
 
     def _hop(self, atoms: Atoms, step: float, rng: np.random.Generator) -> tuple[Atoms, str]:
+        if rigid_bodies(atoms) and rng.random() < self.shift:
+            child = operators.shift_grain(atoms, space=self.space, rng=rng, amplitude=step)
+            return child, "shift_grain"
         if rng.random() >= self.relocation:
             child = operators.rattle(atoms, space=self.space, rng=rng, amplitude=step, share=1.0)
             return child, "rattle"

@@ -19,6 +19,7 @@ from htinvert.core import (
 )
 from htinvert.generators import operators
 from htinvert.generators.population import Member, Population
+from htinvert.roles import rigid_bodies
 
 MUTATIONS = {
     "rattle": operators.rattle,
@@ -26,6 +27,7 @@ MUTATIONS = {
     "permute": operators.permute,
     "relocate": operators.relocate,
     "add_or_remove": operators.add_or_remove,
+    "shift_grain": operators.shift_grain,
 }
 OPERATORS: Mapping[str, float] = {
     "cut_and_splice": 0.35,
@@ -34,6 +36,7 @@ OPERATORS: Mapping[str, float] = {
     "relocate": 0.15,
     "permute": 0.1,
     "add_or_remove": 0.1,
+    "shift_grain": 0.2,
 }
 
 
@@ -47,8 +50,8 @@ class Genetic:
         population: how many unlike structures are kept as parents.
         random: how many random structures come first.
         tournament: how many members are drawn for each parent; the best of them breeds.
-        operators: relative rates of cut_and_splice, rattle, slide, relocate, permute and
-            add_or_remove.
+        operators: relative rates of cut_and_splice, rattle, slide, relocate, permute, add_or_remove
+            and shift_grain; the last counts only where a grain is rigid.
     """
 
     space: Space
@@ -64,6 +67,14 @@ class Genetic:
         if unknown:
             raise UserError(
                 f"operator {unknown[0]} is unknown to genetic; choose among {', '.join(OPERATORS)}"
+            )
+        self._rates = dict(self.operators)
+        if not rigid_bodies(self.space.template):
+            self._rates.pop("shift_grain", None)
+        if not sum(self._rates.values()) > 0:
+            raise UserError(
+                f"genetic has no operator to use, given {dict(self.operators)}; raise a rate, "
+                "and for shift_grain make a grain rigid with region.above or region.below"
             )
         self._members = Population(self.population)
         self._told = 0
@@ -91,8 +102,8 @@ class Genetic:
             return None
 
     def _breed(self, index: int, rng: np.random.Generator) -> Candidate:
-        names = sorted(self.operators)
-        rates = np.array([self.operators[name] for name in names], dtype=float)
+        names = sorted(self._rates)
+        rates = np.array([self._rates[name] for name in names], dtype=float)
         name = names[int(rng.choice(len(names), p=rates / rates.sum()))]
         mother = self._members.tournament(self.tournament, rng)
         if name == "cut_and_splice":

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from htinvert.core import Evaluation, UserError, frozen_mask, region_mask
+from htinvert import plugins
+from htinvert.core import Channel, Evaluation, UserError, frozen_mask, region_mask
 from htinvert.evaluate import evaluate
+from htinvert.fit import intervals
+from htinvert.io import describe
 from htinvert.plan import Plan, calibrate, evaluate_start
+from htinvert.report.calibration import draw_calibration
 from htinvert.report.summary import draw_channel
+from htinvert.roles import rigid_bodies
 
 TRIALS = 4  # random candidates that are evaluated for the estimate
 
@@ -21,10 +27,14 @@ def preview(plan: Plan, picture: Path, *, console: Any) -> None:
     evaluated.
     """
     console.print(_summary(plan))
+    for line in measured_lines(plan):
+        console.print(line, highlight=False)
+    for path in draw_measured(plan, picture.parent, stem=f"{picture.stem}-"):
+        console.print(f"drawn: {path}", highlight=False)
     parameters = calibrate(plan)
-    for experiment, held in parameters.items():
-        fitted = ", ".join(f"{name} {value:.4g}" for name, value in held.items())
-        console.print(f"{experiment}: fitted to the start structure: {fitted}", highlight=False)
+    for channel in plan.recipe.channels:
+        if channel.free:
+            console.print(_fitted(plan, channel, parameters[channel.name]), highlight=False)
     plan = plan.calibrated(parameters)
     start = evaluate_start(plan)
     if start.ok:
@@ -44,6 +54,36 @@ def preview(plan: Plan, picture: Path, *, console: Any) -> None:
         draw_channel(path, channel, first, plan=plan)
         console.print(f"drawn: {path}", highlight=False)
     console.print(_cost(plan, trials or [start]), highlight=False)
+
+
+def measured_lines(plan: Plan) -> list[str]:
+    """What the calibration of each experiment that asked for one has found."""
+    return [f"{name}: {found.sentence}; {found.evidence}" for name, found in plan.measured.items()]
+
+
+def draw_measured(plan: Plan, folder: Path, *, stem: str = "") -> list[Path]:
+    """Draw the lattice that each calibration was made with; returns the pictures' paths."""
+    paths = []
+    for channel in plan.recipe.channels:
+        if channel.name in plan.measured:
+            path = folder / f"{stem}calibration-{channel.name}.png"
+            asked = plan.config.experiments[channel.name].calibrate
+            region = asked.region if asked else None
+            draw_calibration(path, channel.observed, plan.measured[channel.name], region=region)
+            paths.append(path)
+    return paths
+
+
+def _fitted(plan: Plan, channel: Channel, parameters: Mapping[str, float]) -> str:
+    """What was fitted to the start structure, with standard errors."""
+    errors = intervals(channel, plan.space.template, parameters)
+    values = ", ".join(
+        f"{name} {value:.4g}" + (f" ± {errors[name]:.1g}" if name in errors else "")
+        for name, value in parameters.items()
+    )
+    refitted = ", ".join(plan.config.experiments[channel.name].refitted)
+    tail = f"; each candidate fits {refitted} again" if refitted else ""
+    return f"{channel.name}: fitted to the start structure: {values}{tail}"
 
 
 def _trials(plan: Plan) -> list[Evaluation]:
@@ -86,6 +126,7 @@ def _summary(plan: Plan) -> Any:
         "structure", f"{atoms.get_chemical_formula()}, cell {lengths} Å, {len(atoms)} atoms"
     )
     held = f"{int(frozen_mask(atoms).sum())} atoms frozen"
+    held += "".join(f", {len(b.index)} rigid along {b.move}" for b in rigid_bodies(atoms))
     inside = Counter(atoms.symbols[region_mask(atoms)])
     holds = ", ".join(f"{count} {symbol}" for symbol, count in sorted(inside.items())) or "nothing"
     if space.region is None:
@@ -117,6 +158,9 @@ def _summary(plan: Plan) -> Any:
             f"{height} x {width} px of {y:.4g} x {x:.4g} Å, "
             f"{height * y / 10:.2f} x {width * x / 10:.2f} nm",
         )
+        experiment = config.experiments[channel.name]
+        path = plugins.resolve(experiment.image, plan.folder)
+        view.add_row("", str(describe(path, signal=experiment.signal, channel=experiment.channel)))
         view.add_row("", f"{channel.forward}")
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
     view.add_row("search", "; ".join(_component(g) for g in config.search.generators))

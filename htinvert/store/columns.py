@@ -14,7 +14,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import Axis, Candidate, Evaluation, Relaxation, Score, Signal, frozen_mask
+from htinvert.core import Axis, Candidate, Evaluation, Relaxation, Score, Signal
+from htinvert.roles import motion
 from htinvert.store.record import Row, restore_structure
 
 OK, FAILED = 1, 2
@@ -22,6 +23,7 @@ ROWS = 16384  # rows per chunk: 62 files per column and million rows
 ATOMS, ATOMS_PER_FILE = 16384, 1048576  # atoms per checksummed chunk, and per shard (one file)
 SIGNALS_PER_FILE = 64
 PARENTS = 2
+PER_ATOM = ("number", "tag", "fixed", "position", "body")
 LAST = "candidates/status"  # to be written last: its length is the number of whole rows
 NAMED = ("objectives", "scores", "details", "parameters")
 
@@ -74,17 +76,24 @@ def _structure_columns(
         ("cell", cells, ("Å", f"cell vectors (vector, xyz) {what}")),
         ("pbc", pbc, ("1", "periodic along each cell vector")),
     ]
+    codes = np.concatenate([motion(structure) for structure in structures])
     flat = {
         "number": np.concatenate([structure.numbers for structure in structures]).astype("u1"),
         "tag": np.concatenate([structure.get_tags() for structure in structures]).astype("<i8"),
-        "fixed": np.concatenate([frozen_mask(structure) for structure in structures]),
+        "fixed": codes == 1,
         "position": np.concatenate([structure.positions for structure in structures]),
     }
+    if (codes > 1).any() or f"{atoms}/body" in arrays:  # most runs have no rigid grain
+        flat["body"] = np.where(codes > 1, codes, 0).astype("u1")
     meaning = {
         "number": ("1", "atomic number"),
         "tag": ("1", "1 in the region that a search may change, 0 in the host"),
         "fixed": ("1", "held in place during relaxation"),
         "position": ("Å", f"Cartesian position (x, y, z) {what}"),
+        "body": (
+            "1",
+            "rigid body: 8 times its number from 1, plus 1, 2, 4 if it moves along x, y, z",
+        ),
     }
     return [Column(f"{rows}/{name}", values, start, *text) for name, values, text in per_row] + [
         Column(f"{atoms}/{name}", values, first, *meaning[name], ATOMS, ATOMS_PER_FILE)
@@ -248,7 +257,7 @@ def length_needed(arrays: Mapping[str, Any], path: str, rows: int) -> int:
     kind, *name = path.split("/")
     if kind == "signals":
         return _count_below(arrays[f"signals/{name[0]}/row"], rows)
-    if kind in ("atoms", "proposed") and name[0] in ("number", "tag", "fixed", "position"):
+    if kind in ("atoms", "proposed") and name[0] in PER_ATOM:
         group = "candidates" if kind == "atoms" else kind
         last = [int(arrays[f"{group}/{part}"][rows - 1]) for part in ("atom_start", "natoms")]
         return sum(last)
@@ -302,8 +311,11 @@ def _structures(
     begin, end = int(first[0]), int(first[-1] + counts[-1])
     flat = {
         name: np.asarray(arrays[f"{atoms}/{name}"][begin:end])
-        for name in ("number", "tag", "fixed", "position")
+        for name in PER_ATOM
+        if f"{atoms}/{name}" in arrays
     }
+    codes = flat.pop("fixed").astype("u1")
+    flat["motion"] = codes + flat.pop("body", np.zeros_like(codes))
     found = []
     for low, count, cell, pbc in zip(first - begin, counts, cells, pbcs, strict=True):
         fields = {name: values[low : low + count] for name, values in flat.items()}

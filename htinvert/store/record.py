@@ -1,7 +1,7 @@
 """A structure's key, and evaluations as raw little-endian bytes plus JSON (never pickle).
 
-What is kept of a structure: elements, positions [Å], cell [Å], periodicity, tags and which atoms
-are held by :class:`ase.constraints.FixAtoms`. Momenta, charges and the like are not kept.
+What is kept of a structure: elements, positions [Å], cell [Å], periodicity, tags, and how each atom
+may move (:func:`htinvert.roles.motion`). Momenta, charges and the like are not kept.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms
 from numpy.typing import NDArray
 
 from htinvert.core import (
@@ -26,9 +25,8 @@ from htinvert.core import (
     Relaxation,
     Score,
     Signal,
-    UserError,
-    frozen_mask,
 )
+from htinvert.roles import motion, rigid_bodies, set_motion
 
 STEPS = 1e6
 """Grid steps per Å: positions and cells are snapped before they are hashed, evaluated, stored."""
@@ -39,7 +37,7 @@ _HEAD = struct.Struct("<IB9d")  # natoms, pbc bits, cell
 _ATOM_FIELDS = (
     ("number", "<u2", ()),
     ("tag", "<i8", ()),
-    ("fixed", "u1", ()),
+    ("motion", "u1", ()),
     ("position", "<f8", (3,)),
 )
 
@@ -57,13 +55,17 @@ class Row:
 def snap(atoms: Atoms) -> Atoms:
     """Copy a structure with positions, shape (n, 3), and cell on a grid of 1e-6 Å, without -0.0.
 
-    Snap first, then hash and evaluate: a key over unsnapped floats depends on the last bit.
+    Snap first, then hash and evaluate: a key over unsnapped floats depends on the last bit. A rigid
+    grain snaps as a whole, or its inner distances would wander from one generation to the next.
 
     Raises:
         Infeasible: a coordinate is not a number, infinite, or beyond 1e4 Å.
     """
     snapped: Atoms = atoms.copy()
-    snapped.positions[:] = _grid(atoms.positions, "position") / STEPS + 0.0
+    for body in rigid_bodies(snapped):
+        first = snapped.positions[body.index[:1]]
+        snapped.positions[body.index] += _grid(first, "position") / STEPS - first
+    snapped.positions[:] = _grid(snapped.positions, "position") / STEPS + 0.0
     snapped.set_cell(_grid(atoms.cell.array, "cell") / STEPS + 0.0, scale_atoms=False)
     return snapped
 
@@ -71,8 +73,9 @@ def snap(atoms: Atoms) -> Atoms:
 def structure_key(atoms: Atoms, context: bytes | str) -> bytes:
     """SHA-256 (32 bytes) of a structure and of the context that will evaluate it.
 
-    Periodicity, cell, elements, positions on the 1e-6 Å grid and frozen atoms count, in the given
-    order of atoms; tags do not. ``context`` stands for everything else that decides the result.
+    Periodicity, cell, elements, positions on the 1e-6 Å grid, frozen atoms and rigid bodies count,
+    in the given order of atoms; tags do not. ``context`` stands for everything else that decides
+    the result.
 
     Raises:
         Infeasible: as :func:`snap`.
@@ -82,7 +85,7 @@ def structure_key(atoms: Atoms, context: bytes | str) -> bytes:
     digest.update(_grid(atoms.cell.array, "cell").astype("<i8").tobytes())
     digest.update(atoms.numbers.astype("<u2").tobytes())
     digest.update(_grid(atoms.positions, "position").astype("<i8").tobytes())
-    digest.update(frozen_mask(atoms).astype("u1").tobytes())
+    digest.update(motion(atoms).tobytes())
     suffix = context.encode() if isinstance(context, str) else context
     return hashlib.sha256(digest.digest() + suffix).digest()
 
@@ -101,20 +104,16 @@ def _pbc_bits(atoms: Atoms) -> int:
 
 
 def require_storable(atoms: Atoms) -> None:
-    """Refuse constraints other than FixAtoms with a UserError, for they would be lost."""
-    for constraint in atoms.constraints:
-        if not isinstance(constraint, FixAtoms):
-            name = type(constraint).__name__
-            raise UserError(
-                f"the structure has a {name} constraint but a run keeps only FixAtoms; "
-                "hold atoms with FixAtoms or remove the constraint"
-            )
+    """Refuse, with a UserError, constraints other than FixAtoms and RigidBody, which would be lost.
+
+    A rigid body that overlaps with frozen atoms or with another body is refused as well.
+    """
+    motion(atoms)
 
 
 def pack_structure(atoms: Atoms) -> bytes:
     """Bytes of a structure: natoms u4, pbc u1, cell 9 f8, then per atom the fields listed above."""
-    require_storable(atoms)
-    arrays = (atoms.numbers, atoms.get_tags(), frozen_mask(atoms), atoms.positions)
+    arrays = (atoms.numbers, atoms.get_tags(), motion(atoms), atoms.positions)
     parts = [_HEAD.pack(len(atoms), _pbc_bits(atoms), *atoms.cell.array.ravel())]
     for (_, dtype, _), values in zip(_ATOM_FIELDS, arrays, strict=True):
         parts.append(np.asarray(values).astype(dtype).tobytes())
@@ -139,13 +138,12 @@ def restore_structure(
     *,
     number: NDArray[Any],
     tag: NDArray[Any],
-    fixed: NDArray[Any],
+    motion: NDArray[Any],
     position: NDArray[np.float64],
 ) -> Atoms:
     """Atoms from cell (3, 3) [Å], periodicity (3,) and arrays of n atoms, position (n, 3) [Å]."""
     atoms = Atoms(numbers=number, positions=position, cell=cell, pbc=pbc, tags=tag.astype(int))
-    if fixed.any():
-        atoms.set_constraint(FixAtoms(mask=fixed.astype(bool)))
+    set_motion(atoms, motion)
     return atoms
 
 

@@ -1,4 +1,4 @@
-"""Mark the part of a structure that a search may change, and freeze what lies far from it."""
+"""Give every atom of a start structure its role: what a search may change, what moves and how."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from collections.abc import Mapping
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
+from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
+from numpy.typing import NDArray
 
-from htinvert.core import HOST_TAG, REGION_TAG, Region, Space, UserError, region_mask
+from htinvert.core import HOST_TAG, REGION_TAG, Region, Space, UserError, frozen_mask, region_mask
+from htinvert.geometry import distance_outside
+from htinvert.roles import RigidBody, rigid_bodies, rigid_mask
+
+TOUCHING = 1.2  # of the covalent sum: closer atoms are bonded
+ROUNDING = 1e-6  # Å: an atom at the very end of the margin relaxes on every machine
 
 
 def search_space(
@@ -19,25 +27,37 @@ def search_space(
     composition: Mapping[str, tuple[int, int]],
     min_distance: Mapping[frozenset[str], float],
 ) -> Space:
-    """Tag and constrain a start structure; see :mod:`htinvert.core` for what the tags mean.
+    """Tag and constrain a start structure; see :mod:`htinvert.roles` for what the roles mean.
 
-    Elements without a composition range keep the number that the start structure has inside the
-    region. Raises :class:`UserError` where the region holds nothing or lies outside of the cell.
+    Without a region, roles that the structure has (by tags of 0 and 1, ``FixAtoms``, ``RigidBody``)
+    are kept, and all atoms are free where it has none. Elements without a composition range keep
+    the number that the start structure has inside the region. Raises :class:`UserError` where
+    nothing is left to change, the region lies outside of the cell, or a grain cannot be rigid.
     """
     template = atoms.copy()
-    template.set_constraint()
     if region is None:
-        template.set_tags(REGION_TAG)
+        _keep(template)
     else:
         _mark(template, region)
+    _check_bodies(template, region)
     counts = Counter(template.symbols[region_mask(template)])
     ranges = {symbol: (count, count) for symbol, count in counts.items()} | dict(composition)
-    if not any(high for _, high in ranges.values()):
+    if not any(high for _, high in ranges.values()) and not rigid_bodies(template):
         raise UserError(
-            "the region holds no atoms and composition allows none; "
+            f"the region holds no atoms and composition allows none ({frozen_mask(template).sum()} "
+            f"of {len(template)} atoms are frozen); "
             "widen region.lower and region.upper, or give composition"
         )
     return Space(template, region, dict(sorted(ranges.items())), min_distance)
+
+
+def _keep(template: Atoms) -> None:
+    """Free all atoms that are not held, but for the hosts that tags of 0 and 1 tell apart."""
+    tags = template.get_tags()
+    held = frozen_mask(template) | rigid_mask(template)
+    told = set(tags) <= {HOST_TAG, REGION_TAG} and bool((tags[~held] == REGION_TAG).any())
+    free = ~held & (tags == REGION_TAG) if told else ~held
+    template.set_tags(np.where(free, REGION_TAG, HOST_TAG))
 
 
 def _mark(template: Atoms, region: Region) -> None:
@@ -48,8 +68,56 @@ def _mark(template: Atoms, region: Region) -> None:
             f"region {region.lower} to {region.upper} Å along {region.axis} lies outside of the "
             f"structure, whose atoms span {low:.2f} to {high:.2f} Å"
         )
-    inside = (height >= region.lower) & (height <= region.upper)
-    template.set_tags(np.where(inside, REGION_TAG, HOST_TAG))
-    far = (height < region.lower - region.margin) | (height > region.upper + region.margin)
-    if far.any():
-        template.set_constraint(FixAtoms(np.flatnonzero(far)))
+    outside = distance_outside(template.positions, region, template)
+    template.set_tags(np.where(outside > 0.0, HOST_TAG, REGION_TAG))
+    far = outside > region.margin + ROUNDING
+    above = height > 0.5 * (region.lower + region.upper)
+    rigid = np.zeros(len(template), dtype=bool)
+    for name, side, role in (("below", ~above, region.below), ("above", above, region.above)):
+        if role == "rigid":
+            rigid |= far & side
+            _require_grain(rigid, name, region)
+    constraints: list[FixAtoms | RigidBody] = []
+    if (far & ~rigid).any():
+        constraints.append(FixAtoms(np.flatnonzero(far & ~rigid)))
+    if rigid.any():
+        constraints.append(RigidBody(np.flatnonzero(rigid), region.move))
+    template.set_constraint(constraints)
+
+
+def _require_grain(rigid: NDArray[np.bool_], name: str, region: Region) -> None:
+    if not rigid.any():
+        raise UserError(
+            f"region.{name} is rigid but no atom lies {name} the region and its margin of "
+            f"{region.margin:g} Å; make the margin smaller, or leave out region.{name}"
+        )
+
+
+def _check_bodies(template: Atoms, region: Region | None) -> None:
+    """Refuse a rigid grain with nothing to shift against, or with a second boundary."""
+    rigid, frozen = rigid_mask(template), frozen_mask(template)
+    if not rigid.any():
+        return
+    if not frozen.any():
+        raise UserError(
+            "a grain is rigid but no atom is frozen, so its shift means nothing; "
+            "make the region or its margin smaller, so that the other grain is frozen beyond"
+        )
+    if region is not None:
+        _require_vacuum(template, rigid, region.dimension)
+
+
+def _require_vacuum(template: Atoms, rigid: NDArray[np.bool_], axis: int) -> None:
+    """Refuse a rigid grain that is bonded through the cell's end along the normal of the region."""
+    radii = TOUCHING * np.asarray(covalent_radii)[template.numbers]
+    first, second, bond = neighbor_list("ijD", template, radii)
+    height = template.positions[:, axis]
+    through = np.abs(bond[:, axis] - height[second] + height[first]) > ROUNDING
+    found = np.flatnonzero(through & rigid[first] & ~rigid[second])
+    if len(found):
+        a, b = first[found[0]], second[found[0]]
+        raise UserError(
+            f"atom {a} of the rigid grain is bonded to atom {b} of the other grain through the "
+            f"cell's end along {'xyz'[axis]} ({np.linalg.norm(bond[found[0]]):.2f} Å), so a shift "
+            "would strain this second boundary; leave vacuum there, or keep the grain frozen"
+        )

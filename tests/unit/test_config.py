@@ -118,3 +118,29 @@ def test_yaml_that_means_trouble_is_refused(tmp_path: Path, text: str, message: 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no campaign file"):
         load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        ({"above": "loose"}, "region.above"),
+        ({"above": "rigid", "below": "rigid"}, "both rigid"),
+        ({"move": "zx"}, "region.move is 'zx'; choose one of xyz"),
+        ({"box": {"z": [1, 2]}}, "region.box bounds z"),
+        ({"box": {"w": [1, 2]}}, "region.box.w"),
+        ({"upper": 1.0}, "goes from 2 to 1 Å along z"),
+        ({"abov": "rigid"}, "region.abov is unknown; did you mean above?"),
+    ],
+)
+def test_a_region_is_checked_before_anything_is_built(region: dict[str, Any], message: str) -> None:
+    assert message in mistakes(with_(region={"lower": 2.0, "upper": 4.0} | region))
+
+
+def test_grains_are_frozen_unless_one_is_said_to_be_rigid() -> None:
+    region = parse(with_(region={"lower": 2.0, "upper": 4.0})).region
+    assert region is not None
+    assert (region.below, region.above, region.box) == ("frozen", "frozen", {})
+    given = {"lower": 2.0, "upper": 4.0, "above": "rigid", "box": {"x": [1, 2]}}
+    region = parse(with_(region=given)).region
+    assert region is not None
+    assert (region.above, region.box) == ("rigid", {"x": (1.0, 2.0)})

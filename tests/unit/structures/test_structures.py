@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase import Atoms
+from ase.build import bulk, fcc111
 from ase.constraints import FixAtoms
 from ase.io import write
 
 from htinvert.core import Region, UserError, frozen_mask, region_mask
+from htinvert.roles import RigidBody, rigid_bodies, rigid_mask, roles, set_roles
 from htinvert.structures.file import from_file
 from htinvert.structures.prototype import prototype
 from htinvert.structures.region import search_space
@@ -75,3 +77,83 @@ def test_an_empty_region_without_composition_is_a_mistake() -> None:
     crystal = bulk("Cu", cubic=True).repeat((1, 1, 4))
     with pytest.raises(UserError, match="the region holds no atoms"):
         search_space(crystal, region=Region("z", 2.0, 3.0, 1), composition={}, min_distance={})
+
+
+def column(vacuum: float = 12.0) -> Atoms:
+    atoms = prototype("CdTe", crystal="zincblende", a=6.48, cubic=True, repeat=(2, 2, 4))
+    atoms.cell[2, 2] += vacuum
+    return atoms
+
+
+@pytest.mark.parametrize(("side", "other"), [("above", "below"), ("below", "above")])
+def test_a_grain_beyond_the_margin_is_frozen_or_rigid(side: str, other: str) -> None:
+    region = Region("z", 10.0, 14.0, 3.0, move="xy", **{side: "rigid"})
+    template = search_space(column(), region=region, composition={}, min_distance={}).template
+    z = template.positions[:, 2]
+    far = {"below": z < 7, "above": z > 17}
+    np.testing.assert_array_equal(rigid_mask(template), far[side])
+    np.testing.assert_array_equal(frozen_mask(template), far[other])
+    assert [body.move for body in rigid_bodies(template)] == ["xy"]
+
+
+def test_a_box_counts_images_in_the_plane_of_the_boundary() -> None:
+    region = Region("z", 10.0, 14.0, 1.7, box={"x": (-2.0, 2.0)})
+    template = search_space(column(), region=region, composition={}, min_distance={}).template
+    x, _, z = template.positions.T
+    x = (x + 6.48) % 12.96 - 6.48
+    inside = (abs(x) <= 2.0) & (z >= 10) & (z <= 14)
+    np.testing.assert_array_equal(region_mask(template), inside)
+    apart = np.hypot(np.maximum(abs(x) - 2, 0), np.maximum(np.maximum(10 - z, z - 14), 0))
+    np.testing.assert_array_equal(frozen_mask(template), apart > 1.7)
+    assert 0 < inside.sum() < len(template) / 8
+
+
+def test_without_a_region_roles_are_those_of_the_structure() -> None:
+    atoms = prototype("CdTe", crystal="zincblende", a=6.48, cubic=True)
+    free = search_space(atoms, region=None, composition={}, min_distance={}).template
+    assert set(roles(free)) == {"free"}
+    words = ["frozen", "host", "free", "free", "free", "host", "rigid1-z", "rigid1-z"]
+    set_roles(atoms, words)
+    assert (
+        roles(search_space(atoms, region=None, composition={}, min_distance={}).template) == words
+    )
+
+
+def test_tags_that_number_layers_are_no_roles() -> None:
+    slab = fcc111("Cu", (1, 1, 4), vacuum=5.0)
+    slab.set_constraint(FixAtoms([0]))
+    template = search_space(slab, region=None, composition={}, min_distance={}).template
+    assert roles(template) == ["frozen", "free", "free", "free"]
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        ({"above": "rigid", "below": "rigid"}, "both rigid, but only the shift of one grain"),
+        ({"above": "rigid", "margin": 20.0}, "above is rigid but no atom lies above the region"),
+        ({"above": "rigid", "lower": -1.0, "upper": 3.0}, "no atom is frozen"),
+        ({"above": "fixed"}, "region.above is fixed; choose frozen or rigid"),
+        ({"above": "rigid", "move": "up"}, "region.move is 'up'; choose one of xyz"),
+        ({"lower": 14.0, "upper": 10.0}, "goes from 14 to 10 Å along z"),
+        ({"box": {"z": (1.0, 2.0)}}, "region.box bounds z, but lower and upper bound z"),
+        ({"box": {"x": (2.0, 1.0)}}, "goes from 2 to 1 Å along x"),
+        ({"lower": 12.0, "upper": 12.5, "margin": 0.0}, "128 of 128 atoms are frozen"),
+    ],
+)
+def test_a_region_that_leaves_no_choice_is_a_mistake(
+    region: dict[str, object], message: str
+) -> None:
+    given = {"axis": "z", "lower": 10.0, "upper": 14.0, "margin": 3.0} | region
+    with pytest.raises(UserError, match=message):
+        search_space(column(), region=Region(**given), composition={}, min_distance={})
+
+
+def test_a_rigid_grain_needs_vacuum_behind_it() -> None:
+    region = Region("z", 10.0, 14.0, 3.0, above="rigid")
+    with pytest.raises(UserError, match="through the cell's end along z .2.81 Å."):
+        search_space(column(vacuum=0.0), region=region, composition={}, min_distance={})
+
+
+def test_a_body_without_atoms_of_its_own_is_gone() -> None:
+    atoms = Atoms("Cu3", positions=np.eye(3), constraint=[RigidBody([2])])
+    assert not rigid_bodies(atoms[:2])
