@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from ase import Atoms
 
 from htinvert.core import (
     Candidate,
@@ -18,26 +17,10 @@ from htinvert.core import (
     weighted_sum,
 )
 from htinvert.generators import operators
+from htinvert.generators.catalog import CATALOG
 from htinvert.generators.population import Member, Population
-from htinvert.roles import rigid_bodies
 
-MUTATIONS = {
-    "rattle": operators.rattle,
-    "slide": operators.slide,
-    "permute": operators.permute,
-    "relocate": operators.relocate,
-    "add_or_remove": operators.add_or_remove,
-    "shift_grain": operators.shift_grain,
-}
-OPERATORS: Mapping[str, float] = {
-    "cut_and_splice": 0.35,
-    "rattle": 0.2,
-    "slide": 0.1,
-    "relocate": 0.15,
-    "permute": 0.1,
-    "add_or_remove": 0.1,
-    "shift_grain": 0.2,
-}
+SHARES = {name: operator.share for name, operator in CATALOG.items()}
 
 
 @dataclass
@@ -50,8 +33,8 @@ class Genetic:
         population: how many unlike structures are kept as parents.
         random: how many random structures come first.
         tournament: how many members are drawn for each parent; the best of them breeds.
-        operators: relative rates of cut_and_splice, rattle, slide, relocate, permute, add_or_remove
-            and shift_grain; the last counts only where a grain is rigid.
+        operators: relative rates by name, see :data:`htinvert.generators.catalog.CATALOG`; those
+            that cannot do anything in this space are left out.
     """
 
     space: Space
@@ -60,17 +43,17 @@ class Genetic:
     population: int = 20
     random: int = 20
     tournament: int = 3
-    operators: Mapping[str, float] = field(default_factory=lambda: dict(OPERATORS))
+    operators: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.operators) - set(OPERATORS))
+        unknown = sorted(set(self.operators) - set(CATALOG))
         if unknown:
             raise UserError(
-                f"operator {unknown[0]} is unknown to genetic; choose among {', '.join(OPERATORS)}"
+                f"operator {unknown[0]} is unknown to genetic; choose among {', '.join(CATALOG)}"
             )
-        self._rates = dict(self.operators)
-        if not rigid_bodies(self.space.template):
-            self._rates.pop("shift_grain", None)
+        self._rates = {
+            name: rate for name, rate in self.operators.items() if CATALOG[name].suits(self.space)
+        }
         if not sum(self._rates.values()) > 0:
             raise UserError(
                 f"genetic has no operator to use, given {dict(self.operators)}; raise a rate, "
@@ -105,13 +88,7 @@ class Genetic:
         names = sorted(self._rates)
         rates = np.array([self._rates[name] for name in names], dtype=float)
         name = names[int(rng.choice(len(names), p=rates / rates.sum()))]
-        mother = self._members.tournament(self.tournament, rng)
-        if name == "cut_and_splice":
-            father = self._members.tournament(self.tournament, rng)
-            child = operators.cut_and_splice(mother.atoms, father.atoms, space=self.space, rng=rng)
-            return Candidate(index, child, name, (mother.index, father.index))
-        child = self._mutate(name, mother.atoms, rng)
-        return Candidate(index, child, name, (mother.index,))
-
-    def _mutate(self, name: str, atoms: Atoms, rng: np.random.Generator) -> Atoms:
-        return MUTATIONS[name](atoms, space=self.space, rng=rng)
+        operator = CATALOG[name]
+        parents = [self._members.tournament(self.tournament, rng) for _ in range(operator.parents)]
+        child = operator.apply(*(parent.atoms for parent in parents), space=self.space, rng=rng)
+        return Candidate(index, child, name, tuple(parent.index for parent in parents))

@@ -8,6 +8,7 @@ from ase.build import bulk
 from htinvert.core import Infeasible, Objective, Region, Space, UserError, frozen_mask, region_mask
 from htinvert.generators import operators
 from htinvert.generators.basin_hopping import BasinHopping
+from htinvert.generators.catalog import CATALOG
 from htinvert.generators.genetic import Genetic
 from htinvert.geometry import clashes, covalent_distances, difference, fingerprint
 from htinvert.roles import motion, rigid_bodies, rigid_mask, roles
@@ -251,9 +252,9 @@ def test_the_generators_shift_grains_only_where_one_is_rigid(space: Space, rigid
     objectives = (Objective("energy", 1.0),)
     with pytest.raises(UserError, match="for shift_grain make a grain rigid"):
         Genetic(space, objectives, 1, operators={"shift_grain": 1.0})
-    breeder = Genetic(rigid, objectives, 1, operators={"shift_grain": 1.0})
+    Genetic(rigid, objectives, 1, operators={"shift_grain": 1.0})
     mother = operators.random_structure(rigid, rng=np.random.default_rng(0))
-    assert breeder._mutate("shift_grain", mother, np.random.default_rng(0)) != mother
+    assert CATALOG["shift_grain"].apply(mother, space=rigid, rng=np.random.default_rng(0)) != mother
     walker = BasinHopping(rigid, objectives, 1, shift=1.0)
     assert walker._hop(mother, 0.6, np.random.default_rng(0))[1] == "shift_grain"
     walker = BasinHopping(space, objectives, 1, shift=1.0)
