@@ -7,19 +7,29 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.io import read
+from ase.neighborlist import neighbor_list
 
 from htinvert.core import UserError
+from htinvert.roles import restore_roles
 
 LARGEST_FILE = 50_000_000  # bytes; a structure for a search has thousands of atoms, not millions
+COINCIDENT = 0.1  # Å
 
 
 def from_file(
-    path: Path, *, remove: tuple[str, ...] = (), repeat: tuple[int, int, int] = (1, 1, 1)
+    path: Path,
+    *,
+    remove: tuple[str, ...] = (),
+    repeat: tuple[int, int, int] = (1, 1, 1),
+    index: int | None = None,
 ) -> Atoms:
     """Read a structure [Å]; leave out the elements in ``remove``, then repeat the cell.
 
-    Constraints in the file are dropped: what may move is said by the region. Raises
-    :class:`UserError` where the file is missing, unreadable, empty or not finite.
+    ``index`` chooses from a file that holds several, -1 being the last. Roles that htinvert wrote
+    are kept (:mod:`htinvert.roles`), constraints of other programs dropped. Raises
+    :class:`UserError` where the file is missing, unreadable, empty or not finite, holds several
+    structures and none is chosen, has sites that are occupied in part or by several elements, or
+    atoms that coincide.
     """
     if not path.is_file():
         raise UserError(f"there is no structure file {path}; check structure.path")
@@ -27,18 +37,76 @@ def from_file(
         raise UserError(
             f"{path} is larger than {LARGEST_FILE // 10**6} MB; give a single structure"
         )
-    try:
-        atoms = read(path)
-    except Exception as error:  # ASE's readers raise whatever their parsers raise
-        raise UserError(
-            f"{path} could not be read as a structure ({error}); "
-            "POSCAR, CIF and extxyz are safe choices"
-        ) from error
-    assert isinstance(atoms, Atoms)  # noqa: S101  (read returns a list only when asked for one)
-    atoms = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
+    atoms = _read(path, index)
+    _refuse_disorder(atoms, path)
+    atoms = restore_roles(atoms, path)
     atoms = atoms[[symbol not in remove for symbol in atoms.get_chemical_symbols()]]
     if not len(atoms):
         raise UserError(f"{path} holds no atoms after {', '.join(remove) or 'nothing'} was removed")
     if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
         raise UserError(f"{path} has positions or cell vectors that are not finite numbers")
+    _refuse_coincidence(atoms, path)
     return atoms.repeat(repeat)
+
+
+def _read(path: Path, index: int | None) -> Atoms:
+    """The chosen structure of a file, or its only one."""
+    try:
+        found = read(path, index=":")
+    except Exception as error:  # ASE's readers raise whatever their parsers raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"{path} could not be read as a structure ({reason}); "
+            "POSCAR, CIF and extxyz are safe choices"
+        ) from error
+    structures = found if isinstance(found, list) else [found]
+    if not structures:
+        raise UserError(f"{path} holds no structure; give a file with one")
+    if index is None and len(structures) > 1:
+        raise UserError(
+            f"{path} holds {len(structures)} structures; choose one with "
+            f"index, 0 to {len(structures) - 1} or -1 for the last"
+        )
+    try:
+        return structures[index or 0]
+    except IndexError as error:
+        raise UserError(
+            f"{path} holds {len(structures)} structures but index is {index}; "
+            f"choose 0 to {len(structures) - 1}"
+        ) from error
+
+
+def _refuse_disorder(atoms: Atoms, path: Path) -> None:
+    """ASE takes one occupant of a shared site and all of a half-empty one, without a word."""
+    occupancy = atoms.info.get("occupancy", {})
+    kinds = atoms.arrays.get("spacegroup_kinds", np.arange(len(atoms)))
+    fractions = atoms.get_scaled_positions() if occupancy else np.zeros((len(atoms), 3))
+    disordered = []
+    for kind in dict.fromkeys(kinds.tolist()):
+        site = occupancy.get(str(kind), {})
+        shares = {symbol: _share(value) for symbol, value in site.items()}
+        if len(shares) > 1 or any(abs(share - 1.0) > 1e-3 for share in shares.values()):
+            place = " ".join(f"{x:.4g}" for x in fractions[kinds == kind][0])
+            parts = " + ".join(f"{symbol} {share:g}" for symbol, share in shares.items())
+            disordered.append(f"{parts} at {place}")
+    if disordered:
+        more = f" and {len(disordered) - 4} more" if len(disordered) > 4 else ""
+        raise UserError(
+            f"{path} is disordered, with sites occupied in part or by several elements "
+            f"({'; '.join(disordered[:4])}{more}); give an ordered structure"
+        )
+
+
+def _share(value: object) -> float:
+    """An occupancy as a number; CIF's ``.`` and ``?`` mean that it was not told, which is 1."""
+    return 1.0 if value in (".", "?") else float(str(value))
+
+
+def _refuse_coincidence(atoms: Atoms, path: Path) -> None:
+    first, second = neighbor_list("ij", atoms, COINCIDENT)
+    if len(first):
+        i, j = int(first[0]), int(second[0])
+        raise UserError(
+            f"{path} has {atoms.symbols[i]} (atom {i}) and {atoms.symbols[j]} (atom {j}) less than "
+            f"{COINCIDENT} Å apart; remove one of them"
+        )
