@@ -189,6 +189,34 @@ def load_experiment(path: Path) -> Experiment:
     return experiment
 
 
+class StructurePart(BaseModel):
+    """What of a campaign makes its start structure; all else is left aside."""
+
+    structure: Component
+    region: RegionPart | None = None
+    composition: dict[str, tuple[int, int]] = {}
+
+
+def load_structure(path: Path) -> StructurePart:
+    """Read the structure of a campaign, or a file that holds only a structure's block.
+
+    Raises as :func:`load` does.
+    """
+    raw = read_yaml(path)
+    bare = "structure" not in raw
+    if bare:
+        raw = {"structure": raw}
+    problems = _component_problems({"structure": raw["structure"]})
+    problems = [p.removeprefix("structure.") for p in problems] if bare else problems
+    try:
+        found = StructurePart.model_validate(raw)
+    except ValidationError as error:
+        problems += [plugins.word(e, StructurePart, ()) for e in error.errors()]
+    if problems:
+        raise UserError("\n".join(f"{path.name}: {problem}" for problem in problems))
+    return found
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML file into plain objects; aliases and duplicate keys are refused."""
     if not path.is_file():
@@ -235,13 +263,16 @@ def components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
     for kind in ("structure", "energy"):
         if isinstance(raw.get(kind), dict):
             yield kind, kind, raw[kind]
+            yield from _inside(raw[kind], kind)
     experiments = raw.get("experiments")
     for channel, experiment in experiments.items() if isinstance(experiments, dict) else ():
         if not isinstance(experiment, dict):
             continue
         known = experiment.get("calibrate")
         if isinstance(known, dict) and isinstance(known.get("phase"), dict):
-            yield "structure", f"experiments.{channel}.calibrate.phase", known["phase"]
+            place = f"experiments.{channel}.calibrate"
+            yield "structure", f"{place}.phase", known["phase"]
+            yield from _inside(known["phase"], f"{place}.phase")
         if isinstance(experiment.get("forward"), dict):
             yield "forward", f"experiments.{channel}.forward", experiment["forward"]
         metrics = experiment.get("metrics")
@@ -260,13 +291,19 @@ def components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
             yield "generator", f"search.generators.{i}", rest
 
 
+def _inside(block: Mapping[str, Any], place: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The structures that a structure is made of, such as the phases of two grains."""
+    for inner, given in plugins.inner_blocks(block, place):
+        yield "structure", inner, dict(given)
+
+
 def _component_problems(raw: Mapping[str, Any]) -> list[str]:
     problems = []
     for kind, path, given in components(raw):
         if not isinstance(given.get("use"), str):
             problems.append(f"{path}.use is missing; known are {', '.join(plugins.names(kind))}")
             continue
-        rest = {key: value for key, value in given.items() if key != "use"}
+        rest = {key: plugins.outlined(value) for key, value in given.items() if key != "use"}
         try:
             component = plugins.find(kind, given["use"])
             plugins.validate(component, rest, folder=Path())

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from ase import Atoms
 from pydantic import BaseModel, ConfigDict, create_model
 
 from htinvert.core import UserError
@@ -108,6 +109,22 @@ def _inner(value: Any, folder: Path) -> Any:
         return value
     inner = {key: _inner(part, folder) for key, part in value.items()}
     return build("structure", inner, folder) if "use" in inner else inner
+
+
+def inner_blocks(spec: Mapping[str, Any], place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Blocks of structures inside of a block that stands at ``place``, with their places."""
+    for key, value in spec.items():
+        if isinstance(value, Mapping):
+            if "use" in value:
+                yield f"{place}.{key}", value
+            yield from inner_blocks(value, f"{place}.{key}")
+
+
+def outlined(value: Any) -> Any:
+    """A value of a block with an empty structure in place of every block inside of it."""
+    if not isinstance(value, Mapping):
+        return value
+    return Atoms() if "use" in value else {key: outlined(part) for key, part in value.items()}
 
 
 def word(error: Any, model: type[BaseModel], prefix: tuple[str, ...] = ()) -> str:

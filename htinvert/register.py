@@ -38,6 +38,7 @@ FREE: Mapping[str, tuple[float, float]] = {
 }
 SCALES = (-0.04, -0.02, 0.0, 0.02, 0.04)
 ROTATIONS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # degrees
+GRAIN_SHIFTS = (0.0, 0.2, 0.4, 0.6, 0.8)  # of the range in which a grain may slide
 SITES = 10  # places where the image is fitted
 FINALISTS = 2  # places where the figure of merit is polished
 POLISH = 400  # evaluations for each
@@ -196,18 +197,25 @@ class _Problem:
                 return
 
     def _grid(self) -> list[Floats]:
-        """Points of a coarse grid of scale and rotation, as far as those are free."""
+        """Points of a coarse grid of scale, rotation and grain shift, as far as those are free."""
         names = self.box.names
         scales = [name for name in ("stretch_x", "stretch_y", "sampling") if name in names]
         angles = ROTATIONS if "rotation" in names else (0.0,)
+        slides: tuple[float | None, ...] = (None,)
+        if "interface_shift" in names:
+            slides = GRAIN_SHIFTS
         points = []
-        for scale, angle in product(SCALES if scales else (0.0,), angles):
+        for scale, angle, slide in product(SCALES if scales else (0.0,), angles, slides):
             values = self.box.parameters(self.start())
             for name in scales:
                 values[name] += scale * (values[name] if name == "sampling" else 1.0)
             if "rotation" in values:
                 values["rotation"] += angle
-            points.append(self.box.scaled(values))
+            point = self.box.scaled(values)
+            if slide is not None:
+                index = names.index("interface_shift")
+                point[index] = (point[index] + slide) % 1.0
+            points.append(point)
         return points
 
     def sites(self, point: Floats) -> list[Site]:

@@ -1,4 +1,4 @@
-"""Move two grains apart or together along the boundary's normal, and remove what then collides."""
+"""Move one of two grains against the other, and remove what then collides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ CLOSEST = 1.0  # Å: of two atoms nearer than this across the boundary, the lowe
 Floats = NDArray[np.float64]
 
 
-def widen(atoms: Atoms, *, normal: Floats, width: float, height: float | None = None) -> Atoms:
+def move_grain(
+    atoms: Atoms,
+    *,
+    normal: Floats,
+    width: float,
+    along: Floats | None = None,
+    height: float | None = None,
+) -> Atoms:
     """Shift all atoms above a boundary by ``width`` [Å] along its normal; the cell grows with them.
 
     Positive widths open a gap; negative ones close it, and an atom of the lower grain that comes
@@ -20,12 +27,14 @@ def widen(atoms: Atoms, *, normal: Floats, width: float, height: float | None = 
     boundary of a periodic cell keeps its width.
 
     Args:
-        atoms: the bicrystal, left as it is; returned itself where the width is 0.
+        atoms: the bicrystal, left as it is; returned itself where nothing moves.
         normal: unit vector across the boundary, from the lower to the upper grain, shape (3,).
         width: change of the distance between the grains [Å].
+        along: shift of the upper grain in the boundary's plane [Å], shape (3,); None: none.
         height: position of the boundary along ``normal`` [Å]; None: the middle of the cell.
     """
-    if width == 0:
+    shift = np.zeros(3) if along is None else np.asarray(along, dtype=float)
+    if width == 0 and not shift.any():
         return atoms
     level = atoms.positions @ normal
     if height is None:
@@ -33,7 +42,7 @@ def widen(atoms: Atoms, *, normal: Floats, width: float, height: float | None = 
     upper = level >= height - 1e-6
     moved: Atoms = atoms.copy()
     moved.set_constraint()
-    moved.positions[upper] += width * normal
+    moved.positions[upper] += width * normal + shift
     _stretch_cell(moved, normal, width)
     if width < 0:
         del moved[_collided(moved, level, upper, height + width)]

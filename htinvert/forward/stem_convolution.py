@@ -10,18 +10,16 @@ is tiled or resampled, and every distortion acts on coordinates.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 from typing import Literal
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.ndimage import map_coordinates
 
 from htinvert.core import Signal, UserError
 from htinvert.forward.cross_section import cross_section
-from htinvert.forward.interface import widen
+from htinvert.forward.fourier import interpolate, sum_rows, waves
+from htinvert.forward.interface import move_grain
 from htinvert.forward.mesh import mesh_image, mesh_points
 from htinvert.forward.probe import Probe, sampled_transfer, transfer
 
@@ -29,8 +27,6 @@ Direction = str | tuple[float, float, float]
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
-_SPLINE_ORDER = 5
-_OVERSAMPLING = 2.5  # of the series' grid, where it is interpolated; error below 1e-5 of the peak
 _PATIENCE = 1.5  # times as long as a mesh that the exact series may take
 
 
@@ -66,6 +62,7 @@ class StemConvolution:
         stretch_y: relative heightening [1], -0.5 to 1.
         rotation: counter-clockwise turn of the specimen in the image [degrees].
         interface_width: how much farther apart the grains beside a boundary are [Å], -5 to 20.
+        interface_shift: how far the upper grain is moved to the right [Å].
         interface: the boundary's position along ``up`` [Å]; None: the middle of the cell.
         aperture: "continuous", or "cell": sampled on the cell's reciprocal lattice as by
             Kirkland's incostem, exact only for large cells; for comparison with that program.
@@ -98,6 +95,7 @@ class StemConvolution:
     stretch_y: float = 0.0
     rotation: float = 0.0
     interface_width: float = 0.0
+    interface_shift: float = 0.0
     interface: float | None = None
     aperture: Literal["continuous", "cell"] = "continuous"
 
@@ -138,6 +136,12 @@ class StemConvolution:
             self.defocus_spread,
         )
 
+    def specimen(self, atoms: Atoms) -> Atoms:
+        """The structure that is imaged: the given one with its upper grain moved."""
+        right, down, _ = view_frame(self.beam, self.up)
+        shift, width = self.interface_shift * right, self.interface_width
+        return move_grain(atoms, normal=-down, width=width, along=shift, height=self.interface)
+
     def __call__(self, atoms: Atoms) -> Signal:
         """Image of ``atoms``, repeated along its periodic directions, shape (ny, nx), float32.
 
@@ -146,8 +150,7 @@ class StemConvolution:
         """
         if self.shape is None:
             raise UserError("shape is not set; give (ny, nx) or load an image that has one")
-        normal = -view_frame(self.beam, self.up)[1]
-        atoms = widen(atoms, normal=normal, width=self.interface_width, height=self.interface)
+        atoms = self.specimen(atoms)
         window = _window(self, atoms, self.shape)
         lattice = _lattice(self, atoms, window)
         positions = atoms.positions @ view_frame(self.beam, self.up).T
@@ -325,26 +328,13 @@ def _series(
     h_max, l_max = (int(band * np.linalg.norm(vector)) for vector in lattice.basis.T)
     h, k = np.arange(-h_max, h_max + 1), np.arange(l_max + 1)
     weights = _cross_sections(model, numbers[inside])
-    structure_factor = (_waves(h, -fractional[0]) * weights) @ _waves(k, -fractional[1]).T
+    structure_factor = (waves(h, -fractional[0]) * weights) @ waves(k, -fractional[1]).T
     if model.aperture == "cell":
         passed = sampled_transfer(model.probe, reciprocal, structure_factor.shape)
     else:
         vectors = h[:, None, None] * reciprocal[0] + k[:, None] * reciprocal[1]
         passed = transfer(model.probe, np.hypot(vectors[..., 0], vectors[..., 1]))
     return np.asarray(structure_factor * passed / abs(np.linalg.det(lattice.basis)))
-
-
-def _waves(orders: NDArray[np.int_], phases: Floats) -> Complexes:
-    """``exp(2 pi i order phase)``, shape (orders, phases); powers by repeated multiplication."""
-    step = np.exp(2j * np.pi * phases)
-    waves = np.empty((len(orders), len(phases)), dtype=np.complex128)
-    waves[0] = np.exp(2j * np.pi * orders[0] * phases)
-    filled = 1
-    while filled < len(orders):  # doubling keeps the round-off below 1e-13
-        block = min(filled, len(orders) - filled)
-        np.multiply(waves[:block], step**filled, out=waves[filled : filled + block])
-        filled += block
-    return waves
 
 
 def _cross_sections(model: StemConvolution, numbers: NDArray[np.int_]) -> Floats:
@@ -359,42 +349,5 @@ def _sum_series(series: Complexes, lattice: _Lattice, window: _Window) -> Floats
     reciprocal = np.linalg.inv(lattice.basis)
     origin, step = reciprocal @ window.origin, reciprocal @ window.per_pixel
     if _is_aligned(lattice, window):
-        return _sum_rows(series, origin, step, window.shape)
-    return _interpolate(series, origin, step, window.shape)
-
-
-def _sum_rows(series: Complexes, origin: Floats, step: Floats, shape: tuple[int, int]) -> Floats:
-    """The sum where the second fractional coordinate does not change along a row."""
-    ny, nx = shape
-    orders = np.arange(series.shape[0]) - series.shape[0] // 2
-    rows, columns = np.arange(ny), np.arange(nx)
-    down = _waves(np.arange(series.shape[1]), origin[1] + rows * step[1, 1])
-    down[1:] *= 2  # the conjugate half
-    partial = series @ down  # (2 H + 1, ny)
-    partial *= _waves(orders, origin[0] + rows * step[0, 1])
-    right = _waves(orders, columns * step[0, 0])
-    parts = np.concatenate([partial.real, -partial.imag])
-    return np.asarray(parts.T @ np.concatenate([right.real, right.imag]))
-
-
-def _interpolate(series: Complexes, origin: Floats, step: Floats, shape: tuple[int, int]) -> Floats:
-    """The sum at any affine grid: FFT to a fine grid, quintic B-splines with deconvolution.
-
-    Dividing the coefficients by the B-spline's own transform, sinc^6, makes the spline pass exactly
-    along each plane wave but for aliases (Unser, IEEE Signal Process. Mag. 16 (6), 22 (1999)).
-    """
-    h_count, l_count = series.shape
-    orders = np.arange(h_count) - h_count // 2
-    n1 = fft.next_fast_len(max(ceil(_OVERSAMPLING * h_count), 8))
-    n2 = fft.next_fast_len(max(ceil(_OVERSAMPLING * (2 * l_count - 1)), 8), real=True)
-    response = np.outer(np.sinc(orders / n1), np.sinc(np.arange(l_count) / n2)) ** (
-        _SPLINE_ORDER + 1
-    )
-    spectrum = np.zeros((n1, n2 // 2 + 1), dtype=np.complex128)
-    spectrum[orders, :l_count] = series / response
-    grid = fft.irfft2(spectrum, s=(n1, n2), norm="forward")
-    rows, columns = np.indices(shape, dtype=float)
-    places = origin[:, None, None] + step[:, :1, None] * columns + step[:, 1:, None] * rows
-    places *= np.array([n1, n2])[:, None, None]
-    order, mode = _SPLINE_ORDER, "grid-wrap"
-    return np.asarray(map_coordinates(grid, places, order=order, mode=mode, prefilter=False))
+        return sum_rows(series, origin, step, window.shape)
+    return interpolate(series, origin, step, window.shape)

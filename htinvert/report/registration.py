@@ -14,7 +14,7 @@ from htinvert.channels import make_channel
 from htinvert.config import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.fit import Trial
-from htinvert.io import write_table
+from htinvert.io import write_structure, write_table
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
 from htinvert.register import FREE, Registered, register
@@ -29,6 +29,7 @@ UNITS = {
     "rotation": "degrees",
     "source_size": "Å",
     "interface_width": "Å",
+    "interface_shift": "Å",
     "defocus": "Å",
     "spherical_aberration": "Å",
     "defocus_spread": "Å",
@@ -55,7 +56,8 @@ def write_registration(
     """Write everything about a registration to ``folder``; returns the paths.
 
     ``match.png``, ``parameters.json`` (values, standard errors, units, score), ``trials.csv``
-    (every image simulated on the way) and, with ``movie``, the improvements as ``frames/*.png``
+    (every image simulated on the way), ``structure.xyz`` (with its grains where the fit has put
+    them) and, with ``movie``, the improvements as ``frames/*.png``
     and ``movie.mp4``. ``progress`` is told the share of frames that are drawn.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +66,9 @@ def write_registration(
     draw_match(paths[0], match, title=f"{name}: {describe(result)}", note=note)
     paths[1].write_text(json.dumps(record(observed, result), indent=1), encoding="utf-8")
     write_table(paths[2], [_row(number, trial) for number, trial in enumerate(result.trials, 1)])
+    if hasattr(result.forward, "specimen"):
+        paths.append(folder / "structure.xyz")
+        write_structure(paths[-1], result.forward.specimen(atoms))
     if movie:
         paths.append(_movie(folder, atoms, observed, result, name=name, progress=progress))
     return paths

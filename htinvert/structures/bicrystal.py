@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -10,10 +10,11 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
-from htinvert.structures.coincidence import HEIGHT, Coincidence, Share, coincidences
-from htinvert.structures.collisions import removed
+from htinvert.structures.coincidence import HEIGHT, Coincidence, Share, coincidences, describe
+from htinvert.structures.collisions import removed, roomiest_shift
 from htinvert.structures.near_csl import Range
 from htinvert.structures.oriented import Grain, oriented
+from htinvert.structures.sanity import check
 from htinvert.structures.stacking import Stack, Termination, stacks
 
 BOTTOM, TOP = 0, 1  # what the array "grain" holds
@@ -35,7 +36,7 @@ def bicrystal(
     share: Share = "equal",
     choice: int = 0,
     termination: tuple[int, int] = (0, 0),
-    shift: tuple[float, float] = (0.0, 0.0),
+    shift: tuple[float, float] | None = None,
     gap: tuple[float | None, float | None] = (None, None),
     vacuum: float | None = None,
     min_distance: MinDistance = None,
@@ -43,7 +44,8 @@ def bicrystal(
 ) -> Atoms:
     """Build a bicrystal from a short description; see :func:`coincidences` and :func:`join`.
 
-    ``choice`` is the row of the table of common cells, 0 the best. Raises :class:`UserError` for
+    ``choice`` is the row of the table of common cells, 0 the best; ``info["explanation"]`` has the
+    table and what was made of it, in lines. Raises :class:`UserError` for
     every setting that cannot be met.
     """
     table = coincidences(
@@ -61,7 +63,7 @@ def bicrystal(
     )
     if not 0 <= choice < len(table):
         raise UserError(f"choice is {choice}, but the table has rows 0 to {len(table) - 1}")
-    return join(
+    atoms = join(
         top,
         bottom,
         table[choice],
@@ -73,6 +75,8 @@ def bicrystal(
         min_distance=min_distance,
         stoichiometry=stoichiometry,
     )
+    atoms.info["explanation"] = _explanation(top, bottom, table, choice, atoms)
+    return atoms
 
 
 def join(
@@ -82,7 +86,7 @@ def join(
     *,
     height: float | tuple[float, float] = HEIGHT,
     termination: tuple[int, int] = (0, 0),
-    shift: tuple[float, float] = (0.0, 0.0),
+    shift: tuple[float, float] | None = None,
     gap: tuple[float | None, float | None] = (None, None),
     vacuum: float | None = None,
     min_distance: MinDistance = None,
@@ -98,8 +102,10 @@ def join(
 
     ``shift`` (along the beam, to the right) moves the top grain from where one atom of its first
     plane lies over the bottom grain just as that grain's own next plane would: so a coherent twin
-    comes out coherent. ``gap`` (middle boundary, periodic boundary) is the distance between the
-    outermost atoms of the two grains, by default the mean of the spacings where both were cut.
+    comes out coherent. By default it is nothing where no atoms collide there, and else the one that
+    lets the two grains touch least (see :func:`roomiest_shift`). ``gap`` (middle boundary, periodic
+    boundary) is the distance between the outermost atoms of the two grains, by default the mean of
+    the spacings where both were cut.
     With ``vacuum`` the second boundary is vacuum of that height.
 
     Of two atoms from different grains nearer than ``min_distance`` (one length, or one per pair of
@@ -120,13 +126,17 @@ def join(
     gaps = _gaps(gap, vacuum, top_cut, bottom_cut)
     first, low = bottom_cut.fill(lower)
     second, high = top_cut.fill(upper)
-    high[:, :2] += _alignment(upper, top_cut.near.height, lower, bottom_cut.near.height) + shift
+    high[:, :2] += _alignment(upper, top_cut.near.height, lower, bottom_cut.near.height)
     low[:, 2] += gaps[1] / 2.0 - low[:, 2].min()
     middle = float(low[:, 2].max()) + gaps[0] / 2.0
     high[:, 2] += middle + gaps[0] / 2.0 - high[:, 2].min()
     cell = np.zeros((3, 3))
     cell[:2, :2] = row.cell
     cell[2, 2] = high[:, 2].max() + gaps[1] / 2.0
+    if shift is None:
+        faces = Atoms(first, low, cell=cell), Atoms(second, high, cell=cell)
+        shift = roomiest_shift(*faces, period=upper.plane, min_distance=min_distance)
+    high[:, :2] += shift
     atoms = _sorted(np.concatenate([first, second]), np.vstack([low, high]), len(first), cell)
     boundaries = [middle] if vacuum is not None else [middle, 0.0]
     units = grains[0].numbers if stoichiometry == "keep" else None
@@ -145,9 +155,30 @@ def join(
         "strain_bottom": asdict(row.bottom),
         "boundaries": boundaries,
         "gaps": list(gaps),
+        "shift": list(shift),
         "taken_out": int(lost.sum()),
     }
     return atoms
+
+
+def _explanation(
+    top: Grain, bottom: Grain, table: Sequence[Coincidence], choice: int, atoms: Atoms
+) -> list[str]:
+    """Lines for a person: what is odd about the phases, the table, what was built."""
+    lines = [
+        f"{name}: {note}"
+        for name, grain in (("top", top), ("bottom", bottom))
+        for note in [*grain.phase.info.get("explanation", ()), *check(grain.phase)]
+    ]
+    built = atoms.info["bicrystal"]
+    gaps = " and ".join(f"{gap:.2f}" for gap in built["gaps"])
+    shift = ", ".join(f"{length:.2f}" for length in built["shift"])
+    return [
+        *dict.fromkeys(lines),
+        *describe(table).splitlines(),
+        f"row {choice} is built: gaps of {gaps} Å, upper grain shifted by ({shift}) Å along the "
+        f"beam and to the right, {built['taken_out']} atoms that collided taken out",
+    ]
 
 
 @dataclass(frozen=True)
@@ -229,7 +260,7 @@ def _sorted(
 
 
 def _check(
-    shift: tuple[float, float],
+    shift: tuple[float, float] | None,
     gap: tuple[float | None, float | None],
     vacuum: float | None,
     stoichiometry: str,
@@ -240,7 +271,7 @@ def _check(
         raise UserError("height is one length or two, termination two rows: give (top, bottom)")
     if stoichiometry not in ("keep", "as cut"):
         raise UserError(f"stoichiometry is {stoichiometry}; choose keep or as cut")
-    if len(shift) != 2 or not np.isfinite(shift).all():
+    if shift is not None and (len(shift) != 2 or not np.isfinite(shift).all()):
         raise UserError(f"shift is {shift}; give two lengths in Å, along the beam and to the right")
     if len(gap) != 2 or not all(g is None or 0 <= g < np.inf for g in gap):
         raise UserError(f"gap is {gap}; give two lengths in Å, not negative, for both boundaries")

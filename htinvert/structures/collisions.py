@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ase import Atoms
+from ase.cell import Cell
+from ase.data import covalent_radii
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from htinvert.core import UserError
 from htinvert.geometry import covalent_distances, limits
+
+REACH = 4.0  # Å: atoms farther apart never touch
+GRID = 0.25  # Å between the shifts that are tried
 
 
 def collisions(
@@ -73,6 +78,59 @@ def removed(
         candidates = order[(mask & ~lost & (atoms.numbers == kind))[order]]
         lost[candidates[:missing]] = True
     return lost
+
+
+def roomiest_shift(
+    lower: Atoms,
+    upper: Atoms,
+    *,
+    period: NDArray[np.float64],
+    min_distance: float | Mapping[frozenset[str], float] | None = None,
+) -> tuple[float, float]:
+    """Shift of the upper grain in the plane (x, y) [Å] that lets two grains touch least.
+
+    No shift where no two atoms of different grains are too near (``min_distance`` as for
+    :func:`collisions`). Otherwise a grid of at most ``GRID`` Å over ``period``, the upper grain's
+    plane lattice [Å], rows, shape (2, 2), is searched for the least sum of squared overlaps of
+    hard spheres of covalent radii, divided by the sum of both radii. Only the boundary below the
+    upper grain counts.
+    """
+    low, high = (_face(grain, up) for grain, up in ((lower, True), (upper, False)))
+    both = low + high
+    above = np.arange(len(both)) >= len(low)
+    if not len(collisions(both, above, min_distance)):
+        return 0.0, 0.0
+    images, owners = _images(low, np.arange(len(low)), REACH)
+    tree = cKDTree(images)
+    radii = np.asarray(covalent_radii)
+    shares = [np.arange(n) / n for n in np.ceil(np.linalg.norm(period, axis=1) / GRID).astype(int)]
+    shifts = np.stack(np.meshgrid(*shares, indexing="ij"), axis=-1).reshape(-1, 2) @ period
+    costs = []
+    for shift in shifts:
+        moved = high.positions + np.append(shift, 0.0)
+        found = cKDTree(_wrapped(moved, low.cell)).sparse_distance_matrix(
+            tree, REACH, output_type="coo_matrix"
+        )
+        touch = radii[high.numbers[found.row]] + radii[low.numbers[owners[found.col]]]
+        costs.append(float((np.maximum(1.0 - found.data / touch, 0.0) ** 2).sum()))
+    best = shifts[int(np.argmin(np.round(costs, 6)))]
+    return float(best[0]), float(best[1])
+
+
+def _face(grain: Atoms, up: bool) -> Atoms:
+    """The atoms of a grain that could touch another one above, or below, it."""
+    height = grain.positions[:, 2]
+    near = height > height.max() - REACH if up else height < height.min() + REACH
+    face: Atoms = grain[near]
+    face.pbc = (True, True, False)
+    return face
+
+
+def _wrapped(positions: NDArray[np.float64], cell: Cell) -> NDArray[np.float64]:
+    """Positions [Å] inside of the cell along its first two vectors."""
+    plane = cell.array[:2, :2]
+    fractions = positions[:, :2] @ np.linalg.inv(plane)
+    return np.column_stack([(fractions % 1.0) @ plane, positions[:, 2]])
 
 
 def _allowed(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import HOST_TAG, REGION_TAG, UserError
 from htinvert.structures.crystal import standard_crystal
-from htinvert.structures.sanity import bonds
+from htinvert.structures.sanity import bonds, check
 from htinvert.structures.symmetry import operations
 
 PLANE = 0.02  # Å: atoms that differ less in height form one plane
@@ -142,7 +142,14 @@ def slab(
     atoms.set_tags(np.where(frozen, HOST_TAG, REGION_TAG))
     if fixed:
         atoms.set_constraint(FixAtoms(np.flatnonzero(frozen)))
-    return atoms.repeat((*repeat, 1))
+    atoms = atoms.repeat((*repeat, 1))
+    atoms.info["explanation"] = [
+        *phase.info.get("explanation", ()),
+        *check(phase),
+        *(f"termination {i}: {end}" for i, (_, end) in enumerate(choices)),
+        f"termination {termination} is built",
+    ]
+    return atoms
 
 
 def _layers(layers: int | None, thickness: float | None, spacing: float) -> int:

@@ -38,12 +38,14 @@ class Stack:
         positions: atoms of one primitive cell [Å], shape (n, 3).
         numbers: atomic numbers, shape (n,).
         points: lattice points of one plane in the cell [Å], shape (m, 3), without height.
+        plane: primitive vectors of the plane lattice [Å], rows (x, y), the first along the beam.
         step: lattice vector to the next plane [Å], shape (3,).
     """
 
     positions: NDArray[np.float64]
     numbers: NDArray[np.int64]
     points: NDArray[np.float64]
+    plane: NDArray[np.float64]
     step: NDArray[np.float64]
 
     @property
@@ -112,11 +114,10 @@ def _stack(
     basis = grain.basis @ deform
     upward = step @ basis
     i, j = np.indices((int(matrix[0, 0]), g)).reshape(2, -1)
-    points = np.column_stack([i, j]) @ plane @ basis
-    points[:, 2] = 0.0
-    return Stack(
-        grain.positions @ deform, grain.numbers, points, upward * (1 if upward[2] > 0 else -1)
-    )
+    vectors = (plane @ basis)[:, :2]
+    points = np.column_stack([np.column_stack([i, j]) @ vectors, np.zeros(len(i))])
+    step = upward * (1 if upward[2] > 0 else -1)
+    return Stack(grain.positions @ deform, grain.numbers, points, vectors, step)
 
 
 def _deformation(

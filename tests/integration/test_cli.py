@@ -156,7 +156,17 @@ def test_a_wrong_path_is_one_sentence(
 
 
 def test_every_command_has_an_example(htinvert: Command) -> None:
-    for verb in ("demo", "check", "run", "calibrate", "register", "status", "rank", "export"):
+    for verb in (
+        "demo",
+        "check",
+        "run",
+        "build",
+        "calibrate",
+        "register",
+        "status",
+        "rank",
+        "export",
+    ):
         shown = htinvert(verb, "--help")
         assert shown.returncode == 0
         assert f"Example: htinvert {verb}" in " ".join(shown.stdout.split())

@@ -10,7 +10,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from htinvert.forward.cross_section import cross_section
-from htinvert.forward.interface import CLOSEST, widen
+from htinvert.forward.interface import CLOSEST, move_grain
 from htinvert.forward.stem_convolution import StemConvolution
 
 UP = np.array([0.0, 0.0, 1.0])
@@ -23,7 +23,7 @@ def grains() -> Atoms:
 
 
 def test_the_upper_grain_moves_and_the_cell_grows(grains: Atoms) -> None:
-    wide = widen(grains, normal=UP, width=0.7, height=7.0)
+    wide = move_grain(grains, normal=UP, width=0.7, height=7.0)
     upper = grains.positions[:, 2] > 7.0
     np.testing.assert_allclose(wide.positions[upper, 2] - grains.positions[upper, 2], 0.7)
     np.testing.assert_array_equal(wide.positions[~upper], grains.positions[~upper])
@@ -31,17 +31,19 @@ def test_the_upper_grain_moves_and_the_cell_grows(grains: Atoms) -> None:
 
 
 def test_the_other_boundary_keeps_its_width(grains: Atoms) -> None:
-    wide = widen(grains, normal=UP, width=-0.3, height=7.0)
+    wide = move_grain(grains, normal=UP, width=-0.3, height=7.0)
     gap = wide.cell[2, 2] - np.ptp(wide.positions[:, 2])
     assert gap == pytest.approx(1.8)  # Å, a layer of fcc copper
 
 
 def test_no_width_is_no_change(grains: Atoms) -> None:
-    assert widen(grains, normal=UP, width=0.0) is grains
+    assert move_grain(grains, normal=UP, width=0.0) is grains
 
 
 def test_atoms_that_collide_are_removed_from_the_lower_grain(grains: Atoms) -> None:
-    closed = widen(grains, normal=UP, width=-3.6 + 0.2, height=7.0)  # two layers onto each other
+    closed = move_grain(
+        grains, normal=UP, width=-3.6 + 0.2, height=7.0
+    )  # two layers onto each other
     distances = closed.get_all_distances(mic=True)[np.triu_indices(len(closed), 1)]
     assert distances.min() >= CLOSEST
     assert len(grains) - len(closed) == 8  # two layers of four atoms
@@ -50,10 +52,18 @@ def test_atoms_that_collide_are_removed_from_the_lower_grain(grains: Atoms) -> N
 
 def test_collisions_do_not_depend_on_the_order_of_the_atoms(grains: Atoms) -> None:
     order = np.random.default_rng(1).permutation(len(grains))
-    one = widen(grains, normal=UP, width=-2.9, height=7.0)
-    other = widen(grains[order], normal=UP, width=-2.9, height=7.0)
+    one = move_grain(grains, normal=UP, width=-2.9, height=7.0)
+    other = move_grain(grains[order], normal=UP, width=-2.9, height=7.0)
     rows = [np.array(sorted(map(tuple, a.positions.round(9)))) for a in (one, other)]
     np.testing.assert_array_equal(*rows)
+
+
+def test_the_upper_grain_slides_along_the_boundary(grains: Atoms) -> None:
+    slid = StemConvolution(interface_shift=0.8).specimen(grains)
+    upper = grains.positions[:, 2] >= 7.2
+    np.testing.assert_allclose(slid.positions[upper] - grains.positions[upper], [[0, 0.8, 0]] * 16)
+    np.testing.assert_array_equal(slid.positions[~upper], grains.positions[~upper])
+    np.testing.assert_array_equal(slid.cell.array, grains.cell.array)
 
 
 @pytest.mark.parametrize("normal", ["y", "-y", (0.0, 1.0, 1.0)])
@@ -64,7 +74,7 @@ def test_any_direction_can_be_the_normal(normal: object, grains: Atoms) -> None:
 
 
 def test_the_integral_is_the_sum_of_cross_sections_with_a_gap_too(grains: Atoms) -> None:
-    wide = widen(grains, normal=UP, width=1.0)
+    wide = move_grain(grains, normal=UP, width=1.0)
     _, width, height = wide.cell.lengths()
     pixels = (154, 72)  # of 0.1 Å: the widened cell, exactly
     assert (height, width) == pytest.approx((15.4, 7.2))

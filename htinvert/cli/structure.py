@@ -1,0 +1,58 @@
+"""Commands on structures: build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from htinvert.cli.app import app, console
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@app.command()
+def build(
+    config: Annotated[Path, typer.Argument(help="A campaign, or a YAML file with a structure.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("built"),
+    choice: Annotated[int | None, typer.Option(min=0, help="Row of the table, if any.")] = None,
+    beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
+    up: Annotated[str, typer.Option(help="Direction that is up in the picture.")] = "z",
+) -> None:
+    """Build a structure from its description, explain it, and write CIF, POSCAR, XYZ and a picture.
+
+    Example: htinvert build configs/structures/cdte_twin.yaml -o twin
+    """
+    from htinvert.report.structure import explain, write_built
+
+    out = console()
+    with out.status(f"building {config.stem}"):
+        atoms = _structure(config, choice)
+        lines = explain(atoms)
+        paths = write_built(output, config.stem, atoms, beam=beam, up=up)
+    for line in lines:
+        out.print(line, highlight=False, soft_wrap=True)
+    for path in paths:
+        out.print(f"written: {path}", highlight=False)
+
+
+def _structure(config: Path, choice: int | None) -> Atoms:
+    """The structure that a file describes; of a campaign's, the roles that its region gives."""
+    from htinvert import plugins
+    from htinvert.config import load_structure
+    from htinvert.core import Region
+    from htinvert.structures.region import search_space
+
+    described = load_structure(config)
+    block = described.structure
+    if choice is not None:
+        block = {**block, "choice": choice}
+    atoms: Atoms = plugins.build("structure", block, config.parent, "structure")
+    if described.region is None:
+        return atoms
+    region, composition = Region(**described.region.model_dump()), described.composition
+    marked = search_space(atoms, region=region, composition=composition, min_distance={}).template
+    marked.info = atoms.info
+    return marked
