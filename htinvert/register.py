@@ -41,8 +41,8 @@ ROTATIONS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # degrees
 GRAIN_SHIFTS = (0.0, 0.2, 0.4, 0.6, 0.8)  # of the range in which a grain may slide
 SITES = 10  # places where the image is fitted
 FINALISTS = 2  # places where the figure of merit is polished
-POLISH = 400  # evaluations for each
-NEARBY = 0.1  # of each parameter's range: how far a polish may go
+POLISH = 1500  # most evaluations for each
+NEARBY = 0.3  # of each parameter's range: how far a polish may go
 
 
 @dataclass(frozen=True, eq=False)
