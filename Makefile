@@ -21,7 +21,7 @@ setup: $(INSTALLED)  ## make .venv with everything the demo and the tests need
 
 $(INSTALLED): pyproject.toml deploy/constraints.txt
 	@test -x $(BIN)/python || deploy/make-venv $(VENV)
-	@echo "installing htinvert into $(VENV) (a minute or two the first time)"
+	@echo "installing htinvert into $(VENV) (some two minutes the first time)"
 	@$(BIN)/python -m pip install -qq --constraint deploy/constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 

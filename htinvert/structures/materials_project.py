@@ -1,8 +1,8 @@
 """Crystals of the Materials Project, by formula and space group or by id, kept on disk once asked.
 
-One request of its public interface is all that is needed, so it is made here and no client library
-is: Jain et al., APL Mater. 1, 011002 (2013), https://api.materialsproject.org/docs. The key is read
-where it is sent and is in no file, message or traceback of ours.
+The database is that of Jain et al., APL Mater. 1, 011002 (2013), asked through its own client, the
+`MPRester` of mp-api. Only this file imports that, and only for a question that no kept answer
+settles. The key is in no file, message or traceback of ours.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ import json
 import os
 import re
 import stat
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from http.client import HTTPException
+from functools import partial
 from math import gcd
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from ase import Atoms
 from ase.data import atomic_numbers
@@ -33,15 +32,14 @@ from htinvert.structures.sanity import same_group
 
 ENDPOINT = "https://api.materialsproject.org"
 VARIABLES = ("MP_API_KEY", "PMG_MAPI_KEY")
-FIELDS = "material_id,formula_pretty,symmetry,energy_above_hull,density,nsites,structure"
-IDENTIFIER = re.compile(r"(mp|mvc)-[a-z0-9]+")
-KEY = re.compile(r"[A-Za-z0-9_-]{8,128}")
-MOST_ENTRIES = 1000  # of one formula; silica, the most studied, has some 330
-LARGEST_ANSWER = 200_000_000  # bytes
+FIELDS = (
+    "material_id", "formula_pretty", "symmetry", "energy_above_hull", "density", "nsites",
+    "structure",
+)  # fmt: skip
+IDENTIFIER = re.compile(r"(mp|mvc)-([0-9]+|[a-z]+)")
+KEY = re.compile(r"[A-Za-z0-9]{32}")
 TIMEOUT = 30.0  # s
 ADVICE = "take the phase from a file or a prototype instead"
-
-Fetch = Callable[[str, Mapping[str, str]], Any]  # path and parameters in, decoded JSON out
 
 
 @dataclass(frozen=True)
@@ -107,6 +105,9 @@ class Answer:
         return "\n".join(lines)
 
 
+Ask = Callable[[str], Answer]
+
+
 def materials_project(
     query: str,
     *,
@@ -114,19 +115,19 @@ def materials_project(
     repeat: tuple[int, int, int] = (1, 1, 1),
     cache: Path | None = None,
     refresh: bool = False,
-    fetch: Fetch | None = None,
+    ask: Ask | None = None,
 ) -> Atoms:
     """The phase of lowest energy above the hull with this formula, or the one with this id.
 
     ``query`` is a formula such as TiO2 or an id such as mp-149; ``space_group`` a symbol or number.
     Returns the conventional standard cell; ``atoms.info`` says what was chosen (``source``) and,
     where known, ``energy_above_hull`` [eV/atom]. `alternatives` lists what else there is, and says
-    what ``cache``, ``refresh`` and ``fetch`` are.
+    what ``cache``, ``refresh`` and ``ask`` are.
 
     Raises :class:`UserError` where nothing fits, saying which space groups there are, and where the
     database cannot be asked.
     """
-    answer = alternatives(query, cache=cache, refresh=refresh, fetch=fetch)
+    answer = alternatives(query, cache=cache, refresh=refresh, ask=ask)
     found = [
         entry
         for entry in answer.entries
@@ -150,43 +151,25 @@ def materials_project(
 
 
 def alternatives(
-    query: str, *, cache: Path | None = None, refresh: bool = False, fetch: Fetch | None = None
+    query: str, *, cache: Path | None = None, refresh: bool = False, ask: Ask | None = None
 ) -> Answer:
     """All that the database has for a formula or id, lowest energy above the hull first.
 
     An answer is kept as a JSON file in the folder ``cache`` (by default in the user's cache folder,
     ``$XDG_CACHE_HOME/htinvert``) and used from then on, without key or network, until ``refresh``
-    asks again. ``fetch`` takes a path such as ``/materials/summary/`` with its parameters and
-    returns the decoded answer; by default it is `request` with the user's key.
+    asks again. ``ask`` is `search` with the user's key by default.
 
     Raises :class:`UserError` for what is neither formula nor id, where the database has nothing,
-    and like `find_key` and `request`.
+    and like `find_key` and `search`.
     """
     query = _checked(query)
     folder = cache or _base("XDG_CACHE_HOME", ".cache") / "htinvert" / "materials_project"
     path = folder / f"{query}.json"
     if not refresh and (kept := _load(path, query)) is not None:
         return kept
-    fetch = fetch or _with_key()
-    by_id = {"material_ids": query}
-    by_formula = {"formula": query, "deprecated": "false"}
-    chosen = by_id if IDENTIFIER.fullmatch(query) else by_formula
-    parameters = {**chosen, "_fields": FIELDS, "_limit": str(MOST_ENTRIES)}
-    found = fetch("/materials/summary/", parameters)
-    version = fetch("/heartbeat", {})
-    try:
-        entries = [_entry(document) for document in found["data"]]
-        database = str(version["db_version"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UserError(
-            f"the Materials Project's answer for {query} is not in the known form "
-            f"({type(error).__name__}: {error}); {ADVICE}"
-        ) from error
-    if not entries:
+    answer = (ask or _with_key())(query)
+    if not answer.entries:
         raise UserError(f"the Materials Project has nothing for {query}; check it, or {ADVICE}")
-    entries.sort(key=lambda e: (_order(e.energy_above_hull), len(e.identifier), e.identifier))
-    date = datetime.now(tz=UTC).date().isoformat()
-    answer = Answer(query, database, date, tuple(entries))
     _keep(path, answer)
     return answer
 
@@ -216,52 +199,95 @@ def find_key() -> tuple[SecretStr, str]:
         raise UserError(f"{path} cannot be read ({type(error).__name__}); check it") from None
 
 
-def request(
-    path: str,
-    parameters: Mapping[str, str],
-    *,
-    key: SecretStr,
-    origin: str = "the settings",
-    endpoint: str = ENDPOINT,
-) -> Any:
-    """Ask the database and decode its JSON; ``origin`` names where the key comes from.
+def search(
+    query: str, *, key: SecretStr, origin: str = "the settings", endpoint: str = ENDPOINT
+) -> Answer:
+    """Ask the database for a formula or id; ``origin`` names where the key comes from.
 
     The key travels in a header, only encrypted or to this machine itself, and is not carried along
-    a redirection. Raises :class:`UserError` where the database is out of reach, rejects the key or
-    answers with anything but JSON.
+    a redirection. Raises :class:`UserError` where mp-api is missing and where the database is out
+    of reach, rejects the key or answers in another form.
     """
     where = urlsplit(endpoint)
     if where.scheme != "https" and where.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise UserError(f"{endpoint} is not encrypted, so no key is sent there; use https")
-    url = f"{endpoint}{path}" + (f"?{urlencode(parameters)}" if parameters else "")
-    asked = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310
-    asked.add_unredirected_header("X-API-KEY", key.get_secret_value())
+    _key(key.get_secret_value(), origin)  # requests would quote one that fits into no header
+    chosen: dict[str, Any] = {"formula": query, "deprecated": False}
+    if IDENTIFIER.fullmatch(query):
+        chosen = {"material_ids": query}
+    with _explained(query, where.netloc):
+        import requests
+        from mp_api.client import MPRester
+
+        hooks = {"response": _refuser(origin)}
+        # MPRester asks this too, but waits without end and remembers without end.
+        beat = requests.get(f"{endpoint}/heartbeat", timeout=TIMEOUT, hooks=hooks)
+        database = str(beat.json()["db_version"])
+        # As dictionaries: its models have no field that the first of the documents has not.
+        with MPRester(
+            key.get_secret_value(), endpoint, use_document_model=False, mute_progress_bars=True
+        ) as client:
+            client.session.hooks["response"].append(hooks["response"])
+            found = client.materials.summary.search(**chosen, fields=list(FIELDS))
+        entries = [_entry(document) for document in found]
+        entries.sort(key=lambda e: (_order(e.energy_above_hull), len(e.identifier), e.identifier))
+        date = datetime.now(tz=UTC).date().isoformat()
+        return Answer(query, database, date, tuple(entries))
+
+
+@contextmanager
+def _explained(query: str, host: str) -> Iterator[None]:
+    """Say in a sentence what failed; the client's own messages may quote all that it was sent."""
     try:
-        with urllib.request.build_opener(_NoRedirection).open(asked, timeout=TIMEOUT) as reply:
-            return json.loads(reply.read(LARGEST_ANSWER))
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise UserError(_refusal(error.code, origin)) from None
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
+        from mp_api.client import MPRestError
+    except ImportError as error:
         raise UserError(
-            f"the Materials Project at {where.netloc} cannot be reached ({reason}); connect to the "
-            f"network, or {ADVICE}"
+            f"mp-api, the client of the Materials Project, cannot be imported ({error}); "
+            f"run pip install mp-api, or {ADVICE}"
         ) from None
-    except (ValueError, UnicodeDecodeError):
+    try:
+        yield
+    except json.JSONDecodeError:
         raise UserError(
-            f"{where.netloc} answered with something that is not JSON, perhaps a login page of the "
+            f"{host} answered with something that is not JSON, perhaps a login page of the "
             f"network; open it in a browser, or {ADVICE}"
         ) from None
+    except OSError as error:
+        raise UserError(_unreachable(error, host)) from None
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"the Materials Project's answer for {query} is not in the known form "
+            f"({type(error).__name__}: {error}); {ADVICE}"
+        ) from None
+    except MPRestError as error:
+        if isinstance(error.__context__, OSError):
+            raise UserError(_unreachable(error.__context__, host)) from None
+        raise UserError(
+            f"mp-api cannot ask the Materials Project for {query}; update it, or {ADVICE}"
+        ) from None
 
 
-class _NoRedirection(urllib.request.HTTPRedirectHandler):
-    """The interface redirects nothing; whatever does is not it."""
+def _unreachable(error: OSError, host: str) -> str:
+    """The reason at the bottom of what requests raises, or the status after which it gave up."""
+    reason = str(getattr(error.args[0] if error.args else None, "reason", error))
+    if status := re.search(r"too many (\d{3}) error responses", reason):
+        return _refusal(int(status[1]), "")
+    reason = re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", reason)
+    return (
+        f"the Materials Project at {host} cannot be reached ({reason}); connect to the network, "
+        f"or {ADVICE}"
+    )
 
-    def redirect_request(  # urllib's signature
-        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> None:
-        del req, fp, code, msg, headers, newurl
+
+def _refuser(origin: str) -> Callable[..., None]:
+    """What requests calls with each answer, before it would follow a redirection."""
+
+    def refuse(response: Any, **_: Any) -> None:
+        if response.status_code != 200:
+            response.close()
+            raise UserError(_refusal(response.status_code, origin))
+
+    return refuse
 
 
 def _refusal(code: int, origin: str) -> str:
@@ -275,17 +301,17 @@ def _refusal(code: int, origin: str) -> str:
     return f"the Materials Project answers with status {code}; try again later, or {ADVICE}"
 
 
-def _with_key() -> Fetch:
+def _with_key() -> Ask:
     key, origin = find_key()
-    return lambda path, parameters: request(path, parameters, key=key, origin=origin)
+    return partial(search, key=key, origin=origin)
 
 
 def _key(value: str, origin: str) -> tuple[SecretStr, str]:
     """Refuse what no key can be, for a header with a line break would be shown by its error."""
     if not KEY.fullmatch(value):
         raise UserError(
-            f"what {origin} holds is no key of the Materials Project, which has 8 or more letters "
-            "and digits in one word; copy it again from materialsproject.org/api"
+            f"what {origin} holds is no key of the Materials Project, which has 32 letters and "
+            "digits in one word; copy it again from materialsproject.org/api"
         )
     return SecretStr(value), origin
 
@@ -316,12 +342,12 @@ def _checked(query: str) -> str:
 
 def _entry(document: Mapping[str, Any]) -> Entry:
     """An entry from the database's document; its sites are fully occupied by one element each."""
-    structure = document["structure"]
-    sites = structure["sites"]
-    for site in sites:
-        if len(site["species"]) != 1 or abs(site["species"][0]["occu"] - 1.0) > 1e-6:
-            raise ValueError(f"{document['material_id']} is disordered")
-    energy = document["energy_above_hull"]
+    from pymatgen.core.structure import Structure
+
+    structure = Structure.from_dict(document["structure"])
+    if not structure.is_ordered:
+        raise ValueError(f"{document['material_id']} is disordered")
+    energy = document.get("energy_above_hull")
     return Entry(
         identifier=str(document["material_id"]),
         formula=str(document["formula_pretty"]),
@@ -330,13 +356,13 @@ def _entry(document: Mapping[str, Any]) -> Entry:
         energy_above_hull=None if energy is None else float(energy),
         density=float(document["density"]),
         sites=int(document["nsites"]),
-        cell=_vectors(structure["lattice"]["matrix"]),
-        symbols=tuple(str(site["species"][0]["element"]) for site in sites),
-        positions=_vectors([site["abc"] for site in sites]),
+        cell=_vectors(structure.lattice.matrix),
+        symbols=tuple(site.specie.symbol for site in structure),
+        positions=_vectors(structure.frac_coords),
     )
 
 
-def _vectors(rows: Sequence[Sequence[float]]) -> tuple[tuple[float, float, float], ...]:
+def _vectors(rows: Iterable[Sequence[float]]) -> tuple[tuple[float, float, float], ...]:
     return tuple((float(x), float(y), float(z)) for x, y, z in rows)
 
 
