@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,18 +27,17 @@ from pydantic import SecretStr
 
 from htinvert.core import UserError
 from htinvert.structures.crystal import standard_crystal
+from htinvert.structures.materials_project_key import ADVICE, checked_key, find_key, user_folder
 from htinvert.structures.sanity import same_group
 
 ENDPOINT = "https://api.materialsproject.org"
-VARIABLES = ("MP_API_KEY", "PMG_MAPI_KEY")
 FIELDS = (
     "material_id", "formula_pretty", "symmetry", "energy_above_hull", "density", "nsites",
     "structure",
 )  # fmt: skip
 IDENTIFIER = re.compile(r"(mp|mvc)-([0-9]+|[a-z]+)")
-KEY = re.compile(r"[A-Za-z0-9]{32}")
 TIMEOUT = 30.0  # s
-ADVICE = "take the phase from a file or a prototype instead"
+MOST_LINES = 12  # of the table of alternatives that are shown
 
 
 @dataclass(frozen=True)
@@ -120,9 +118,9 @@ def materials_project(
     """The phase of lowest energy above the hull with this formula, or the one with this id.
 
     ``query`` is a formula such as TiO2 or an id such as mp-149; ``space_group`` a symbol or number.
-    Returns the conventional standard cell; ``atoms.info`` says what was chosen (``source``) and,
-    where known, ``energy_above_hull`` [eV/atom]. `alternatives` lists what else there is, and says
-    what ``cache``, ``refresh`` and ``ask`` are.
+    Returns the conventional standard cell; ``atoms.info`` says what was chosen (``source``), beside
+    what (``explanation``) and, where known, ``energy_above_hull`` [eV/atom]. `alternatives` lists
+    what else there is, and says what ``cache``, ``refresh`` and ``ask`` are.
 
     Raises :class:`UserError` where nothing fits, saying which space groups there are, and where the
     database cannot be asked.
@@ -147,6 +145,8 @@ def materials_project(
     )
     if best.energy_above_hull is not None:
         atoms.info["energy_above_hull"] = best.energy_above_hull
+    table = str(answer).splitlines()
+    atoms.info["explanation"] = [*table[:MOST_LINES], f"taken: {atoms.info['source']}"]
     return atoms
 
 
@@ -163,7 +163,7 @@ def alternatives(
     and like `find_key` and `search`.
     """
     query = _checked(query)
-    folder = cache or _base("XDG_CACHE_HOME", ".cache") / "htinvert" / "materials_project"
+    folder = cache or user_folder("XDG_CACHE_HOME", ".cache") / "htinvert" / "materials_project"
     path = folder / f"{query}.json"
     if not refresh and (kept := _load(path, query)) is not None:
         return kept
@@ -172,31 +172,6 @@ def alternatives(
         raise UserError(f"the Materials Project has nothing for {query}; check it, or {ADVICE}")
     _keep(path, answer)
     return answer
-
-
-def find_key() -> tuple[SecretStr, str]:
-    """The user's key and the name of the place it comes from.
-
-    Read from the environment (``MP_API_KEY``, then ``PMG_MAPI_KEY``) or from the file
-    ``htinvert/mp_api_key`` in ``$XDG_CONFIG_HOME`` or ``~/.config``, which only its owner may be
-    able to read. Raises :class:`UserError` where there is none or it is no key.
-    """
-    for name in VARIABLES:
-        if value := os.environ.get(name, "").strip():
-            return _key(value, name)
-    path = _base("XDG_CONFIG_HOME", ".config") / "htinvert" / "mp_api_key"
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
-            raise UserError(f"{path} can be read by others (mode {mode:04o}); run chmod 600 on it")
-        return _key(path.read_text(encoding="utf-8").strip(), str(path))
-    except FileNotFoundError:
-        raise UserError(
-            f"there is no key for the Materials Project; set {VARIABLES[0]} or write the key to "
-            f"{path} with mode 0600 (keys are free at materialsproject.org/api), or {ADVICE}"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({type(error).__name__}); check it") from None
 
 
 def search(
@@ -211,7 +186,7 @@ def search(
     where = urlsplit(endpoint)
     if where.scheme != "https" and where.hostname not in ("127.0.0.1", "localhost", "::1"):
         raise UserError(f"{endpoint} is not encrypted, so no key is sent there; use https")
-    _key(key.get_secret_value(), origin)  # requests would quote one that fits into no header
+    checked_key(key.get_secret_value(), origin)  # requests would quote one that fits into no header
     chosen: dict[str, Any] = {"formula": query, "deprecated": False}
     if IDENTIFIER.fullmatch(query):
         chosen = {"material_ids": query}
@@ -304,22 +279,6 @@ def _refusal(code: int, origin: str) -> str:
 def _with_key() -> Ask:
     key, origin = find_key()
     return partial(search, key=key, origin=origin)
-
-
-def _key(value: str, origin: str) -> tuple[SecretStr, str]:
-    """Refuse what no key can be, for a header with a line break would be shown by its error."""
-    if not KEY.fullmatch(value):
-        raise UserError(
-            f"what {origin} holds is no key of the Materials Project, which has 32 letters and "
-            "digits in one word; copy it again from materialsproject.org/api"
-        )
-    return SecretStr(value), origin
-
-
-def _base(variable: str, fallback: str) -> Path:
-    """A folder of the XDG base directory specification, which asks to ignore relative ones."""
-    named = Path(os.environ.get(variable, ""))
-    return named if named.is_absolute() else Path.home() / fallback
 
 
 def _checked(query: str) -> str:
