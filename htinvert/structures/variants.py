@@ -42,9 +42,9 @@ def vacancies(
     found = _choices(atoms, _sites(atoms, elements), count, limit)
     variants = []
     for chosen in found:
-        variant = atoms.copy()
-        del variant[list(chosen)]
-        variants.append(variant)
+        kept = np.ones(len(atoms), dtype=bool)
+        kept[list(chosen)] = False  # `del` would refuse where a grain is rigid
+        variants.append(atoms[kept])
     return _named("vacancy", [atoms.symbols[list(chosen)] for chosen in found], variants)
 
 

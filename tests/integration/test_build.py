@@ -63,6 +63,22 @@ def test_another_row_of_the_table_can_be_built(
     assert "row 1 is built" in done.stdout
 
 
+def test_structures_are_made_of_structures(htinvert: Command, tmp_path: Path) -> None:
+    slab = {"use": "slab", "phase": COPPER, "miller": [1, 1, 1], "layers": 4, "repeat": [2, 2]}
+    block = {"use": "variant", "of": slab, "change": "adatoms", "element": "O", "choice": 2}
+    (tmp_path / "oxygen.yaml").write_text(json.dumps(block))
+    done = htinvert("build", "oxygen.yaml", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    assert "row 2 is built: O_hollow_1" in done.stdout
+    grain = {"phase": COPPER, "zone_axis": [0, 0, 1], "up": [0, 1, 0], "tilt": 45}
+    ranges = {"width": [2, 6], "depth": [3, 4], "height": [2, 6]}
+    (tmp_path / "turned.yaml").write_text(json.dumps({"use": "oriented", "grain": grain} | ranges))
+    done = htinvert("build", "turned.yaml", "-o", "out")
+    assert done.returncode == 0, done.stderr
+    found = read_structure(tmp_path / "out" / "turned.vasp")
+    assert found.cell.lengths() == pytest.approx([3.61, 2.5527, 2.5527], abs=1e-3)
+
+
 def test_a_campaigns_structure_is_written_with_its_roles(
     campaign: Writer, htinvert: Command, tmp_path: Path
 ) -> None:
