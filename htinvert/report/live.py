@@ -48,7 +48,7 @@ class Live:
         """Show how far the campaign is."""
         rate = progress.session / progress.seconds if progress.seconds > 0 else 0.0
         text = f"{progress.evaluated} evaluated, {rate:.1f}/s, {progress.failed} failed"
-        text += f", {progress.refused} refused"
+        text += f", {progress.duplicates} duplicates, {progress.refused.total()} refused"
         if progress.best < float("inf"):
             text += f", best {progress.best:.4f}"
         stop = self._plan.config.stop

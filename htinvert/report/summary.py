@@ -9,7 +9,7 @@ from typing import Any
 from htinvert.core import Channel, Evaluation, EvaluationFailed, Objective
 from htinvert.fit import adjusted, compare
 from htinvert.plan import Plan
-from htinvert.rank import Ranked
+from htinvert.rank import Ranked, Yield
 from htinvert.report.figures import Match, draw_match, draw_pareto, footnote, phrase, place
 
 
@@ -39,6 +39,29 @@ def table(ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int
     view.caption = "above: weighted sum over the best; first hit, found: of the whole family"
     if len(objectives) > 1:
         view.caption += "\n*: on the Pareto front, no family is better in every objective"
+    view.caption_justify = "left"
+    return view
+
+
+def operator_table(yields: Sequence[Yield]) -> Any:
+    """A rich table of what each operator brought, and of what was refused before any cost."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    view = Table(title="what the operators brought", title_justify="left", box=SIMPLE_HEAD)
+    reasons = sorted({reason for entry in yields for reason in entry.refused})
+    names = ("proposed", *reasons, "evaluated", "failed", "duplicate", "new\nfamily", "best")
+    view.add_column("operator", no_wrap=True)
+    for name in (*(name.replace(" ", "\n").replace("_", "\n") for name in names), "core\n[s]"):
+        view.add_column(name, justify="right", no_wrap=True)
+    for entry in yields:
+        counts = [entry.proposed, *(entry.refused[reason] for reason in reasons)]
+        counts += [entry.evaluated, entry.failed, entry.duplicates, entry.families]
+        counts += [entry.improvements]
+        view.add_row(entry.operator, *map(str, counts), f"{entry.seconds:.1f}")
+    view.caption = "duplicate: evaluated, but relaxed into a family known by then; best: a new best"
+    if reasons:
+        view.caption += f"\nrefused before any cost: {', '.join(reasons)}"
     view.caption_justify = "left"
     return view
 
