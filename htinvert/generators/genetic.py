@@ -80,10 +80,16 @@ class Genetic:
         """Let the evaluated structures into the population where they are good enough."""
         for evaluation in evaluations:
             self._told += 1
-            gain = 0.0
-            if evaluation.ok and self._members.add(member(evaluation, self.objectives)):
-                gain = self._members.standing(evaluation.candidate.index)
-            self._credit.learn(evaluation, gain)
+            self._credit.learn(evaluation, self._gain(evaluation) if evaluation.ok else 0.0)
+
+    def _gain(self, evaluation: Evaluation) -> float:
+        """Offer a structure to the population; how far its family has climbed there, 0 to 1.
+
+        Another hit of a family that leaves it in its place gains nothing.
+        """
+        found, members = member(evaluation, self.objectives), self._members
+        before = max((members.standing(known.index) for known in members.kin(found)), default=0.0)
+        return max(0.0, members.standing(found.index) - before) if members.add(found) else 0.0
 
     def _propose(self, index: int) -> Candidate | None:
         rng = np.random.default_rng([self.seed, index])

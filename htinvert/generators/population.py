@@ -65,7 +65,7 @@ class Population:
         full = len(self.members) >= self.size
         if full and self._order is by_sum and member.value >= self.members[-1].value:
             return False
-        alike = kin(member, self.members)
+        alike = self.kin(member)
         if any(known.value <= member.value for known in alike):
             return False
         crowd = [known for known in self.members if not any(known is other for other in alike)]
@@ -73,6 +73,10 @@ class Population:
         table = np.array([known.values or (known.value,) for known in crowd])
         self.members = [crowd[i] for i in self._order(table)[: self.size]]
         return any(known is member for known in self.members)
+
+    def kin(self, member: Member) -> list[Member]:
+        """The known ones of a member's family."""
+        return kin(member, self.members)
 
     def standing(self, index: int) -> float:
         """How good the place of a candidate is: 1 the best, 0 where it is not a member."""

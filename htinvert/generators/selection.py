@@ -29,6 +29,10 @@ class Breeders(Protocol):
         """Let a member in if it is good enough; returns whether it is in."""
         ...
 
+    def kin(self, member: Member) -> list[Member]:
+        """The known ones of a member's family."""
+        ...
+
     def standing(self, index: int) -> float:
         """How good the place of a candidate is: 1 the best, 0 where it is not a member."""
         ...
@@ -102,6 +106,10 @@ class EpsilonMoea:
         """Offer a member to the population and to the archive; returns whether either took it."""
         rng = np.random.default_rng([self.seed, member.index, 5])
         return self._join(member, rng) | self._file(member)
+
+    def kin(self, member: Member) -> list[Member]:
+        """The known ones of a member's family, in the population or the archive."""
+        return [*kin(member, self.members), *kin(member, self.archive)]
 
     def standing(self, index: int) -> float:
         """1 in the archive, one half in the population alone, else 0."""
