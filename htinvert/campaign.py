@@ -112,9 +112,9 @@ class Campaign:
         self._generator: Generator = plan.generator()
         self._context = json.dumps(plan.identity, sort_keys=True)
         search = plan.config.search
-        mirrors = search.mirror_images or ("apart" if plan.recipe.channels else "same")
-        self._proposed = Known.proposals(apart=mirrors == "apart")
-        self._relaxed = Known.basins(within=search.novelty, apart=mirrors == "apart")
+        copies = search.equivalents or ("apart" if plan.recipe.channels else "same")
+        self._proposed = Known.proposals(apart=copies == "apart")
+        self._relaxed = Known.basins(within=search.novelty, apart=copies == "apart")
         self._families = Known.families()
         self._refits = any(channel.free for channel in plan.recipe.channels)
         self._fitted: dict[int, Mapping[str, Mapping[str, float]]] = {}

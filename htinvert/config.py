@@ -129,9 +129,10 @@ class Experiment(Part):
 class Search(Part):
     """Who proposes, and the shortest distance [Å] between atoms, one number or one per pair.
 
-    ``mirror_images`` says whether a mirror image of a known structure is known too (``same``) or
-    worth an evaluation (``apart``); left out, it is apart where an experiment can tell. A proposal
-    nearer than ``novelty`` [Å rms] to a relaxed structure is refused; 0 refuses repetitions only.
+    A proposal nearer than ``novelty`` [Å rms] to a relaxed structure is refused; 0 refuses
+    repetitions only. ``equivalents`` says whether what a symmetry of the host makes of a known
+    structure, a shifted or mirrored copy, is known too (``same``) or worth an evaluation
+    (``apart``); left out, it is apart where there is an experiment, for an image may tell.
     """
 
     generators: list[Component] = Field(
@@ -139,8 +140,8 @@ class Search(Part):
         min_length=1,
     )
     min_distance: float | dict[str, float] | None = None
-    mirror_images: Literal["same", "apart"] | None = None
     novelty: float = Field(default=0.3, ge=0)
+    equivalents: Literal["same", "apart"] | None = None
 
 
 class Stop(Part):

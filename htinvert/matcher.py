@@ -38,6 +38,9 @@ class Operation:
     shift: NDArray[np.float64]
 
 
+IDENTITY = Operation(np.ones(3), np.zeros(3))
+
+
 def host_operations(atoms: Atoms, *, mirrors: bool = False) -> list[Operation]:
     """Translations that map the frozen host of a structure onto itself, and mirrors on request.
 
@@ -48,10 +51,9 @@ def host_operations(atoms: Atoms, *, mirrors: bool = False) -> list[Operation]:
     frozen = frozen_mask(atoms)
     host = atoms[frozen if frozen.any() else ~region_mask(atoms) & ~rigid_mask(atoms)]
     tolerance = SAME_HOST if frozen.any() else LOOSE_HOST
-    identity = Operation(np.ones(3), np.zeros(3))
     if not len(host):
-        return [identity]
-    found = [identity]
+        return [IDENTITY]
+    found = [IDENTITY]
     for signs in product((1.0, -1.0), repeat=3) if mirrors else [(1.0, 1.0, 1.0)]:
         found += _operations(host, np.array(signs), tolerance)
     return found
@@ -159,8 +161,9 @@ class Known:
         surely: difference of fingerprints below which two structures are the same.
         perhaps: difference above which they are not; in between, atoms are paired.
         within: rms displacement [Å] up to which paired structures are the same.
-        apart: whether mirror images differ, which a fingerprint cannot tell, so that every pair
-            below ``perhaps`` is matched atom by atom.
+        apart: whether a symmetry of the host makes another structure of one, as an image sees it
+            that shows where a mirrored or shifted copy lies. A fingerprint cannot tell, so every
+            pair below ``perhaps`` is then matched atom by atom, just as it stands.
     """
 
     @classmethod
@@ -208,5 +211,5 @@ class Known:
     def _keep(self, atoms: Atoms) -> list[Operation]:
         """Operations that keep the host, which is the same for all."""
         if self._operations is None:
-            self._operations = host_operations(atoms, mirrors=not self.apart)
+            self._operations = [IDENTITY] if self.apart else host_operations(atoms, mirrors=True)
         return self._operations

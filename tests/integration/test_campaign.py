@@ -159,7 +159,7 @@ def test_a_run_of_an_older_version_goes_on_though_keys_were_added_since(
     with closing(sqlite3.connect(journal)) as connection, connection:
         (text,) = connection.execute("SELECT value FROM meta WHERE name = 'recipe'").fetchone()
         recipe = json.loads(text)
-        del recipe["search"]["novelty"], recipe["search"]["mirror_images"]
+        del recipe["search"]["novelty"], recipe["search"]["equivalents"]
         older = (json.dumps(recipe, sort_keys=True),)
         connection.execute("UPDATE meta SET value = ? WHERE name = 'recipe'", older)
     assert run(read_plan(path, evaluations=14), tmp_path / "run").evaluated == 14

@@ -69,10 +69,18 @@ def test_a_mirror_image_is_the_same_only_on_request(slab: Atoms) -> None:
     other = mirrored(slab)
     assert displacement(slab, other) > 0.1  # Å
     assert displacement(slab, other, host_operations(slab, mirrors=True)) < 1e-6
-    for apart, found in ((True, None), (False, 0)):
-        known = Known.basins(apart=apart)
-        known.add(slab)
-        assert known.find(other) == found
+
+
+@pytest.mark.parametrize(("apart", "found"), [(True, None), (False, 0)])
+def test_copies_by_a_symmetry_of_the_host_are_apart_where_an_image_may_tell(
+    slab: Atoms, apart: bool, found: int | None
+) -> None:
+    """In the demo a copy half a cell away has the same energy, and fits the image far worse."""
+    for copy in (mirrored(slab), moved(slab, [0.0, CU, 0.0])):
+        for known in (Known.basins(apart=apart), Known.proposals(apart=apart)):
+            known.add(slab)
+            assert known.find(copy) == found
+            assert known.find(slab.copy()) == 0
 
 
 def test_a_shifted_rigid_grain_counts_even_where_no_atom_is_free() -> None:

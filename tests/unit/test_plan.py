@@ -149,14 +149,14 @@ def without(identity: Any, *places: str) -> dict[str, Any]:
 
 def test_a_key_that_an_older_run_lacks_counts_as_its_default(folder: Path) -> None:
     identity = plan(folder).identity
-    keys = ("search.novelty", "search.mirror_images", "experiments.haadf.method", "composition")
+    keys = ("search.novelty", "search.equivalents", "experiments.haadf.method", "composition")
     older = without(identity, *keys)
     assert identity_like(identity, older) == older
     assert identity_like(identity, identity) == identity
 
 
 def test_a_key_that_an_older_run_lacks_may_only_be_its_default(folder: Path) -> None:
-    older = without(plan(folder).identity, "search.novelty", "search.mirror_images")
+    older = without(plan(folder).identity, "search.novelty", "search.equivalents")
     new = json.loads(json.dumps(plan(folder).identity))
     new["search"]["novelty"] = 0.1
     found = identity_like(new, older)
