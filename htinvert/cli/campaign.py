@@ -114,8 +114,6 @@ def status(folder: RunFolder) -> None:
         f"{seconds:.0f} core-seconds"
     )
     typer.echo(f"relaxed into a known family: {duplicates} ({duplicates / max(counts.ok, 1):.0%})")
-    refused = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.refused.items()))
-    typer.echo(f"refused before evaluation: {refused or 'none'}")
     console().print(operator_table(yields))
     if ranked:
         best = ranked[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,19 +50,19 @@ def operator_table(yields: Sequence[Yield]) -> Any:
     from rich.table import Table
 
     view = Table(title="what the operators brought", title_justify="left", box=SIMPLE_HEAD)
-    reasons = sorted({reason for entry in yields for reason in entry.refused})
-    names = ("proposed", *reasons, "evaluated", "failed", "duplicate", "new\nfamily", "best")
+    view.padding = (0, 1, 0, 0)
     view.add_column("operator", no_wrap=True)
-    for name in (*(name.replace(" ", "\n").replace("_", "\n") for name in names), "core\n[s]"):
+    heads = ("pro-\nposed", "re-\nfused", "eval-\nuated", "failed", "dupli-\ncates")
+    for name in (*heads, "fami-\nlies", "new\nbest", "core\nsec."):
         view.add_column(name, justify="right", no_wrap=True)
     for entry in yields:
-        counts = [entry.proposed, *(entry.refused[reason] for reason in reasons)]
-        counts += [entry.evaluated, entry.failed, entry.duplicates, entry.families]
-        counts += [entry.improvements]
-        view.add_row(entry.operator, *map(str, counts), f"{entry.seconds:.1f}")
-    view.caption = "duplicate: evaluated, but relaxed into a family known by then; best: a new best"
-    if reasons:
-        view.caption += f"\nrefused before any cost: {', '.join(reasons)}"
+        counts = (entry.proposed, entry.refused.total(), entry.evaluated, entry.failed)
+        found = (entry.duplicates, entry.families, entry.improvements)
+        view.add_row(entry.operator, *map(str, (*counts, *found)), f"{entry.seconds:.1f}")
+    reasons = sum((entry.refused for entry in yields), Counter[str]())
+    refused = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in reasons.most_common())
+    view.caption = "duplicates: relaxed into a family known by then; families: into a new one"
+    view.caption += f"\nrefused before any cost: {refused or 'none'}"
     view.caption_justify = "left"
     return view
 
