@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -15,24 +16,40 @@ from typing import Any
 import yaml
 from ase import Atoms
 
-from htinvert.core import Candidate, Evaluation, Generator, Infeasible, region_mask, weighted_sum
-from htinvert.geometry import Fingerprints, clashes, fingerprint
+from htinvert.config import TOTAL
+from htinvert.core import (
+    Candidate,
+    Evaluation,
+    Generator,
+    Infeasible,
+    UserError,
+    region_mask,
+    weighted_sum,
+)
+from htinvert.geometry import clashes
 from htinvert.graph import Pool, open_pool
-from htinvert.plan import Plan, calibrate, provenance
+from htinvert.matcher import Known
+from htinvert.plan import Plan, calibrate, identity_like, provenance
 from htinvert.store import Run, snap, structure_key
 
-REPEATED = 5e-4  # difference of fingerprints below which a proposal repeats a known structure
 FRUITLESS = 2000  # proposals refused in a row after which there is nothing new to be found
 TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
 
 
 @dataclass
 class Progress:
-    """How far a campaign is; ``improved`` is the evaluation that has just become the best."""
+    """How far a campaign is; ``improved`` is the evaluation that has just become the best.
+
+    ``refused`` counts proposals by reason, before any cost; ``duplicates`` are evaluations that
+    relaxed into a known family; ``core_seconds`` is what all evaluations took together.
+    """
 
     evaluated: int = 0
     failed: int = 0
-    refused: int = 0
+    duplicates: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    core_seconds: float = 0.0
+    reached: bool = False
     seconds: float = 0.0
     best: float = float("inf")
     improved: Evaluation | None = None
@@ -50,7 +67,7 @@ def run(plan: Plan, path: Path, *, observer: Observer | None = None) -> Progress
     SIGINT and SIGTERM end it cleanly: what was evaluated is committed and folded. Raises
     :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
-    plan = plan.calibrated(calibration(plan, path))
+    plan = resumed(plan.calibrated(calibration(plan, path)), path)
     facts = provenance() | {"calibration": _parameters(plan)}
     with (
         Run.create_or_open(path, recipe=plan.identity, provenance=facts) as store,
@@ -75,6 +92,15 @@ def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
     return calibrate(plan)
 
 
+def resumed(plan: Plan, path: Path) -> Plan:
+    """The plan as a run in ``path`` knows it: keys that are younger than the run are left out."""
+    if not (path / "journal.sqlite").is_file():
+        return plan
+    with suppress(UserError), Run.open(path) as store:
+        return replace(plan, identity=identity_like(plan.identity, store.recipe))
+    return plan  # whoever opens it for writing says what is wrong
+
+
 class Campaign:
     """The loop between generators, workers and store."""
 
@@ -85,19 +111,24 @@ class Campaign:
         self._observer = observer
         self._generator: Generator = plan.generator()
         self._context = json.dumps(plan.identity, sort_keys=True)
-        self._seen = Fingerprints()
+        search = plan.config.search
+        copies = search.equivalents or ("apart" if plan.recipe.channels else "same")
+        self._proposed = Known.proposals(apart=copies == "apart")
+        self._relaxed = Known.basins(within=search.novelty, apart=copies == "apart")
+        self._families = Known.families()
         self._refits = any(channel.free for channel in plan.recipe.channels)
         self._fitted: dict[int, Mapping[str, Mapping[str, float]]] = {}
         self._next = store.next_index
         self._fruitless = 0
+        self._refusals: Counter[str] = Counter()  # of the fruitless ones, by reason
         self._start = monotonic()
 
     def replay(self) -> None:
         """Tell the generators all that was committed before, in commit order."""
         for evaluation in self.store.evaluations():
-            self._seen.add(fingerprint(evaluation.candidate.atoms))
+            self._proposed.add(evaluation.candidate.atoms)
             self._learn(evaluation)
-        self.progress.refused = sum(self.store.counts().refused.values())
+        self.progress.refused = Counter(self.store.counts().refused)
         self.progress.improved, self.progress.session = None, 0
         self._observer(self.progress)
 
@@ -105,7 +136,7 @@ class Campaign:
         """Keep the pool busy until a stop rule is met or a signal comes."""
         pending = self.store.pending()
         for candidate in pending:
-            self._seen.add(fingerprint(candidate.atoms))
+            self._proposed.add(candidate.atoms)
         pool.submit([self._warm(candidate) for candidate in pending])
         while not interrupted.is_set():
             if self.finished() or (self._exhausted() and not pool.busy()):
@@ -123,14 +154,20 @@ class Campaign:
             progress.reason = f"{stop.evaluations} evaluations are done"
         elif stop.minutes is not None and minutes >= stop.minutes:
             progress.reason = f"{stop.minutes:g} minutes are over"
+        elif stop.core_seconds is not None and progress.core_seconds >= stop.core_seconds:
+            progress.reason = f"evaluations took {stop.core_seconds:g} core-seconds"
         elif stop.patience is not None and progress.since_best >= stop.patience:
             progress.reason = f"no improvement in {stop.patience} evaluations"
+        elif progress.reached:
+            goals = ", ".join(f"{name} {value:g}" for name, value in stop.target.items())
+            progress.reason = f"the target is reached: {goals}"
         return bool(progress.reason)
 
     def _exhausted(self) -> bool:
         if self._fruitless < FRUITLESS:
             return False
-        self.progress.reason = f"the last {FRUITLESS} proposals were nothing new"
+        why = ", ".join(f"{count} {reason}" for reason, count in self._refusals.most_common())
+        self.progress.reason = f"the last {FRUITLESS} proposals were nothing new ({why})"
         return True
 
     def _fill(self, pool: Pool) -> None:
@@ -146,6 +183,7 @@ class Campaign:
                 self._fruitless += 1
             else:
                 self._fruitless = 0
+                self._refusals.clear()
                 chosen.append(proposal)
         if chosen:
             self.store.propose(chosen)
@@ -171,18 +209,19 @@ class Campaign:
             if not reason:
                 return candidate, key
         self.store.refuse(index, operator, reason)
-        self.progress.refused += 1
+        self.progress.refused[reason] += 1
+        self._refusals[reason] += 1
         return None
 
     def _objection(self, atoms: Atoms, key: bytes) -> str:
         """Why a structure is not worth an evaluation, empty where it is; remembers it if so."""
         if clashes(atoms, region_mask(atoms), self.plan.space.min_distance):
             return "min_distance"
-        vector = fingerprint(atoms)
-        repeated = self._seen.first_like(vector, within=REPEATED) is not None
-        if repeated or self.store.known(key):
+        if self.store.known(key) or self._proposed.find(atoms) is not None:
             return "duplicate"
-        self._seen.add(vector)
+        if self._relaxed.find(atoms) is not None:
+            return "known_minimum"
+        self._proposed.add(atoms)
         return ""
 
     def _take(self, evaluations: list[Evaluation]) -> None:
@@ -200,17 +239,25 @@ class Campaign:
         progress.evaluated += 1
         progress.session += 1
         progress.since_best += 1
+        progress.core_seconds += evaluation.seconds
         progress.improved = None
         self._generator.tell([evaluation])
         if not evaluation.ok:
             progress.failed += 1
             return
-        self._seen.add(fingerprint(evaluation.atoms))
+        self._relaxed.add(evaluation.atoms)
+        if self._families.find(evaluation.atoms) is None:
+            self._families.add(evaluation.atoms)
+        else:
+            progress.duplicates += 1
         if self._refits:
             self._fitted[evaluation.candidate.index] = evaluation.parameters
         total = weighted_sum(evaluation.objectives, self.plan.objectives)
         if total < progress.best:
             progress.best, progress.improved, progress.since_best = total, evaluation, 0
+        goals = self.plan.config.stop.target
+        found = {**evaluation.objectives, TOTAL: total}
+        progress.reached |= bool(goals) and all(found[name] <= goals[name] for name in goals)
 
     def _observe(self) -> None:
         self.progress.seconds = monotonic() - self._start

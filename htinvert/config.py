@@ -19,6 +19,7 @@ from htinvert.io.prepare import parse_step
 from htinvert.optimize import METHODS
 
 LARGEST_FILE = 1_000_000  # bytes
+TOTAL = "total"  # in a stop rule: the weighted sum of all objectives
 NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
 
 Crop = tuple[int, int, int, int]
@@ -126,21 +127,40 @@ class Experiment(Part):
 
 
 class Search(Part):
-    """Who proposes, and the shortest distance [Å] between atoms, one number or one per pair."""
+    """Who proposes, and the shortest distance [Å] between atoms, one number or one per pair.
+
+    A proposal nearer than ``novelty`` [Å rms] to a relaxed structure is refused; 0 refuses
+    repetitions only. ``equivalents`` says whether what a symmetry of the host makes of a known
+    structure, a shifted or mirrored copy, is known too (``same``) or worth an evaluation
+    (``apart``); left out, it is apart where there is an experiment, for an image may tell.
+    """
 
     generators: list[Component] = Field(
         default=[{"use": "genetic", "share": 0.6}, {"use": "basin_hopping", "share": 0.4}],
         min_length=1,
     )
     min_distance: float | dict[str, float] | None = None
+    novelty: float = Field(default=0.3, ge=0)
+    equivalents: Literal["same", "apart"] | None = None
 
 
 class Stop(Part):
-    """When to end: evaluations, minutes of this session, evaluations without an improvement."""
+    """When to end; the first rule that is met decides.
+
+    Attributes:
+        evaluations: how many in all, failed ones included.
+        core_seconds: seconds that all evaluations took together, on whatever core [s].
+        minutes: of this session, by the clock.
+        patience: evaluations in a row that did not improve the best weighted sum.
+        target: per objective, or ``total`` for the weighted sum, a value; the first candidate that
+            reaches all of them ends the campaign.
+    """
 
     evaluations: int | None = Field(default=None, gt=0)
+    core_seconds: float | None = Field(default=None, gt=0)
     minutes: float | None = Field(default=None, gt=0)
     patience: int | None = Field(default=None, gt=0)
+    target: dict[str, float] = {}
 
 
 class Config(Part):
@@ -317,10 +337,13 @@ def _component_problems(raw: Mapping[str, Any]) -> list[str]:
 
 def _objective_problems(config: Config) -> list[str]:
     known = objective_names(config)
+    given = {"objectives": config.objectives or {}, "stop.target": config.stop.target}
+    allowed = {"objectives": known, "stop.target": [*known, TOTAL]}
     return [
-        f"objectives.{name} is unknown; {plugins.suggest(name, known)}"
-        for name in config.objectives or ()
-        if name not in known
+        f"{place}.{name} is unknown; {plugins.suggest(name, allowed[place])}"
+        for place, names in given.items()
+        for name in names
+        if name not in allowed[place]
     ]
 
 

@@ -16,10 +16,10 @@ from htinvert.roles import motion, rigid_bodies
 FINGERPRINT_CUTOFF = 6.0  # Å
 FINGERPRINT_STEP = 0.05  # Å
 FINGERPRINT_WIDTH = 0.15  # Å, standard deviation of the smearing
-LIKE = (
-    2e-3  # difference below which structures are of one family: relaxations into one minimum stay
-)
-# below it, an exchange of two elements in a boundary layer lies above
+RECENT = 64  # fingerprints that are kept for whoever asks next
+# Difference below which structures are of one family: relaxations into one minimum stay below it,
+# an exchange of two elements in a boundary layer lies above.
+LIKE = 2e-3
 
 
 def covalent_distances(
@@ -116,6 +116,31 @@ def shortest_ratio(atoms: Atoms) -> float:
 
 
 def fingerprint(atoms: Atoms) -> NDArray[np.float64]:
+    """:func:`smeared_distances`, read-only; the last few structures are not computed again.
+
+    A campaign and each of its generators ask for the same one, one after the other.
+    """
+    key = b"".join(
+        part.tobytes()
+        for part in (
+            *(atoms.numbers, atoms.positions, atoms.get_tags(), atoms.cell.array, atoms.pbc),
+            motion(atoms),
+        )
+    )
+    found = _recent.get(key)
+    if found is None:
+        found = smeared_distances(atoms)
+        found.setflags(write=False)
+        while len(_recent) >= RECENT:
+            del _recent[next(iter(_recent))]
+        _recent[key] = found
+    return found
+
+
+_recent: dict[bytes, NDArray[np.float64]] = {}  # fingerprints by all that they depend on
+
+
+def smeared_distances(atoms: Atoms) -> NDArray[np.float64]:
     """Smeared distances of the region's atoms, by pair of elements; flat, unit length.
 
     The radial form of Oganov & Valle, J. Chem. Phys. 130, 104504 (2009), restricted to pairs with
@@ -176,6 +201,16 @@ class Fingerprints:
         self._rows[length] = rows
         numbers.append(self._count)
         self._count += 1
+
+    def near(self, vector: NDArray[np.float64], *, within: float) -> list[tuple[int, float]]:
+        """Numbers and :func:`difference` of all that are nearer than ``within``, nearest first."""
+        numbers = self._numbers.get(len(vector), [])
+        if not numbers:
+            return []
+        apart = np.maximum(0.0, 1.0 - self._rows[len(vector)][: len(numbers)] @ vector)
+        close = np.flatnonzero(apart < within)
+        order = close[np.argsort(apart[close], kind="stable")]
+        return [(numbers[i], float(apart[i])) for i in order]
 
     def first_like(self, vector: NDArray[np.float64], *, within: float) -> int | None:
         """Number of the first fingerprint whose :func:`difference` is below ``within``, if any."""

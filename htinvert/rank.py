@@ -1,9 +1,10 @@
-"""Rank what a campaign found: weighted sum, Pareto front, families of like structures."""
+"""Rank what a campaign found: weighted sum, Pareto front, families; and what operators gained."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from ase import Atoms
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from htinvert.core import Evaluation, Objective, region_mask, weighted_sum
-from htinvert.geometry import LIKE, Fingerprints, fingerprint
+from htinvert.matcher import Known
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,13 +54,12 @@ def rank(evaluations: Iterable[Evaluation], objectives: Sequence[Objective]) -> 
     good = [evaluation for evaluation in evaluations if evaluation.ok]
     totals = np.array([weighted_sum(e.objectives, objectives) for e in good])
     families: list[list[int]] = []
-    known = Fingerprints()
+    known = Known.families()
     for i in sorted(range(len(good)), key=lambda i: (totals[i], good[i].candidate.index)):
-        vector = fingerprint(good[i].atoms)
-        home = known.first_like(vector, within=LIKE)
+        home = known.find(good[i].atoms)
         if home is None:
             families.append([i])
-            known.add(vector)
+            known.add(good[i].atoms)
         else:
             families[home].append(i)
     if not families:
@@ -79,6 +79,64 @@ def rank(evaluations: Iterable[Evaluation], objectives: Sequence[Objective]) -> 
         )
         for place, family in enumerate(families, 1)
     ]
+
+
+@dataclass
+class Yield:
+    """What came of one operator's proposals.
+
+    ``refused`` counts by reason, before any cost; ``duplicates`` relaxed into a family that was
+    known by then, ``families`` into a new one; ``improvements`` became the best weighted sum;
+    ``seconds`` is what its evaluations took together [s].
+    """
+
+    operator: str
+    refused: Counter[str] = field(default_factory=Counter)
+    evaluated: int = 0
+    failed: int = 0
+    duplicates: int = 0
+    families: int = 0
+    improvements: int = 0
+    seconds: float = 0.0
+
+    @property
+    def proposed(self) -> int:
+        """How many proposals came to an end, refused or evaluated."""
+        return self.refused.total() + self.evaluated
+
+
+def operator_yields(
+    evaluations: Iterable[Evaluation],
+    refused: Mapping[tuple[str, str], int],
+    objectives: Sequence[Objective],
+) -> list[Yield]:
+    """What each operator brought, the busiest first; evaluations in the order they were committed.
+
+    ``refused`` counts per (operator, reason). Proposals that never became a structure are refused
+    under the operator ``none``, for their generator gave no name.
+    """
+    yields: dict[str, Yield] = {}
+    for (operator, reason), count in refused.items():
+        yields.setdefault(operator, Yield(operator)).refused[reason] += count
+    known, best = Known.families(), float("inf")
+    for evaluation in evaluations:
+        operator = evaluation.candidate.operator
+        entry = yields.setdefault(operator, Yield(operator))
+        entry.evaluated += 1
+        entry.seconds += evaluation.seconds
+        if not evaluation.ok:
+            entry.failed += 1
+            continue
+        if known.find(evaluation.atoms) is None:
+            known.add(evaluation.atoms)
+            entry.families += 1
+        else:
+            entry.duplicates += 1
+        total = weighted_sum(evaluation.objectives, objectives)
+        if total < best:
+            best = total
+            entry.improvements += 1
+    return sorted(yields.values(), key=lambda entry: (-entry.evaluated, entry.operator))
 
 
 def distance(found: Atoms, truth: Atoms) -> float:

@@ -14,7 +14,7 @@ from htinvert.core import UserError
 if TYPE_CHECKING:
     from htinvert.core import Objective
     from htinvert.plan import Plan
-    from htinvert.rank import Ranked
+    from htinvert.rank import Ranked, Yield
 
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
@@ -23,6 +23,10 @@ Output = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder 
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: this process.")]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed, another run folder.")]
 Evaluations = Annotated[int | None, typer.Option(min=1, help="Stop after so many in all.")]
+More = Annotated[
+    int | None,
+    typer.Option(min=1, help="So many beyond those there are; other stop rules but minutes rest."),
+]
 Minutes = Annotated[float | None, typer.Option(help="Stop this session after so long.")]
 
 
@@ -68,15 +72,22 @@ def run(
     workers: Workers = None,
     evaluations: Evaluations = None,
     minutes: Minutes = None,
+    more: More = None,
 ) -> None:
     """Run a campaign, or go on with it where it was stopped or killed.
 
     Ctrl-C stops cleanly; the same command resumes.
     Example: htinvert run configs/cdte_tellurene.yaml --workers 2
     """
+    if more is not None and evaluations is not None:
+        raise UserError(
+            f"--more {more} and --evaluations {evaluations} are two answers to one question; "
+            "give one of them"
+        )
     plan = read_plan(campaign, seed=seed, workers=workers, evaluations=evaluations, minutes=minutes)
     name = plan.config.name if seed is None else f"{plan.config.name}-seed{seed}"
-    _run(plan, output or Path("runs") / name)
+    folder = output or Path("runs") / name
+    _run(plan if more is None else further(plan, folder, more), folder)
 
 
 @app.command()
@@ -85,19 +96,25 @@ def status(folder: RunFolder) -> None:
 
     Example: htinvert status runs/cdte_tellurene
     """
+    from htinvert.rank import operator_yields
     from htinvert.rank import rank as order
-    from htinvert.report.summary import lineage
+    from htinvert.report.summary import lineage, operator_table
     from htinvert.store import Run
 
     objectives = _objectives(folder)
     with Run.open(folder) as store:
         counts = store.counts()
-        ranked = order(store.evaluations(), objectives)
+        evaluations = list(store.evaluations())
+    ranked = order(evaluations, objectives)
+    yields = operator_yields(evaluations, counts.refused_by, objectives)
+    duplicates = sum(entry.duplicates for entry in yields)
+    seconds = sum(entry.seconds for entry in yields)
     typer.echo(
-        f"{folder}: {counts.ok} evaluated, {counts.failed} failed, {counts.pending} on their way"
+        f"{folder}: {counts.ok} evaluated, {counts.failed} failed, {counts.pending} on their way, "
+        f"{seconds:.0f} core-seconds"
     )
-    refused = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.refused.items()))
-    typer.echo(f"refused before evaluation: {refused or 'none'}")
+    typer.echo(f"relaxed into a known family: {duplicates} ({duplicates / max(counts.ok, 1):.0%})")
+    console().print(operator_table(yields))
     if ranked:
         best = ranked[0]
         values = ", ".join(f"{o.name} {best.evaluation.objectives[o.name]:.4f}" for o in objectives)
@@ -122,7 +139,7 @@ def rank_command(
     from htinvert.report.summary import table
 
     objectives = _objectives(folder, weight or [])
-    ranked = _ranked(folder, objectives)
+    ranked = _found(folder, objectives)[0]
     console().print(table(ranked, objectives, top=top))
     if len(objectives) > 1:
         path = folder / "pareto.png"
@@ -145,7 +162,7 @@ def export(
 
     if target.suffix not in (".xyz", ".cif", ".vasp", ".csv"):
         raise UserError(f"{target.name} has no known ending; choose .xyz, .cif, .vasp or .csv")
-    ranked = _ranked(folder, _objectives(folder))
+    ranked = _found(folder, _objectives(folder))[0]
     if target.suffix == ".csv":
         write_table(target, [row(entry) for entry in ranked])
     else:
@@ -178,13 +195,32 @@ def read_plan(
     return make_plan(config, folder=campaign.parent)
 
 
+def further(plan: Plan, folder: Path, more: int) -> Plan:
+    """The plan with a stop rule of so many evaluations beyond those that a folder holds.
+
+    Of the other rules only the minutes of the session stay: one that is met would end it at once.
+    """
+    from dataclasses import replace
+
+    from htinvert.config import Stop
+    from htinvert.store import Run
+
+    done = 0
+    if (folder / "journal.sqlite").is_file():
+        with Run.open(folder) as store:
+            counts = store.counts()
+            done = counts.ok + counts.failed
+    stop = Stop(evaluations=done + more, minutes=plan.config.stop.minutes)
+    return replace(plan, config=plan.config.model_copy(update={"stop": stop}))
+
+
 def _run(plan: Plan, output: Path) -> list[Ranked]:
     """Run a plan with a progress bar; end with a table and pictures."""
     from htinvert.campaign import calibration, run
     from htinvert.plan import evaluate_start
     from htinvert.report.live import Live
     from htinvert.report.preview import draw_measured, measured_lines
-    from htinvert.report.summary import draw, table
+    from htinvert.report.summary import draw, operator_table, table
 
     out = console()
     for line in measured_lines(plan):
@@ -193,25 +229,28 @@ def _run(plan: Plan, output: Path) -> list[Ranked]:
         end = run(plan, output, observer=live)
     out.print(f"stopped: {end.reason}")
     plan = plan.calibrated(calibration(plan, output))
-    ranked = _ranked(output, plan.objectives)
+    ranked, yields = _found(output, plan.objectives)
     out.print(table(ranked, plan.objectives))
+    out.print(operator_table(yields))
     pictures = draw_measured(plan, output)
     for path in [*pictures, *draw(plan, ranked, output, start=evaluate_start(plan))]:
         out.print(f"drawn: {path}", highlight=False)
     return ranked
 
 
-def _ranked(folder: Path, objectives: Sequence[Objective]) -> list[Ranked]:
-    from htinvert.rank import rank
+def _found(folder: Path, objectives: Sequence[Objective]) -> tuple[list[Ranked], list[Yield]]:
+    """What a run has found, and what each of its operators brought."""
+    from htinvert.rank import operator_yields, rank
     from htinvert.store import Run
 
     with Run.open(folder) as store:
-        ranked = rank(store.evaluations(), objectives)
+        evaluations, refused = list(store.evaluations()), store.counts().refused_by
+    ranked = rank(evaluations, objectives)
     if not ranked:
         raise UserError(
             f"{folder} has no successful evaluation to rank yet; look at `htinvert status`"
         )
-    return ranked
+    return ranked, operator_yields(evaluations, refused, objectives)
 
 
 def _objectives(folder: Path, weights: Sequence[str] = ()) -> tuple[Objective, ...]:

@@ -7,25 +7,19 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from htinvert.core import (
-    Candidate,
-    Evaluation,
-    Infeasible,
-    Objective,
-    Space,
-    UserError,
-    weighted_sum,
-)
+from htinvert.core import Candidate, Evaluation, Infeasible, Objective, Space, UserError
 from htinvert.generators import operators
 from htinvert.generators.catalog import CATALOG
-from htinvert.generators.population import Member, Population
+from htinvert.generators.credit import Cost, Credit
+from htinvert.generators.population import member
+from htinvert.generators.selection import Selection, make_selection
 
 SHARES = {name: operator.share for name, operator in CATALOG.items()}
 
 
 @dataclass
 class Genetic:
-    """Breed from a population of unlike structures by tournaments on the weighted sum.
+    """Breed from a population of unlike structures, parents drawn by tournaments.
 
     Vilhelmsen & Hammer, J. Chem. Phys. 141, 044711 (2014).
 
@@ -33,6 +27,10 @@ class Genetic:
         population: how many unlike structures are kept as parents.
         random: how many random structures come first.
         tournament: how many members are drawn for each parent; the best of them breeds.
+        selection: who is best, see :mod:`htinvert.generators.selection`.
+        epsilon: edge of a box of ``epsilon_moea``, in the unit of the weighted sum.
+        credit: by what cost operators are paid for their gains, see
+            :class:`htinvert.generators.credit.Credit`; ``none`` keeps their rates fixed.
         operators: relative rates by name, see :data:`htinvert.generators.catalog.CATALOG`; those
             that cannot do anything in this space are left out.
     """
@@ -43,6 +41,9 @@ class Genetic:
     population: int = 20
     random: int = 20
     tournament: int = 3
+    selection: Selection = "weighted_sum"
+    epsilon: float = 0.1
+    credit: Cost = "steps"
     operators: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
 
     def __post_init__(self) -> None:
@@ -59,7 +60,15 @@ class Genetic:
                 f"genetic has no operator to use, given {dict(self.operators)}; raise a rate, "
                 "and for shift_grain make a grain rigid with region.above or region.below"
             )
-        self._members = Population(self.population)
+        if not self.epsilon > 0 or self.tournament < 1 or self.population < 2:
+            raise UserError(
+                f"genetic has epsilon {self.epsilon:g}, tournament {self.tournament} and "
+                f"population {self.population}; give more than 0, at least 1 and at least 2"
+            )
+        self._credit = Credit(self._rates, cost=self.credit)
+        self._members = make_selection(
+            self.selection, self.population, epsilon=self.epsilon, seed=self.seed
+        )
         self._told = 0
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
@@ -71,9 +80,16 @@ class Genetic:
         """Let the evaluated structures into the population where they are good enough."""
         for evaluation in evaluations:
             self._told += 1
-            if evaluation.ok:
-                value = weighted_sum(evaluation.objectives, self.objectives)
-                self._members.add(Member(evaluation.candidate.index, evaluation.atoms, value))
+            self._credit.learn(evaluation, self._gain(evaluation) if evaluation.ok else 0.0)
+
+    def _gain(self, evaluation: Evaluation) -> float:
+        """Offer a structure to the population; how far its family has climbed there, 0 to 1.
+
+        Another hit of a family that leaves it in its place gains nothing.
+        """
+        found, members = member(evaluation, self.objectives), self._members
+        before = max((members.standing(known.index) for known in members.kin(found)), default=0.0)
+        return max(0.0, members.standing(found.index) - before) if members.add(found) else 0.0
 
     def _propose(self, index: int) -> Candidate | None:
         rng = np.random.default_rng([self.seed, index])
@@ -85,10 +101,9 @@ class Genetic:
             return None
 
     def _breed(self, index: int, rng: np.random.Generator) -> Candidate:
-        names = sorted(self._rates)
-        rates = np.array([self._rates[name] for name in names], dtype=float)
-        name = names[int(rng.choice(len(names), p=rates / rates.sum()))]
+        rates = self._credit.rates()
+        name = list(rates)[int(rng.choice(len(rates), p=list(rates.values())))]
         operator = CATALOG[name]
-        parents = [self._members.tournament(self.tournament, rng) for _ in range(operator.parents)]
+        parents = self._members.parents(operator.parents, self.tournament, rng)
         child = operator.apply(*(parent.atoms for parent in parents), space=self.space, rng=rng)
         return Candidate(index, child, name, tuple(parent.index for parent in parents))

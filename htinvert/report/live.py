@@ -48,11 +48,15 @@ class Live:
         """Show how far the campaign is."""
         rate = progress.session / progress.seconds if progress.seconds > 0 else 0.0
         text = f"{progress.evaluated} evaluated, {rate:.1f}/s, {progress.failed} failed"
-        text += f", {progress.refused} refused"
+        text += f", {progress.duplicates} duplicates"
+        for reason, count in sorted(progress.refused.items()):
+            text += f", {count} {reason.replace('_', ' ')}"
         if progress.best < float("inf"):
             text += f", best {progress.best:.4f}"
         stop = self._plan.config.stop
-        done = progress.seconds if stop.evaluations is None else progress.evaluated
+        done = progress.core_seconds if stop.core_seconds is not None else progress.seconds
+        if stop.evaluations is not None:
+            done = progress.evaluated
         self._bar.update(self._task, completed=done, text=text)
         if progress.improved is not None:
             self._announce(progress)
@@ -74,4 +78,6 @@ class Live:
         stop = self._plan.config.stop
         if stop.evaluations is not None:
             return float(stop.evaluations)
+        if stop.core_seconds is not None:
+            return stop.core_seconds
         return 60.0 * stop.minutes if stop.minutes is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from htinvert.core import Channel, Evaluation, EvaluationFailed, Objective
 from htinvert.fit import adjusted, compare
 from htinvert.plan import Plan
-from htinvert.rank import Ranked
+from htinvert.rank import Ranked, Yield
 from htinvert.report.figures import Match, draw_match, draw_pareto, footnote, phrase, place
 
 
@@ -39,6 +40,29 @@ def table(ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int
     view.caption = "above: weighted sum over the best; first hit, found: of the whole family"
     if len(objectives) > 1:
         view.caption += "\n*: on the Pareto front, no family is better in every objective"
+    view.caption_justify = "left"
+    return view
+
+
+def operator_table(yields: Sequence[Yield]) -> Any:
+    """A rich table of what each operator brought, and of what was refused before any cost."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    view = Table(title="what the operators brought", title_justify="left", box=SIMPLE_HEAD)
+    view.padding = (0, 1, 0, 0)
+    view.add_column("operator", no_wrap=True)
+    heads = ("pro-\nposed", "re-\nfused", "eval-\nuated", "failed", "dupli-\ncates")
+    for name in (*heads, "fami-\nlies", "new\nbest", "core\nsec."):
+        view.add_column(name, justify="right", no_wrap=True)
+    for entry in yields:
+        counts = (entry.proposed, entry.refused.total(), entry.evaluated, entry.failed)
+        found = (entry.duplicates, entry.families, entry.improvements)
+        view.add_row(entry.operator, *map(str, (*counts, *found)), f"{entry.seconds:.1f}")
+    reasons = sum((entry.refused for entry in yields), Counter[str]())
+    refused = ", ".join(f"{n} {reason.replace('_', ' ')}" for reason, n in reasons.most_common())
+    view.caption = "duplicates: relaxed into a family known by then; families: into a new one"
+    view.caption += f"\nrefused before any cost: {refused or 'none'}"
     view.caption_justify = "left"
     return view
 

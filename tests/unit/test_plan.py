@@ -1,5 +1,6 @@
 """From a configuration to the objects of a campaign."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from htinvert.config import parse
 from htinvert.core import Candidate, UserError
 from htinvert.evaluate import evaluate
 from htinvert.forward.stem_convolution import StemConvolution
-from htinvert.plan import Plan, calibrate, evaluate_start, make_plan
+from htinvert.plan import Plan, calibrate, evaluate_start, identity_like, make_plan
 
 TRUE = 0.3  # Å/px
 
@@ -132,6 +133,46 @@ def test_identity_follows_contents_not_paths(folder: Path) -> None:
     assert renamed == first
     np.save(folder / "other.npy", np.load(folder / "other.npy") * 2)
     assert plan(folder, image="other.npy").identity != first
+
+
+def without(identity: Any, *places: str) -> dict[str, Any]:
+    """A stored identity as an older version would have written it, without some keys."""
+    older: dict[str, Any] = json.loads(json.dumps(identity))
+    for place in places:
+        *parts, last = place.split(".")
+        block: Any = older
+        for part in parts:
+            block = block[int(part)] if isinstance(block, list) else block[part]
+        del block[last]
+    return older
+
+
+def test_a_key_that_an_older_run_lacks_counts_as_its_default(folder: Path) -> None:
+    identity = plan(folder).identity
+    keys = ("search.novelty", "search.equivalents", "experiments.haadf.method", "composition")
+    older = without(identity, *keys)
+    assert identity_like(identity, older) == older
+    assert identity_like(identity, identity) == identity
+
+
+def test_a_key_that_an_older_run_lacks_may_only_be_its_default(folder: Path) -> None:
+    older = without(plan(folder).identity, "search.novelty", "search.equivalents")
+    new = json.loads(json.dumps(plan(folder).identity))
+    new["search"]["novelty"] = 0.1
+    found = identity_like(new, older)
+    assert found != older
+    assert found["search"].keys() - older["search"].keys() == {"novelty"}
+
+
+def test_a_parameter_of_a_component_written_out_at_its_default_changes_nothing(
+    folder: Path,
+) -> None:
+    older = plan(folder).identity
+    forward = {"use": "stem_convolution", "semiangle": 25.0}
+    default = plan(folder, forward=forward).identity
+    assert default != older
+    same = dict(StemConvolution.__dataclass_fields__)["semiangle"].default == 25.0
+    assert (identity_like(default, older) == older) is same
 
 
 @pytest.mark.parametrize("share", [0, -1, "half"])

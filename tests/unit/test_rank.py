@@ -1,5 +1,7 @@
 """Ranking: dominated families are off the front, failures never rank, like structures are one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from htinvert.core import Candidate, Evaluation, Objective, Relaxation
-from htinvert.rank import distance, pareto_front, rank
+from htinvert.rank import distance, operator_yields, pareto_front, rank
 
 OBJECTIVES = (Objective("energy", 1.0), Objective("haadf.registration", 10.0))
 
@@ -70,3 +72,19 @@ def test_distance_pairs_atoms_of_one_element_whatever_their_order() -> None:
     found = Atoms("TeTeCd", positions=[[3, 0, 0.3], [10, 0, 0], [6, 0, 0]], **cell)
     assert distance(found, truth) == pytest.approx(0.3 / np.sqrt(3))
     assert distance(truth[:2], truth) == np.inf
+
+
+def test_operators_are_told_apart_by_what_they_brought() -> None:
+    first, again = evaluation(0, 2.8, -2.0, 0.2), evaluation(1, 2.801, -2.1, 0.2)
+    hop = replace(evaluation(2, 4.0, 0.0, 1.0), seconds=3.0)
+    hop = replace(hop, candidate=replace(hop.candidate, operator="hop"))
+    lost = replace(hop, error="atoms fused")
+    refused = {("hop", "duplicate"): 4, ("hop", "min_distance"): 1, ("none", "infeasible"): 2}
+    yields = operator_yields([first, again, hop, lost], refused, OBJECTIVES)
+    assert [entry.operator for entry in yields] == ["hop", "random", "none"]
+    hopped, random, none = yields
+    assert (random.evaluated, random.duplicates, random.families) == (2, 1, 1)
+    assert random.improvements == 2
+    assert (hopped.proposed, hopped.failed, hopped.families, hopped.improvements) == (7, 1, 1, 0)
+    assert hopped.seconds == pytest.approx(6.0)
+    assert (none.proposed, none.evaluated) == (2, 0)
