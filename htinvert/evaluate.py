@@ -7,6 +7,7 @@ from time import perf_counter
 import numpy as np
 from ase import Atoms
 from ase.geometry import find_mic
+from scipy.sparse.csgraph import minimum_spanning_tree
 
 from htinvert.core import (
     Candidate,
@@ -21,6 +22,7 @@ from htinvert.geometry import shortest_ratio
 
 LONGEST_MOVE = 4.0  # Å: an atom that relaxes further was flung away
 SHORTEST_RATIO = 0.5  # of the covalent sum: closer atoms have fused
+WIDEST_GAP = 2.5  # of its typical distance between neighbors: a cluster with a wider one fell apart
 FITS = 25  # signals simulated per parameter that is fitted for every candidate
 
 
@@ -45,6 +47,9 @@ def check_relaxation(proposed: Atoms, relaxation: Relaxation) -> None:
     if not np.isfinite(relaxation.energy):
         raise EvaluationFailed("the energy is not finite")
     check_distances(relaxed, "relaxed")
+    if not relaxed.pbc.any() and not relaxed.constraints:
+        check_in_one_piece(relaxed)  # a free cluster may turn or roll up as it likes
+        return
     _, moved = find_mic(relaxed.positions - proposed.positions, proposed.cell, proposed.pbc)
     furthest = int(np.argmax(moved))
     if moved[furthest] > LONGEST_MOVE:
@@ -63,6 +68,23 @@ def check_distances(atoms: Atoms, which: str) -> None:
         raise EvaluationFailed(
             f"two {which} atoms are {ratio:.2f} of their covalent distance apart, "
             f"less than {SHORTEST_RATIO}"
+        )
+
+
+def check_in_one_piece(cluster: Atoms) -> None:
+    """Raise :class:`EvaluationFailed` where a cluster without periodic images fell apart.
+
+    The atoms are linked by the shortest tree (Kruskal, Proc. Am. Math. Soc. 7, 48 (1956)); one link
+    that is much longer than most tells pieces apart on any scale of length.
+    """
+    if len(cluster) < 3:
+        return
+    links = minimum_spanning_tree(cluster.get_all_distances()).data
+    typical, gap = float(np.median(links)), float(links.max())
+    if gap > WIDEST_GAP * typical:
+        raise EvaluationFailed(
+            f"the cluster fell apart: {gap:.1f} Å between its pieces, "
+            f"where neighbors are {typical:.1f} Å apart"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,18 @@ from htinvert.generators.operators import random_structure
 
 @dataclass
 class Random:
-    """Fill the region at random, each candidate independent of all others."""
+    """Fill the region at random, each candidate independent of all others.
+
+    ``blocked`` counts, by the sentence that says which constraint it was, the indices that came to
+    nothing.
+    """
 
     space: Space
     objectives: tuple[Objective, ...]
     seed: int
+
+    def __post_init__(self) -> None:
+        self.blocked: Counter[str] = Counter()
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose one random structure per index."""
@@ -26,7 +34,8 @@ class Random:
             rng = np.random.default_rng([self.seed, index])
             try:
                 atoms = random_structure(self.space, rng=rng)
-            except Infeasible:
+            except Infeasible as reason:
+                self.blocked[str(reason)] += 1
                 continue
             candidates.append(Candidate(index, atoms, "random"))
         return candidates

@@ -44,7 +44,7 @@ def plan(folder: Path, **changes: Any) -> Plan:
         "search": {
             "generators": [
                 {"use": "genetic", "random": 8, "operators": {"shift_grain": 1.0}, "share": 0.5},
-                {"use": "basin_hopping", "shift": 1.0, "share": 0.5},
+                {"use": "basin_hopping", "moves": {"shift_grain": 1.0}, "share": 0.5},
             ]
         },
         "stop": {"evaluations": 40},

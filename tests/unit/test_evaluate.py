@@ -118,3 +118,17 @@ def test_a_cost_that_is_no_number_is_a_failure() -> None:
     channel = Channel("haadf", OBSERVED, brightness, {"undefined": undefined})
     evaluation = evaluate(Candidate(0, crystal(), "random"), Recipe(left_alone, (channel,)))
     assert evaluation.error == "haadf.undefined is not finite"
+
+
+def test_a_cluster_that_falls_apart_is_a_failure_and_one_that_rolls_up_is_none() -> None:
+    chain = Atoms("Ti2O4", [[1.9 * i, 0, 0] for i in range(6)])
+    ring = chain.copy()
+    angles = np.linspace(0, 2 * np.pi, 7)[:6]
+    ring.positions = 1.9 * np.stack([np.cos(angles), np.sin(angles), 0 * angles], axis=1)
+    torn = chain.copy()
+    torn.positions[4:, 0] += 4.0
+    for relaxed, error in ((ring, None), (torn, "the cluster fell apart: 5.9 Å between")):
+        recipe = Recipe(lambda _, end=relaxed: Relaxation(end, -1.0, True, 1))
+        evaluation = evaluate(Candidate(0, chain, "random"), recipe)
+        assert (evaluation.error or "").startswith(error or "")
+        assert evaluation.ok == (error is None)

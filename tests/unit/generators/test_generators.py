@@ -10,6 +10,7 @@ from htinvert.generators.genetic import Genetic
 from htinvert.generators.mixture import Mixture
 from htinvert.generators.population import Member, Population
 from htinvert.generators.random import Random
+from htinvert.generators.replica_exchange import ReplicaExchange
 from htinvert.structures.region import search_space
 
 OBJECTIVES = (Objective("energy", 1.0),)
@@ -38,6 +39,7 @@ def generators(space: Space) -> list[Generator]:
         Random(space, OBJECTIVES, 1),
         Genetic(space, OBJECTIVES, 1, random=4),
         BasinHopping(space, OBJECTIVES, 1),
+        ReplicaExchange(space, OBJECTIVES, 1, replicas=3, every=2),
         Mixture((Random(space, OBJECTIVES, 1), Genetic(space, OBJECTIVES, 1)), (0.5, 0.5), 1),
     ]
 
@@ -90,30 +92,6 @@ def test_shares_decide_who_proposes(space: Space) -> None:
     )
     operators = [c.operator for c in mixture.ask(range(400))]
     assert operators.count("random") / len(operators) == pytest.approx(0.75, abs=0.07)  # 3 sigma
-
-
-def test_a_walker_steps_shorter_when_rejected_and_longer_when_accepted(space: Space) -> None:
-    hopping = BasinHopping(space, OBJECTIVES, 1, walkers=1, kT=1e-9, patience=1000)
-    told(hopping, 5)
-    before = hopping._walkers[0].step
-    for index in range(5, 10):
-        for candidate in hopping.ask([index]):
-            worse = Relaxation(candidate.atoms, 1e3, True, 0)
-            hopping.tell([Evaluation(candidate, worse, objectives={"energy": 1e3})])
-    assert hopping._walkers[0].step < before
-
-
-def test_a_walker_without_luck_goes_on_from_what_others_found(space: Space) -> None:
-    hopping = BasinHopping(space, OBJECTIVES, 1, walkers=1, kT=1e-9, patience=3)
-    told(hopping, 2)
-    best = Random(space, OBJECTIVES, 9).ask([500])[0]
-    found = Evaluation(best, Relaxation(best.atoms, -1e3, True, 0), objectives={"energy": -1e3})
-    hopping.tell([found])
-    for index in range(2, 12):
-        for candidate in hopping.ask([index]):
-            hopping.tell([Evaluation(candidate, error="no luck")])
-    assert hopping._walkers[0].current is not None
-    assert hopping._walkers[0].current.index in {500, 0, 1}
 
 
 def test_of_two_alike_structures_the_better_stays() -> None:

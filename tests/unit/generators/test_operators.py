@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from scipy.spatial.distance import cdist
 
 from htinvert.core import Infeasible, Objective, Region, Space, UserError, frozen_mask, region_mask
 from htinvert.generators import operators
@@ -70,7 +71,14 @@ NAMES = (
     "slide",
     "permute",
     "relocate",
+    "add",
+    "remove",
     "add_or_remove",
+    "transmute",
+    "reorder",
+    "mirror",
+    "soft_mutation",
+    "change_density",
 )
 
 
@@ -128,10 +136,9 @@ def test_cut_and_splice_takes_atoms_from_both_parents(space: Space) -> None:
         mother = operators.random_structure(space, rng=rng)
         father = operators.random_structure(space, rng=rng)
         child = operators.cut_and_splice(mother, father, space=space, rng=rng)
-        places = {tuple(p) for p in child.positions[region_mask(child)]}
-        ours = {tuple(p) for p in mother.positions[region_mask(mother)]}
-        theirs = {tuple(p) for p in father.positions[region_mask(father)]}
-        both += bool(places & ours) and bool(places & theirs)
+        places, ours, theirs = (a.positions[region_mask(a)] for a in (child, mother, father))
+        near = [cdist(places, parent).min() < 0.5 for parent in (ours, theirs)]  # Å: pushed a bit
+        both += all(near)
     assert both >= 15
 
 
@@ -145,7 +152,7 @@ def test_a_fixed_composition_leaves_nothing_to_add_or_remove(space: Space) -> No
 
 def test_a_region_without_room_is_infeasible(space: Space) -> None:
     full = Space(space.template, space.region, {"Te": (60, 60)}, space.min_distance)
-    with pytest.raises(Infeasible, match="no room"):
+    with pytest.raises(Infeasible, match="no room for its atoms: .*blocked by min_distance"):
         operators.random_structure(full, rng=np.random.default_rng(0))
 
 
@@ -255,11 +262,11 @@ def test_the_generators_shift_grains_only_where_one_is_rigid(space: Space, rigid
     Genetic(rigid, objectives, 1, operators={"shift_grain": 1.0})
     mother = operators.random_structure(rigid, rng=np.random.default_rng(0))
     assert CATALOG["shift_grain"].apply(mother, space=rigid, rng=np.random.default_rng(0)) != mother
-    walker = BasinHopping(rigid, objectives, 1, shift=1.0)
-    assert walker._hop(mother, 0.6, np.random.default_rng(0))[1] == "shift_grain"
-    walker = BasinHopping(space, objectives, 1, shift=1.0)
-    loose = operators.random_structure(space, rng=np.random.default_rng(0))
-    assert walker._hop(loose, 0.6, np.random.default_rng(0))[1] != "shift_grain"
+    BasinHopping(rigid, objectives, 1, moves={"shift_grain": 1.0})
+    with pytest.raises(UserError, match="basin_hopping has no move to use"):
+        BasinHopping(space, objectives, 1, moves={"shift_grain": 1.0})
+    with pytest.raises(UserError, match="move cut_and_splice is unknown"):
+        BasinHopping(space, objectives, 1, moves={"cut_and_splice": 1.0})
 
 
 def test_a_box_holds_what_is_put_into_it(space: Space) -> None:

@@ -1,0 +1,232 @@
+"""What is legal in a space, where atoms may be put, and why a child was not legal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from htinvert.core import REGION_TAG, Infeasible, Space, region_mask
+from htinvert.geometry import clashes, clearance, distance_outside, limits
+
+TRIES = 30  # children drawn before an operator gives up
+PLACES = 200  # points drawn at once for a new atom
+PUSHES = 15  # rounds in which atoms that are too close are pushed apart
+CLOSEST = 0.7  # min_distance over bond length, where nobody says otherwise (covalent_distances)
+LOOSENESS = 1.15  # radius of a random cluster over that of a close-packed one
+
+MIN_DISTANCE, WINDOW, COMPOSITION = "min_distance", "the window", "the composition"
+
+
+def attempt(
+    make: Callable[[], Atoms], space: Space, *, what: str, tries: int = TRIES, push: bool = True
+) -> Atoms:
+    """The first legal structure that ``make`` draws in at most ``tries`` tries.
+
+    With ``push``, atoms of the region that are a little too close are pushed apart first; a free
+    cluster is put back into the middle of its box. Raises :class:`Infeasible` with the constraints
+    that blocked the tries, the most frequent one first.
+    """
+    blocked: Counter[str] = Counter()
+    for _ in range(tries):
+        try:
+            child = make()
+        except Infeasible as reason:
+            blocked[str(reason)] += 1
+            continue
+        if push:
+            spread(child, space)
+        if is_free_cluster(space):
+            center(child, space)
+        problem = objection(child, space)
+        if not problem:
+            return child
+        blocked[problem] += 1
+    causes = ", ".join(f"{cause} ({count})" for cause, count in blocked.most_common(3))
+    raise Infeasible(f"{what} found nothing legal in {tries} tries; blocked by {causes}")
+
+
+def spread(atoms: Atoms, space: Space) -> None:
+    """Push atoms of the region, in place, out of the distances that are not allowed.
+
+    Each pair that is too close moves apart along its connection, in at most :data:`PUSHES` rounds;
+    the host stays. So a move can be larger than the few tenths of Å at which some pair of a
+    compact structure comes too close.
+    """
+    chosen = np.flatnonzero(region_mask(atoms))
+    if not len(chosen):
+        return
+    symbols = atoms.get_chemical_symbols()
+    allowed = limits([symbols[i] for i in chosen], symbols, space.min_distance)
+    free = region_mask(atoms)
+    cell = atoms.cell.complete()
+    for _ in range(PUSHES):
+        vectors = atoms.positions[chosen][:, None] - atoms.positions
+        if atoms.pbc.any():
+            fractions = cell.scaled_positions(vectors.reshape(-1, 3))
+            fractions -= np.round(fractions) * atoms.pbc
+            vectors = (fractions @ cell.array).reshape(vectors.shape)
+        apart = np.sqrt((vectors**2).sum(axis=-1))
+        apart[np.arange(len(chosen)), chosen] = np.inf
+        lack = np.maximum(1.02 * allowed - apart, 0.0)
+        if not (apart < allowed).any():
+            return
+        share = np.where(free, 0.5, 1.0) * lack / np.maximum(apart, 1e-3)
+        atoms.positions[chosen] += (share[:, :, None] * vectors).sum(axis=1)
+
+
+def objection(atoms: Atoms, space: Space) -> str:
+    """The constraint that a structure breaks, in words; empty where it is legal."""
+    counts = composition_of(atoms)
+    fits = all(low <= counts[s] <= high for s, (low, high) in space.composition.items())
+    if not fits or set(counts) - set(space.composition):
+        return COMPOSITION
+    mask = region_mask(atoms)
+    if is_free_cluster(space):
+        if _diameter(atoms) > box_size(space):
+            return WINDOW
+    elif space.region is not None:
+        slack = 0.5 * space.region.margin  # relaxed parents may lean out of the window a little
+        if (distance_outside(atoms.positions[mask], space.region, atoms) > slack).any():
+            return WINDOW
+    return MIN_DISTANCE if clashes(atoms, mask, space.min_distance) else ""
+
+
+def is_valid(atoms: Atoms, space: Space) -> bool:
+    """True where the region's composition is allowed, in its window, and no atoms are too close."""
+    return not objection(atoms, space)
+
+
+def is_free_cluster(space: Space) -> bool:
+    """Whether all of the structure may change and nothing is periodic: a cluster in a vacuum."""
+    template = space.template
+    return space.region is None and not template.pbc.any() and bool(region_mask(template).all())
+
+
+def box_size(space: Space) -> float:
+    """Largest diameter [Å] of a free cluster: the box's smallest height, or no limit without."""
+    cell = space.template.cell
+    if cell.rank < 3:
+        return float("inf")
+    return float(1.0 / np.linalg.norm(cell.reciprocal(), axis=1).max())
+
+
+def box_center(space: Space) -> NDArray[np.float64]:
+    """Where the middle of a free cluster belongs [Å], shape (3,)."""
+    return np.asarray(space.template.cell.array.sum(axis=0) / 2.0)
+
+
+def center(atoms: Atoms, space: Space) -> None:
+    """Move a free cluster, in place, into the middle of its box."""
+    if len(atoms):
+        middle = 0.5 * (atoms.positions.min(axis=0) + atoms.positions.max(axis=0))
+        atoms.positions += box_center(space) - middle
+
+
+def bond_length(first: str, second: str, space: Space) -> float:
+    """About how long a bond is [Å], by the shortest distance that is allowed."""
+    return space.min_distance.get(frozenset((first, second)), 0.0) / CLOSEST or 2.0
+
+
+def step_scale(space: Space) -> float:
+    """The length [Å] that steps of this search are measured by: its shortest bond."""
+    names = list(space.composition)
+    return min((bond_length(a, b, space) for a in names for b in names), default=2.0)
+
+
+def host_of(atoms: Atoms) -> Atoms:
+    """All that is not the region."""
+    return atoms[~region_mask(atoms)]
+
+
+def region_of(atoms: Atoms) -> Atoms:
+    """The region's atoms alone, without constraints."""
+    part = atoms[region_mask(atoms)]
+    part.set_constraint()
+    return part
+
+
+def composition_of(atoms: Atoms) -> Counter[str]:
+    """Number of atoms of each element inside the region."""
+    return Counter(atoms.symbols[region_mask(atoms)])
+
+
+def free_indices(atoms: Atoms) -> NDArray[np.int64]:
+    """Indices of the region's atoms; raises :class:`Infeasible` where there are none."""
+    chosen = np.flatnonzero(region_mask(atoms))
+    if not len(chosen):
+        raise Infeasible("the region is empty")
+    return chosen
+
+
+def without(atoms: Atoms, *indices: int) -> Atoms:
+    """All atoms but some; ``del`` would refuse to where a grain is rigid."""
+    return atoms[~np.isin(np.arange(len(atoms)), indices)]
+
+
+def insert(
+    atoms: Atoms, symbols: Sequence[str], *, space: Space, rng: np.random.Generator
+) -> Atoms:
+    """Add atoms one by one at random points of the region that are far enough from all others."""
+    child = atoms.copy()
+    for symbol in symbols:
+        points = random_points(space, rng)
+        free = np.flatnonzero(clearance(points, symbol, child, space.min_distance))
+        if not len(free):
+            raise Infeasible(f"{MIN_DISTANCE}, which leaves no room for {symbol}")
+        child += Atoms(symbol, [points[free[0]]], tags=[REGION_TAG])
+    return child
+
+
+def mend(child: Atoms, *, space: Space, rng: np.random.Generator) -> Atoms:
+    """Take away or add atoms at random until the composition is allowed."""
+    counts = composition_of(child)
+    for symbol, (low, high) in space.composition.items():
+        for _ in range(counts[symbol] - high):
+            same = [i for i in np.flatnonzero(region_mask(child)) if child[i].symbol == symbol]
+            child = without(child, int(rng.choice(same)))
+        missing = [symbol] * (low - counts[symbol])
+        child = insert(child, missing, space=space, rng=rng) if missing else child
+    return child
+
+
+def random_points(space: Space, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Random points of the region [Å], shape (PLACES, 3)."""
+    if is_free_cluster(space):
+        return _points_in_a_ball(space, rng)
+    template = space.template
+    if space.region is None and not template.pbc.any():
+        low, high = template.positions.min(axis=0) - 0.5, template.positions.max(axis=0) + 0.5
+        return rng.uniform(low, high, size=(PLACES, 3))
+    points = rng.random((PLACES, 3)) @ template.cell.array
+    for axis, (lower, upper) in space.region.bounds.items() if space.region else ():
+        points[:, axis] = rng.uniform(lower, upper, size=PLACES)
+    return points
+
+
+def cluster_radius(space: Space) -> float:
+    """Radius [Å] of a ball that holds the centers of a compact cluster's atoms.
+
+    As many as the composition allows at most, in close packing with a little room to spare.
+    """
+    volume = sum(
+        high * bond_length(symbol, symbol, space) ** 3 / np.sqrt(2.0)
+        for symbol, (_, high) in space.composition.items()
+    )
+    ball = LOOSENESS * (0.75 * volume / np.pi) ** (1 / 3)
+    return float(min(ball, 0.5 * box_size(space)))
+
+
+def _points_in_a_ball(space: Space, rng: np.random.Generator) -> NDArray[np.float64]:
+    directions = rng.normal(size=(PLACES, 3))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    reach = cluster_radius(space) * rng.random((PLACES, 1)) ** (1 / 3)
+    return np.asarray(box_center(space) + reach * directions)
+
+
+def _diameter(atoms: Atoms) -> float:
+    offsets = atoms.positions[:, None] - atoms.positions
+    return float(np.sqrt((offsets**2).sum(axis=-1)).max(initial=0.0))

@@ -1,0 +1,96 @@
+"""Clusters with a point group: low minima are more often symmetric than chance would have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from htinvert.core import REGION_TAG, Space
+from htinvert.generators.operators.legal import box_center, host_of, insert, random_points
+from htinvert.geometry import clearance
+
+HIGHEST = 6  # fold of a rotation axis
+ORBIT_TRIES = 40  # points drawn for each element
+SAME_PLACE = 0.1  # Å
+INVERSION = -np.eye(3)
+ACROSS = np.diag([1.0, -1.0, -1.0])  # twofold axis along x
+HORIZONTAL, VERTICAL = np.diag([1.0, 1.0, -1.0]), np.diag([1.0, -1.0, 1.0])
+DIAGONAL = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # threefold, along 111
+
+
+def point_group(rng: np.random.Generator) -> NDArray[np.float64]:
+    """The matrices of a random point group, shape (order, 3, 3).
+
+    An axis of up to :data:`HIGHEST` fold along z, alone or with a second generator: a twofold axis
+    across it, a mirror, the inversion or, for two- and fourfold axes, the diagonal of a cube.
+    """
+    fold = int(rng.integers(1, HIGHEST + 1))
+    generators = [Rotation.from_euler("z", 360.0 / fold, degrees=True).as_matrix()]
+    seconds = [None, ACROSS, HORIZONTAL, VERTICAL, INVERSION, DIAGONAL]
+    second = seconds[int(rng.integers(len(seconds) if fold in (2, 4) else len(seconds) - 1))]
+    if second is not None:
+        generators.append(second)
+    return closure(generators)
+
+
+def closure(generators: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The group that some matrices generate, shape (order, 3, 3)."""
+    group = [np.eye(3)]
+    for member in group:  # grows while it is walked
+        for generator in generators:
+            product = generator @ member
+            if not any(np.allclose(product, known, atol=1e-6) for known in group):
+                group.append(product)
+    return np.array(group)
+
+
+def symmetric_cluster(
+    counts: Mapping[str, int], *, space: Space, rng: np.random.Generator
+) -> Atoms:
+    """A random cluster with a random point group; atoms that fill no orbit go where they fit.
+
+    Pickard & Needs, J. Phys.: Condens. Matter 23, 053201 (2011); for the reason see Wales, Chem.
+    Phys. Lett. 285, 330 (1998), and for the gain Oakley, Johnston & Wales, Phys. Chem. Chem. Phys.
+    15, 3965 (2013).
+    """
+    group = point_group(rng)
+    child = host_of(space.template)
+    center = box_center(space)
+    rest: list[str] = []
+    for symbol in rng.permutation(sorted(counts)):
+        left = counts[symbol]
+        closest = space.min_distance.get(frozenset({str(symbol)}), 0.0)
+        for point in random_points(space, rng)[:ORBIT_TRIES] - center:
+            places = center + orbit(point, group, closest)
+            fits = len(places) <= left
+            if fits and clearance(places, str(symbol), child, space.min_distance).all():
+                child += Atoms([symbol] * len(places), places, tags=[REGION_TAG] * len(places))
+                left -= len(places)
+            if not left:
+                break
+        rest += [str(symbol)] * left
+    return insert(child, rest, space=space, rng=rng) if rest else child
+
+
+def orbit(
+    point: NDArray[np.float64], group: NDArray[np.float64], closest: float
+) -> NDArray[np.float64]:
+    """The images of a point under a group, shape (images, 3) [Å], none closer than ``closest``.
+
+    A point too close to an axis or a plane is moved onto it, where several images are one.
+    """
+    for _ in range(len(group)):
+        images = group @ point
+        near = np.linalg.norm(images - point, axis=1) < closest
+        if near.sum() == 1 or np.abs(images[near] - point).max() < 1e-9:
+            break
+        point = images[near].mean(axis=0)
+    places: list[NDArray[np.float64]] = []
+    for image in group @ point:
+        if all(np.linalg.norm(image - place) > SAME_PLACE for place in places):
+            places.append(image)
+    return np.array(places)
