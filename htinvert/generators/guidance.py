@@ -1,0 +1,231 @@
+"""Operators that follow an experiment: atoms go where it shows too little, not where too much.
+
+Image-guided moves: Yu et al., ACS Nano 10, 4031 (2016); Maldonis et al., Comput. Mater. Sci. 160, 1
+(2019). There an operator reads an image; here it sees a :class:`Guide`, a field over positions
+that any experiment can give, and does not know the instrument. Moves are drawn by how much they
+lower the squared residual: to change a place that lacks ``f`` atoms by ``c`` gains
+``2 f c - c^2`` (the square of ``f`` less that of ``f - c``). The coordinate that the experiment
+does not see is left to chance and to the distances between atoms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from htinvert.core import REGION_TAG, Infeasible, Space, region_mask
+from htinvert.generators.operators import composition_of, host_of, is_valid
+from htinvert.geometry import clearance
+
+PLACES = 400  # points drawn at once for a new atom
+CLIMBS = 2  # times that a chosen point is drawn anew around its best
+CLIMB = 0.4  # Å, how far around
+CLIMBERS = 60
+SHARPNESS = 3.0  # power of the gain by which a move is drawn: 1 would follow noise, inf one place
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """What an experiment asks of a structure: a field, in atoms of one element.
+
+    Attributes:
+        field: positions [Å], shape (k, 3), to how many atoms are missing there, shape (k,);
+            negative where there are too many, 0 where nothing is known.
+        number: atomic number of the element that counts as 1.
+    """
+
+    field: Callable[[Floats], Floats]
+    number: int
+
+    def worth(self, numbers: NDArray[np.int_] | list[int]) -> Floats:
+        """What atoms count, shape (n,): Z^1.7, as an annular dark field sees them.
+
+        S. J. Pennycook & D. E. Jesson, Ultramicroscopy 37, 14 (1991), have Z^2 without screening;
+        1.6 to 1.8 is usual for real detectors.
+        """
+        return np.asarray((np.asarray(numbers, dtype=float) / self.number) ** 1.7)
+
+
+Look = Callable[[Atoms], Guide]
+"""Compares a structure with the experiments."""
+
+
+def guided_fill(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
+    """Empty the region, then fill it atom by atom where the experiment still shows too little."""
+    child = host_of(atoms)
+    symbols = [
+        symbol
+        for symbol, (low, high) in space.composition.items()
+        for _ in range(int(rng.integers(low, high + 1)))
+    ]
+    rng.shuffle(symbols)
+    for symbol in symbols:
+        child = _put(child, symbol, look, space=space, rng=rng, anyway=True)
+    return _checked(child, space)
+
+
+def guided_add(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
+    """Add an atom where the experiment shows more than the structure has."""
+    counts = composition_of(atoms)
+    symbols = [symbol for symbol, (_, most) in space.composition.items() if counts[symbol] < most]
+    if not symbols:
+        raise Infeasible("the composition allows no more atoms")
+    symbol = symbols[int(rng.integers(len(symbols)))]
+    return _checked(_put(atoms, symbol, look, space=space, rng=rng), space)
+
+
+def guided_remove(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
+    """Take an atom away where the structure has more than the experiment shows."""
+    counts = composition_of(atoms)
+    spare = [symbol for symbol, (least, _) in space.composition.items() if counts[symbol] > least]
+    chosen = np.flatnonzero(region_mask(atoms) & np.isin(atoms.symbols, spare))
+    if not len(chosen):
+        raise Infeasible("the composition allows no fewer atoms")
+    taken = chosen[_draw(_excess(atoms, chosen, look), rng, "every atom is wanted")]
+    return _checked(_without(atoms, int(taken)), space)
+
+
+def guided_move(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
+    """Take the atom that is least wanted and put it where one is missing, near or far."""
+    chosen = np.flatnonzero(region_mask(atoms))
+    if not len(chosen):
+        raise Infeasible("the region is empty")
+    excess = _excess(atoms, chosen, look)
+    taken = int(chosen[_draw(excess - excess.min() + 1e-3, rng)])
+    rest = _without(atoms, taken)
+    return _checked(_put(rest, atoms[taken].symbol, look, space=space, rng=rng), space)
+
+
+def guided_substitute(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
+    """Change an element where an atom is too bright or too dark, or exchange two such atoms."""
+    chosen = np.flatnonzero(region_mask(atoms))
+    guide = look(atoms)
+    missing = guide.field(atoms.positions[chosen])
+    moves: list[tuple[dict[int, str], float]] = []
+    for place, i in enumerate(map(int, chosen)):
+        for symbol in space.composition:
+            if symbol != atoms[i].symbol:
+                change = float(np.diff(guide.worth(_numbers(atoms[i].symbol, symbol)))[0])
+                moves.append(({i: symbol}, 2 * missing[place] * change - change**2))
+    single = {(i, s): gain for move, gain in moves for i, s in move.items()}
+    moves += [
+        ({i: atoms[j].symbol, j: atoms[i].symbol}, sum(gains))
+        for i in map(int, chosen)
+        for j in map(int, chosen)
+        if i < j and atoms[i].symbol != atoms[j].symbol
+        for gains in [(single[i, atoms[j].symbol], single[j, atoms[i].symbol])]
+    ]
+    children = [(_renamed(atoms, move), gain) for move, gain in moves]
+    legal = [(child, gain) for child, gain in children if is_valid(child, space)]
+    if not legal:
+        raise Infeasible("the composition allows no exchange of elements")
+    gains = np.array([gain for _, gain in legal])
+    return legal[_draw(gains, rng, "every element fits its place")][0]
+
+
+OPERATORS: dict[str, tuple[Callable[..., Atoms], float]] = {
+    "guided_fill": (guided_fill, 0.3),
+    "guided_move": (guided_move, 0.3),
+    "guided_add": (guided_add, 0.15),
+    "guided_remove": (guided_remove, 0.1),
+    "guided_substitute": (guided_substitute, 0.15),
+}
+"""Every guided operator with its share of the proposals."""
+
+
+def _put(
+    atoms: Atoms,
+    symbol: str,
+    look: Look,
+    *,
+    space: Space,
+    rng: np.random.Generator,
+    anyway: bool = False,
+) -> Atoms:
+    """Add one atom at a clear point of the region that wants it; ``anyway``: if none does, too."""
+    guide = look(atoms)
+    worth = float(guide.worth(_numbers(symbol))[0])
+
+    def clear(points: Floats) -> Floats:
+        return points[clearance(points, symbol, atoms, space.min_distance)]
+
+    points = clear(_points(space, rng))
+    if not len(points):
+        raise Infeasible(f"no room for {symbol}")
+    wanted = _wanted(guide.field(points), worth)
+    if anyway:
+        wanted = np.maximum(wanted, 1e-3)
+    place = points[_draw(wanted, rng, f"the experiment asks for no {symbol} where there is room")]
+    for _ in range(CLIMBS):
+        around = clear(_inside(place + rng.uniform(-CLIMB, CLIMB, (CLIMBERS, 3)), space))
+        around = np.vstack([place, around])
+        place = around[int(np.argmax(guide.field(around)))]
+    return atoms + Atoms(symbol, [place], tags=[REGION_TAG])
+
+
+def _excess(atoms: Atoms, chosen: NDArray[np.int64], look: Look) -> Floats:
+    """How much each of the chosen atoms is too much, as in :func:`_wanted`, shape (chosen,)."""
+    guide = look(atoms)
+    return -_wanted(guide.field(atoms.positions[chosen]), guide.worth(atoms.numbers[chosen]))
+
+
+def _wanted(missing: Floats, worth: Floats | float) -> Floats:
+    """Gain ``2 f c`` of a small change; half an atom that is missing still marks a place."""
+    return np.asarray(2.0 * worth * missing)
+
+
+def _draw(gains: Floats, rng: np.random.Generator, otherwise: str = "") -> int:
+    """Draw an index by gain, those without gain never."""
+    weights = np.maximum(gains, 0.0)
+    if not weights.max(initial=0.0) > 0.0:
+        raise Infeasible(otherwise or "the experiment asks for nothing")
+    weights = (weights / weights.max()) ** SHARPNESS
+    return int(rng.choice(len(weights), p=weights / weights.sum()))
+
+
+def _points(space: Space, rng: np.random.Generator) -> Floats:
+    """Random points of the region, or of the whole cell [Å], shape (PLACES, 3)."""
+    template = space.template
+    points = rng.random((PLACES, 3))
+    if not template.cell.rank:
+        low, high = template.positions.min(axis=0) - 0.5, template.positions.max(axis=0) + 0.5
+        return np.asarray(low + points * (high - low))
+    points = points @ template.cell.complete().array
+    for axis, (lower, upper) in space.region.bounds.items() if space.region else ():
+        points[:, axis] = rng.uniform(lower, upper, size=PLACES)
+    return np.asarray(points)
+
+
+def _inside(points: Floats, space: Space) -> Floats:
+    """Those of the points that the region's bounds allow."""
+    keep = np.ones(len(points), dtype=bool)
+    for axis, (lower, upper) in space.region.bounds.items() if space.region else ():
+        keep &= (points[:, axis] >= lower) & (points[:, axis] <= upper)
+    return np.asarray(points[keep])
+
+
+def _renamed(atoms: Atoms, names: dict[int, str]) -> Atoms:
+    child = atoms.copy()
+    for index, symbol in names.items():
+        child.symbols[index] = symbol
+    return child
+
+
+def _without(atoms: Atoms, index: int) -> Atoms:
+    return atoms[np.arange(len(atoms)) != index]
+
+
+def _numbers(*symbols: str) -> list[int]:
+    return [int(number) for number in Atoms(symbols).numbers]
+
+
+def _checked(child: Atoms, space: Space) -> Atoms:
+    if not is_valid(child, space):
+        raise Infeasible("the experiment leads to a structure that is not allowed")
+    return child
