@@ -1,4 +1,4 @@
-"""The map between pixels and lines through the specimen is the one that the forward model images by."""
+"""The map between pixels and lines through the specimen is that of the forward model."""
 
 from __future__ import annotations
 
