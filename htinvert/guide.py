@@ -106,7 +106,8 @@ def look(atoms: Atoms, *, channels: tuple[Channel, ...], parameters: Parameters)
         ]
     except EvaluationFailed as failure:
         raise Infeasible(f"the structure cannot be compared: {failure}") from failure
-    return Guide(lambda points: np.mean([field(points) for field in fields], axis=0), number)
+    rms = float(np.sqrt(np.mean([(field.missing**2).mean() for field in fields])))
+    return Guide(lambda points: np.mean([field(points) for field in fields], axis=0), number, rms)
 
 
 def residual(

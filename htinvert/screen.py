@@ -189,12 +189,15 @@ class Surrogate:
         target = np.minimum(totals, ceiling) - [preview.total for preview in previews]
         mean, deviation = float(target.mean()), float(target.std()) or 1.0
         features = np.array([preview.features for preview in previews])
-        center, scale = np.mean(features, axis=0), np.std(features, axis=0) + 1e-12
+        center = np.asarray(features.mean(axis=0), dtype=np.float64)
+        scale = np.asarray(features.std(axis=0) + 1e-12, dtype=np.float64)
         apart = _apart(previews, previews)
         length = float(np.median(apart[np.triu_indices(len(apart), 1)])) or 1.0
         scaled = (features - center) / scale
         kernel = _kernel(apart / length, scaled, scaled)
-        factor = np.linalg.cholesky(kernel + NOISE**2 * np.eye(len(kernel)))
+        factor = np.asarray(
+            np.linalg.cholesky(kernel + NOISE**2 * np.eye(len(kernel))), dtype=float
+        )
         weights = np.linalg.solve(factor.T, np.linalg.solve(factor, (target - mean) / deviation))
         return cls(tuple(previews), length, center, scale, factor, weights, mean, deviation)
 

@@ -11,6 +11,7 @@ does not see is left to chance and to the distances between atoms.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +19,15 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import REGION_TAG, Infeasible, Space, region_mask
-from htinvert.generators.operators import composition_of, host_of, is_valid
+from htinvert.generators.operators import composition_of, host_of, is_valid, shift_grain
 from htinvert.geometry import clearance
 
 PLACES = 400  # points drawn at once for a new atom
 CLIMBS = 2  # times that a chosen point is drawn anew around its best
 CLIMB = 0.4  # Å, how far around
-CLIMBERS = 60
+CLIMBERS = 60  # points, each time
+SHIFTS = 20  # of a grain, compared at once
+STEPS = (0.3, 1.0, 3.0)  # Å, how far a grain may go: to mend its place, or to find another
 SHARPNESS = 3.0  # power of the gain by which a move is drawn: 1 would follow noise, inf one place
 
 Floats = NDArray[np.float64]
@@ -38,10 +41,12 @@ class Guide:
         field: positions [Å], shape (k, 3), to how many atoms are missing there, shape (k,);
             negative where there are too many, 0 where nothing is known.
         number: atomic number of the element that counts as 1.
+        rms: root mean square of the field over all that the experiments show.
     """
 
     field: Callable[[Floats], Floats]
     number: int
+    rms: float
 
     def worth(self, numbers: NDArray[np.int_] | list[int]) -> Floats:
         """What atoms count, shape (n,): Z^1.7, as an annular dark field sees them.
@@ -129,12 +134,25 @@ def guided_substitute(atoms: Atoms, look: Look, *, space: Space, rng: np.random.
     return legal[_draw(gains, rng, "every element fits its place")][0]
 
 
+def guided_shift(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
+    """Shift a rigid grain several times at random, and keep the shift that fits best."""
+    children = []
+    for _ in range(SHIFTS):
+        with suppress(Infeasible):
+            child = shift_grain(atoms, space=space, rng=rng, amplitude=float(rng.choice(STEPS)))
+            children.append((look(child).rms, child))
+    if not children:
+        raise Infeasible("a rigid grain has no room to shift")
+    return min(children, key=lambda pair: pair[0])[1]
+
+
 OPERATORS: dict[str, tuple[Callable[..., Atoms], float]] = {
     "guided_fill": (guided_fill, 0.3),
     "guided_move": (guided_move, 0.3),
     "guided_add": (guided_add, 0.15),
     "guided_remove": (guided_remove, 0.1),
     "guided_substitute": (guided_substitute, 0.15),
+    "guided_shift": (guided_shift, 0.2),
 }
 """Every guided operator with its share of the proposals."""
 

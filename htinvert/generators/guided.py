@@ -19,8 +19,9 @@ from htinvert.core import (
 )
 from htinvert.generators.guidance import OPERATORS
 from htinvert.generators.population import Member, Population
+from htinvert.roles import rigid_bodies
 
-FILL = "guided_fill"
+FILL, SHIFT = "guided_fill", "guided_shift"
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Guided:
     """Fill the region, then mend the best structures, where the experiment says so.
 
     The first ``fills`` candidates, and a share of the later ones, fill an empty region; the others
-    move, add, remove or exchange atoms of a parent. See :mod:`htinvert.generators.guidance`.
+    move, add, remove or exchange atoms of a parent, or shift its rigid
+    grain. See :mod:`htinvert.generators.guidance`.
 
     Attributes:
         guide: what compares a structure with the experiments; the campaign gives it.
@@ -61,9 +63,14 @@ class Guided:
             raise UserError(
                 f"operator {unknown[0]} is unknown to guided; choose among {', '.join(OPERATORS)}"
             )
-        if not any(rate > 0 for rate in self.operators.values()):
+        useful = {SHIFT} if rigid_bodies(self.space.template) else set()
+        if any(most for _, most in self.space.composition.values()):
+            useful |= set(OPERATORS) - {SHIFT}
+        self._rates = {name: rate for name, rate in self.operators.items() if name in useful}
+        if not sum(self._rates.values()) > 0:
             raise UserError(
-                f"guided has no operator to use, given {dict(self.operators)}; raise a rate"
+                f"guided has no operator to use, given {dict(self.operators)}; raise a rate, and "
+                "for guided_shift make a grain rigid with region.above or region.below"
             )
         self._members = Population(self.population)
         self._parameters: dict[int, Mapping[str, Mapping[str, float]]] = {}
@@ -89,10 +96,10 @@ class Guided:
 
     def _propose(self, index: int) -> Candidate | None:
         rng = np.random.default_rng([self.seed, index])
-        names = sorted(self.operators)
-        rates = np.array([self.operators[name] for name in names], dtype=float)
+        names = sorted(self._rates)
+        rates = np.array([self._rates[name] for name in names], dtype=float)
         name = names[int(rng.choice(len(names), p=rates / rates.sum()))]
-        if self._told < self.fills or not len(self._members):
+        if FILL in self._rates and (self._told < self.fills or not len(self._members)):
             name = FILL
         apply, _ = OPERATORS[name]
         parents: tuple[int, ...] = ()
