@@ -2,10 +2,9 @@
 
 Image-guided moves: Yu et al., ACS Nano 10, 4031 (2016); Maldonis et al., Comput. Mater. Sci. 160, 1
 (2019). There an operator reads an image; here it sees a :class:`Guide`, a field over positions
-that any experiment can give, and does not know the instrument. Moves are drawn by how much they
-lower the squared residual: to change a place that lacks ``f`` atoms by ``c`` gains
-``2 f c - c^2`` (the square of ``f`` less that of ``f - c``). The coordinate that the experiment
-does not see is left to chance and to the distances between atoms.
+that any experiment can give, and does not know the instrument. Places are drawn by a power of what
+they lack. The coordinate that the experiment does not see is left to chance and to the distances
+between atoms.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ CLIMB = 0.4  # Å, how far around
 CLIMBERS = 60  # points, each time
 SHIFTS = 20  # of a grain, compared at once
 STEPS = (0.3, 1.0, 3.0)  # Å, how far a grain may go: to mend its place, or to find another
-SHARPNESS = 3.0  # power of the gain by which a move is drawn: 1 would follow noise, inf one place
+SHARPNESS = 3.0  # power of what is missing: 1 would follow noise, infinity always the same place
 
 Floats = NDArray[np.float64]
 
@@ -62,16 +61,21 @@ Look = Callable[[Atoms], Guide]
 
 
 def guided_fill(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
-    """Empty the region, then fill it atom by atom where the experiment still shows too little."""
-    child = host_of(atoms)
-    symbols = [
-        symbol
-        for symbol, (low, high) in space.composition.items()
-        for _ in range(int(rng.integers(low, high + 1)))
-    ]
-    rng.shuffle(symbols)
-    for symbol in symbols:
-        child = _put(child, symbol, look, space=space, rng=rng, anyway=True)
+    """Empty the region, then fill it atom by atom where the experiment still shows too little.
+
+    Beyond the least composition atoms are added while a place lacks a share of an atom that is
+    drawn anew for each child: one half is where an atom begins to gain.
+    """
+    child, share = host_of(atoms), float(rng.random())
+    least = [s for s, (low, _) in space.composition.items() for _ in range(low)]
+    more = [s for s, (low, most) in space.composition.items() for _ in range(most - low)]
+    rng.shuffle(least)
+    rng.shuffle(more)
+    for symbol in least:
+        child = _put(child, symbol, look, space=space, rng=rng, share=-np.inf)
+    for symbol in more:
+        with suppress(Infeasible):  # another element may still be wanted
+            child = _put(child, symbol, look, space=space, rng=rng, share=share)
     return _checked(child, space)
 
 
@@ -108,7 +112,10 @@ def guided_move(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Genera
 
 
 def guided_substitute(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
-    """Change an element where an atom is too bright or too dark, or exchange two such atoms."""
+    """Change an element where an atom is too bright or too dark, or exchange two such atoms.
+
+    A change by ``c`` at a place that lacks ``f`` lowers the squared residual by ``2 f c - c^2``.
+    """
     chosen = np.flatnonzero(region_mask(atoms))
     guide = look(atoms)
     missing = guide.field(atoms.positions[chosen])
@@ -164,9 +171,9 @@ def _put(
     *,
     space: Space,
     rng: np.random.Generator,
-    anyway: bool = False,
+    share: float = 0.0,
 ) -> Atoms:
-    """Add one atom at a clear point of the region that wants it; ``anyway``: if none does, too."""
+    """Add one atom at a clear point of the region where at least a share of one is missing."""
     guide = look(atoms)
     worth = float(guide.worth(_numbers(symbol))[0])
 
@@ -176,10 +183,10 @@ def _put(
     points = clear(_points(space, rng))
     if not len(points):
         raise Infeasible(f"no room for {symbol}")
-    wanted = _wanted(guide.field(points), worth)
-    if anyway:
-        wanted = np.maximum(wanted, 1e-3)
-    place = points[_draw(wanted, rng, f"the experiment asks for no {symbol} where there is room")]
+    missing = guide.field(points) / worth
+    if missing.max() <= share:
+        raise Infeasible(f"the experiment asks for no {symbol} where there is room")
+    place = points[_draw(missing if missing.max() > 0.0 else np.exp(missing), rng)]
     for _ in range(CLIMBS):
         around = clear(_inside(place + rng.uniform(-CLIMB, CLIMB, (CLIMBERS, 3)), space))
         around = np.vstack([place, around])
@@ -188,14 +195,9 @@ def _put(
 
 
 def _excess(atoms: Atoms, chosen: NDArray[np.int64], look: Look) -> Floats:
-    """How much each of the chosen atoms is too much, as in :func:`_wanted`, shape (chosen,)."""
+    """How many atoms too many there are where each of the chosen lies, shape (len(chosen),)."""
     guide = look(atoms)
-    return -_wanted(guide.field(atoms.positions[chosen]), guide.worth(atoms.numbers[chosen]))
-
-
-def _wanted(missing: Floats, worth: Floats | float) -> Floats:
-    """Gain ``2 f c`` of a small change; half an atom that is missing still marks a place."""
-    return np.asarray(2.0 * worth * missing)
+    return -guide.field(atoms.positions[chosen]) / guide.worth(atoms.numbers[chosen])
 
 
 def _draw(gains: Floats, rng: np.random.Generator, otherwise: str = "") -> int:
