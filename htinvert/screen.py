@@ -12,16 +12,19 @@ they relax in a surrogate; the difference of a cheap and an expensive model is l
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self
 
 import numpy as np
+from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import (
     Candidate,
     Evaluation,
     Generator,
+    Infeasible,
     Objective,
     Recipe,
     Space,
@@ -29,12 +32,14 @@ from htinvert.core import (
     weighted_sum,
 )
 from htinvert.evaluate import evaluate
-from htinvert.geometry import LIKE, Fingerprints, difference, fingerprint
+from htinvert.geometry import LIKE, difference, fingerprint
 from htinvert.rank import distance
+from htinvert.store import snap
 
 STRIDE = 232_792_560 * 2**20  # a multiple of 1 to 20, so that walkers, by index, stay the same
 NOISE = 0.1  # of the differences' deviation: relaxations into one minimum do not end alike
 OUTLIER = 3.0  # a weighted sum further above the median than so many times median less best is cut
+ALIKE = 0.05  # of an image's cost: structures of one fingerprint that differ more are not alike
 LEARNED = 400  # evaluations, the latest, that the surrogate learns from
 
 Floats = NDArray[np.float64]
@@ -42,15 +47,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Preview:
-    """What the cheap stage says of a candidate: fingerprint, weighted sum, what is linear in it.
+    """A structure as the cheap stage sees it: fingerprint, weighted sum, what is linear in it.
 
-    ``features`` are the weighted cheap objectives and the region's number of each element.
+    ``features`` are the weighted objectives and the region's number of each element, ``costs`` the
+    channels' scores.
     """
 
-    evaluation: Evaluation
+    atoms: Atoms
     vector: Floats
     total: float
     features: Floats
+    costs: Floats
 
 
 @dataclass
@@ -82,7 +89,7 @@ class Screened:
     start: Literal["proposed", "relaxed"] = "proposed"
     repeat: float = LIKE
     capture: float = 0.5
-    _known: Fingerprints = field(default_factory=Fingerprints, init=False, repr=False)
+    _known: list[Preview] = field(default_factory=list, init=False, repr=False)
     _structures: list[Evaluation] = field(default_factory=list, init=False, repr=False)
     _waiting: dict[int, Preview] = field(default_factory=dict, init=False, repr=False)
     _learned: list[tuple[Preview, float]] = field(default_factory=list, init=False, repr=False)
@@ -98,36 +105,38 @@ class Screened:
         self.inner.tell(evaluations)
         for evaluation in evaluations:
             preview = self._waiting.pop(evaluation.candidate.index, None)
-            preview = preview or self._preview(evaluation.candidate)
+            if preview is None or self.start == "relaxed":  # as a resume would see it
+                preview = self._preview(evaluation.candidate)
             if preview is not None:
-                self._known.add(preview.vector)
+                self._known.append(preview)
             if not evaluation.ok:
                 continue
             self._structures.append(evaluation)
-            self._known.add(fingerprint(evaluation.atoms))
-            again = self._preview(replace(evaluation.candidate, atoms=evaluation.atoms))
-            if again is not None:
-                self._known.add(again.vector)
             if preview is not None:
                 total = weighted_sum(evaluation.objectives, self.objectives)
                 self._learned = [*self._learned[-LEARNED + 1 :], (preview, total)]
+            self._known.append(self._describe(evaluation))
+            again = self._preview(replace(evaluation.candidate, atoms=evaluation.atoms))
+            if again is not None:
+                self._known.append(again)
 
     def _choose(self, index: int) -> Candidate | None:
-        """The best of the new proposals; the first one where all fail in the cheap stage."""
+        """The best of the new proposals, None where there is none."""
         found: list[tuple[Candidate, Preview]] = []
         for attempt in range(self.tries):
             for candidate in self.inner.ask([index + attempt * STRIDE]):
-                candidate = replace(candidate, index=index)
-                preview = None if self._captured(candidate) else self._preview(candidate)
-                if preview is not None and not self._repeats(preview):
-                    found.append((candidate, preview))
+                with suppress(Infeasible):  # flung out of the grid that structures snap to
+                    candidate = replace(candidate, index=index, atoms=snap(candidate.atoms))
+                    preview = None if self._captured(candidate) else self._preview(candidate)
+                    if preview is not None and not self._repeats(preview):
+                        found.append((candidate, preview))
         if not found:
             return None
         bounds = self._bounds([preview for _, preview in found])
         candidate, preview = found[int(np.argmin(bounds))]
         self._waiting[index] = preview
         if self.start == "relaxed":
-            candidate = replace(candidate, atoms=preview.evaluation.atoms)
+            candidate = replace(candidate, atoms=preview.atoms)
         return candidate
 
     def _preview(self, candidate: Candidate) -> Preview | None:
@@ -135,18 +144,25 @@ class Screened:
         evaluation = evaluate(candidate, self.cheap)
         if not evaluation.ok:
             return None
-        atoms = evaluation.atoms
-        values = [o.weight * evaluation.objectives[o.name] for o in self.objectives]
+        return self._describe(evaluation)
+
+    def _describe(self, evaluation: Evaluation) -> Preview:
+        atoms, objectives = evaluation.atoms, evaluation.objectives
+        values = [o.weight * objectives[o.name] for o in self.objectives]
         region = atoms.symbols[region_mask(atoms)]
         counts = [float((region == symbol).sum()) for symbol in self.space.composition]
-        features = np.array([*values, *counts])
-        return Preview(evaluation, fingerprint(atoms), sum(values), features)
+        costs = [value for name, value in objectives.items() if name != "energy"]
+        return Preview(
+            atoms, fingerprint(atoms), sum(values), np.array([*values, *counts]), np.array(costs)
+        )
 
     def _repeats(self, preview: Preview) -> bool:
-        if self._known.first_like(preview.vector, within=self.repeat) is not None:
-            return True
-        waiting = self._waiting.values()
-        return any(difference(other.vector, preview.vector) < self.repeat for other in waiting)
+        """Whether its like is known; a mirror image, of another cost, is not its like."""
+        return any(
+            difference(other.vector, preview.vector) < self.repeat
+            and bool((np.abs(other.costs - preview.costs) < ALIKE).all())
+            for other in (*self._known, *self._waiting.values())
+        )
 
     def _captured(self, candidate: Candidate) -> bool:
         """Whether the proposal lies where a known structure does."""

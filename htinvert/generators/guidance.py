@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from htinvert.core import REGION_TAG, Infeasible, Space, region_mask
 from htinvert.generators.operators import composition_of, host_of, is_valid, shift_grain
-from htinvert.geometry import clearance
+from htinvert.geometry import distances, limits
 
 PLACES = 400  # points drawn at once for a new atom
-CLIMBS = 2  # times that a chosen point is drawn anew around its best
+CLIMBS = 3  # times that a chosen point is drawn anew around its best
 CLIMB = 0.4  # Å, how far around
 CLIMBERS = 60  # points, each time
+BOND = 1.4  # of the shortest allowed distances, customarily 0.7 of the covalent sum, makes a bond
+CROWDING = 4.0  # power of the distance by which a closer place is drawn less often
 SHIFTS = 20  # of a grain, compared at once
 STEPS = (0.3, 1.0, 3.0)  # Å, how far a grain may go: to mend its place, or to find another
 SHARPNESS = 3.0  # power of what is missing: 1 would follow noise, infinity always the same place
@@ -176,22 +178,32 @@ def _put(
     """Add one atom at a clear point of the region where at least a share of one is missing."""
     guide = look(atoms)
     worth = float(guide.worth(_numbers(symbol))[0])
-
-    def clear(points: Floats) -> Floats:
-        return points[clearance(points, symbol, atoms, space.min_distance)]
-
-    points = clear(_points(space, rng))
-    if not len(points):
+    points = _points(space, rng)
+    open_ = _openness(points, symbol, atoms, space)
+    if not open_.any():
         raise Infeasible(f"no room for {symbol}")
+    points, open_ = points[open_ > 0.0], open_[open_ > 0.0]
     missing = guide.field(points) / worth
     if missing.max() <= share:
         raise Infeasible(f"the experiment asks for no {symbol} where there is room")
-    place = points[_draw(missing if missing.max() > 0.0 else np.exp(missing), rng)]
+    place = points[_draw(open_ * (missing if missing.max() > 0.0 else np.exp(missing)), rng)]
     for _ in range(CLIMBS):
-        around = clear(_inside(place + rng.uniform(-CLIMB, CLIMB, (CLIMBERS, 3)), space))
+        around = _inside(place + rng.uniform(-CLIMB, CLIMB, (CLIMBERS, 3)), space)
         around = np.vstack([place, around])
-        place = around[int(np.argmax(guide.field(around)))]
+        open_ = _openness(around, symbol, atoms, space)
+        place = around[int(np.argmax(np.where(open_ > 0.0, open_ * guide.field(around), -np.inf)))]
     return atoms + Atoms(symbol, [place], tags=[REGION_TAG])
+
+
+def _openness(points: Floats, symbol: str, atoms: Atoms, space: Space) -> Floats:
+    """1 where a new atom has the room of a bond to all others, less where less, 0 where too little.
+
+    In the direction that the experiment does not see this is all that is known. Shape (k,).
+    """
+    allowed = limits([symbol], atoms.get_chemical_symbols(), space.min_distance)
+    apart = distances(points, atoms, cutoff=BOND * float(allowed.max(initial=0.0)))
+    ratio = (apart.min(axis=2) / np.maximum(allowed, 1e-9)).min(axis=1)
+    return np.where(ratio >= 1.0, np.minimum(ratio / BOND, 1.0) ** CROWDING, 0.0)
 
 
 def _excess(atoms: Atoms, chosen: NDArray[np.int64], look: Look) -> Floats:

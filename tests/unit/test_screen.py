@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -11,12 +11,15 @@ from ase import Atoms
 from htinvert.config import parse
 from htinvert.core import (
     Candidate,
+    Channel,
     Evaluation,
     EvaluationFailed,
     Objective,
     Recipe,
     Region,
     Relaxation,
+    Score,
+    Signal,
     Space,
     UserError,
     region_mask,
@@ -130,9 +133,44 @@ def test_the_cheap_minimum_may_be_what_is_evaluated(space: Space) -> None:
     np.testing.assert_allclose(candidate.atoms.positions, settle(candidate.atoms).atoms.positions)
 
 
+@dataclass
+class Only:
+    """Proposes one structure, whatever the index."""
+
+    atoms: Atoms
+
+    def ask(self, indices):
+        return [Candidate(index, self.atoms, "only") for index in indices]
+
+    def tell(self, evaluations):
+        pass
+
+
+def test_a_mirror_image_that_the_experiment_tells_apart_is_no_repeat(space: Space) -> None:
+    def sees(atoms: Atoms) -> Signal:
+        return Signal.image(np.array([[atoms.positions[region_mask(atoms), 1].mean()]]), 1.0)
+
+    def scores(simulated: Signal, observed: Signal) -> Score:
+        return Score(float(simulated.data[0, 0]))
+
+    observed = Signal.image(np.zeros((1, 1)), 1.0)
+    channel = Channel("haadf", observed, sees, {"mean_y": scores})
+    blind, seeing = Recipe(settle), Recipe(settle, (channel,))
+    region = Atoms("Cu2", [[2, 1, 8], [4, 3, 8]], tags=[1, 1])
+    told = space.template + region
+    mirror = told.copy()
+    mirror.positions[:, 1] = 8.0 - mirror.positions[:, 1]
+    for recipe, proposed in ((blind, False), (seeing, True)):
+        generator = Screened(
+            Only(mirror), recipe, space, OBJECTIVES, capture=0.0, repeat=0.2, tries=1
+        )
+        generator.tell([evaluate(Candidate(0, told, "only"), recipe)])
+        assert bool(generator.ask([1])) is proposed
+
+
 def preview(vector: np.ndarray, energy: float) -> Preview:
-    evaluation = Evaluation(Candidate(0, Atoms(), ""))
-    return Preview(evaluation, vector / np.linalg.norm(vector), energy, np.array([energy]))
+    vector = vector / np.linalg.norm(vector)
+    return Preview(Atoms(), vector, energy, np.array([energy]), np.array([]))
 
 
 def test_the_surrogate_learns_a_linear_correction_and_knows_what_it_does_not_know() -> None:
