@@ -94,6 +94,9 @@ def screened(generator: Generator, plan: Plan) -> Generator:
     asked = plan.config.search.screen
     assert asked is not None  # noqa: S101
     energy: EnergyModel = plugins.build("energy", asked.energy, plan.folder, "search.screen.energy")
+    check = getattr(energy, "check_elements", None)
+    if check is not None:
+        check(set(plan.space.template.get_chemical_symbols()) | set(plan.space.composition))
     settings = asked.model_dump(exclude={"energy"})
     cheap = replace(plan.recipe, energy=energy)
     return Screened(generator, cheap, plan.space, plan.objectives, **settings)

