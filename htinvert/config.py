@@ -126,6 +126,17 @@ class Experiment(Part):
         return steps
 
 
+class ScreenPart(Part):
+    """A cheap stage before the evaluation; see :class:`htinvert.screen.Screened`."""
+
+    energy: Component
+    tries: int = Field(default=8, ge=1)
+    kappa: float = Field(default=1.0, ge=0)
+    start: Literal["proposed", "relaxed"] = "proposed"
+    repeat: float = Field(default=2e-3, ge=0)
+    capture: float = Field(default=0.5, ge=0)
+
+
 class Search(Part):
     """Who proposes, and the shortest distance [Å] between atoms, one number or one per pair.
 
@@ -142,6 +153,7 @@ class Search(Part):
     min_distance: float | dict[str, float] | None = None
     novelty: float = Field(default=0.3, ge=0)
     equivalents: Literal["same", "apart"] | None = None
+    screen: ScreenPart | None = None
 
 
 class Stop(Part):
@@ -304,6 +316,9 @@ def components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
                     {"use": metric} | (given or {}),
                 )
     search = raw.get("search")
+    screen = search.get("screen") if isinstance(search, dict) else None
+    if isinstance(screen, dict) and isinstance(screen.get("energy"), dict):
+        yield "energy", "search.screen.energy", screen["energy"]
     generators = search.get("generators") if isinstance(search, dict) else None
     for i, given in enumerate(generators if isinstance(generators, list) else ()):
         if isinstance(given, dict):

