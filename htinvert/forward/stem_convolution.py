@@ -179,9 +179,9 @@ class StemConvolution:
         frame, height = view_frame(self.beam, self.up), self.interface
         if height is None:
             height = float(atoms.cell.sum(axis=0) @ -frame[1]) / 2
-        wide = widen(atoms, normal=-frame[1], width=self.interface_width, height=height)
-        window = _window(self, wide, self.shape)
-        return View(frame, window.origin, window.per_pixel, height, self.interface_width)
+        window = _window(self, self.specimen(atoms), self.shape)
+        moves = self.interface_width, self.interface_shift
+        return View(frame, window.origin, window.per_pixel, height, *moves)
 
 
 _BOUNDS = {

@@ -26,6 +26,7 @@ class View:
         per_pixel: step of (right, down) [Å] per (column, row), shape (2, 2).
         height: position of a boundary along the image's up [Å].
         width: how much farther up [Å] the specimen beyond the boundary lies than positions say.
+        slide: how much farther to the right [Å].
     """
 
     frame: Floats
@@ -33,11 +34,13 @@ class View:
     per_pixel: Floats
     height: float = 0.0
     width: float = 0.0
+    slide: float = 0.0
 
     def pixels(self, points: Floats) -> Floats:
         """Row and column, shape (k, 2), at which positions [Å], shape (k, 3), appear."""
         flat = points @ self.frame[:2].T
-        flat[:, 1] -= self.width * (-flat[:, 1] >= self.height - ON_BOUNDARY)
+        upper = -flat[:, 1] >= self.height - ON_BOUNDARY
+        flat += np.outer(upper, [self.slide, -self.width])
         steps = np.linalg.solve(self.per_pixel, (flat - self.origin).T)  # column, row
         return np.asarray(steps[::-1].T, dtype=np.float64)
 
@@ -52,6 +55,7 @@ class View:
         below = np.minimum(up, self.height) if self.width > 0 else up
         upper = up >= self.height + self.width - ON_BOUNDARY
         flat[:, 1] = -np.where(upper, up - self.width, below)
+        flat[:, 0] -= self.slide * upper
         return np.asarray(flat @ self.frame[:2])
 
 

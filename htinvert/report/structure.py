@@ -13,7 +13,8 @@ from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 
 from htinvert.core import region_mask
-from htinvert.forward.stem_convolution import Direction, StemConvolution, view_frame
+from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.forward.view import Direction, view_frame
 from htinvert.io import write_structure
 from htinvert.report.figures import ACCENT, FRONT, PALE, pyplot, scale_bar
 from htinvert.roles import has_roles, rigid_mask, roles

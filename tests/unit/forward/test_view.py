@@ -56,7 +56,9 @@ def test_an_atom_is_found_where_its_image_shows_it(data: st.DataObject, beam, up
 def test_an_atom_beyond_a_boundary_that_was_moved_is_found_too(width: float, height: float) -> None:
     position = np.array([[10.0, 9.0, height]])
     atoms = Atoms("Te", positions=position, cell=CELL, pbc=[True, True, False])
-    model = StemConvolution(0.2, (120, 80), source_size=0.8, interface_width=width)
+    model = StemConvolution(
+        0.2, (120, 80), source_size=0.8, interface_width=width, interface_shift=0.7
+    )
     view, seen = model.view(atoms), pictured(model, atoms)
     assert np.abs(view.pixels(position)[0] - seen).max() < 0.2  # px, so 0.04 Å
     np.testing.assert_allclose(view.lines(seen[None])[0, 1:], position[0, 1:], atol=0.05)  # Å
