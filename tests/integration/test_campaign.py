@@ -299,7 +299,7 @@ def test_a_candidate_that_kills_its_worker_is_a_failure_with_a_reason(
         "@dataclass(frozen=True)\n"
         "class Poison:\n"
         "    def __call__(self, atoms):\n"
-        "        if atoms.get_chemical_symbols().count('Te') > 12: os._exit(1)\n"
+        "        if atoms.get_chemical_symbols().count('Te') > 11: os._exit(1)\n"
         "        return Lammps(Path('CdTe.sw'))(atoms)\n"
     )
     path = campaign(
