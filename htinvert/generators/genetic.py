@@ -41,7 +41,7 @@ class Genetic:
     population: int = 20
     random: int = 20
     tournament: int = 3
-    selection: Selection = "weighted_sum"
+    selection: Selection = "auto"
     epsilon: float = 0.1
     credit: Cost = "steps"
     operators: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
@@ -67,7 +67,11 @@ class Genetic:
             )
         self._credit = Credit(self._rates, cost=self.credit)
         self._members = make_selection(
-            self.selection, self.population, epsilon=self.epsilon, seed=self.seed
+            self.selection,
+            self.population,
+            objectives=sum(objective.weight != 0 for objective in self.objectives),
+            epsilon=self.epsilon,
+            seed=self.seed,
         )
         self._told = 0
 

@@ -1,5 +1,7 @@
 """Who breeds, over any number of objectives: weighted sum, NSGA-II, epsilon-MOEA.
 
+With several objectives the sum alone breeds from one corner of the front, and the demo's planted
+boundary is first met after half again as many evaluations as with an archive (docs/campaign.md).
 All work on the terms of the weighted sum, so objectives are in one unit, and keep one member per
 family of like structures. Sorting and crowding are pymoo's (Blank & Deb, IEEE Access 8, 89497
 (2020)), imported when first used.
@@ -16,7 +18,7 @@ from numpy.typing import NDArray
 from htinvert.core import UserError
 from htinvert.generators.population import Member, Population, by_sum, kin
 
-Selection = Literal["weighted_sum", "nsga2", "epsilon_moea"]
+Selection = Literal["auto", "weighted_sum", "nsga2", "epsilon_moea"]
 FEWEST = 3  # points on a front below which crowding tells nothing
 
 
@@ -42,11 +44,14 @@ class Breeders(Protocol):
         ...
 
 
-def make_selection(name: str, size: int, *, epsilon: float, seed: int) -> Breeders:
-    """The selection of a name for ``size`` members; ``epsilon`` is in units of the weighted sum."""
+def make_selection(name: str, size: int, *, objectives: int, epsilon: float, seed: int) -> Breeders:
+    """The selection of a name for ``size`` members; ``epsilon`` is in units of the weighted sum.
+
+    ``auto`` is epsilon-MOEA where there are several objectives, and the sum where there is one.
+    """
     if name not in get_args(Selection):
         raise UserError(f"selection is {name}; choose one of {', '.join(get_args(Selection))}")
-    if name == "epsilon_moea":
+    if name == "epsilon_moea" or (name == "auto" and objectives > 1):
         return EpsilonMoea(size, epsilon=epsilon, seed=seed)
     return Population(size, by_front if name == "nsga2" else by_sum)
 

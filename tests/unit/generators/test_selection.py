@@ -30,7 +30,7 @@ def member(index: int, *values: float, length: float | None = None) -> Member:
 
 
 def filled(name: str, *rows: tuple[float, ...], size: int = 20) -> Breeders:
-    breeders = make_selection(name, size, epsilon=0.1, seed=1)
+    breeders = make_selection(name, size, objectives=2, epsilon=0.1, seed=1)
     for index, values in enumerate(rows):
         breeders.add(member(index, *values))
     return breeders
@@ -142,7 +142,7 @@ def test_unlike_structures_share_a_box_where_neither_dominates() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_member_stands_for_a_family(name: str) -> None:
-    breeders = make_selection(name, 5, epsilon=0.1, seed=1)
+    breeders = make_selection(name, 5, objectives=2, epsilon=0.1, seed=1)
     for index, value in enumerate((3.0, 1.0, 2.0)):
         breeders.add(member(index, value, value, length=2.5))
     assert len(breeders) == 1
@@ -154,7 +154,7 @@ def test_one_member_stands_for_a_family(name: str) -> None:
 def test_a_selection_never_outgrows_its_size_and_keeps_the_best(name: str) -> None:
     rng = np.random.default_rng(0)
     rows = [tuple(row) for row in rng.uniform(0, 3, size=(40, 2))]
-    breeders = make_selection(name, 6, epsilon=0.1, seed=1)
+    breeders = make_selection(name, 6, objectives=2, epsilon=0.1, seed=1)
     for index, values in enumerate(rows):
         breeders.add(member(index, *values, length=2.0 + 0.15 * index))
     assert len(breeders) == 6
@@ -164,5 +164,14 @@ def test_a_selection_never_outgrows_its_size_and_keeps_the_best(name: str) -> No
 
 
 def test_an_unknown_selection_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match="selection is spea; choose one of weighted_sum, nsga2"):
-        make_selection("spea", 5, epsilon=0.1, seed=1)
+    with pytest.raises(
+        UserError, match="selection is spea; choose one of auto, weighted_sum, nsga2"
+    ):
+        make_selection("spea", 5, objectives=2, epsilon=0.1, seed=1)
+
+
+def test_left_to_itself_it_is_one_archive_for_several_objectives_and_the_sum_for_one() -> None:
+    several = make_selection("auto", 5, objectives=3, epsilon=0.1, seed=1)
+    one = make_selection("auto", 5, objectives=1, epsilon=0.1, seed=1)
+    assert isinstance(several, EpsilonMoea)
+    assert isinstance(one, Population)
