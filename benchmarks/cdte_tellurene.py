@@ -40,7 +40,7 @@ SCREEN = {  # a relaxation that has come near a known minimum after 100 steps is
     "energy": {"use": "lammps", "potential": "CdTeSe.bop.table", "steps": 100},
     "tries": 1,
     "start": "relaxed",
-    "repeat": 0.005,
+    "repeat": 0.01,
 }
 MODES: dict[str, dict[str, Any]] = {
     "energy and image": {

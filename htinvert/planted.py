@@ -105,6 +105,7 @@ def misplaced(found: Atoms, planted: Planted, truth: Atoms) -> float:
 def campaign(kind: str, planted: Planted, sampling: float) -> dict[str, Any]:
     """Describe the campaign that is to find it, as its YAML says it; ``sampling`` is in Å/px."""
     elements = set(planted.truth.get_chemical_symbols())
+    across = round(0.5 * float(planted.truth.cell[1, 1]), 2)
     return {
         "name": kind,
         "structure": {"use": "file", "path": "start.vasp"},
@@ -122,6 +123,7 @@ def campaign(kind: str, planted: Planted, sampling: float) -> dict[str, Any]:
                 "forward": {
                     "use": "stem_convolution",
                     "shape": [72, 88],  # px, smaller than the image
+                    "center": [round(planted.middle, 2), across],  # Å, of the boundary
                     "semiangle": 25.0,  # mrad, as the microscope's
                     "inner": 60.0,
                     "outer": 100.0,
@@ -193,7 +195,7 @@ def other_phase() -> Planted:
     """Plant two double layers of wurtzite stacking between grains of zincblende."""
     truth = stacked("ABCABCBCABCAB")
     middle = _height(6)
-    return _polar(truth, middle - 2.5, middle + 3.5, {"Cd": (3, 4), "Te": (3, 4)})
+    return _polar(truth, middle - 4.6, middle + 1.9, {"Cd": (3, 5), "Te": (3, 5)})
 
 
 def extra_column() -> Planted:
@@ -216,10 +218,10 @@ def shifted_grain() -> Planted:
 
 KINDS: Mapping[str, Callable[[], Planted]] = {
     "vacancy_row": vacancy_row,
-    "extra_column": extra_column,
     "substituted_column": substituted_column,
-    "shifted_grain": shifted_grain,
     "other_phase": other_phase,
+    "extra_column": extra_column,
+    "shifted_grain": shifted_grain,
 }
 
 

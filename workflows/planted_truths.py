@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="coarse and thin, within seconds")
     options = parser.parse_args()
     scope = replace(SCOPE, phonons=1, thickness=2, step=0.9) if options.smoke else SCOPE
-    for seed, kind in enumerate(options.kinds, 1):
-        planted, folder = KINDS[kind](), options.out / kind
+    for kind in options.kinds:
+        planted, folder, seed = KINDS[kind](), options.out / kind, 1 + list(KINDS).index(kind)
         folder.mkdir(parents=True, exist_ok=True)
         truth = relaxed(planted)
         span = {"lower": planted.middle - REACH, "upper": planted.middle + REACH}

@@ -27,6 +27,8 @@ CLIMB = 0.4  # Å, how far around
 CLIMBERS = 60  # points, each time
 BOND = 1.4  # of the shortest allowed distances, customarily 0.7 of the covalent sum, makes a bond
 CROWDING = 4.0  # power of the distance by which a closer place is drawn less often
+LEAST_NOISE = 0.03  # atoms, of a residual: models are not better than that
+UNLIKELY = 4.0  # log likelihood: changes that are less likely than e^-4 are not tried
 SHIFTS = 20  # of a grain, compared at once
 STEPS = (0.3, 1.0, 3.0)  # Å, how far a grain may go: to mend its place, or to find another
 SHARPNESS = 3.0  # power of what is missing: 1 would follow noise, infinity always the same place
@@ -116,7 +118,9 @@ def guided_move(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Genera
 def guided_substitute(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
     """Change an element where an atom is too bright or too dark, or exchange two such atoms.
 
-    A change by ``c`` at a place that lacks ``f`` lowers the squared residual by ``2 f c - c^2``.
+    A change by ``c`` at a place that lacks ``f`` lowers the squared residual by ``2 f c - c^2``. It
+    is drawn by its likelihood with the residual's own noise, so that elements which the experiment
+    hardly tells apart are exchanged, too, for the energy to decide.
     """
     chosen = np.flatnonzero(region_mask(atoms))
     guide = look(atoms)
@@ -139,8 +143,11 @@ def guided_substitute(atoms: Atoms, look: Look, *, space: Space, rng: np.random.
     legal = [(child, gain) for child, gain in children if is_valid(child, space)]
     if not legal:
         raise Infeasible("the composition allows no exchange of elements")
-    gains = np.array([gain for _, gain in legal])
-    return legal[_draw(gains, rng, "every element fits its place")][0]
+    gains = np.array([gain for _, gain in legal]) / (2.0 * max(guide.rms, LEAST_NOISE) ** 2)
+    if gains.max() < -UNLIKELY:
+        raise Infeasible("every element fits its place")
+    chance = np.exp(gains - gains.max())
+    return legal[int(rng.choice(len(legal), p=chance / chance.sum()))][0]
 
 
 def guided_shift(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
