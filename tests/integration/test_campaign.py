@@ -303,14 +303,14 @@ def test_a_candidate_that_kills_its_worker_is_a_failure_with_a_reason(
         "        return Lammps(Path('CdTe.sw'))(atoms)\n"
     )
     path = campaign(
-        energy={"use": "poison:Poison"}, workers=2, stop={"evaluations": 20}, search=None
+        energy={"use": "poison:Poison"}, workers=2, stop={"evaluations": 12}, search=None
     )
     driver = start(path, tmp_path)
     out, _ = driver.communicate(timeout=170)
     assert driver.returncode == 0, out
     with Run.open(tmp_path / "runs/tiny") as store:
         errors = [e.error for e in store.evaluations() if e.error]
-        assert store.counts().ok + len(errors) == 20
+        assert store.counts().ok + len(errors) == 12
     assert errors
     assert all("the worker was lost" in error for error in errors)
 
