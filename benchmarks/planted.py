@@ -1,6 +1,6 @@
 """How often planted boundaries are recovered: five kinds, imaged by multislice with noise.
 
-    python benchmarks/planted.py [--seeds 5] [--evaluations 60] [--folder ...]
+    python benchmarks/planted.py [--seeds 5] [--evaluations 150] [--folder ...]
 
 The images are those of the tests; workflows/planted_truths.py makes others, with other noise.
 Recovered: rank 1 has the truth's elements in the region, and in the plane of the image its atoms
@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / "tests" / "physics" / "planted")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmark_planted"))
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--evaluations", type=int, default=60)
+    parser.add_argument("--evaluations", type=int, default=150)
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--modes", nargs="*", default=list(MODES), choices=list(MODES))
     options = parser.parse_args()

@@ -74,5 +74,6 @@ def test_a_missing_column_is_put_back_in_a_few_evaluations(
         for name, generator in (("guided", guided), ("blind", Genetic(*context, random=0))):
             generator.tell(parents)
             needed[name].append(evaluations_needed(generator, plan, truth))
-    assert np.median(needed["guided"]) <= BUDGET / 2
-    assert np.median(needed["blind"]) > BUDGET
+    found = {name: sum(n <= BUDGET for n in each) for name, each in needed.items()}
+    assert found["guided"] >= 5, needed  # of six pairs of damaged parents
+    assert found["blind"] <= 3, needed
