@@ -127,10 +127,10 @@ class DaskPool:
         evaluations: list[Evaluation] = []
         for future in self._ended(timeout):
             block = self._blocks.pop(future)
-            if future.status == "finished":
+            try:
                 evaluations += future.result()
-            else:
-                evaluations += self._lost(block, future)
+            except Exception as death:  # also where a worker dies between finishing and sending
+                evaluations += self._lost(block, death)
             future.release()
         for evaluation in evaluations:
             weight = 0.2 if self._seconds else 1.0
@@ -164,13 +164,13 @@ class DaskPool:
             )
         return ended
 
-    def _lost(self, block: Sequence[Candidate], future: Any) -> list[Evaluation]:
+    def _lost(self, block: Sequence[Candidate], death: Exception) -> list[Evaluation]:
         """A block that took its worker down: try its candidates one by one, or give one up."""
         if len(block) > 1:
             for candidate in block:
                 self._send([candidate])
             return []
-        reason = f"the worker was lost: {' '.join(str(future.exception()).split())}"
+        reason = f"the worker was lost: {' '.join(str(death).split())}"
         return [Evaluation(block[0], error=reason)]
 
 
