@@ -41,7 +41,7 @@ class BasinHopping:
     space: Space
     objectives: tuple[Objective, ...]
     seed: int
-    walkers: int = 2
+    walkers: int = 1
     kT: float | None = None  # noqa: N815  (the field's own symbol)
     heat: float = 0.05
     step: float = 0.35

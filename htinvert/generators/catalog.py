@@ -66,7 +66,7 @@ class Operator:
 
 CATALOG: Mapping[str, Operator] = {
     "cut_and_splice": Operator(operators.cut_and_splice, 0.35, parents=2),
-    "rattle": Operator(operators.rattle, 0.2, hop=0.4),
+    "rattle": Operator(operators.rattle, 0.2, hop=0.3),
     "slide": Operator(operators.slide, 0.1, suits=_is_bound),
     "relocate": Operator(operators.relocate, 0.15, suits=_is_bound, hop=0.2),
     "permute": Operator(operators.permute, 0.1, suits=_mixes, hop=0.1),
@@ -78,6 +78,6 @@ CATALOG: Mapping[str, Operator] = {
     "shift_grain": Operator(operators.shift_grain, 0.2, suits=_has_rigid_grain, hop=0.2),
     "change_density": Operator(operators.change_density, 0.05, suits=_is_region),
     "relocate_surface": Operator(operators.relocate_surface, 0.4, suits=is_free_cluster, hop=0.8),
-    "twist": Operator(operators.twist, 0.1, suits=is_free_cluster, hop=0.3),
+    "twist": Operator(operators.twist, 0.1, suits=is_free_cluster, hop=0.5),
     "strain": Operator(operators.strain, 0.05, suits=is_free_cluster),
 }

@@ -1,5 +1,7 @@
 """Free clusters: what operators keep, and what their moves mean."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -7,6 +9,7 @@ from ase.cluster import Octahedron
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from htinvert.config import load
 from htinvert.core import Infeasible, Space, region_mask
 from htinvert.generators import operators
 from htinvert.generators.catalog import CATALOG
@@ -24,6 +27,14 @@ from htinvert.structures.box import box
 
 OXIDE = Space(box(14.0), None, {"O": (4, 6), "Ti": (2, 4)}, covalent_distances(["Ti", "O"]))
 FITTING = sorted(name for name, operator in CATALOG.items() if operator.suits(OXIDE))
+
+
+CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "clusters").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_cluster_campaign_is_valid_and_begins_from_an_empty_box(path: Path) -> None:
+    assert load(path).structure["use"] == "box"
 
 
 def copper(number: int) -> Space:
