@@ -99,7 +99,7 @@ class BasinHopping:
             return
         walker.note(visit.value if visit else np.inf, least=LEAST * self._changes.typical)
         if visit:
-            returned = visit.is_like(here)
+            returned = visit.is_like(here, typical=self._changes.typical)
             walker.adapt(candidate.operator, returned=returned)
             if not returned:
                 self._changes.add(visit.value - here.value)

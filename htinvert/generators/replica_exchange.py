@@ -117,7 +117,7 @@ class ReplicaExchange:
         if walker.current is None:
             walker.begin(visit)
             return
-        returned = visit.is_like(walker.current)
+        returned = visit.is_like(walker.current, typical=self._changes.typical)
         walker.adapt(candidate.operator, returned=returned)
         change = self._value(visit, replica) - self._value(walker.current, replica)
         if not returned:

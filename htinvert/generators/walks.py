@@ -23,6 +23,7 @@ from htinvert.geometry import LIKE, difference, fingerprint
 SMALLEST_STEP, LARGEST_STEP = 0.1, 0.7  # of the distance between neighbors
 RETURNS = 0.2  # share of the rattles that should fall back into the minimum they come from
 PACE = 1.1  # by which a step grows after such a one
+REST = 0.02  # of a typical change: what relaxations into one minimum may differ by
 CHANGES = 50  # last changes of the objective whose median is the typical one
 DRAWS = 3  # moves drawn before a walker gives an index up
 
@@ -45,8 +46,14 @@ class Visit:
         index = evaluation.candidate.index
         return cls(index, evaluation.atoms, value, evaluation.objectives)
 
-    def is_like(self, other: Visit) -> bool:
-        """Whether both are of one family of structures."""
+    def is_like(self, other: Visit, *, typical: float) -> bool:
+        """Whether both are one minimum: alike, and worth the same but for the relaxation's rest.
+
+        The rest is :data:`REST` of a ``typical`` change. A fingerprint alone does not tell minima
+        of a large cluster apart: one atom of 38 at another place changes it by 1e-5.
+        """
+        if abs(self.value - other.value) > REST * typical > 0.0:
+            return False
         return difference(fingerprint(self.atoms), fingerprint(other.atoms)) < LIKE
 
 
