@@ -108,7 +108,7 @@ def test_atoms_on_top_of_each_other_never_reach_the_engine() -> None:
     doubled = crystal() + crystal()
     evaluation = evaluate(Candidate(0, doubled, "random"), Recipe(never))
     assert evaluation.error is not None
-    assert evaluation.error.startswith("two proposed atoms are 0.00")
+    assert evaluation.error.startswith("fused: two proposed atoms are 0.00")
 
 
 def test_a_cost_that_is_no_number_is_a_failure() -> None:
