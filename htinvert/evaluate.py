@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numbers import Real
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -71,20 +72,21 @@ def check_relaxation(proposed: Atoms, relaxation: Relaxation, recipe: Recipe) ->
     check_energy(relaxation, recipe)
 
 
-def check_answer(proposed: Atoms, relaxation: Relaxation) -> None:
-    """Raise :class:`EvaluationFailed` where an engine returned no relaxation of what it was given."""
-    if not isinstance(relaxation, Relaxation):
-        kind = type(relaxation).__name__  # type: ignore[unreachable]  # a plug-in did so
+def check_answer(proposed: Atoms, answer: Any) -> None:
+    """Raise :class:`EvaluationFailed` where an engine's answer is no relaxation of the proposed."""
+    if not isinstance(answer, Relaxation):
+        kind = type(answer).__name__
         raise EvaluationFailed(f"garbage: the engine returned a {kind} instead of a relaxation")
-    relaxed = relaxation.atoms
-    if not isinstance(relaxation.energy, Real) or not isinstance(relaxed, Atoms):
+    energy: Any = answer.energy
+    relaxed: Any = answer.atoms
+    if not isinstance(energy, Real) or not isinstance(relaxed, Atoms):
         raise EvaluationFailed("garbage: the engine returned no number or no atoms")
     if not np.array_equal(relaxed.numbers, proposed.numbers):
         raise EvaluationFailed(
             f"garbage: the engine made {relaxed.get_chemical_formula()} of "
             f"{proposed.get_chemical_formula()}, or changed the order of the atoms"
         )
-    if not np.isfinite(relaxation.energy):
+    if not np.isfinite(float(energy)):
         raise EvaluationFailed("not finite: the energy is not finite")
 
 

@@ -10,6 +10,7 @@ child, too, is a failure of the candidate. Linux only.
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import resource
 import shutil
@@ -98,7 +99,7 @@ class Isolated:
             _children[id(self)] = child
         if kind != "done":
             raise EvaluationFailed(answer)
-        return answer  # type: ignore[return-value]  # evaluate looks at what it is
+        return answer  # evaluate looks at what it is
 
 
 class _ChildDied(Exception):
@@ -115,7 +116,7 @@ class _Child:
         code = f"from htinvert.isolation import serve; serve({theirs.fileno()})"
         path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100  ('' is this folder)
         with theirs, (self.folder / "stderr").open("wb") as stderr:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603  (our own Python, our own code)
                 [sys.executable, "-c", code],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -164,7 +165,7 @@ class _Child:
             raise
         except Exception as error:  # what it sent cannot be unpickled
             raise EvaluationFailed(f"garbage: the answer cannot be read ({error})") from error
-        return answer  # type: ignore[no-any-return]
+        return answer
 
     def _death(self) -> str:
         """How the process ended, with the last line that it wrote."""
@@ -249,6 +250,9 @@ def _answer(engine: EnergyModel, atoms: Atoms, limits: Limits) -> tuple[str, Any
     except Exception as error:  # a third party's engine may raise anything
         if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
             return "out of memory", _over("out of memory", None, limits.memory)
+        causes = (error, error.__cause__)
+        if any(getattr(cause, "errno", None) in (errno.EFBIG, errno.ENOSPC) for cause in causes):
+            return "failed", _over("out of disk", None, limits.disk)
         if isinstance(error, EvaluationFailed):
             return "failed", str(error)
         return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"

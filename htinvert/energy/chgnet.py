@@ -6,12 +6,15 @@ Project (GGA and GGA+U with its corrections). torch is loaded in the worker, at 
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -100,7 +103,7 @@ class Chgnet:
         network = _network(self.model, self.device)
         try:
             graphs = [_graph(network, atoms) for atoms in structures]
-            found = network.predict_graph(graphs, task="efs", batch_size=BATCH)
+            found = _predict(network, graphs)
         except Exception as error:  # torch and chgnet raise what they like
             raise EvaluationFailed(f"CHGNet: {' '.join(str(error).split())}") from error
         found = found if isinstance(found, list) else [found]
@@ -110,10 +113,10 @@ class Chgnet:
 class GraphCalculator(Calculator):
     """CHGNet for ASE's optimizers; unlike its own, it takes rigid bodies and prints nothing."""
 
-    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012  (ase's)
 
     def __init__(self, network: Any) -> None:
-        super().__init__()
+        Calculator.__init__(self)
         self.network = network
 
     def calculate(
@@ -123,9 +126,10 @@ class GraphCalculator(Calculator):
         system_changes: Sequence[str] = all_changes,
     ) -> None:
         """Energy [eV], forces (n, 3) [eV/Å] and stress (6,) [eV/Å³] of a structure."""
-        super().calculate(atoms, properties, system_changes)
-        found = self.network.predict_graph(_graph(self.network, self.atoms), task="efs")
-        energy, forces, stress = _plain(found, len(self.atoms))
+        Calculator.calculate(self, atoms, properties, system_changes)
+        structure: Any = self.atoms
+        found = _predict(self.network, _graph(self.network, structure))
+        energy, forces, stress = _plain(found, len(structure))
         self.results = {
             "energy": energy,
             "free_energy": energy,
@@ -143,14 +147,24 @@ def _network(model: str, device: str) -> Any:
     from chgnet.model.model import CHGNet
 
     torch.set_num_threads(1)
-    network = CHGNet.load(model_name=model, use_device=device, verbose=False)
+    with contextlib.redirect_stdout(io.StringIO()):  # it announces itself
+        network = CHGNet.load(model_name=model, use_device=device, verbose=False)
     network.graph_converter.set_isolated_atom_response("error")
     return network
 
 
+def _predict(network: Any, graphs: Any) -> Any:
+    """CHGNet's answer for a graph or a list of them."""
+    with warnings.catch_warnings():
+        # The volume, a number to CHGNet, is strained when stress is asked for; that is on purpose.
+        warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
+        return network.predict_graph(graphs, task="efs", batch_size=BATCH)
+
+
 def _graph(network: Any, atoms: Atoms) -> Any:
     """The graph of atoms and bonds; an atom alone within 6 Å is an error, for it has no energy."""
-    from pymatgen.core import Lattice, Structure
+    from pymatgen.core.lattice import Lattice
+    from pymatgen.core.structure import Structure
 
     whole = enclosed(atoms, gap=2 * CUTOFF)
     structure = Structure(

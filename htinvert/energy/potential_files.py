@@ -1,4 +1,4 @@
-"""Potential files of LAMMPS: where they are, which elements they cover, the commands that read them.
+"""Potential files of LAMMPS: where they are, what they cover, the commands that read them.
 
 Endings and beginnings of the names follow those of the files that ship with LAMMPS.
 """

@@ -145,7 +145,7 @@ def test_the_elements_of_a_potential_file_are_read(potential: str, elements: set
 
 
 def test_energies_with_charges_repeat_exactly_and_do_not_depend_on_the_cell() -> None:
-    """The history of the charges starts with the atoms; else energies were chance, or not finite."""
+    """The history of the charges starts with the atoms; else energies were chance."""
     model = Lammps(Path("ffield.reax.ZnOH"))
     crystal = bulk("ZnO", "wurtzite", a=3.25, c=5.2).repeat((2, 2, 1))
     crystal.rattle(0.05, seed=6)
