@@ -1,4 +1,4 @@
-"""How GPAW is compiled: serial, with the libxc and OpenBLAS of the system (GPAW_CONFIG names it)."""
+"""How GPAW is compiled, serial, with the libxc and OpenBLAS of the system: see README.md."""
 
 mpi = False
 compiler = "gcc"

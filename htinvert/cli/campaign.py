@@ -86,16 +86,19 @@ def status(folder: RunFolder) -> None:
     Example: htinvert status runs/cdte_tellurene
     """
     from htinvert.rank import rank as order
-    from htinvert.report.summary import lineage
+    from htinvert.report.summary import failures, lineage
     from htinvert.store import Run
 
     objectives = _objectives(folder)
     with Run.open(folder) as store:
         counts = store.counts()
-        ranked = order(store.evaluations(), objectives)
+        evaluations = list(store.evaluations())
+        ranked = order(evaluations, objectives)
     typer.echo(
         f"{folder}: {counts.ok} evaluated, {counts.failed} failed, {counts.pending} on their way"
     )
+    if failed := failures(evaluations):
+        typer.echo(f"failed: {failed}")
     refused = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.refused.items()))
     typer.echo(f"refused before evaluation: {refused or 'none'}")
     if ranked:

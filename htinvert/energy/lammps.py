@@ -22,7 +22,7 @@ from ase.data import atomic_masses, atomic_numbers
 from ase.geometry import find_mic
 from numpy.typing import NDArray
 
-from htinvert.core import EvaluationFailed, Relaxation, UserError, frozen_mask
+from htinvert.core import EvaluationFailed, Relaxation, frozen_mask
 from htinvert.energy.offer import Offer, SinglePoint, check_covered
 from htinvert.energy.potential_files import ENERGY_UNITS, elements_of, potential_path, style_of
 from htinvert.roles import RigidBody, rigid_bodies

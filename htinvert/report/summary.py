@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,16 @@ def table(ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int
         view.caption += "\n*: on the Pareto front, no family is better in every objective"
     view.caption_justify = "left"
     return view
+
+
+def failures(evaluations: Iterable[Evaluation]) -> str:
+    """How many failed of what, the most frequent first, such as ``3 fused, 1 timed out``.
+
+    What a failure is called is what stands before the colon in its reason.
+    """
+    reasons = (evaluation.error for evaluation in evaluations if evaluation.error)
+    counts = Counter(reason.partition(":")[0] for reason in reasons)
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
 
 
 def lineage(evaluation: Evaluation) -> str:
