@@ -26,7 +26,7 @@ MODEL = Lammps(Path("CdTe.sw"), fmax=0.01)
 
 
 def cell(seed: int) -> Atoms:
-    """CdTe, 5 x 5 x 1 cubic cells, 200 atoms, displaced by 0.08 Å."""
+    """CdTe, 200 atoms, displaced by 0.08 Å."""
     atoms = bulk("CdTe", "zincblende", a=6.48, cubic=True).repeat((5, 5, 1))
     atoms.rattle(0.08, seed=seed)
     return atoms
@@ -34,12 +34,8 @@ def cell(seed: int) -> Atoms:
 
 def reference() -> Calculator:
     """The same potential in the same LAMMPS, driven by ASE."""
-    path = potential_path(MODEL.potential)
-    return LAMMPSlib(
-        lmpcmds=["pair_style sw", f"pair_coeff * * {path} Cd Te"],
-        atom_types={"Cd": 1, "Te": 2},
-        keep_alive=True,
-    )
+    commands = ["pair_style sw", f"pair_coeff * * {potential_path(MODEL.potential)} Cd Te"]
+    return LAMMPSlib(lmpcmds=commands, atom_types={"Cd": 1, "Te": 2}, keep_alive=True)
 
 
 def seconds(work: Callable[[], Any], clock: Callable[[], float]) -> tuple[float, Any]:
@@ -87,20 +83,14 @@ def isolation_overhead() -> None:
     )
 
 
-def resident() -> float:
-    """Resident memory of this process [MB]."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 1e6
-
-
 def memory_of_a_worker() -> None:
     """Print the memory after 200 and after 2 000 relaxations of structures of changing size."""
-    sizes = [cell(seed)[: 160 + 8 * (seed % 5)] for seed in range(5)]
+    pages, sizes = [], [cell(seed)[: 160 + 8 * seed] for seed in range(5)]
     for count in range(1, 2001):
         MODEL(sizes[count % 5])
-        if count == 200:
-            early = resident()
-    late = resident()
+        if count in (200, 2000):
+            pages.append(int(Path("/proc/self/statm").read_text().split()[1]))
+    early, late = (4096 * count / 1e6 for count in pages)
     print(f"memory: {early:.0f} MB after 200, {late:.0f} MB after 2000: {late / early - 1:+.1%}")
 
 

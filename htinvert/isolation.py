@@ -32,6 +32,7 @@ from pydantic import PositiveFloat
 from htinvert.core import EnergyModel, EvaluationFailed, Relaxation
 
 GB = 10**9
+MOST_CHILDREN = 2  # kept per worker, one per engine; those of engines asked long ago end
 TICK = 0.5  # s, between looks at a child's memory and disk
 START_SECONDS = 300.0  # for a child to import and load its engine, on a busy file system
 GRACE = 5.0  # s past the limit after which a child ends by itself, should the worker be gone
@@ -97,6 +98,8 @@ class Isolated:
             child.end()
         else:
             _children[id(self)] = child
+            while len(_children) > MOST_CHILDREN:
+                _children.pop(next(iter(_children))).end()
         if kind != "done":
             raise EvaluationFailed(answer)
         return answer  # evaluate looks at what it is
