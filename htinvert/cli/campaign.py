@@ -98,7 +98,7 @@ def status(folder: RunFolder) -> None:
     """
     from htinvert.rank import operator_yields
     from htinvert.rank import rank as order
-    from htinvert.report.summary import lineage, operator_table
+    from htinvert.report.summary import failures, lineage, operator_table
     from htinvert.store import Run
 
     objectives = _objectives(folder)
@@ -113,6 +113,8 @@ def status(folder: RunFolder) -> None:
         f"{folder}: {counts.ok} evaluated, {counts.failed} failed, {counts.pending} on their way, "
         f"{seconds:.0f} core-seconds"
     )
+    if failed := failures(evaluations):
+        typer.echo(f"failed: {failed}")
     typer.echo(f"relaxed into a known family: {duplicates} ({duplicates / max(counts.ok, 1):.0%})")
     console().print(operator_table(yields))
     if ranked:

@@ -1,60 +1,17 @@
-"""Any ASE calculator as an energy model, by its ASE name, relaxed with an ASE optimizer.
-
-Larsen et al., J. Phys.: Condens. Matter 29, 273002 (2017).
-"""
+"""Any ASE calculator as an energy model, by its ASE name, relaxed with an ASE optimizer."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from ase import Atoms
+from ase import Atoms, __version__
 from ase.calculators.calculator import get_calculator_class
-from ase.filters import Filter
-from ase.optimize import FIRE, LBFGS
-from numpy.typing import NDArray
 
-from htinvert.core import EvaluationFailed, Relaxation, UserError
-from htinvert.roles import rigid_bodies, rigid_mask
-
-OPTIMIZERS = {"lbfgs": LBFGS, "fire": FIRE}
-
-
-class Particles(Filter):
-    """A structure as an optimizer shall see it: every rigid body is one particle, behind the atoms.
-
-    A body's place is that of its first atom, its force the sum over its atoms [eV/Å]. Without this
-    an optimizer sees a large body's force divided by its number of atoms, and ends too early.
-    """
-
-    def __init__(self, atoms: Atoms) -> None:
-        Filter.__init__(self, atoms, mask=~rigid_mask(atoms))
-        self.bodies = rigid_bodies(atoms)
-
-    def __len__(self) -> int:
-        return int(self.index.sum()) + len(self.bodies)
-
-    def get_positions(self) -> NDArray[np.float64]:
-        """Positions [Å] of the single atoms and of each body's first atom, shape (particles, 3)."""
-        positions = self.atoms.positions
-        return np.array([*positions[self.index], *(positions[b.index[0]] for b in self.bodies)])
-
-    def set_positions(self, positions: NDArray[np.float64], **_: Any) -> None:
-        """Move the atoms, and every body as a whole, shape (particles, 3) [Å]."""
-        moved = self.atoms.get_positions()
-        singles = len(self) - len(self.bodies)
-        moved[self.index] = positions[:singles]
-        for body, place in zip(self.bodies, positions[singles:], strict=True):
-            moved[body.index] += place - moved[body.index[0]]
-        self.atoms.set_positions(moved)
-
-    def get_forces(self, **_: Any) -> NDArray[np.float64]:
-        """Force [eV/Å] on the single atoms and on each body, shape (particles, 3)."""
-        forces = self.atoms.get_forces()
-        return np.array([*forces[self.index], *(forces[b.index].sum(axis=0) for b in self.bodies)])
+from htinvert.core import Relaxation, UserError
+from htinvert.energy.descent import check_optimizer, relax, single_point
+from htinvert.energy.offer import Offer, SinglePoint
 
 
 @dataclass(frozen=True)
@@ -79,8 +36,7 @@ class AseCalculator:
     optimizer: str = "lbfgs"
 
     def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise UserError(f"optimizer {self.optimizer} is unknown; choose lbfgs or fire")
+        check_optimizer(self.optimizer)
         try:
             get_calculator_class(self.name)
         except (KeyError, ImportError) as error:
@@ -88,6 +44,13 @@ class AseCalculator:
                 f"ASE has no calculator {self.name} here ({error}); "
                 "`ase info --calculators` lists those that are installed"
             ) from error
+
+    @property
+    def offer(self) -> Offer:
+        """What ASE says of the calculator; which elements it knows, only a trial tells."""
+        known = tuple(get_calculator_class(self.name).implemented_properties)
+        offered = tuple(name for name in ("energy", "forces", "stress") if name in known)
+        return Offer(f"{self.name} (ase {__version__})", properties=offered)
 
     def check_elements(self, symbols: set[str] | tuple[str, ...]) -> None:
         """Raise :class:`UserError` where the calculator refuses one of the elements."""
@@ -104,20 +67,19 @@ class AseCalculator:
 
     def __call__(self, atoms: Atoms) -> Relaxation:
         """Relax a structure. Raises :class:`EvaluationFailed` where the calculator gives up."""
-        relaxed = atoms.copy()
-        relaxed.calc = self._calculator()
-        target = Particles(relaxed) if rigid_bodies(relaxed) else relaxed
-        try:
-            with contextlib.closing(OPTIMIZERS[self.optimizer](target, logfile=None)) as optimizer:
-                converged = optimizer.run(fmax=self.fmax, steps=self.steps)
-                steps = optimizer.get_number_of_steps()
-            energy = float(relaxed.get_potential_energy())
-        except Exception as error:  # calculators raise anything from ValueError to RuntimeError
-            raise EvaluationFailed(f"{self.name}: {' '.join(str(error).split())}") from error
-        if not np.isfinite(energy):
-            raise EvaluationFailed(f"{self.name}: the energy is not finite")
-        relaxed.calc = None
-        return Relaxation(relaxed, energy, bool(converged), int(steps))
+        return relax(
+            atoms,
+            self._calculator(),
+            engine=self.name,
+            fmax=self.fmax,
+            steps=self.steps,
+            optimizer=self.optimizer,
+        )
+
+    def single_point(self, atoms: Atoms) -> SinglePoint:
+        """Price a structure as it stands. Raises as a relaxation does."""
+        stress = "stress" in self.offer.properties and bool(atoms.pbc.all())
+        return single_point(atoms, self._calculator(), engine=self.name, stress=stress)
 
     def _calculator(self) -> Any:
         return get_calculator_class(self.name)(**self.parameters)

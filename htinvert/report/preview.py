@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -149,6 +150,9 @@ def _summary(plan: Plan) -> Any:
     )
     view.add_row("closest [Å]", closest)
     view.add_row("energy", _component(config.energy))
+    if (offer := getattr(plan.recipe.energy, "offer", None)) is not None:
+        view.add_row("", str(offer))
+        view.add_row("", _memory(offer.memory, max(config.workers, 1)))
     for channel in plan.recipe.channels:
         height, width = channel.observed.data.shape
         y, x = channel.observed.sampling
@@ -165,6 +169,13 @@ def _summary(plan: Plan) -> Any:
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
     view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
     return view
+
+
+def _memory(each: float, workers: int) -> str:
+    """What the workers' engines take of the machine's memory, in words."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    text = f"{workers} workers take about {each * workers:.2g} of {there:.0f} GB of memory"
+    return text if each * workers < there else f"{text}: too much; choose fewer workers"
 
 
 def _component(spec: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,16 @@ def operator_table(yields: Sequence[Yield]) -> Any:
     view.caption += f"\nrefused before any cost: {refused or 'none'}"
     view.caption_justify = "left"
     return view
+
+
+def failures(evaluations: Iterable[Evaluation]) -> str:
+    """How many failed of what, the most frequent first, such as ``3 fused, 1 timed out``.
+
+    What a failure is called is what stands before the colon in its reason.
+    """
+    reasons = (evaluation.error for evaluation in evaluations if evaluation.error)
+    counts = Counter(reason.partition(":")[0] for reason in reasons)
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
 
 
 def lineage(evaluation: Evaluation) -> str:

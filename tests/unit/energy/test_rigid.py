@@ -15,7 +15,8 @@ from scipy.optimize import minimize
 
 from htinvert.core import EnergyModel
 from htinvert.energy import lammps
-from htinvert.energy.ase_calculator import AseCalculator, Particles
+from htinvert.energy.ase_calculator import AseCalculator
+from htinvert.energy.descent import Particles
 from htinvert.energy.lammps import Lammps
 from htinvert.roles import RigidBody, rigid_bodies
 

@@ -1,0 +1,184 @@
+"""CHGNet: a machine-learned potential for most of the periodic table; its weights are in its wheel.
+
+Deng et al., Nature Machine Intelligence 5, 1031 (2023), trained on relaxations of the Materials
+Project (GGA and GGA+U with its corrections). torch is loaded in the worker, at the first structure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.data import chemical_symbols
+from ase.stress import full_3x3_to_voigt_6_stress
+from ase.units import GPa
+from numpy.typing import NDArray
+
+from htinvert.core import EvaluationFailed, Relaxation
+from htinvert.energy.descent import check_optimizer, enclosed, relax, single_point
+from htinvert.energy.offer import Offer, SinglePoint, check_covered, check_installed
+
+# The training set has 89 elements: the first 94 without these (Deng et al., figure 2).
+ELEMENTS = frozenset(chemical_symbols[1:95]) - {"Po", "At", "Rn", "Fr", "Ra"}
+CUTOFF = 6.0  # Å, reach of its atom graph
+BATCH = 16  # structures at once
+# Lowest energies of elements [eV/atom], rounded down: W -12.96 in the Materials Project. The zero
+# of the r2SCAN model is another one.
+LOWEST: Mapping[str, float] = {"0.2.0": -16.0, "0.3.0": -16.0, "r2scan": -np.inf}
+
+
+@dataclass(frozen=True)
+class Chgnet:
+    """Relax with CHGNet; constraints of the structure are honored, the cell is fixed.
+
+    One model per process, on one thread: workers, not threads, share the cores.
+
+    Attributes:
+        model: one of those in the wheel: ``0.3.0``, ``0.2.0`` or ``r2scan``.
+        fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
+        steps: the relaxation ends after so many steps.
+        optimizer: ``lbfgs`` or ``fire``.
+        device: ``cpu``, or ``cuda`` where torch was built for it.
+    """
+
+    model: Literal["0.3.0", "0.2.0", "r2scan"] = "0.3.0"
+    fmax: float = 0.05
+    steps: int = 300
+    optimizer: str = "lbfgs"
+    device: Literal["cpu", "cuda"] = "cpu"
+
+    def __post_init__(self) -> None:
+        check_optimizer(self.optimizer)
+        check_installed("CHGNet", ("torch", "chgnet"), "mlip")
+
+    @property
+    def offer(self) -> Offer:
+        """What CHGNet can do, and the versions that decide its energies."""
+        return Offer(
+            f"CHGNet {self.model} (chgnet {version('chgnet')})",
+            elements=ELEMENTS,
+            properties=("energy", "forces", "stress"),
+            batch=True,
+            memory=1.1,
+            cost="mlip",
+            lowest=LOWEST[self.model],
+        )
+
+    def load(self) -> None:
+        """Load torch and the weights."""
+        _network(self.model, self.device)
+
+    def check_elements(self, symbols: set[str] | tuple[str, ...]) -> None:
+        """Raise :class:`UserError` for elements that were not in the training set."""
+        check_covered("CHGNet", ELEMENTS, symbols)
+
+    def __call__(self, atoms: Atoms) -> Relaxation:
+        """Relax a structure. Raises :class:`EvaluationFailed` where CHGNet gives up."""
+        return relax(
+            atoms,
+            GraphCalculator(_network(self.model, self.device)),
+            engine="CHGNet",
+            fmax=self.fmax,
+            steps=self.steps,
+            optimizer=self.optimizer,
+        )
+
+    def single_point(self, atoms: Atoms) -> SinglePoint:
+        """Price a structure as it stands. Raises as a relaxation does."""
+        calculator = GraphCalculator(_network(self.model, self.device))
+        return single_point(atoms, calculator, engine="CHGNet", stress=True)
+
+    def single_points(self, structures: Sequence[Atoms]) -> list[SinglePoint]:
+        """Price structures in batches. On a CPU this pays for cells of some ten atoms only."""
+        network = _network(self.model, self.device)
+        try:
+            graphs = [_graph(network, atoms) for atoms in structures]
+            found = _predict(network, graphs)
+        except Exception as error:  # torch and chgnet raise what they like
+            raise EvaluationFailed(f"CHGNet: {' '.join(str(error).split())}") from error
+        found = found if isinstance(found, list) else [found]
+        return [SinglePoint(*_plain(one, len(a))) for one, a in zip(found, structures, strict=True)]
+
+
+class GraphCalculator(Calculator):
+    """CHGNet for ASE's optimizers; unlike its own, it takes rigid bodies and prints nothing."""
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012  (ase's)
+
+    def __init__(self, network: Any) -> None:
+        Calculator.__init__(self)
+        self.network = network
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = all_changes,
+    ) -> None:
+        """Energy [eV], forces (n, 3) [eV/Å] and stress (6,) [eV/Å³] of a structure."""
+        Calculator.calculate(self, atoms, properties, system_changes)
+        structure: Any = self.atoms
+        found = _predict(self.network, _graph(self.network, structure))
+        energy, forces, stress = _plain(found, len(structure))
+        self.results = {
+            "energy": energy,
+            "free_energy": energy,
+            "forces": forces,
+            "stress": stress,
+        }
+
+
+@functools.lru_cache(maxsize=2)
+def _network(model: str, device: str) -> Any:
+    """Load the weights once per process."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # read when torch is imported
+    import torch
+    from chgnet.model.model import CHGNet
+
+    torch.set_num_threads(1)
+    with contextlib.redirect_stdout(io.StringIO()):  # it announces itself
+        network = CHGNet.load(model_name=model, use_device=device, verbose=False)
+    network.graph_converter.set_isolated_atom_response("error")
+    return network
+
+
+def _predict(network: Any, graphs: Any) -> Any:
+    """CHGNet's answer for a graph or a list of them."""
+    with warnings.catch_warnings():
+        # The volume, a number to CHGNet, is strained when stress is asked for; that is on purpose.
+        warnings.filterwarnings("ignore", "Converting a tensor with requires_grad", UserWarning)
+        return network.predict_graph(graphs, task="efs", batch_size=BATCH)
+
+
+def _graph(network: Any, atoms: Atoms) -> Any:
+    """The graph of atoms and bonds; an atom alone within 6 Å is an error, for it has no energy."""
+    from pymatgen.core.lattice import Lattice
+    from pymatgen.core.structure import Structure
+
+    whole = enclosed(atoms, gap=2 * CUTOFF)
+    structure = Structure(
+        Lattice(whole.cell.array), whole.numbers.tolist(), whole.get_scaled_positions()
+    )
+    return network.graph_converter(structure).to(_device(network))
+
+
+def _device(network: Any) -> Any:
+    """Where the weights of a network lie."""
+    return next(network.parameters()).device
+
+
+def _plain(found: Mapping[str, Any], count: int) -> tuple[float, NDArray[Any], NDArray[Any]]:
+    """Energy [eV], forces (n, 3) [eV/Å] and stress (6,) [eV/Å³] of CHGNet's answer in GPa."""
+    stress = full_3x3_to_voigt_6_stress(np.array(found["s"], dtype=float) * GPa)
+    return float(found["e"]) * count, np.array(found["f"], dtype=float), stress

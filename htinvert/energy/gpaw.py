@@ -1,0 +1,123 @@
+"""GPAW: density functional theory with plane waves and the projector augmented-wave method.
+
+Mortensen et al., J. Chem. Phys. 160, 092503 (2024). For references and the few best structures:
+a cell of ten atoms takes minutes. It is loaded in the worker, at the first structure.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+from pydantic import PositiveFloat
+
+from htinvert.core import Relaxation
+from htinvert.energy.descent import check_optimizer, enclosed, relax, single_point
+from htinvert.energy.offer import Offer, SinglePoint, check_covered, check_installed
+
+VACUUM = 12.0  # Å between periodic images along a vector that is not periodic
+
+
+@dataclass(frozen=True)
+class Gpaw:
+    """Relax with GPAW, without spin; constraints of the structure are honored, the cell is fixed.
+
+    No symmetry of the crystal is used, for a relaxation may break it.
+
+    Attributes:
+        cutoff: kinetic energy up to which plane waves are taken [eV].
+        kpoint_density: points of the Brillouin zone per 1/Å, times 2 pi; Gamma is among them.
+        xc: exchange-correlation functional, ``PBE`` or ``LDA``.
+        width: of the Fermi-Dirac distribution [eV].
+        fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
+        steps: the relaxation ends after so many steps.
+        optimizer: ``lbfgs`` or ``fire``.
+    """
+
+    cutoff: PositiveFloat = 400.0
+    kpoint_density: PositiveFloat = 3.5
+    xc: str = "PBE"
+    width: PositiveFloat = 0.05
+    fmax: float = 0.05
+    steps: int = 100
+    optimizer: str = "lbfgs"
+
+    def __post_init__(self) -> None:
+        check_optimizer(self.optimizer)
+        check_installed("GPAW", ("gpaw", "gpaw_data"), "dft")
+
+    @property
+    def offer(self) -> Offer:
+        """What GPAW can do; the zero of its energies is that of free atoms without spin."""
+        return Offer(
+            f"GPAW {version('gpaw')} (gpaw-data {version('gpaw-data')})",
+            elements=datasets(self.xc),
+            properties=("energy", "forces", "stress"),
+            memory=2.0,
+            cost="dft",
+            lowest=-20.0,
+        )
+
+    def load(self) -> None:
+        """Load GPAW."""
+        _gpaw()
+
+    def check_elements(self, symbols: set[str] | tuple[str, ...]) -> None:
+        """Raise :class:`UserError` for elements without a dataset of this functional."""
+        check_covered(f"GPAW with {self.xc}", datasets(self.xc), symbols)
+
+    def __call__(self, atoms: Atoms) -> Relaxation:
+        """Relax a structure. Raises :class:`EvaluationFailed` where GPAW gives up."""
+        whole = enclosed(atoms, gap=VACUUM)
+        whole.set_constraint(atoms.constraints)
+        found = relax(
+            whole,
+            self._calculator(),
+            engine="GPAW",
+            fmax=self.fmax,
+            steps=self.steps,
+            optimizer=self.optimizer,
+        )
+        relaxed = atoms.copy()
+        relaxed.positions += found.atoms.positions - whole.positions
+        return Relaxation(relaxed, found.energy, found.converged, found.steps, found.force)
+
+    def single_point(self, atoms: Atoms) -> SinglePoint:
+        """Price a structure as it stands. Raises as a relaxation does."""
+        whole = enclosed(atoms, gap=VACUUM)
+        return single_point(whole, self._calculator(), engine="GPAW", stress=True)
+
+    def _calculator(self) -> Any:
+        gpaw = _gpaw()
+        return gpaw.GPAW(
+            mode=gpaw.PW(self.cutoff),
+            xc=self.xc,
+            kpts={"density": self.kpoint_density, "gamma": True},
+            occupations={"name": "fermi-dirac", "width": self.width},
+            convergence={"energy": 1e-6, "forces": 1e-3},  # eV per electron, eV/Å
+            symmetry={"point_group": False},
+            txt=None,
+        )
+
+
+@functools.lru_cache(maxsize=4)
+def datasets(xc: str) -> frozenset[str]:
+    """Elements that gpaw-data has a dataset of, for a functional."""
+    found = importlib.util.find_spec("gpaw_data")
+    places = found.submodule_search_locations if found else None
+    files = (path for place in places or () for path in Path(place).glob(f"setups/*.{xc}.gz"))
+    return frozenset(path.name.partition(".")[0] for path in files)
+
+
+@functools.lru_cache(maxsize=1)
+def _gpaw() -> Any:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when its libraries are loaded
+    import gpaw
+
+    return gpaw

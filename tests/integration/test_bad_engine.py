@@ -1,0 +1,63 @@
+"""A campaign whose engine hangs, crashes and lies ends with everything else evaluated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from htinvert.store import Run
+
+from .conftest import Command, Writer
+
+ENGINE = '''
+import ctypes, os, time
+from dataclasses import dataclass
+from pathlib import Path
+import numpy as np
+from htinvert.core import Relaxation
+from htinvert.energy.lammps import Lammps
+
+def how(atoms):
+    """Nine of ten structures are innocent; which, their positions tell."""
+    return int(abs(atoms.positions).sum() * 1e4) % 60
+
+@dataclass(frozen=True)
+class Treacherous:
+    potential: Path
+
+    def __call__(self, atoms):
+        match how(atoms):
+            case 0 | 6 | 12: time.sleep(1000)
+            case 1 | 7 | 13: ctypes.string_at(0)
+            case 2 | 8 | 14: return [np.ones(10**7) for _ in range(10**4)]
+            case 3 | 9 | 15: return Relaxation(atoms, float("nan"), True, 1)
+            case 4 | 10 | 16: return "garbage"
+            case 5 | 11 | 17: Path("wave").write_bytes(b"x" * 10**9)
+        return Lammps(self.potential)(atoms)
+'''
+STATUSES = {"timed out", "crashed", "out of memory", "not finite", "garbage", "out of disk"}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_culprits_are_named_and_the_others_ranked(
+    campaign: Writer, htinvert: Command, tmp_path: Path, workers: int
+) -> None:
+    (tmp_path / "treacherous.py").write_text(ENGINE)
+    energy = {
+        "use": "treacherous:Treacherous",
+        "potential": "CdTe.sw",
+        "limits": {"seconds": 2, "memory": 1, "disk": 0.1},
+    }
+    path = campaign(energy=energy, workers=workers, stop={"evaluations": 40}, experiments=None)
+    done = htinvert("run", path, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with Run.open(tmp_path / "runs" / "tiny") as store:
+        evaluations = list(store.evaluations())
+    failed = [e.error for e in evaluations if e.error]
+    assert len(evaluations) >= 40
+    assert {reason.partition(":")[0] for reason in failed} <= STATUSES
+    assert len({reason.partition(":")[0] for reason in failed}) >= 3
+    assert len(failed) < 30
+    status = htinvert("status", Path("runs") / "tiny")
+    assert "failed: " in status.stdout

@@ -1,0 +1,145 @@
+"""Reference energies of CHGNet and GPAW, and what they say of crystals that are known."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.constraints import FixAtoms
+
+from htinvert.core import EvaluationFailed, UserError
+from htinvert.energy.chgnet import Chgnet
+from htinvert.energy.gpaw import Gpaw
+from htinvert.roles import RigidBody
+
+
+def installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+needs_chgnet = pytest.mark.skipif(not installed("chgnet"), reason="the extra mlip is not installed")
+needs_gpaw = pytest.mark.skipif(not installed("gpaw"), reason="the extra dft is not installed")
+
+
+def telluride(a: float = 6.48) -> Atoms:
+    return bulk("CdTe", "zincblende", a=a, cubic=True)
+
+
+def silicon(a: float = 5.431) -> Atoms:
+    return bulk("Si", "diamond", a=a, cubic=True)
+
+
+def cuprite(a: float = 4.27) -> Atoms:
+    metal = [(0.25, 0.25, 0.25), (0.25, 0.75, 0.75), (0.75, 0.25, 0.75), (0.75, 0.75, 0.25)]
+    places = [*metal, (0, 0, 0), (0.5, 0.5, 0.5)]
+    return Atoms("Cu4O2", scaled_positions=places, cell=a * np.eye(3), pbc=True)
+
+
+@needs_chgnet
+@pytest.mark.parametrize(
+    ("crystal", "model", "energy"),
+    [  # eV/atom, chgnet 0.4.2 with torch 2.13.0+cpu
+        (telluride, "0.3.0", -2.64437),
+        (telluride, "r2scan", -23.29782),
+        (silicon, "0.3.0", -5.31229),
+        (silicon, "r2scan", -8.73336),
+        (cuprite, "0.3.0", -5.01738),
+        (cuprite, "r2scan", -9.73157),
+    ],
+)
+def test_chgnet_gives_the_energies_of_its_release(crystal, model: str, energy: float) -> None:
+    atoms = crystal()
+    assert Chgnet(model).single_point(atoms).energy / len(atoms) == pytest.approx(energy, abs=1e-4)
+
+
+@needs_chgnet
+@pytest.mark.parametrize(
+    ("crystal", "measured"),
+    [(telluride, 6.48), (silicon, 5.431), (cuprite, 4.27)],  # Å
+)
+def test_chgnets_lattice_constants_are_those_of_pbe_within_two_per_cent(
+    crystal, measured: float
+) -> None:
+    """PBE itself is 1 to 2.5 % above the measured ones."""
+    lengths = measured * np.linspace(0.98, 1.05, 8)
+    engine = Chgnet()
+    energies = [point.energy for point in engine.single_points([crystal(a) for a in lengths])]
+    a = np.roots(np.polyder(np.polyfit(lengths, energies, 3)))
+    best = min(a.real, key=lambda length: abs(length - measured))
+    assert 0.995 < best / measured < 1.035
+
+
+@needs_chgnet
+def test_a_batch_gives_what_single_structures_give() -> None:
+    engine = Chgnet()
+    structures = [telluride(), silicon(5.5), cuprite(), telluride().repeat((2, 1, 1))]
+    for number, atoms in enumerate(structures):
+        atoms.rattle(0.05, seed=number)
+    for one, atoms in zip(engine.single_points(structures), structures, strict=True):
+        alone = engine.single_point(atoms)
+        assert one.energy == pytest.approx(alone.energy, abs=1e-4)  # eV, single precision
+        np.testing.assert_allclose(one.forces, alone.forces, atol=1e-4)  # eV/Å
+        np.testing.assert_allclose(one.stress, alone.stress, atol=1e-5)  # eV/Å³
+
+
+@needs_chgnet
+def test_chgnet_takes_a_surface_and_refuses_an_atom_alone() -> None:
+    slab = telluride()
+    slab.pbc = (True, True, False)
+    periodic = telluride()
+    periodic.center(vacuum=6.0, axis=2)
+    engine = Chgnet()
+    assert engine.single_point(slab).energy == pytest.approx(
+        engine.single_point(periodic).energy, abs=1e-4
+    )
+    with pytest.raises(EvaluationFailed, match="isolated"):
+        engine(Atoms("Te", cell=[20, 20, 20], pbc=True))
+
+
+@needs_chgnet
+def test_elements_that_chgnet_has_not_seen_are_refused() -> None:
+    with pytest.raises(UserError, match="CHGNet does not know Po, Rn"):
+        Chgnet().check_elements({"Po", "Te", "Rn"})
+
+
+@needs_gpaw
+@pytest.mark.parametrize(
+    ("atoms", "energy"),
+    [  # eV/atom, gpaw 26.7.0 with gpaw-data 1.2.1, PBE, 300 eV, density 2.5
+        (bulk("Si", "diamond", a=5.431), -5.38325),
+        (bulk("CdTe", "zincblende", a=6.48), -2.28312),
+    ],
+)
+def test_gpaw_gives_the_energies_of_its_release(atoms: Atoms, energy: float) -> None:
+    found = Gpaw(cutoff=300, kpoint_density=2.5).single_point(atoms)
+    assert found.energy / len(atoms) == pytest.approx(energy, abs=2e-3)
+    assert np.abs(found.forces).max() < 1e-3  # eV/Å, by symmetry
+
+
+@needs_gpaw
+def test_gpaws_hydrogen_molecule_has_the_bond_length_of_pbe() -> None:
+    """0.750 Å: Ernzerhof & Scuseria, J. Chem. Phys. 110, 5029 (1999)."""
+    pair = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.85]])
+    pair.center(vacuum=2.5)
+    pair.pbc = True
+    pair.set_constraint(FixAtoms([0]))
+    relaxation = Gpaw(cutoff=450, kpoint_density=0.1, fmax=0.02)(pair)
+    assert relaxation.converged
+    assert relaxation.atoms.get_distance(0, 1) == pytest.approx(0.750, abs=0.01)
+    np.testing.assert_allclose(relaxation.atoms.positions[0], pair.positions[0], atol=1e-12)
+
+
+@needs_gpaw
+def test_gpaw_moves_a_rigid_molecule_as_a_whole() -> None:
+    pairs = Atoms("H4", positions=[[0, 0, 0], [0, 0, 0.75], [1.6, 0, 0], [1.6, 0, 0.75]])
+    pairs.center(vacuum=2.0)
+    pairs.pbc = True
+    pairs.set_constraint([FixAtoms([0, 1]), RigidBody([2, 3], "x")])
+    relaxation = replace(Gpaw(cutoff=250, kpoint_density=0.1), fmax=0.3, steps=4)(pairs)
+    moved = relaxation.atoms.positions - pairs.positions
+    np.testing.assert_allclose(moved[2], moved[3], atol=1e-10)
+    assert moved[2, 0] > 0.05  # Å: closed shells repel
