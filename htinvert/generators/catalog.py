@@ -66,18 +66,18 @@ class Operator:
 
 CATALOG: Mapping[str, Operator] = {
     "cut_and_splice": Operator(operators.cut_and_splice, 0.35, parents=2),
-    "rattle": Operator(operators.rattle, 0.2, hop=0.7),
+    "rattle": Operator(operators.rattle, 0.2, hop=0.6),
     "slide": Operator(operators.slide, 0.1, suits=_is_bound),
-    "relocate": Operator(operators.relocate, 0.15, suits=_is_bound, hop=0.15),
+    "relocate": Operator(operators.relocate, 0.15, suits=_is_bound, hop=0.2),
     "permute": Operator(operators.permute, 0.1, suits=_mixes, hop=0.2),
     "add_or_remove": Operator(operators.add_or_remove, 0.1, suits=_varies, hop=0.3),
     "transmute": Operator(operators.transmute, 0.05, suits=_mixes_and_varies, hop=0.1),
     "reorder": Operator(operators.reorder, 0.0, suits=_mixes),
     "mirror": Operator(operators.mirror, 0.05),
     "soft_mutation": Operator(operators.soft_mutation, 0.05),
-    "shift_grain": Operator(operators.shift_grain, 0.2, suits=_has_rigid_grain, hop=0.2),
+    "shift_grain": Operator(operators.shift_grain, 0.2, suits=_has_rigid_grain, hop=0.3),
     "change_density": Operator(operators.change_density, 0.05, suits=_is_region),
-    "relocate_surface": Operator(operators.relocate_surface, 0.4, suits=is_free_cluster, hop=2.5),
-    "twist": Operator(operators.twist, 0.1, suits=is_free_cluster, hop=2.5),
+    "relocate_surface": Operator(operators.relocate_surface, 0.4, suits=is_free_cluster, hop=1.6),
+    "twist": Operator(operators.twist, 0.1, suits=is_free_cluster, hop=1.0),
     "strain": Operator(operators.strain, 0.05, suits=is_free_cluster),
 }
