@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from htinvert.campaign import run
-from htinvert.config import parse, read_yaml
+from htinvert.campaign_file import read_yaml
+from htinvert.config import parse
 from htinvert.core import region_mask
 from htinvert.geometry import LIKE, Fingerprints, fingerprint
 from htinvert.plan import make_plan

@@ -18,7 +18,8 @@ from ase.io import read
 from scipy.stats import binomtest
 
 from htinvert.campaign import run
-from htinvert.config import parse, read_yaml
+from htinvert.campaign_file import read_yaml
+from htinvert.config import parse
 from htinvert.plan import make_plan
 from htinvert.planted import KINDS, misplaced
 from htinvert.rank import rank

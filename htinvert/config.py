@@ -5,22 +5,19 @@ Every mistake is reported at once, with its path and what was probably meant.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from htinvert import plugins
+from htinvert.campaign_file import read_yaml
 from htinvert.core import Region, UserError
 from htinvert.io.prepare import parse_step
 from htinvert.optimize import METHODS
 
-LARGEST_FILE = 1_000_000  # bytes
 TOTAL = "total"  # in a stop rule: the weighted sum of all objectives
-NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
 
 Crop = tuple[int, int, int, int]
 Bounds = tuple[float, float]
@@ -249,23 +246,6 @@ def load_structure(path: Path) -> StructurePart:
     return found
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file into plain objects; aliases and duplicate keys are refused."""
-    if not path.is_file():
-        raise UserError(
-            f"there is no campaign file {path}; `htinvert check --help` shows an example"
-        )
-    if path.stat().st_size > LARGEST_FILE:
-        raise UserError(f"{path} is larger than 1 MB; a campaign file is a page of text")
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, dict):
-        raise UserError(f"{path.name} is not a campaign; it must be a mapping of keys to values")
-    return raw
-
-
 def parse(raw: dict[str, Any], *, name: str = "campaign") -> Config:
     """Check plain objects against the schema and the parameters of every component they name."""
     problems: list[str] = []
@@ -360,30 +340,3 @@ def _objective_problems(config: Config) -> list[str]:
         for name in names
         if name not in allowed[place]
     ]
-
-
-class StrictLoader(yaml.SafeLoader):
-    """Plain YAML without aliases and duplicate keys; ``1e-6`` and ``200e3`` are numbers."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse an alias, which can blow a page of text up to gigabytes."""
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.constructor.ConstructorError(
-                None, None, "aliases (*name) are not allowed; write the value out", event.start_mark
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that is given twice, which YAML would take the last of."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                mark = node.value[position][0].start_mark
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key} is given twice; keep one of them", mark
-                )
-        return super().construct_mapping(node, deep)
-
-
-StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+0123456789."))

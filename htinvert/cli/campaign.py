@@ -182,7 +182,8 @@ def read_plan(
     minutes: float | None = None,
 ) -> Plan:
     """Read a campaign, with what the command line overrides."""
-    from htinvert.config import parse, read_yaml
+    from htinvert.campaign_file import read_yaml
+    from htinvert.config import parse
     from htinvert.plan import make_plan
 
     raw = read_yaml(campaign)
@@ -257,7 +258,7 @@ def _found(folder: Path, objectives: Sequence[Objective]) -> tuple[list[Ranked],
 
 def _objectives(folder: Path, weights: Sequence[str] = ()) -> tuple[Objective, ...]:
     """The objectives that a run was made with, with other weights where given."""
-    from htinvert.config import read_yaml
+    from htinvert.campaign_file import read_yaml
     from htinvert.core import Objective
 
     if not (folder / "config.yaml").is_file():

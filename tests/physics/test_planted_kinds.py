@@ -12,7 +12,8 @@ import pytest
 from ase.io import read
 
 from htinvert.campaign import run
-from htinvert.config import parse, read_yaml
+from htinvert.campaign_file import read_yaml
+from htinvert.config import parse
 from htinvert.plan import make_plan
 from htinvert.planted import KINDS, campaign, misplaced, space
 from htinvert.rank import rank

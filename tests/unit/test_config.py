@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from htinvert.config import Config, StrictLoader, load, parse, read_yaml
+from htinvert.config import Config, load, parse
 from htinvert.core import UserError
 
 GOOD: dict[str, Any] = {
@@ -81,43 +80,6 @@ def test_an_objective_that_nothing_computes_is_refused() -> None:
 
 def test_a_composition_range_must_not_be_upside_down() -> None:
     assert "Te asks for 5 to 3 atoms" in mistakes(with_(composition={"Te": [5, 3]}))
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("1e-6", 1e-6), ("200e3", 200e3), ("-2E4", -2e4), ("1.5e+2", 150.0), ("3", 3), ("0.5", 0.5)],
-)
-def test_numbers_are_numbers(text: str, value: float) -> None:
-    found = yaml.load(f"x: {text}", Loader=StrictLoader)["x"]  # noqa: S506
-    assert found == value
-    assert isinstance(found, int | float)
-
-
-@pytest.mark.parametrize("text", ["e5", "1e", "x1e-6", "CdTe.sw"])
-def test_words_stay_words(text: str) -> None:
-    assert yaml.load(f"x: {text}", Loader=StrictLoader)["x"] == text  # noqa: S506
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a: 1\na: 2\n", "key a is given twice"),
-        ("a: &b [1]\nc: *b\n", "aliases"),
-        ("- 1\n- 2\n", "is not a campaign"),
-        ("a: [1\n", "is not valid YAML"),
-        ("a: !!python/object/apply:os.system [ls]\n", "is not valid YAML"),
-    ],
-)
-def test_yaml_that_means_trouble_is_refused(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "campaign.yaml"
-    path.write_text(text)
-    with pytest.raises(UserError, match=message):
-        read_yaml(path)
-
-
-def test_a_missing_file_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no campaign file"):
-        load(tmp_path / "none.yaml")
 
 
 @pytest.mark.parametrize(

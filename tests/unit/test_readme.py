@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from htinvert.config import StrictLoader, parse
+from htinvert.campaign_file import StrictLoader
+from htinvert.config import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,104 @@
+"""Read a YAML file strictly; a campaign may extend another one and say only what differs.
+
+``extends: screen.yaml`` takes everything from that file, then mappings are merged key by key. A
+block whose ``use`` differs replaces the other whole, for its parameters are other ones.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from htinvert.core import UserError
+
+LARGEST_FILE = 1_000_000  # bytes
+NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
+EXTENDS = "extends"
+WORDS = ("use", "name")  # keys whose value is no path, should a file be called the same
+
+
+def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a YAML file, and what it extends, into plain objects.
+
+    Aliases and duplicate keys are refused. Raises :class:`UserError` with the file's name.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"there is no campaign file {path}; `htinvert check --help` shows an example"
+        )
+    if path.stat().st_size > LARGEST_FILE:
+        raise UserError(f"{path} is larger than 1 MB; a campaign file is a page of text")
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{path.name} is not a campaign; it must be a mapping of keys to values")
+    if EXTENDS not in raw:
+        return raw
+    base = raw.pop(EXTENDS)
+    if not isinstance(base, str):
+        raise UserError(f"{path.name}: extends is {base!r}; give the path of a campaign file")
+    base_path = path.parent / base
+    chain = (*extended_by, path.resolve())
+    if base_path.resolve() in chain:
+        raise UserError(f"{path.name} extends {base}, which extends it; end the circle")
+    below = read_yaml(base_path, extended_by=chain)
+    merged: dict[str, Any] = merge(seen_from(path.parent, below, base_path.parent), raw)
+    return merged
+
+
+def merge(below: Any, above: Any) -> Any:
+    """What is above in place of what is below, mappings key by key; see the module's docstring."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    if "use" in below and above.get("use", below["use"]) != below["use"]:
+        return above
+    return below | {
+        key: merge(below[key], value) if key in below else value for key, value in above.items()
+    }
+
+
+def seen_from(folder: Path, value: Any, other: Path) -> Any:
+    """Plain objects with paths of files that lie in the ``other`` folder as seen from this one."""
+    if isinstance(value, dict):
+        return {
+            key: part if key in WORDS else seen_from(folder, part, other)
+            for key, part in value.items()
+        }
+    if isinstance(value, list):
+        return [seen_from(folder, part, other) for part in value]
+    if isinstance(value, str) and (other / value).is_file():
+        return os.path.relpath(other / value, folder)
+    return value
+
+
+class StrictLoader(yaml.SafeLoader):
+    """Plain YAML without aliases and duplicate keys; ``1e-6`` and ``200e3`` are numbers."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Refuse an alias, which can blow a page of text up to gigabytes."""
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(
+                None, None, "aliases (*name) are not allowed; write the value out", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Refuse a key that is given twice, which YAML would take the last of."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                mark = node.value[position][0].start_mark
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key} is given twice; keep one of them", mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+StrictLoader.add_implicit_resolver("tag:yaml.org,2002:float", NUMBER, list("-+0123456789."))
