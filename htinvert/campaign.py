@@ -14,18 +14,19 @@ from time import monotonic
 from typing import Any
 
 import yaml
-from ase import Atoms
 
 from htinvert.config import TOTAL
 from htinvert.core import (
     Candidate,
     Evaluation,
+    Exhausted,
     Generator,
     Infeasible,
     UserError,
     region_mask,
     weighted_sum,
 )
+from htinvert.funnel import sources
 from htinvert.geometry import clashes
 from htinvert.graph import Pool, open_pool
 from htinvert.matcher import Known
@@ -68,7 +69,7 @@ def run(plan: Plan, path: Path, *, observer: Observer | None = None) -> Progress
     :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
     plan = resumed(plan.calibrated(calibration(plan, path)), path)
-    facts = provenance() | {"calibration": _parameters(plan)}
+    facts = provenance() | {"calibration": _parameters(plan), "stages": sources(plan.config, path)}
     with (
         Run.create_or_open(path, recipe=plan.identity, provenance=facts) as store,
         interruptible() as interrupted,
@@ -121,6 +122,8 @@ class Campaign:
         self._next = store.next_index
         self._fruitless = 0
         self._refusals: Counter[str] = Counter()  # of the fruitless ones, by reason
+        self._unsent: set[bytes] = set()  # keys of given structures that the store does not know
+        self._spent = False  # all there is to propose was proposed
         self._start = monotonic()
 
     def replay(self) -> None:
@@ -164,6 +167,9 @@ class Campaign:
         return bool(progress.reason)
 
     def _exhausted(self) -> bool:
+        if self._spent:
+            self.progress.reason = "all that there was to propose is evaluated"
+            return True
         if self._fruitless < FRUITLESS:
             return False
         why = ", ".join(f"{count} {reason}" for reason, count in self._refusals.most_common())
@@ -177,8 +183,12 @@ class Campaign:
         if stop is not None:
             wanted = min(wanted, stop - self.progress.evaluated - pool.busy())
         chosen: list[tuple[Candidate, bytes]] = []
-        while len(chosen) < wanted and self._fruitless < FRUITLESS:
-            proposal = self._propose()
+        while len(chosen) < wanted and self._fruitless < FRUITLESS and not self._spent:
+            try:
+                proposal = self._propose()
+            except Exhausted:
+                self._spent = True
+                break
             if proposal is None:
                 self._fruitless += 1
             else:
@@ -187,6 +197,7 @@ class Campaign:
                 chosen.append(proposal)
         if chosen:
             self.store.propose(chosen)
+            self._unsent.clear()
             pool.submit([self._warm(candidate) for candidate, _ in chosen])
 
     def _warm(self, candidate: Candidate) -> Candidate:
@@ -196,16 +207,18 @@ class Campaign:
 
     def _propose(self) -> tuple[Candidate, bytes] | None:
         """Ask for one candidate; refuse it, and count that, where it is invalid or known."""
-        index, self._next = self._next, self._next + 1
+        index = self._next
+        candidates = self._generator.ask([index])
+        self._next += 1
         operator, reason = "none", "infeasible"
-        for candidate in self._generator.ask([index]):
+        for candidate in candidates:
             operator = candidate.operator
             try:
                 candidate = replace(candidate, atoms=snap(candidate.atoms))
             except Infeasible:
                 break
             key = structure_key(candidate.atoms, self._context)
-            reason = self._objection(candidate.atoms, key)
+            reason = self._objection(candidate, key)
             if not reason:
                 return candidate, key
         self.store.refuse(index, operator, reason)
@@ -213,8 +226,15 @@ class Campaign:
         self._refusals[reason] += 1
         return None
 
-    def _objection(self, atoms: Atoms, key: bytes) -> str:
+    def _objection(self, candidate: Candidate, key: bytes) -> str:
         """Why a structure is not worth an evaluation, empty where it is; remembers it if so."""
+        atoms = candidate.atoms
+        if candidate.given:
+            if self.store.known(key) or key in self._unsent:
+                return "duplicate"
+            self._unsent.add(key)
+            self._proposed.add(atoms)
+            return ""
         if clashes(atoms, region_mask(atoms), self.plan.space.min_distance):
             return "min_distance"
         if self.store.known(key) or self._proposed.find(atoms) is not None:

@@ -31,6 +31,10 @@ class Infeasible(Exception):
     """An operator could not make a valid structure; the proposal is counted and dropped."""
 
 
+class Exhausted(Exception):
+    """A generator with a finite supply has proposed all of it."""
+
+
 class EvaluationFailed(Exception):
     """A candidate could not be relaxed, imaged or scored; the message is the recorded reason."""
 
@@ -76,7 +80,9 @@ class Candidate:
     """A proposed structure. ``index`` names its random stream, ``default_rng([seed, index])``.
 
     ``start`` holds, per channel, the parameters from which its fits begin: those of its first
-    parent. It is not stored, for the parents' evaluations tell it.
+    parent. It is not stored, for the parents' evaluations tell it. A ``given`` structure is
+    evaluated as it is, however close its atoms or near to a known minimum; only an equal one is
+    refused.
     """
 
     index: int
@@ -84,6 +90,7 @@ class Candidate:
     operator: str
     parents: tuple[int, ...] = ()
     start: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    given: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +170,10 @@ class Generator(Protocol):
     """Propose structures. The only stateful part: its state is what it was told, in that order."""
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
-        """Propose one candidate per index; an index that came to nothing is left out."""
+        """Propose one candidate per index; an index that came to nothing is left out.
+
+        Raises :class:`Exhausted` where there is nothing more to propose, for any index.
+        """
         ...
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from htinvert.plan import Plan
     from htinvert.rank import Ranked, Yield
 
+TOP = 5  # families shown when a campaign ends
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
 Top = Annotated[int, typer.Option(min=1, help="How many families.")]
@@ -45,7 +46,7 @@ def demo(
     plan = read_plan(planted.CAMPAIGN, seed=seed, workers=workers)
     if seed is not None and output == Path("runs/demo"):
         output = Path(f"runs/demo-seed{seed}")
-    ranked = _run(plan, output)
+    ranked = run_and_show(plan, output)
     typer.echo(planted.verdict(ranked, plan.space.region))
 
 
@@ -87,7 +88,7 @@ def run(
     plan = read_plan(campaign, seed=seed, workers=workers, evaluations=evaluations, minutes=minutes)
     name = plan.config.name if seed is None else f"{plan.config.name}-seed{seed}"
     folder = output or Path("runs") / name
-    _run(plan if more is None else further(plan, folder, more), folder)
+    run_and_show(plan if more is None else further(plan, folder, more), folder)
 
 
 @app.command()
@@ -96,12 +97,13 @@ def status(folder: RunFolder) -> None:
 
     Example: htinvert status runs/cdte_tellurene
     """
+    from htinvert.funnel import objectives_of
     from htinvert.rank import operator_yields
     from htinvert.rank import rank as order
     from htinvert.report.summary import failures, lineage, operator_table
     from htinvert.store import Run
 
-    objectives = _objectives(folder)
+    objectives = objectives_of(folder)
     with Run.open(folder) as store:
         counts = store.counts()
         evaluations = list(store.evaluations())
@@ -137,16 +139,18 @@ def rank_command(
 
     Example: htinvert rank runs/cdte_tellurene --weight haadf.registration=20
     """
+    from htinvert.funnel import families, objectives_of
     from htinvert.report.figures import draw_pareto
     from htinvert.report.summary import table
 
-    objectives = _objectives(folder, weight or [])
-    ranked = _found(folder, objectives)[0]
+    objectives = objectives_of(folder, _weights(weight or []))
+    ranked = families(folder, objectives)
     console().print(table(ranked, objectives, top=top))
     if len(objectives) > 1:
         path = folder / "pareto.png"
         draw_pareto(path, ranked, objectives, title=folder.name)
         typer.echo(f"drawn: {path}")
+    _show_stages(folder, top)
 
 
 @app.command()
@@ -159,12 +163,13 @@ def export(
 
     Example: htinvert export runs/cdte_tellurene best.xyz --top 5
     """
+    from htinvert.funnel import families, objectives_of
     from htinvert.io import write_structures, write_table
     from htinvert.report.summary import row
 
     if target.suffix not in (".xyz", ".cif", ".vasp", ".csv"):
         raise UserError(f"{target.name} has no known ending; choose .xyz, .cif, .vasp or .csv")
-    ranked = _found(folder, _objectives(folder))[0]
+    ranked = families(folder, objectives_of(folder))
     if target.suffix == ".csv":
         write_table(target, [row(entry) for entry in ranked])
     else:
@@ -217,9 +222,10 @@ def further(plan: Plan, folder: Path, more: int) -> Plan:
     return replace(plan, config=plan.config.model_copy(update={"stop": stop}))
 
 
-def _run(plan: Plan, output: Path) -> list[Ranked]:
-    """Run a plan with a progress bar; end with a table and pictures."""
+def run_and_show(plan: Plan, output: Path) -> list[Ranked]:
+    """Run a plan with a progress bar; end with tables and pictures."""
     from htinvert.campaign import calibration, run
+    from htinvert.funnel import families
     from htinvert.plan import evaluate_start
     from htinvert.report.live import Live
     from htinvert.report.preview import draw_measured, measured_lines
@@ -232,49 +238,48 @@ def _run(plan: Plan, output: Path) -> list[Ranked]:
         end = run(plan, output, observer=live)
     out.print(f"stopped: {end.reason}")
     plan = plan.calibrated(calibration(plan, output))
-    ranked, yields = _found(output, plan.objectives)
+    ranked = families(output, plan.objectives)
     out.print(table(ranked, plan.objectives))
-    out.print(operator_table(yields))
+    out.print(operator_table(_yields(output, plan.objectives)))
     pictures = draw_measured(plan, output)
     for path in [*pictures, *draw(plan, ranked, output, start=evaluate_start(plan))]:
         out.print(f"drawn: {path}", highlight=False)
+    _show_stages(output, TOP)
     return ranked
 
 
-def _found(folder: Path, objectives: Sequence[Objective]) -> tuple[list[Ranked], list[Yield]]:
-    """What a run has found, and what each of its operators brought."""
-    from htinvert.rank import operator_yields, rank
+def _yields(folder: Path, objectives: Sequence[Objective]) -> list[Yield]:
+    """What each operator of a run has brought."""
+    from htinvert.rank import operator_yields
     from htinvert.store import Run
 
     with Run.open(folder) as store:
-        evaluations, refused = list(store.evaluations()), store.counts().refused_by
-    ranked = rank(evaluations, objectives)
-    if not ranked:
-        raise UserError(
-            f"{folder} has no successful evaluation to rank yet; look at `htinvert status`"
-        )
-    return ranked, operator_yields(evaluations, refused, objectives)
+        return operator_yields(store.evaluations(), store.counts().refused_by, objectives)
 
 
-def _objectives(folder: Path, weights: Sequence[str] = ()) -> tuple[Objective, ...]:
-    """The objectives that a run was made with, with other weights where given."""
-    from htinvert.campaign_file import read_yaml
-    from htinvert.core import Objective
+def _show_stages(folder: Path, top: int) -> None:
+    """Show the best of a funnel's last run as all of its stages saw them."""
+    from htinvert.funnel import stages
+    from htinvert.report.stages import draw_stages, stage_table
 
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder} is not a run (it has no config.yaml); name a run's folder")
-    known: dict[str, float] = read_yaml(folder / "config.yaml")["objectives"]
-    for text in weights:
+    chain = stages(folder)
+    if len(chain) > 1:
+        console().print(stage_table(chain, top=top))
+        path = folder / "stages.png"
+        draw_stages(path, chain, top=top)
+        typer.echo(f"drawn: {path}")
+
+
+def _weights(given: Sequence[str]) -> dict[str, float]:
+    """Weights of the form NAME=NUMBER."""
+    weights = {}
+    for text in given:
         name, _, value = text.partition("=")
         try:
-            if name not in known:
-                raise UserError(
-                    f"objective {name} is unknown to {folder}; known are {', '.join(known)}"
-                )
-            known[name] = float(value)
+            weights[name] = float(value)
         except ValueError as error:
             raise UserError(f"weight {text} is not of the form NAME=NUMBER") from error
-    return tuple(Objective(name, float(weight)) for name, weight in known.items())
+    return weights
 
 
 def _labeled(entry: Ranked) -> Any:

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from htinvert.core import Candidate, Evaluation, Generator
+from htinvert.core import Candidate, Evaluation, Exhausted, Generator
 
 
 @dataclass
 class Mixture:
-    """Pass each index to one of the generators, at random by their shares; tell all of them all."""
+    """Pass each index to one of the generators, at random by their shares; tell all of them all.
+
+    One that is exhausted leaves its share to the others.
+    """
 
     generators: tuple[Generator, ...]
     shares: tuple[float, ...]
     seed: int
+    _spent: set[int] = field(default_factory=set, init=False, repr=False)
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
-        """Propose one candidate per index, each from the generator that the index draws."""
-        chances = np.array(self.shares) / sum(self.shares)
-        candidates: list[Candidate] = []
-        for index in indices:
-            rng = np.random.default_rng([self.seed, index, 3])
-            chosen = self.generators[int(rng.choice(len(self.generators), p=chances))]
-            candidates += chosen.ask([index])
-        return candidates
+        """Propose one candidate per index, each from the generator that the index draws.
+
+        Raises :class:`Exhausted` where all of them are.
+        """
+        return [candidate for index in indices for candidate in self._propose(index)]
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Tell every generator of every evaluation."""
         evaluations = list(evaluations)
         for generator in self.generators:
             generator.tell(evaluations)
+
+    def _propose(self, index: int) -> list[Candidate]:
+        rng = np.random.default_rng([self.seed, index, 3])
+        while len(self._spent) < len(self.generators):
+            left = np.array([0.0 if i in self._spent else s for i, s in enumerate(self.shares)])
+            chosen = int(rng.choice(len(self.generators), p=left / left.sum()))
+            try:
+                return self.generators[chosen].ask([index])
+            except Exhausted:
+                self._spent.add(chosen)
+        raise Exhausted

@@ -1,0 +1,102 @@
+"""A funnel as a person wants to see it: what every stage thought of the last one's best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from htinvert.funnel import Stage, history
+from htinvert.rank import Ranked
+from htinvert.report.figures import ACCENT, FRONT, PALE
+
+ENERGY = "energy"
+
+
+def stage_table(chain: Sequence[Stage], *, top: int = 5) -> Any:
+    """A rich table: per family its rank, energy [eV] and image costs in each stage.
+
+    Energies count from the lowest of the families shown, in each stage on its own: those of
+    different engines have no common zero.
+    """
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    rows = [history(entry, chain) for entry in chain[-1].ranked[:top]]
+    view = Table(
+        title="stage by stage", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    view.add_column("formula", no_wrap=True)
+    for stage in chain:
+        view.add_column(f"{stage.folder.name}\nrank", justify="right", no_wrap=True)
+        for objective in stage.objectives:
+            channel, _, metric = objective.name.partition(".")
+            head = f"{stage.engine}\n[eV]" if channel == ENERGY else f"{channel}\n{_short(metric)}"
+            view.add_column(head, justify="right", no_wrap=True)
+    lowest = [_lowest(column) for column in zip(*rows, strict=True)]
+    for family, row in zip(chain[-1].ranked, rows, strict=False):
+        cells = [
+            cell
+            for stage, entry, zero in zip(chain, row, lowest, strict=True)
+            for cell in _cells(stage, entry, zero)
+        ]
+        view.add_row(family.evaluation.atoms.get_chemical_formula(), *cells)
+    view.caption = "energies: above the lowest of those shown, for each stage on its own"
+    view.caption_justify = "left"
+    return view
+
+
+def draw_stages(path: Path, chain: Sequence[Stage], *, top: int = 5) -> None:
+    """Draw how the last stage's best were ranked in each stage, a line per family, to a PNG.
+
+    Each label gives the rank in the stage, the candidate, and its energy [eV] as in the table.
+    """
+    from matplotlib.figure import Figure
+
+    rows = [history(entry, chain) for entry in chain[-1].ranked[:top]]
+    figure = Figure(figsize=(0.6 + 2.6 * len(chain), 0.9 + 0.36 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    places: list[list[tuple[float, float]]] = [[] for _ in rows]
+    for x, column in enumerate(zip(*rows, strict=True)):
+        zero = _lowest(column)
+        known = [i for i, entry in enumerate(column) if entry is not None]
+        for y, i in enumerate(sorted(known, key=lambda i: column[i].rank)):
+            places[i].append((x, y))
+            energy = column[i].evaluation.objectives[ENERGY] - zero
+            text = f"{column[i].rank}   #{column[i].evaluation.candidate.index}   {energy:.2f} eV"
+            color = ACCENT if i == 0 else FRONT
+            box = {"boxstyle": "round", "fc": "white", "ec": color}
+            axes.text(x, y, text, ha="center", va="center", fontsize=8, color=color, bbox=box)
+    for i, line in enumerate(places):
+        color, front = (ACCENT, 1.5) if i == 0 else (PALE, 1.0)
+        axes.plot(*zip(*line, strict=True), "-", color=color, lw=2, zorder=front)
+    axes.set_xticks(range(len(chain)), [f"{s.folder.name}\n{s.engine}" for s in chain])
+    axes.xaxis.tick_top()
+    axes.set_xlim(-0.5, len(chain) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.6)
+    axes.set_yticks([])
+    axes.set_frame_on(False)
+    axes.tick_params(length=0)
+    figure.savefig(path, dpi=150)
+
+
+def _lowest(column: Sequence[Ranked | None]) -> float:
+    """The lowest energy [eV] of a stage's entries."""
+    known = [entry.evaluation.objectives[ENERGY] for entry in column if entry is not None]
+    return min(known, default=0.0)
+
+
+def _short(name: str) -> str:
+    """A name in at most nine letters."""
+    return name if len(name) <= 9 else f"{name[:7]}."
+
+
+def _cells(stage: Stage, entry: Ranked | None, zero: float) -> list[str]:
+    """What one stage says of one family."""
+    if entry is None:
+        return ["-"] * (1 + len(stage.objectives))
+    cells = [str(entry.rank)]
+    for objective in stage.objectives:
+        value = entry.evaluation.objectives[objective.name]
+        cells.append(f"{value - zero:.3f}" if objective.name == ENERGY else f"{value:.4f}")
+    return cells

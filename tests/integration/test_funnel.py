@@ -1,0 +1,92 @@
+"""A funnel: campaigns that evaluate the best of the one before them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from htinvert.campaign import run
+from htinvert.cli.campaign import read_plan
+from htinvert.core import UserError
+from htinvert.funnel import families, history, objectives_of, stages
+from htinvert.store import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+Writer = Callable[..., Path]
+REFINED = {
+    "extends": "tiny.yaml",
+    "name": "refined",
+    "energy": {"use": "lammps", "potential": "CdTeSe.bop.table"},
+    "search": {"generators": [{"use": "store", "run": "runs/tiny", "top": 3}]},
+}
+
+
+@pytest.fixture
+def funnel(campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """The files of two stages, in the folder that will hold their runs."""
+    monkeypatch.chdir(tmp_path)
+    screen = campaign(stop={"evaluations": 20})
+    refine = tmp_path / "refined.yaml"
+    refine.write_text(yaml.safe_dump(REFINED))
+    return screen, refine
+
+
+def test_the_second_stage_evaluates_the_best_of_the_first_and_ends(
+    funnel: tuple[Path, Path],
+) -> None:
+    for path in funnel:
+        plan = read_plan(path)
+        end = run(plan, Path("runs") / plan.config.name)
+    assert end.reason == "all that there was to propose is evaluated"
+    best = families(Path("runs/tiny"), objectives_of(Path("runs/tiny")))[:3]
+    with Run.open("runs/refined") as store:
+        found = list(store.evaluations())
+    assert [e.candidate.operator for e in found] == ["store"] * 3
+    for entry, evaluation in zip(best, found, strict=True):
+        gap = entry.evaluation.atoms.positions - evaluation.candidate.atoms.positions
+        assert abs(gap).max() < 1e-6  # Å, the grid of the store
+    again = run(read_plan(funnel[1]), Path("runs/refined"))
+    assert (again.evaluated, again.session) == (3, 0)
+
+
+def test_every_stage_is_known_to_the_last_one(funnel: tuple[Path, Path]) -> None:
+    for path in funnel:
+        plan = read_plan(path)
+        run(plan, Path("runs") / plan.config.name)
+    chain = stages(Path("runs/refined"))
+    assert [stage.folder.name for stage in chain] == ["tiny", "refined"]
+    places = [history(entry, chain) for entry in chain[-1].ranked]
+    assert all(first is not None for first, _ in places)
+    assert {first.rank for first, _ in places if first} <= {1, 2, 3}
+    assert stages(Path("runs/tiny"))[0].folder == Path("runs/tiny")
+
+
+def test_a_resumed_stage_goes_on_behind_what_it_has(funnel: tuple[Path, Path]) -> None:
+    run(read_plan(funnel[0]), Path("runs/tiny"))
+    run(read_plan(funnel[1], evaluations=1), Path("runs/refined"))
+    end = run(read_plan(funnel[1]), Path("runs/refined"))
+    assert (end.evaluated, end.session) == (3, 2)
+    assert not end.refused
+
+
+def test_a_stage_without_its_source_says_what_to_run(funnel: tuple[Path, Path]) -> None:
+    with pytest.raises(UserError, match="runs/tiny, which is not a run; run that campaign first"):
+        run(read_plan(funnel[1]), Path("runs/refined"))
+
+
+def test_the_workflow_shows_the_stages_side_by_side(
+    funnel: tuple[Path, Path], tmp_path: Path
+) -> None:
+    script = ROOT / "workflows" / "screen_then_refine.py"
+    command = [sys.executable, str(script), *map(str, funnel), "--smoke", "--workers", "0"]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "stage by stage" in done.stdout
+    assert (tmp_path / "runs" / "refined" / "stages.png").is_file()
