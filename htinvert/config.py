@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from htinvert import plugins
 from htinvert.campaign_file import read_yaml
-from htinvert.core import Region, UserError
+from htinvert.core import ENERGIES, Region, UserError
 from htinvert.io.prepare import parse_step
 from htinvert.optimize import METHODS
 
@@ -263,7 +263,13 @@ def parse(raw: dict[str, Any], *, name: str = "campaign") -> Config:
 
 
 def objective_names(config: Config) -> list[str]:
-    """Names of all the numbers that can rank a candidate."""
+    """Names of all the numbers that can rank a candidate, what ranks by default among them."""
+    energies = [name for name in ENERGIES if config.region or name != "interface_energy"]
+    return [*energies, *default_objectives(config)[1:]]
+
+
+def default_objectives(config: Config) -> list[str]:
+    """Names of the numbers that rank where the campaign does not say: energy and image costs."""
     metrics = [
         f"{channel}.{metric}" for channel, e in config.experiments.items() for metric in e.metrics
     ]

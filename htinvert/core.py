@@ -20,6 +20,13 @@ from numpy.typing import NDArray
 
 REGION_TAG = 1
 HOST_TAG = 0
+ENERGIES = {
+    "energy": "eV",
+    "total_energy": "eV",
+    "formation_energy": "eV/atom",
+    "interface_energy": "eV/Å²",
+}
+"""Objectives that are made of a relaxation's energy, and their units; docs/energy.md says how."""
 DIRECTIONS = ("xyz", "xy", "xz", "yz", "x", "y", "z")  # in which a rigid grain may move
 
 
@@ -120,7 +127,7 @@ class Score:
 class Evaluation:
     """All that is known of a candidate after its evaluation; a failure has an ``error``.
 
-    ``objectives`` holds the numbers that rank, all to be made small: ``energy`` [eV] and
+    ``objectives`` holds the numbers that rank, all to be made small: the :data:`ENERGIES` and
     ``channel.metric`` [1]. ``parameters`` holds, per channel, the fitted forward parameters.
     """
 

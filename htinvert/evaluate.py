@@ -166,7 +166,7 @@ def check_energy(relaxation: Relaxation, recipe: Recipe) -> None:
             f"implausible energy: {relaxation.energy / count:.1f} eV/atom, below {lowest:g}, which "
             "nothing real reaches"
         )
-    formation = energy_objective(relaxation, recipe) / count
+    formation = energies(relaxation, recipe)["formation_energy"]
     known = set(relaxation.atoms.get_chemical_symbols()) <= set(recipe.chemical_potentials)
     if known and formation < LOWEST_FORMATION:
         raise EvaluationFailed(
@@ -175,16 +175,30 @@ def check_energy(relaxation: Relaxation, recipe: Recipe) -> None:
         )
 
 
-def energy_objective(relaxation: Relaxation, recipe: Recipe) -> float:
-    """Energy [eV] less the chemical potentials of the atoms it took, for the whole cell."""
-    symbols = relaxation.atoms.get_chemical_symbols()
-    return relaxation.energy - sum(recipe.chemical_potentials.get(s, 0.0) for s in symbols)
+def energies(relaxation: Relaxation, recipe: Recipe) -> dict[str, float]:
+    """The objectives of :data:`htinvert.core.ENERGIES` that a relaxed structure has.
+
+    ``energy`` is the total energy less the chemical potentials of its atoms, for the whole cell;
+    the formation energy is that per atom, the interface energy per area of the region's plane.
+    """
+    atoms = relaxation.atoms
+    references = recipe.chemical_potentials
+    energy = relaxation.energy - sum(references.get(s, 0.0) for s in atoms.get_chemical_symbols())
+    found = {
+        "energy": energy,
+        "total_energy": relaxation.energy,
+        "formation_energy": energy / max(len(atoms), 1),
+    }
+    if recipe.region is not None:
+        first, second = np.delete(atoms.cell.array, recipe.region.dimension, axis=0)
+        found["interface_energy"] = energy / float(np.linalg.norm(np.cross(first, second)))
+    return found
 
 
 def _image(
     candidate: Candidate, relaxation: Relaxation, recipe: Recipe, start: float
 ) -> Evaluation:
-    objectives = {"energy": energy_objective(relaxation, recipe)}
+    objectives = energies(relaxation, recipe)
     scores: dict[str, Score] = {}
     parameters: dict[str, dict[str, float]] = {}
     for channel in recipe.channels:

@@ -18,7 +18,7 @@ from pydantic import PositiveInt
 
 from htinvert.campaign_file import read_yaml
 from htinvert.config import Config
-from htinvert.core import Candidate, Evaluation, Exhausted, Objective, UserError
+from htinvert.core import ENERGIES, Candidate, Evaluation, Exhausted, Objective, UserError
 from htinvert.rank import Ranked, rank
 from htinvert.store import Run, snap, structure_key
 
@@ -135,7 +135,11 @@ def sources(config: Config, folder: Path) -> list[str]:
 def families(folder: Path, objectives: Sequence[Objective]) -> list[Ranked]:
     """What a run has found, ranked. Raises :class:`UserError` where there is nothing yet."""
     with Run.open(folder) as store:
-        ranked = rank(store.evaluations(), objectives)
+        evaluations = [evaluation for evaluation in store.evaluations() if evaluation.ok]
+    for name in (objective.name for objective in objectives):
+        if any(name not in evaluation.objectives for evaluation in evaluations):
+            raise UserError(f"{folder} has no {name}, for it was made without; rank without it")
+    ranked = rank(evaluations, objectives)
     if not ranked:
         raise UserError(
             f"{folder} has no successful evaluation to rank yet; look at `htinvert status`"
@@ -151,7 +155,7 @@ def objectives_of(
         raise UserError(f"{folder} is not a run (it has no config.yaml); name a run's folder")
     known: dict[str, Any] = read_yaml(folder / "config.yaml")["objectives"]
     for name in weights or {}:
-        if name not in known:
+        if name not in known and name not in ENERGIES:
             raise UserError(
                 f"objective {name} is unknown to {folder}; known are {', '.join(known)}"
             )

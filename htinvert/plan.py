@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from htinvert import plugins
 from htinvert.calibration.calibrate import Calibration
 from htinvert.channels import held, make_channels
-from htinvert.config import Config, components, objective_names
+from htinvert.config import Config, components, default_objectives
 from htinvert.core import (
     Candidate,
     Channel,
@@ -141,7 +141,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     channels, measured = make_channels(config, folder)
     recipe = Recipe(energy, channels, config.chemical_potentials, region)
     weights = config.objectives or {
-        name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in objective_names(config)
+        name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in default_objectives(config)
     }
     objectives = tuple(Objective(name, weight) for name, weight in weights.items())
     identity = _identity(config, atoms, channels, folder)

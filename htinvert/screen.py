@@ -21,6 +21,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import (
+    ENERGIES,
     Candidate,
     Evaluation,
     Generator,
@@ -151,7 +152,7 @@ class Screened:
         values = [o.weight * objectives[o.name] for o in self.objectives]
         region = atoms.symbols[region_mask(atoms)]
         counts = [float((region == symbol).sum()) for symbol in self.space.composition]
-        costs = [value for name, value in objectives.items() if name != "energy"]
+        costs = [value for name, value in objectives.items() if name not in ENERGIES]
         return Preview(
             atoms, fingerprint(atoms), sum(values), np.array([*values, *counts]), np.array(costs)
         )

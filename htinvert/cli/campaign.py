@@ -134,6 +134,13 @@ def rank_command(
     weight: Annotated[
         list[str] | None, typer.Option(help="Another weight, such as energy=0.5; repeatable.")
     ] = None,
+    scan: Annotated[
+        str | None, typer.Option(help="A range of a chemical potential, such as Te=-2.6:-2.1 [eV].")
+    ] = None,
+    tie: Annotated[
+        list[str] | None,
+        typer.Option(help="With --scan, a compound and its energy, such as CdTe=-4.119 [eV]."),
+    ] = None,
 ) -> None:
     """Rank what a run has found by weighted sum and Pareto front, one line per family.
 
@@ -150,6 +157,8 @@ def rank_command(
         path = folder / "pareto.png"
         draw_pareto(path, ranked, objectives, title=folder.name)
         typer.echo(f"drawn: {path}")
+    if scan is not None:
+        _show_scan(folder, ranked, objectives, scan, tie or [])
     _show_stages(folder, top)
 
 
@@ -255,6 +264,26 @@ def _yields(folder: Path, objectives: Sequence[Objective]) -> list[Yield]:
 
     with Run.open(folder) as store:
         return operator_yields(store.evaluations(), store.counts().refused_by, objectives)
+
+
+def _show_scan(
+    folder: Path,
+    ranked: Sequence[Ranked],
+    objectives: Sequence[Objective],
+    scan: str,
+    ties: Sequence[str],
+) -> None:
+    """Show which family is the best at which chemical potential."""
+    from htinvert.campaign_file import read_yaml
+    from htinvert.potentials import read_scan
+    from htinvert.report.potentials import draw_scan, scan_table
+
+    fixed = read_yaml(folder / "config.yaml")["chemical_potentials"]
+    wanted = read_scan(scan, ties, fixed)
+    console().print(scan_table(wanted, ranked, objectives))
+    path = folder / "potentials.png"
+    draw_scan(path, wanted, ranked, objectives, title=folder.name)
+    typer.echo(f"drawn: {path}")
 
 
 def _show_stages(folder: Path, top: int) -> None:

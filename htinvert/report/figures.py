@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from htinvert.core import Evaluation, Metric, Objective, Signal
+from htinvert.core import ENERGIES, Evaluation, Metric, Objective, Signal
 from htinvert.rank import Ranked
 
 ACCENT, FRONT, PALE = "#d1495b", "#00798c", "#b8bfc6"
@@ -115,9 +115,9 @@ def draw_pareto(
     """Draw all families over energy and the first other objective; the best is starred."""
     plt = pyplot()
     names = [objective.name for objective in objectives]
-    x_name = "energy" if "energy" in names else names[0]
+    x_name = next((name for name in names if name in ENERGIES), names[0])
     y_name = next((name for name in names if name != x_name), x_name)
-    zero = min(r.evaluation.objectives[x_name] for r in ranked) if x_name == "energy" else 0.0
+    zero = min(r.evaluation.objectives[x_name] for r in ranked) if x_name in ENERGIES else 0.0
     x = np.array([r.evaluation.objectives[x_name] for r in ranked]) - zero
     y = np.array([r.evaluation.objectives[y_name] for r in ranked])
     front = np.array([r.on_front for r in ranked])
@@ -138,7 +138,9 @@ def draw_pareto(
         _frame(axis, x, y, point)
     else:
         _frame(axis, x, y)
-    axis.set_xlabel("energy above the lowest [eV per cell]" if x_name == "energy" else x_name)
+    unit = ENERGIES.get(x_name, "")
+    above = f"{x_name.replace('_', ' ')} above the lowest [{unit}]"
+    axis.set_xlabel(above.replace("[eV]", "[eV per cell]") if unit else x_name)
     axis.set_ylabel(f"{y_name} (0 is a perfect match)")
     axis.set_title(title, fontsize=11)
     axis.legend(frameon=False, fontsize=8, loc="best")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from htinvert.core import ENERGIES
 from htinvert.funnel import Stage, history
 from htinvert.rank import Ranked
 from htinvert.report.figures import ACCENT, FRONT, PALE
-
-ENERGY = "energy"
 
 
 def stage_table(chain: Sequence[Stage], *, top: int = 5) -> Any:
@@ -31,14 +30,15 @@ def stage_table(chain: Sequence[Stage], *, top: int = 5) -> Any:
         view.add_column(f"{stage.folder.name}\nrank", justify="right", no_wrap=True)
         for objective in stage.objectives:
             channel, _, metric = objective.name.partition(".")
-            head = f"{stage.engine}\n[eV]" if channel == ENERGY else f"{channel}\n{_short(metric)}"
+            unit = ENERGIES.get(objective.name)
+            head = f"{stage.engine}\n\\[{unit}]" if unit else f"{channel}\n{_short(metric)}"
             view.add_column(head, justify="right", no_wrap=True)
     lowest = [_lowest(column) for column in zip(*rows, strict=True)]
     for family, row in zip(chain[-1].ranked, rows, strict=False):
         cells = [
             cell
-            for stage, entry, zero in zip(chain, row, lowest, strict=True)
-            for cell in _cells(stage, entry, zero)
+            for stage, entry, zeros in zip(chain, row, lowest, strict=True)
+            for cell in _cells(stage, entry, zeros)
         ]
         view.add_row(family.evaluation.atoms.get_chemical_formula(), *cells)
     view.caption = "energies: above the lowest of those shown, for each stage on its own"
@@ -58,11 +58,11 @@ def draw_stages(path: Path, chain: Sequence[Stage], *, top: int = 5) -> None:
     axes = figure.subplots()
     places: list[list[tuple[float, float]]] = [[] for _ in rows]
     for x, column in enumerate(zip(*rows, strict=True)):
-        zero = _lowest(column)
+        zero = _lowest(column)["energy"]
         known = [i for i, entry in enumerate(column) if entry is not None]
         for y, i in enumerate(sorted(known, key=lambda i: column[i].rank)):
             places[i].append((x, y))
-            energy = column[i].evaluation.objectives[ENERGY] - zero
+            energy = column[i].evaluation.objectives["energy"] - zero
             text = f"{column[i].rank}   #{column[i].evaluation.candidate.index}   {energy:.2f} eV"
             color = ACCENT if i == 0 else FRONT
             box = {"boxstyle": "round", "fc": "white", "ec": color}
@@ -80,10 +80,13 @@ def draw_stages(path: Path, chain: Sequence[Stage], *, top: int = 5) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _lowest(column: Sequence[Ranked | None]) -> float:
-    """The lowest energy [eV] of a stage's entries."""
-    known = [entry.evaluation.objectives[ENERGY] for entry in column if entry is not None]
-    return min(known, default=0.0)
+def _lowest(column: Sequence[Ranked | None]) -> dict[str, float]:
+    """The lowest of each energy among a stage's entries; what is no energy counts from 0."""
+    lowest = dict.fromkeys(ENERGIES, float("inf"))
+    for entry in column:
+        for name, value in entry.evaluation.objectives.items() if entry else ():
+            lowest[name] = min(lowest[name], value) if name in ENERGIES else 0.0
+    return lowest
 
 
 def _short(name: str) -> str:
@@ -91,12 +94,9 @@ def _short(name: str) -> str:
     return name if len(name) <= 9 else f"{name[:7]}."
 
 
-def _cells(stage: Stage, entry: Ranked | None, zero: float) -> list[str]:
+def _cells(stage: Stage, entry: Ranked | None, lowest: Mapping[str, float]) -> list[str]:
     """What one stage says of one family."""
     if entry is None:
         return ["-"] * (1 + len(stage.objectives))
-    cells = [str(entry.rank)]
-    for objective in stage.objectives:
-        value = entry.evaluation.objectives[objective.name]
-        cells.append(f"{value - zero:.3f}" if objective.name == ENERGY else f"{value:.4f}")
-    return cells
+    values = entry.evaluation.objectives
+    return [str(entry.rank), *(f"{values[o.name] - lowest[o.name]:.4f}" for o in stage.objectives)]

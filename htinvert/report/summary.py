@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from htinvert.core import Channel, Evaluation, EvaluationFailed, Objective
+from htinvert.core import ENERGIES, Channel, Evaluation, EvaluationFailed, Objective
 from htinvert.fit import adjusted, compare
 from htinvert.plan import Plan
 from htinvert.rank import Ranked, Yield
@@ -23,8 +23,8 @@ def table(ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int
     view = Table(
         title=f"the {shown} best of {len(ranked)} families", title_justify="left", box=SIMPLE_HEAD
     )
-    names = [o.name.replace(".", "\n") if "." in o.name else f"{o.name}\n[eV]" for o in objectives]
-    for name in ("rank", "candi-\ndate", "formula", *names, "above\n[eV]", "first\nhit", "found"):
+    names = [o.name.replace(".", "\n") if "." in o.name else _head(o.name) for o in objectives]
+    for name in ("rank", "candi-\ndate", "formula", *names, "above\n\\[eV]", "first\nhit", "found"):
         view.add_column(name, justify="left" if name == "formula" else "right", no_wrap=True)
     for entry in ranked[:top]:
         evaluation = entry.evaluation
@@ -42,6 +42,11 @@ def table(ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int
         view.caption += "\n*: on the Pareto front, no family is better in every objective"
     view.caption_justify = "left"
     return view
+
+
+def _head(energy: str) -> str:
+    """The column head of an energy: its name above its unit."""
+    return f"{energy.replace('_energy', '')}\n\\[{ENERGIES.get(energy, '1')}]"
 
 
 def operator_table(yields: Sequence[Yield]) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import Axis, Candidate, Evaluation, Relaxation, Score, Signal
+from htinvert.core import ENERGIES, Axis, Candidate, Evaluation, Relaxation, Score, Signal
 from htinvert.roles import motion
 from htinvert.store.record import Row, restore_structure
 
@@ -165,7 +165,7 @@ def _named_columns(
 def _named_column(path: str, names: tuple[str, ...], rows: int, start: int) -> Column:
     kind, *label = names
     unit, text = {
-        "objectives": ("eV" if names[-1] == "energy" else "1", "objective, lower is better"),
+        "objectives": (ENERGIES.get(names[-1], "1"), "objective, lower is better"),
         "scores": ("1", "cost of a metric, 0 is identical, lower is better"),
         "details": ("as the metric says", "detail of a score"),
         "parameters": ("as the forward model says", "fitted parameter of a channel"),

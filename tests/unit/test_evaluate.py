@@ -10,6 +10,7 @@ from ase.build import bulk
 from ase.constraints import FixAtoms
 
 from htinvert.core import (
+    ENERGIES,
     Candidate,
     Channel,
     EvaluationFailed,
@@ -20,7 +21,7 @@ from htinvert.core import (
     Signal,
 )
 from htinvert.energy.offer import Offer
-from htinvert.evaluate import evaluate
+from htinvert.evaluate import energies, evaluate
 
 
 def crystal() -> Atoms:
@@ -213,3 +214,21 @@ def test_a_free_atom_must_stay_where_free_atoms_are(
     evaluation = evaluate(Candidate(0, layered(), "random"), recipe)
     assert (evaluation.error or "").startswith(reason or "")
     assert evaluation.ok == (reason is None)
+
+
+def test_energies_count_per_cell_atom_and_area() -> None:
+    atoms = crystal()
+    atoms.set_cell([[4.0, 0.0, 0.0], [1.0, 5.0, 0.0], [0.5, 0.5, 30.0]])
+    region = Region("z", 0.0, 1.0, 1.0)
+    recipe = Recipe(left_alone, chemical_potentials={"Cd": -1.0, "Te": -2.0}, region=region)
+    found = energies(Relaxation(atoms, -20.0, True, 1), recipe)
+    assert found == pytest.approx(
+        {
+            "energy": -20.0 + 4 * 1.0 + 4 * 2.0,
+            "total_energy": -20.0,
+            "formation_energy": -8.0 / 8,
+            "interface_energy": -8.0 / (4.0 * 5.0),
+        }
+    )
+    assert set(found) == set(ENERGIES)
+    assert "interface_energy" not in energies(Relaxation(atoms, -20.0, True, 1), Recipe(left_alone))
