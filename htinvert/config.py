@@ -40,6 +40,7 @@ class RegionPart(Part):
     below: Literal["frozen", "rigid"] = "frozen"
     above: Literal["frozen", "rigid"] = "frozen"
     move: str = "xyz"
+    length: Literal["fixed", "free"] = "fixed"
     box: dict[Literal["x", "y", "z"], Bounds] = {}
 
     @model_validator(mode="after")

@@ -237,6 +237,7 @@ class Region:
         below: ``frozen`` or ``rigid``, for the grain at smaller positions along the axis.
         above: the same for the grain at larger positions.
         move: directions in which a rigid grain may move, such as ``xyz``, ``xy`` or ``z``.
+        length: of the cell along the axis, ``fixed`` or ``free`` to relax with the atoms.
         box: bounds [Å] along other axes, where the region is a box instead of a slab. Images in the
             plane of the boundary count: bounds may lie beyond the cell's edge.
     """
@@ -248,6 +249,7 @@ class Region:
     below: str = "frozen"
     above: str = "frozen"
     move: str = "xyz"
+    length: str = "fixed"
     box: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -271,6 +273,8 @@ class Region:
                 "region.below and region.above are both rigid, but only the shift of one grain "
                 "against the other counts; leave one of them frozen"
             )
+        if self.length not in ("fixed", "free"):
+            raise UserError(f"region.length is {self.length!r}; choose fixed or free")
         if self.move not in DIRECTIONS:
             raise UserError(f"region.move is {self.move!r}; choose one of {', '.join(DIRECTIONS)}")
 

@@ -35,6 +35,7 @@ from htinvert.core import (
 )
 from htinvert.evaluate import evaluate
 from htinvert.fit import fit
+from htinvert.free_length import with_length
 from htinvert.generators.mixture import Mixture
 from htinvert.geometry import covalent_distances
 from htinvert.guide import Guides
@@ -114,7 +115,7 @@ def screened(generator: Generator, plan: Plan) -> Generator:
     if check is not None:
         check(set(plan.space.template.get_chemical_symbols()) | set(plan.space.composition))
     settings = asked.model_dump(exclude={"energy"})
-    cheap = replace(plan.recipe, energy=energy)
+    cheap = replace(plan.recipe, energy=with_length(energy, plan.space.region))
     return Screened(generator, cheap, plan.space, plan.objectives, **settings)
 
 
@@ -138,6 +139,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     check = getattr(energy, "check_elements", None)
     if check is not None:
         check(symbols)
+    energy = with_length(energy, region)
     channels, measured = make_channels(config, folder)
     recipe = Recipe(energy, channels, config.chemical_potentials, region)
     weights = config.objectives or {

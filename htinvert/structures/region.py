@@ -94,21 +94,49 @@ def _require_grain(rigid: NDArray[np.bool_], name: str, region: Region) -> None:
 
 
 def _check_bodies(template: Atoms, region: Region | None) -> None:
-    """Refuse a rigid grain with nothing to shift against, or with a second boundary."""
+    """Refuse a rigid grain with nothing to shift against, or one that strains a second boundary."""
     rigid, frozen = rigid_mask(template), frozen_mask(template)
-    if not rigid.any():
-        return
-    if not frozen.any():
+    if rigid.any() and not frozen.any():
         raise UserError(
             "a grain is rigid but no atom is frozen, so its shift means nothing; "
             "make the region or its margin smaller, so that the other grain is frozen beyond"
         )
-    if region is not None:
-        _require_vacuum(template, rigid, region.dimension)
+    if region is None:
+        return
+    if region.length == "free":
+        _check_length(template, region)
+    elif rigid.any():
+        _require_vacuum(
+            template,
+            region,
+            "leave vacuum there, or keep the grain frozen, or let it move along the normal only "
+            f"(region.move: {region.axis}) with region.length: free",
+        )
 
 
-def _require_vacuum(template: Atoms, rigid: NDArray[np.bool_], axis: int) -> None:
+def _check_length(template: Atoms, region: Region) -> None:
+    """Refuse a free length that means nothing, or a shift that it cannot make up for."""
+    axis, name = region.dimension, region.axis
+    leaning = template.cell.array.copy()
+    leaning[axis, axis] = 0.0
+    if max(abs(leaning[axis]).max(), abs(leaning[:, axis]).max()) > ROUNDING:
+        raise UserError(
+            f"region.length is free but the cell is not upright along {name}; give a cell with one "
+            f"vector along {name} and the others in the plane"
+        )
+    frozen = template.positions[frozen_mask(template), axis]
+    if (frozen < region.lower).any() and (frozen > region.upper).any():
+        raise UserError(
+            "region.length is free but both grains are frozen, so it would only open the boundary "
+            "at the cell's end; let one of them move: region.above: rigid"
+        )
+    if region.move != name:
+        _require_vacuum(template, region, f"let it move along the normal only: region.move: {name}")
+
+
+def _require_vacuum(template: Atoms, region: Region, advice: str) -> None:
     """Refuse a rigid grain that is bonded through the cell's end along the normal of the region."""
+    axis, rigid = region.dimension, rigid_mask(template)
     radii = TOUCHING * np.asarray(covalent_radii)[template.numbers]
     first, second, bond = neighbor_list("ijD", template, radii)
     height = template.positions[:, axis]
@@ -118,6 +146,6 @@ def _require_vacuum(template: Atoms, rigid: NDArray[np.bool_], axis: int) -> Non
         a, b = first[found[0]], second[found[0]]
         raise UserError(
             f"atom {a} of the rigid grain is bonded to atom {b} of the other grain through the "
-            f"cell's end along {'xyz'[axis]} ({np.linalg.norm(bond[found[0]]):.2f} Å), so a shift "
-            "would strain this second boundary; leave vacuum there, or keep the grain frozen"
+            f"cell's end along {region.axis} ({np.linalg.norm(bond[found[0]]):.2f} Å), so a shift "
+            f"would strain this second boundary; {advice}"
         )
