@@ -3,8 +3,8 @@
 The child is started once per worker and answers one structure after the other. What it prints and
 writes goes to a scratch folder. An evaluation that takes too long, too much memory or too much disk
 ends with the child's whole process group; the next one gets a new child. A child that dies is
-replaced and asked once more, for the structures before may have harmed it; what kills a fresh
-child, too, is a failure of the candidate. Linux only.
+replaced and asked again, for the structures before, or the machine, may have harmed it; a structure
+that kills fresh children, too, is a failure and is never tried again. Linux only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from time import monotonic
 from typing import Any
 
 from ase import Atoms
-from pydantic import PositiveFloat
+from pydantic import NonNegativeInt, PositiveFloat
 
 from htinvert.core import EnergyModel, EvaluationFailed, Relaxation
 
@@ -43,11 +43,15 @@ SINGLE_THREAD = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Limits:
-    """What one evaluation may take: wall-clock seconds, memory [GB], disk [GB] in its folder."""
+    """What one evaluation may take: wall-clock seconds, memory [GB], disk [GB] in its folder.
+
+    After a crash it is tried so many more times, each in a fresh process.
+    """
 
     seconds: PositiveFloat = 60.0
     memory: PositiveFloat = 4.0
     disk: PositiveFloat = 1.0
+    retries: NonNegativeInt = 1
 
 
 @dataclass(frozen=True)
@@ -77,15 +81,18 @@ class Isolated:
         What the engine returns is not looked at here.
         """
         child = _children.pop(id(self), None)
-        if child is not None and child.model is self:
+        if child is not None and child.model is not self:
+            child.end()
+            child = None
+        deaths: list[_ChildDied] = []
+        while len(deaths) <= self.limits.retries:
             try:
-                return self._ask(child, atoms)
-            except _ChildDied:
-                pass  # once more, in a fresh one
-        try:
-            return self._ask(_Child(self), atoms)
-        except _ChildDied as death:
-            raise EvaluationFailed(f"crashed: {death}") from death
+                return self._ask(child or _Child(self), atoms)
+            except _ChildDied as death:
+                deaths.append(death)
+                child = None
+        times = f" ({len(deaths)} times)" if len(deaths) > 1 else ""
+        raise EvaluationFailed(f"crashed: {deaths[-1]}{times}") from deaths[-1]
 
     def _ask(self, child: _Child, atoms: Atoms) -> Relaxation:
         """Ask a child; it is kept for the next structure only if it answered."""

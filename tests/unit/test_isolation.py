@@ -98,6 +98,16 @@ def test_a_child_is_kept_and_one_that_died_of_its_past_is_replaced() -> None:
     assert found[0].energy != os.getpid()
 
 
+@pytest.mark.parametrize(
+    ("retries", "times"), [(0, r"3$"), (1, r"\(2 times\)$"), (2, r"\(3 times\)$")]
+)
+def test_a_crash_is_tried_again_as_often_as_allowed(retries: int, times: str) -> None:
+    model = Isolated(misbehaving.Misbehaving("leave"), Limits(retries=retries))
+    with pytest.raises(EvaluationFailed, match=rf"crashed: .* exit status 3?.*{times}"):
+        model(evil())
+    assert model(good()).converged
+
+
 def test_an_engine_that_does_not_start_says_why() -> None:
     with pytest.raises(EvaluationFailed, match="does not start .* libmkl.so is missing"):
         Isolated(misbehaving.Stillborn())(good())
