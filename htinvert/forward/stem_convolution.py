@@ -151,12 +151,12 @@ class StemConvolution:
         if self.shape is None:
             raise UserError("shape is not set; give (ny, nx) or load an image that has one")
         atoms = self.specimen(atoms)
-        window = _window(self, atoms, self.shape)
-        lattice = _lattice(self, atoms, window)
+        window = place_window(self, atoms, self.shape)
+        lattice = projected_lattice(self, atoms, window)
         positions = atoms.positions @ view_frame(self.beam, self.up).T
         if _prefers_series(self, lattice, window, len(atoms)):
             series = _series(self, lattice, positions, atoms.numbers)
-            return Signal.image(_sum_series(series, lattice, window), self.pixel)
+            return Signal.image(sum_series(series, lattice, window), self.pixel)
         image = mesh_image(
             positions[:, :2],
             _cross_sections(self, atoms.numbers),
@@ -179,7 +179,7 @@ class StemConvolution:
         frame, height = view_frame(self.beam, self.up), self.interface
         if height is None:
             height = float(atoms.cell.sum(axis=0) @ -frame[1]) / 2
-        window = _window(self, self.specimen(atoms), self.shape)
+        window = place_window(self, self.specimen(atoms), self.shape)
         moves = self.interface_width, self.interface_shift
         return View(frame, window.origin, window.per_pixel, height, *moves)
 
@@ -205,7 +205,7 @@ _BOUNDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class _Window:
+class Window:
     """Where pixels lie, (right, down) [Å]: ``origin + per_pixel @ (column, row)``."""
 
     origin: Floats
@@ -220,7 +220,7 @@ class _Window:
 
 
 @dataclass(frozen=True, eq=False)
-class _Lattice:
+class Lattice:
     """Projected periodicity: columns of ``basis`` [Å]; atoms beyond ``limits`` [Å] are left out.
 
     ``limits`` maps a non-periodic basis vector to the lowest and highest position along it.
@@ -235,7 +235,7 @@ class _Lattice:
         return self.basis.T[[index for index in (0, 1) if index not in self.limits]]
 
 
-def _window(model: StemConvolution, atoms: Atoms, shape: tuple[int, int]) -> _Window:
+def place_window(model: StemConvolution, atoms: Atoms, shape: tuple[int, int]) -> Window:
     """Positions of the pixels before distortion: the inverse affine map of the pixel grid."""
     frame = view_frame(model.beam, model.up)[:2]
     middle = frame @ atoms.cell.sum(axis=0) / 2
@@ -245,7 +245,7 @@ def _window(model: StemConvolution, atoms: Atoms, shape: tuple[int, int]) -> _Wi
     ny, nx = shape
     dy, dx = model.pixel
     first = np.array([-(nx - 1) / 2 * dx - model.shift_x, -(ny - 1) / 2 * dy - model.shift_y])
-    return _Window(middle + inverse @ first, inverse @ np.diag([dx, dy]), shape)
+    return Window(middle + inverse @ first, inverse @ np.diag([dx, dy]), shape)
 
 
 def _distortion(model: StemConvolution) -> Floats:
@@ -256,7 +256,7 @@ def _distortion(model: StemConvolution) -> Floats:
     return np.asarray(np.diag([1 + model.stretch_x, 1 + model.stretch_y]) @ shear @ turn)
 
 
-def _lattice(model: StemConvolution, atoms: Atoms, window: _Window) -> _Lattice:
+def projected_lattice(model: StemConvolution, atoms: Atoms, window: Window) -> Lattice:
     """Repeat vectors of the projection; an empty margin stands in for a missing one."""
     frame = view_frame(model.beam, model.up)
     periodic = [v for v, pbc in zip(atoms.cell, atoms.pbc, strict=True) if pbc and v.any()]
@@ -276,13 +276,13 @@ def _lattice(model: StemConvolution, atoms: Atoms, window: _Window) -> _Lattice:
     if abs(across[0][0]) < abs(across[1][0]):  # put the more horizontal one first
         across.reverse()
         limits = {1 - index: limit for index, limit in limits.items()}
-    return _Lattice(np.array(across).T, limits)
+    return Lattice(np.array(across).T, limits)
 
 
 # ---------------------------------------------------------------- the image's Fourier series
 
 
-def _prefers_series(model: StemConvolution, lattice: _Lattice, window: _Window, count: int) -> bool:
+def _prefers_series(model: StemConvolution, lattice: Lattice, window: Window, count: int) -> bool:
     """Whether the exact series takes little longer than a mesh, by rough estimates [ns]."""
     if model.aperture == "cell":
         return True
@@ -294,14 +294,14 @@ def _prefers_series(model: StemConvolution, lattice: _Lattice, window: _Window, 
     return bool(series <= _PATIENCE * mesh)
 
 
-def _is_aligned(lattice: _Lattice, window: _Window) -> bool:
+def _is_aligned(lattice: Lattice, window: Window) -> bool:
     """Whether the second fractional coordinate does not change along a row."""
     step = np.linalg.inv(lattice.basis) @ window.per_pixel
     return bool(abs(step[1, 0]) < 1e-9 / max(window.shape))
 
 
 def _series(
-    model: StemConvolution, lattice: _Lattice, positions: Floats, numbers: NDArray[np.int_]
+    model: StemConvolution, lattice: Lattice, positions: Floats, numbers: NDArray[np.int_]
 ) -> Complexes:
     """Coefficients [1], shape (2 H + 1, L + 1), of the image's series.
 
@@ -335,7 +335,7 @@ def _cross_sections(model: StemConvolution, numbers: NDArray[np.int_]) -> Floats
     return np.array([cross_section(int(kind), **detector) for kind in kinds])[which]
 
 
-def _sum_series(series: Complexes, lattice: _Lattice, window: _Window) -> Floats:
+def sum_series(series: Complexes, lattice: Lattice, window: Window) -> Floats:
     """Value of the series at each pixel, shape (ny, nx)."""
     reciprocal = np.linalg.inv(lattice.basis)
     origin, step = reciprocal @ window.origin, reciprocal @ window.per_pixel

@@ -1,0 +1,147 @@
+"""The specimen that a beam goes through: a crystal of some thickness, its atoms out of place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+from numpy.typing import NDArray
+
+from htinvert.core import UserError
+from htinvert.forward.view import Direction, view_frame
+
+Floats = NDArray[np.float64]
+
+_PARALLEL = 1e-3  # Å: a repeat vector off the beam by so little runs along it
+
+
+@dataclass(frozen=True, eq=False)
+class Slab:
+    """Atoms of one lateral unit through the whole thickness, as the beam sees them.
+
+    Attributes:
+        numbers: atomic numbers, shape (n,).
+        positions: (right, down, depth below the entrance surface) [Å], shape (n, 3).
+        across: lateral repeat vectors, (right, down) [Å], shape (0 to 2, 2), one per row.
+        depth: thickness [Å].
+        period: repeat along the beam [Å]; where there is none, the thickness.
+    """
+
+    numbers: NDArray[np.int_]
+    positions: Floats
+    across: Floats
+    depth: float
+    period: float
+
+
+def cut_slab(atoms: Atoms, *, beam: Direction, up: Direction, thickness: float) -> Slab:
+    """Turn a structure into the beam's frame and repeat it to about ``thickness`` [Å].
+
+    The entrance surface lies in the widest gap between atomic layers. A structure that is not
+    periodic along the beam is taken as it is, with half an Å of vacuum on either side.
+
+    Raises:
+        UserError: where no repeat vector runs along the beam but one has a part along it.
+    """
+    frame = view_frame(beam, up)
+    vectors = [v @ frame.T for v, p in zip(atoms.cell, atoms.pbc, strict=True) if p and v.any()]
+    across = [v for v in vectors if np.linalg.norm(v[:2]) > _PARALLEL]
+    along = [v for v in vectors if np.linalg.norm(v[:2]) <= _PARALLEL]
+    if not along and any(abs(v[2]) > _PARALLEL for v in across):
+        raise UserError(
+            f"multislice needs a repeat vector of the cell along the beam but beam is {beam} and "
+            "none runs there; orient the structure so that one does"
+        )
+    positions = atoms.positions @ frame.T
+    depths = -positions[:, 2]
+    if not along:
+        low = depths.min(initial=0.0) - 0.5
+        positions[:, 2] = depths - low
+        depth = float(np.ptp(depths)) + 1.0 if len(atoms) else 1.0
+        return Slab(atoms.numbers, positions, _rows(across), depth, depth)
+    period = float(abs(along[0][2]))
+    repeats = max(1, round(thickness / period))
+    positions[:, 2] = (depths - _widest_gap(depths % period, period)) % period
+    layers = np.repeat(np.arange(repeats), len(atoms)) * period
+    positions = np.tile(positions, (repeats, 1))
+    positions[:, 2] += layers
+    numbers = np.tile(atoms.numbers, repeats)
+    return Slab(numbers, positions, _rows(across), repeats * period, period)
+
+
+def _rows(across: list[Floats]) -> Floats:
+    """Lateral parts of the repeat vectors, the more horizontal one first, shape (k, 2)."""
+    rows = np.array([v[:2] for v in across]).reshape(-1, 2)
+    return rows[np.argsort(-np.abs(rows[:, 0]), kind="stable")]
+
+
+def _widest_gap(depths: Floats, period: float) -> float:
+    """Depth [Å] in the middle of the widest gap between layers of one period."""
+    ordered = np.sort(depths)
+    gaps = np.diff(ordered, append=ordered[:1] + period)
+    widest = int(np.argmax(gaps > gaps.max(initial=0.0) - 1e-6)) if len(gaps) else 0
+    return float(ordered[widest] + gaps[widest] / 2) if len(gaps) else 0.0
+
+
+def displace(
+    slab: Slab, *, rms_displacement: float | Mapping[str, float], rng: np.random.Generator
+) -> Slab:
+    """One frozen-phonon configuration: independent Gaussian displacements (Einstein's model).
+
+    Loane, Xu & Silcox, Acta Cryst. A 47, 267 (1991). ``rms_displacement`` [Å] is per direction,
+    one number or one per element.
+    """
+    kicks = rng.normal(size=slab.positions.shape)
+    kicks *= displacements(slab.numbers, rms_displacement)[:, None]
+    positions = slab.positions + kicks
+    positions[:, 2] = np.clip(positions[:, 2], 0.0, slab.depth * (1 - 1e-9))
+    return replace(slab, positions=positions)
+
+
+def displacements(
+    numbers: NDArray[np.int_], rms_displacement: float | Mapping[str, float]
+) -> Floats:
+    """Rms displacement of each atom per direction [Å], shape (n,).
+
+    Raises:
+        UserError: for an element that is not named.
+    """
+    if not isinstance(rms_displacement, Mapping):
+        return np.full(len(numbers), float(rms_displacement))
+    table = {atomic_numbers[symbol]: value for symbol, value in rms_displacement.items()}
+    missing = sorted(set(numbers.tolist()) - set(table))
+    if missing:
+        from ase.data import chemical_symbols
+
+        raise UserError(
+            f"rms_displacement names no value for {chemical_symbols[missing[0]]}; add one [Å]"
+        )
+    return np.array([table[number] for number in numbers.tolist()], dtype=float)
+
+
+def crop(slab: Slab, lower: Floats, size: Floats) -> tuple[NDArray[np.int_], Floats]:
+    """Numbers (m,) and positions (m, 3) from the corner ``lower`` of a box of lateral ``size`` [Å].
+
+    The slab is repeated along its lateral vectors as far as the box reaches.
+    """
+    corners = lower + size * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
+    shifts = np.zeros((1, 2))
+    if len(slab.across):
+        inverse = np.linalg.pinv(slab.across.T)
+        reach = corners @ inverse.T
+        held = slab.positions[:, :2] @ inverse.T
+        first = np.floor(reach.min(axis=0) - held.max(axis=0)).astype(int)
+        last = np.ceil(reach.max(axis=0) - held.min(axis=0)).astype(int)
+        ranges = [np.arange(low, high + 1) for low, high in zip(first, last, strict=True)]
+        counts = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, len(ranges))
+        shifts = counts @ slab.across
+    numbers, positions = [], []
+    for shift in shifts:
+        moved = slab.positions - [*(lower - shift), 0.0]
+        inside = ((moved[:, :2] >= 0) & (moved[:, :2] < size)).all(axis=1)
+        numbers.append(slab.numbers[inside])
+        positions.append(moved[inside])
+    return np.concatenate(numbers), np.concatenate(positions)

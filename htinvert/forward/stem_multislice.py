@@ -1,0 +1,350 @@
+"""STEM image of a structure by multislice with frozen phonons, for the short list of a search.
+
+Cowley & Moodie, Acta Cryst. 10, 609 (1957); Loane, Xu & Silcox, Acta Cryst. A 47, 267 (1991);
+center of mass and its integral: Lazić, Bosch & Lazar, Ultramicroscopy 160, 265 (2016).
+The probe stops once per Nyquist step over one lateral unit; pixels are read from the Fourier series
+(:mod:`htinvert.forward.scan`). Parameters that do not change the scan (source size, pixels, shift,
+distortion) cost nothing after the first image, so that a fit of them costs one scan.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from htinvert.core import Signal, UserError
+from htinvert.forward import multislice
+from htinvert.forward.cross_section import wavelength
+from htinvert.forward.multislice import Beam, Box, Device
+from htinvert.forward.probe import source_transfer
+from htinvert.forward.scan import (
+    Grid,
+    Tile,
+    fourier_series,
+    frequencies,
+    needed,
+    scan_grid,
+    tiles,
+)
+from htinvert.forward.slab import Slab, crop, cut_slab, displace, displacements
+from htinvert.forward.stem_convolution import (
+    Lattice,
+    StemConvolution,
+    Window,
+    place_window,
+    sum_series,
+)
+from htinvert.forward.view import Direction, View
+
+Complexes = NDArray[np.complex128]
+Values = NDArray[np.float64]
+
+_TILE = 3.0  # Å; smaller ones waste potentials, larger ones pixels
+_FWHM = 2 * np.sqrt(2 * np.log(2))  # in standard deviations
+_REMEMBERED = 64  # scans
+_scans: OrderedDict[bytes, Values] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class StemMultislice:
+    """Simulate a STEM image by multislice with frozen phonons, as a fraction of the beam current.
+
+    Every parameter of :class:`~htinvert.forward.stem_convolution.StemConvolution` (but
+    ``aperture``) is here under its name, and the images of both overlay pixel by pixel. Besides:
+
+    Args:
+        thickness: of the specimen along the beam [Å], > 0 to 2e3, rounded to whole repeats;
+            without meaning where the structure is not periodic along the beam.
+        detector: "annular" collects from inner to outer (HAADF, MAADF, ABF and BF by their
+            angles); "com_x" and "com_y" are the center of mass [mrad] of what falls there, to the
+            right and down; "idpc" its integral, the phase [rad] that a thin specimen gives a wave.
+        phonons: frozen-phonon configurations, 1 to 1000.
+        rms_displacement: of thermal motion per direction [Å], > 0 to 1, one number or one per
+            element.
+        seed: of the displacements, >= 0.
+        scan_step: largest distance between probes [Å]; None: the Nyquist limit, lambda /
+            (4 alpha). A coarser one is taken where the source size blurs what it misses.
+        padding: distance from a probe to the edge of its box [Å], 2 to 50.
+        slice_thickness: largest [Å]; None: 2 lambda / outer^2, from 0.5 to 5 Å. Slices are whole
+            fractions of the repeat.
+        potential_sampling: pixel size of the wave [Å/px]; None: what ``outer`` needs.
+        memory: of the process [GB], > 0.
+        device: "cpu" or "gpu" (needs cupy).
+
+    The beam runs against ``beam``, from the viewer into the specimen, and enters in the widest gap
+    between layers. A spread of defocus is sampled with the phonons, one defocus per configuration.
+
+    Raises:
+        ValueError: for a parameter out of bounds.
+        UserError: for a static lattice, or a detector beyond the simulated angle.
+    """
+
+    sampling: float | tuple[float, float] | None = None
+    shape: tuple[int, int] | None = None
+    beam: Direction = "x"
+    up: Direction = "z"
+    center: tuple[float, float] | None = None
+    beam_energy: float = 200e3
+    semiangle: float = 30.0
+    inner: float = 100.0
+    outer: float = 150.0
+    source_size: float = 1.0
+    defocus: float = 0.0
+    spherical_aberration: float = 0.0
+    defocus_spread: float = 0.0
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+    shear_x: float = 0.0
+    shear_y: float = 0.0
+    stretch_x: float = 0.0
+    stretch_y: float = 0.0
+    rotation: float = 0.0
+    interface_width: float = 0.0
+    interface_shift: float = 0.0
+    interface: float | None = None
+    thickness: float = 50.0
+    detector: Literal["annular", "com_x", "com_y", "idpc"] = "annular"
+    phonons: int = 4
+    rms_displacement: float | dict[str, float] = field(default=0.09)
+    seed: int = 0
+    scan_step: float | None = None
+    padding: float = 5.0
+    slice_thickness: float | None = None
+    potential_sampling: float | None = None
+    memory: float = 2.0
+    device: Device = "cpu"
+
+    def __post_init__(self) -> None:
+        _ = self.convolution  # checks what both have
+        for name, (lower, upper) in BOUNDS.items():
+            value = getattr(self, name)
+            if value is not None and not lower <= value <= upper:
+                raise ValueError(f"{name} is {value} but must be from {lower:g} to {upper:g}")
+        if self.detector not in ("annular", "com_x", "com_y", "idpc"):
+            raise ValueError(
+                f'detector is "{self.detector}" but must be annular, com_x, com_y or idpc'
+            )
+        self._check_motion()
+        angle = multislice.largest_angle(self.beam_energy, self.wave_sampling)
+        if self.outer > angle:
+            raise UserError(
+                f"outer is {self.outer:g} mrad but potential_sampling of {self.wave_sampling:g} Å "
+                f"simulates up to {angle:.0f} mrad; leave potential_sampling out or lower outer"
+            )
+
+    def _check_motion(self) -> None:
+        """Refuse a static lattice: its high-angle signal falls with thickness."""
+        motion = self.rms_displacement
+        values = list(motion.values()) if isinstance(motion, Mapping) else [motion]
+        if self.phonons == 0 or not values or not min(values) > 0:
+            raise UserError(
+                "multislice of a static lattice is refused: without thermal motion the high-angle "
+                "signal falls with thickness instead of rising; set phonons to 1 or more and "
+                "rms_displacement above 0 Å (about 0.05 to 0.12 at room temperature)"
+            )
+        if max(values) > 1:
+            raise ValueError(f"rms_displacement is {max(values)} Å but must be at most 1")
+
+    @property
+    def convolution(self) -> StemConvolution:
+        """The incoherent model of the same microscope and view."""
+        return StemConvolution(**{name: getattr(self, name) for name in _SHARED})
+
+    @property
+    def wave_sampling(self) -> float:
+        """Pixel size of the wave [Å/px]."""
+        return self.potential_sampling or multislice.finest(self.beam_energy, self.outer)
+
+    def specimen(self, atoms: Atoms) -> Atoms:
+        """The structure that is imaged: the given one with its upper grain moved."""
+        return self.convolution.specimen(atoms)
+
+    def view(self, atoms: Atoms) -> View:
+        """Where in the image positions appear, see :meth:`StemConvolution.view`."""
+        return self.convolution.view(atoms)
+
+    def __call__(self, atoms: Atoms) -> Signal:
+        """Image of ``atoms``, repeated along its periodic directions, shape (ny, nx), float32.
+
+        Raises:
+            UserError: where sampling or shape is not set, no repeat vector runs along the beam,
+                an element's displacement is not given, or memory does not suffice.
+        """
+        plan = self.plan(atoms)
+        values = _scan(self, plan)
+        lattice = Lattice(plan.grid.basis, {})
+        series = _series(self, values, plan.grid)
+        return Signal.image(sum_series(series, lattice, plan.window), self.convolution.pixel)
+
+    def plan(self, atoms: Atoms) -> Plan:
+        """What is to be computed for an image of ``atoms``; raises as an image does."""
+        if self.shape is None:
+            raise UserError("shape is not set; give (ny, nx) or load an image that has one")
+        multislice.check_engine(self.device)
+        atoms = self.specimen(atoms)
+        window = place_window(self.convolution, atoms, self.shape)
+        slab = cut_slab(atoms, beam=self.beam, up=self.up, thickness=self.thickness)
+        displacements(slab.numbers, self.rms_displacement)
+        step = self.scan_step or wavelength(self.beam_energy) / (4e-3 * self.semiangle)
+        grid = scan_grid(slab, window, step)
+        margin = 1.3 * self.source_size + 2 * grid.step
+        mask = needed(grid, window, margin)
+        if self.detector == "idpc":  # an integral needs all of it
+            mask = np.ones_like(mask)
+        return Plan(window, slab, grid, mask, self._slices(slab))
+
+    def _slices(self, slab: Slab) -> int:
+        """Slices through the whole specimen."""
+        if self.slice_thickness is not None:
+            per = max(1, int(np.ceil(slab.period / self.slice_thickness - 1e-6)))
+        else:
+            per = multislice.slices_of(slab.period, beam_energy=self.beam_energy, outer=self.outer)
+        return per * round(slab.depth / slab.period)
+
+
+_SHARED = [name for name in StemConvolution.__dataclass_fields__ if name != "aperture"]
+
+BOUNDS = {
+    "thickness": (1e-3, 2e3),
+    "phonons": (0, 1000),
+    "seed": (0, 2**32),
+    "scan_step": (1e-2, 2.0),
+    "padding": (2.0, 50.0),
+    "slice_thickness": (0.1, 20.0),
+    "potential_sampling": (5e-3, 0.2),
+    "memory": (1e-3, 1e6),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is to be computed for one image: where probes stop (``mask``), through what."""
+
+    window: Window
+    slab: Slab
+    grid: Grid
+    mask: NDArray[np.bool_]
+    slices: int
+
+
+# ---------------------------------------------------------------- the scan
+
+
+def _scan(model: StemMultislice, plan: Plan) -> Values:
+    """What the detector records at the grid's points, shape (n1, n2, 1 or 3); nan elsewhere.
+
+    A point's value does not depend on which others are asked for, so what is known is kept.
+    """
+    key = _key(model, plan)
+    known = _scans.get(key)
+    channels = 1 if model.detector == "annular" else 3
+    values = np.full((*plan.grid.counts, channels), np.nan) if known is None else known
+    missing = plan.mask & np.isnan(values[..., 0])
+    if missing.any():
+        fresh = _record(model, plan, missing)
+        values = np.where(missing[..., None], fresh, values)
+        _scans[key] = values
+    _scans.move_to_end(key)
+    while len(_scans) > _REMEMBERED:
+        _scans.popitem(last=False)
+    return values
+
+
+def _key(model: StemMultislice, plan: Plan) -> bytes:
+    """Names everything that a point's value depends on."""
+    unlike = dict.fromkeys(_FREE)
+    digest = hashlib.sha256(repr(sorted({**vars(model), **unlike}.items())).encode())
+    grid, slab = plan.grid, plan.slab
+    digest.update(repr((grid.counts, grid.periodic, grid.first, plan.slices)).encode())
+    for array in (grid.basis, slab.numbers, slab.positions, slab.across):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()
+
+
+_FREE = (
+    *("sampling", "shape", "center", "source_size", "shift_x", "shift_y", "shear_x", "shear_y"),
+    *("stretch_x", "stretch_y", "rotation", "interface_width", "interface_shift", "interface"),
+    *("memory", "device"),
+)  # these change no point's value, or change the slab, which is named anyway
+
+
+def _record(model: StemMultislice, plan: Plan, mask: NDArray[np.bool_]) -> Values:
+    """Mean over the configurations at the points of ``mask``, shape (n1, n2, 1 or 3)."""
+    parts = [
+        (tile, tile.mask & mask)
+        for tile in tiles(plan.grid, tile=_TILE, padding=model.padding)
+        if (tile.mask & mask).any()
+    ]
+    channels = 1 if model.detector == "annular" else 3
+    total = np.zeros((*plan.grid.counts, channels))
+    for number in range(model.phonons):
+        rng = np.random.default_rng([model.seed, number])
+        slab = displace(plan.slab, rms_displacement=model.rms_displacement, rng=rng)
+        offset = model.defocus_spread / _FWHM * float(ndtri((number + 0.5) / model.phonons))
+        beam = Beam(
+            model.beam_energy,
+            model.semiangle,
+            model.defocus + offset,
+            model.spherical_aberration,
+        )
+        for tile, wanted in parts:
+            total[wanted] += _tile_values(model, replace(plan, slab=slab), tile, wanted, beam)
+    return np.where(mask[..., None], total / model.phonons, np.nan)
+
+
+def _tile_values(
+    model: StemMultislice, plan: Plan, tile: Tile, wanted: NDArray[np.bool_], beam: Beam
+) -> NDArray[np.float32]:
+    """What the detector records at the points of one tile, shape (n, 1 or 3)."""
+    numbers, positions = crop(plan.slab, tile.corner, tile.size)
+    pixels = multislice.pixels_of(tile.size, model.wave_sampling)
+    size = (float(tile.size[0]), float(tile.size[1]), plan.slab.depth)
+    box = Box(numbers, positions, size, pixels, plan.slices)
+    return multislice.scan_box(
+        box,
+        plan.grid.points(*np.nonzero(wanted)) - tile.corner,
+        beam=beam,
+        annular=model.detector == "annular",
+        inner=model.inner,
+        outer=model.outer,
+        batch=multislice.probes_at_once(pixels, plan.slices, model.memory),
+        device=model.device,
+    )
+
+
+# ---------------------------------------------------------------- from the scan to the image
+
+
+def _series(model: StemMultislice, values: Values, grid: Grid) -> Complexes:
+    """The image's Fourier series, blurred by the source."""
+    if model.detector == "annular":
+        series = fourier_series(values[..., 0])
+    else:
+        moments = [values[..., part] / values[..., 2] for part in (0, 1)]
+        series = _from_moments(model, [fourier_series(moment) for moment in moments], grid)
+    squared = (frequencies(series, grid.basis) ** 2).sum(axis=-1)
+    return series * source_transfer(model.source_size, squared=squared)
+
+
+def _from_moments(model: StemMultislice, moments: list[Complexes], grid: Grid) -> Complexes:
+    """A component of the center of mass [mrad], or the phase [rad] whose gradient it is.
+
+    A phase's gradient is ``2 pi`` times the center of mass in 1/Å (Lazić et al., eq. 12), so a
+    coefficient of the phase is ``k . c / (i k^2)``; its mean is not known and set to 0.
+    """
+    if model.detector != "idpc":
+        return moments["xy".index(model.detector[-1])]
+    k = frequencies(moments[0], grid.basis)
+    squared = (k**2).sum(axis=-1)
+    squared[squared == 0] = np.inf
+    per_length = 1e-3 / wavelength(model.beam_energy)
+    along = (k[..., 0] * moments[0] + k[..., 1] * moments[1]) * per_length
+    return np.asarray(-1j * along / squared)

@@ -1,0 +1,79 @@
+"""The specimen in the beam's frame: thickness, surfaces, thermal motion, cropping."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from numpy.testing import assert_allclose
+
+from htinvert.core import UserError
+from htinvert.forward.slab import crop, cut_slab, displace
+
+
+@pytest.fixture
+def crystal():
+    return bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+
+
+def test_thickness_is_rounded_to_whole_repeats(crystal):
+    slab = cut_slab(crystal, beam="z", up="y", thickness=30.0)
+    assert slab.depth == pytest.approx(5 * 5.64)
+    assert len(slab.numbers) == 5 * len(crystal)
+
+
+def test_the_beam_enters_between_layers(crystal):
+    slab = cut_slab(crystal, beam="z", up="y", thickness=5.0)
+    layers = np.unique(slab.positions[:, 2].round(6))
+    assert_allclose(layers, [5.64 / 4, 3 * 5.64 / 4], atol=1e-6)
+
+
+def test_depth_is_counted_from_the_viewer():
+    """The beam comes from the viewer: what is nearer is hit first."""
+    atoms = Atoms("AuC", positions=[[0, 0, 5.0], [0, 0, 1.0]])
+    slab = cut_slab(atoms, beam="z", up="y", thickness=10.0)
+    assert_allclose(slab.positions[:, 2], [0.5, 4.5])
+
+
+def test_a_structure_without_period_along_the_beam_is_taken_as_it_is(crystal):
+    crystal.pbc = (True, True, False)
+    slab = cut_slab(crystal, beam="z", up="y", thickness=300.0)
+    assert slab.depth == pytest.approx(5.64 / 2 + 1.0)
+    assert len(slab.numbers) == len(crystal)
+
+
+def test_a_beam_along_no_repeat_vector_is_refused(crystal):
+    with pytest.raises(UserError, match="orient the structure"):
+        cut_slab(crystal, beam=(0.0, 1.0, 1.0), up="x", thickness=10.0)
+
+
+def test_displacements_have_the_width_of_each_element(crystal):
+    slab = cut_slab(crystal.repeat(6), beam="z", up="y", thickness=1.0)
+    moved = displace(slab, rms_displacement={"Na": 0.2, "Cl": 0.05}, rng=np.random.default_rng(0))
+    kicks = (moved.positions - slab.positions)[:, :2]
+    assert kicks[slab.numbers == 11].std() == pytest.approx(0.2, rel=0.1)  # 1728 numbers: 1.7 %
+    assert kicks[slab.numbers == 17].std() == pytest.approx(0.05, rel=0.1)
+
+
+def test_an_element_without_displacement_is_named(crystal):
+    slab = cut_slab(crystal, beam="z", up="y", thickness=1.0)
+    with pytest.raises(UserError, match="Cl"):
+        displace(slab, rms_displacement={"Na": 0.1}, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("corner", [(0.0, 0.0), (-17.3, 4.1)])
+def test_a_box_of_whole_periods_holds_whole_cells(crystal, corner):
+    slab = cut_slab(crystal, beam="x", up="z", thickness=1.0)
+    numbers, positions = crop(slab, np.array(corner) + 0.1, np.array([2 * 5.64, 3 * 5.64]))
+    assert len(numbers) == 6 * len(crystal)
+    assert (positions[:, :2] >= 0).all()
+
+
+def test_cropping_an_oblique_lattice_leaves_no_holes():
+    """Density inside a large box is that of the crystal."""
+    layer = bulk("Au", "hcp", a=2.88, c=4.7)
+    slab = cut_slab(layer, beam="z", up="y", thickness=1.0)
+    numbers, _ = crop(slab, np.array([-31.0, 12.0]), np.array([60.0, 50.0]))
+    expected = len(layer) * 60.0 * 50.0 / (layer.cell.volume / 4.7)
+    assert len(numbers) == pytest.approx(expected, rel=0.02)  # surface atoms
