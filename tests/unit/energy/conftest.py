@@ -85,6 +85,10 @@ def cases() -> list[Case]:
         from htinvert.energy.chgnet import Chgnet
 
         found.append(Case("chgnet", Chgnet(), telluride, 5e-3))  # single precision
+    if installed("torch", "sevenn"):
+        from htinvert.energy.sevennet import SevenNet
+
+        found.append(Case("sevennet", SevenNet(), telluride, 5e-3))  # single precision
     if installed("gpaw", "gpaw_data"):
         from htinvert.energy.gpaw import Gpaw
 
