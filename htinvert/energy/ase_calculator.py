@@ -1,9 +1,21 @@
-"""Any ASE calculator as an energy model, by its ASE name, relaxed with an ASE optimizer."""
+"""Any ASE calculator as an energy model, relaxed with an ASE optimizer.
+
+Named by its ASE name or as ``module:class``; with a model file, the way to run a machine-learned
+potential such as MACE (Batatia et al., NeurIPS 2022) from weights of one's own.
+"""
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import importlib
+import os
+import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
 from typing import Any
 
 from ase import Atoms, __version__
@@ -22,8 +34,13 @@ class AseCalculator:
     total force is what ``fmax`` limits.
 
     Attributes:
-        name: ASE's name of the calculator, such as ``emt`` or ``lj``.
+        name: ASE's name of the calculator, such as ``emt`` or ``lj``, or ``module:class`` of one
+            that is installed, such as ``mace.calculators:MACECalculator``.
         parameters: keyword arguments of the calculator.
+        model: a file that the calculator loads, once per process. Its content is part of the
+            engine's identity. Loading a file of torch's runs code that it contains: name only
+            files whose origin you trust.
+        model_argument: the keyword by which the calculator takes the file.
         fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
         steps: the relaxation ends after so many steps.
         optimizer: ``lbfgs`` or ``fire``.
@@ -31,33 +48,41 @@ class AseCalculator:
 
     name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    model: Path | None = None
+    model_argument: str = "model"
     fmax: float = 0.05
     steps: int = 300
     optimizer: str = "lbfgs"
 
     def __post_init__(self) -> None:
         check_optimizer(self.optimizer)
-        try:
-            get_calculator_class(self.name)
-        except (KeyError, ImportError) as error:
-            raise UserError(
-                f"ASE has no calculator {self.name} here ({error}); "
-                "`ase info --calculators` lists those that are installed"
-            ) from error
+        _class(self.name)
+        if self.model is not None and not self.model.is_file():
+            raise UserError(f"there is no model file {self.model}; give the path of one")
 
     @property
     def offer(self) -> Offer:
         """What ASE says of the calculator; which elements it knows, only a trial tells."""
-        known = tuple(get_calculator_class(self.name).implemented_properties)
+        known = tuple(_class(self.name).implemented_properties) or ("energy", "forces")
         offered = tuple(name for name in ("energy", "forces", "stress") if name in known)
-        return Offer(f"{self.name} (ase {__version__})", properties=offered)
+        origin = _origin(self.name)
+        if self.model is None:
+            return Offer(f"{self.name} ({origin})", properties=offered)
+        content = _sha256(self.model, self.model.stat().st_mtime_ns)
+        named = f"{self.name} {self.model.name} ({origin}, sha256 {content[:16]})"
+        return Offer(named, properties=offered, memory=1.2, cost="mlip")
+
+    def load(self) -> None:
+        """Load the model file."""
+        if self.model is not None:
+            self._calculator()
 
     def check_elements(self, symbols: set[str] | tuple[str, ...]) -> None:
         """Raise :class:`UserError` where the calculator refuses one of the elements."""
         for symbol in sorted(symbols):
             pair = Atoms([symbol, symbol], positions=[[0, 0, 0], [0, 0, 2.5]])
-            pair.calc = self._calculator()
             try:
+                pair.calc = self._calculator()
                 pair.get_potential_energy()
             except Exception as error:  # every calculator has its own way to say no
                 raise UserError(
@@ -82,4 +107,65 @@ class AseCalculator:
         return single_point(atoms, self._calculator(), engine=self.name, stress=stress)
 
     def _calculator(self) -> Any:
-        return get_calculator_class(self.name)(**self.parameters)
+        if self.model is None:
+            return _class(self.name)(**self.parameters)
+        return _loaded(_Spec(self, self.model.stat().st_mtime_ns))
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """A calculator with a model file, as a key: equal where the same file would be loaded."""
+
+    engine: AseCalculator
+    changed: int
+
+    def __hash__(self) -> int:
+        return hash((self.engine.name, self.engine.model, self.changed))
+
+
+@functools.lru_cache(maxsize=2)
+def _loaded(spec: _Spec) -> Any:
+    """Load a model file once per process, on one thread."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # read when torch is imported
+    engine = spec.engine
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch has renamed is no business of a campaign
+        found = _class(engine.name)(
+            **engine.parameters, **{engine.model_argument: str(engine.model)}
+        )
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    return found
+
+
+def _class(name: str) -> Any:
+    """The class of a calculator. Raises :class:`UserError` where there is none of that name."""
+    try:
+        if ":" not in name:
+            return get_calculator_class(name)
+        module, _, attribute = name.partition(":")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return getattr(importlib.import_module(module), attribute)
+    except (KeyError, ImportError, AttributeError) as error:
+        advice = (
+            "install its package, or give module:class of one that is"
+            if ":" in name
+            else "`ase info --calculators` lists those that are installed"
+        )
+        raise UserError(f"ASE has no calculator {name} here ({error}); {advice}") from error
+
+
+@functools.lru_cache(maxsize=8)
+def _origin(name: str) -> str:
+    """The package of a calculator with its version."""
+    if ":" not in name:
+        return f"ase {__version__}"
+    packages = packages_distributions().get(name.partition(".")[0].partition(":")[0])
+    return f"{packages[0]} {version(packages[0])}" if packages else f"ase {__version__}"
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(path: Path, changed: int) -> str:  # noqa: ARG001  (a file that changed is read again)
+    return hashlib.sha256(path.read_bytes()).hexdigest()

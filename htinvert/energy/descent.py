@@ -19,6 +19,7 @@ from htinvert.energy.offer import SinglePoint
 from htinvert.roles import rigid_bodies, rigid_mask
 
 OPTIMIZERS = {"lbfgs": LBFGS, "fire": FIRE}
+VACUUM = 12.0  # Å between periodic images for plane waves, along a vector that is not periodic
 
 
 class Particles(Filter):
@@ -62,14 +63,26 @@ def check_optimizer(name: str) -> None:
 
 
 def relax(
-    atoms: Atoms, calculator: Any, *, engine: str, fmax: float, steps: int, optimizer: str
+    atoms: Atoms,
+    calculator: Any,
+    *,
+    engine: str,
+    fmax: float,
+    steps: int,
+    optimizer: str,
+    gap: float | None = None,
 ) -> Relaxation:
     """Relax a copy of a structure; its constraints are honored, its cell is fixed.
 
     The relaxation ends when no atom and no rigid body feels more than ``fmax`` [eV/Å], or after
-    ``steps``. Raises :class:`EvaluationFailed`, with the engine's name, where the calculator does.
+    ``steps``. With ``gap`` [Å] the calculator sees the structure :func:`enclosed`. Raises
+    :class:`EvaluationFailed`, with the engine's name, where the calculator does.
     """
     relaxed = atoms.copy()
+    if gap is not None:
+        relaxed = enclosed(atoms, gap=gap)
+        relaxed.set_constraint(atoms.constraints)
+    shift = relaxed.positions - atoms.positions
     relaxed.calc = calculator
     target = Particles(relaxed) if rigid_bodies(relaxed) else relaxed
     try:
@@ -80,8 +93,9 @@ def relax(
         force = float(np.linalg.norm(target.get_forces(), axis=1).max(initial=0.0))
     except Exception as error:  # calculators raise anything from ValueError to RuntimeError
         raise EvaluationFailed(f"{engine}: {' '.join(str(error).split())}") from error
-    relaxed.calc = None
-    return Relaxation(relaxed, energy, bool(converged), int(taken), force)
+    found = atoms.copy()
+    found.positions = relaxed.positions - shift
+    return Relaxation(found, energy, bool(converged), int(taken), force)
 
 
 def single_point(

@@ -18,10 +18,8 @@ from ase import Atoms
 from pydantic import PositiveFloat
 
 from htinvert.core import Relaxation
-from htinvert.energy.descent import check_optimizer, enclosed, relax, single_point
+from htinvert.energy.descent import VACUUM, check_optimizer, enclosed, relax, single_point
 from htinvert.energy.offer import Offer, SinglePoint, check_covered, check_installed
-
-VACUUM = 12.0  # Å between periodic images along a vector that is not periodic
 
 
 @dataclass(frozen=True)
@@ -74,19 +72,15 @@ class Gpaw:
 
     def __call__(self, atoms: Atoms) -> Relaxation:
         """Relax a structure. Raises :class:`EvaluationFailed` where GPAW gives up."""
-        whole = enclosed(atoms, gap=VACUUM)
-        whole.set_constraint(atoms.constraints)
-        found = relax(
-            whole,
+        return relax(
+            atoms,
             self._calculator(),
             engine="GPAW",
             fmax=self.fmax,
             steps=self.steps,
             optimizer=self.optimizer,
+            gap=VACUUM,
         )
-        relaxed = atoms.copy()
-        relaxed.positions += found.atoms.positions - whole.positions
-        return Relaxation(relaxed, found.energy, found.converged, found.steps, found.force)
 
     def single_point(self, atoms: Atoms) -> SinglePoint:
         """Price a structure as it stands. Raises as a relaxation does."""

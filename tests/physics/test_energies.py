@@ -14,6 +14,7 @@ from ase.constraints import FixAtoms
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.chgnet import Chgnet
 from htinvert.energy.gpaw import Gpaw
+from htinvert.energy.sevennet import SevenNet
 from htinvert.roles import RigidBody
 
 
@@ -22,6 +23,7 @@ def installed(module: str) -> bool:
 
 
 needs_chgnet = pytest.mark.skipif(not installed("chgnet"), reason="the extra mlip is not installed")
+needs_sevennet = pytest.mark.skipif(not installed("sevenn"), reason="the extra mlip is missing")
 needs_gpaw = pytest.mark.skipif(not installed("gpaw"), reason="the extra dft is not installed")
 
 
@@ -104,6 +106,52 @@ def test_chgnet_takes_a_surface_and_refuses_an_atom_alone() -> None:
 def test_elements_that_chgnet_has_not_seen_are_refused() -> None:
     with pytest.raises(UserError, match="CHGNet does not know Po, Rn"):
         Chgnet().check_elements({"Po", "Te", "Rn"})
+
+
+@needs_sevennet
+@pytest.mark.parametrize(
+    ("crystal", "model", "energy"),
+    [  # eV/atom, sevenn 0.13.0 with torch 2.13.0+cpu
+        (telluride, "7net-0", -2.46352),
+        (telluride, "7net-l3i5", -2.46854),
+        (silicon, "7net-0", -5.40096),
+        (silicon, "7net-l3i5", -5.42199),
+        (cuprite, "7net-0", -4.78920),
+        (cuprite, "7net-l3i5", -4.80476),
+    ],
+)
+def test_sevennet_gives_the_energies_of_its_release(crystal, model: str, energy: float) -> None:
+    atoms = crystal()
+    found = SevenNet(model).single_point(atoms).energy
+    assert found / len(atoms) == pytest.approx(energy, abs=1e-4)
+
+
+@needs_sevennet
+def test_sevennet_takes_a_surface_and_refuses_an_atom_alone() -> None:
+    slab, periodic = telluride(), telluride()
+    slab.pbc = (True, True, False)
+    periodic.center(vacuum=6.0, axis=2)
+    engine = SevenNet()
+    assert engine.single_point(slab).energy == pytest.approx(
+        engine.single_point(periodic).energy, abs=1e-4
+    )
+    pair = Atoms("Te3", positions=[[0, 0, 0], [0, 0, 2.8], [0, 0, 9.0]])
+    for lonely in (pair, Atoms("Te", cell=[20, 20, 20], pbc=True)):
+        with pytest.raises(EvaluationFailed, match=r"atom \d has nothing within 5 Å"):
+            engine(lonely)
+
+
+@needs_sevennet
+@needs_chgnet
+def test_both_learned_potentials_agree_on_which_lattice_of_silicon_is_lower() -> None:
+    """Diamond is below beta-tin: 0.27 eV/atom by LDA (Yin & Cohen, PRB 26, 5668 (1982))."""
+    metal = Atoms(
+        "Si4", cell=[4.81, 4.81, 2.655], pbc=True,
+        scaled_positions=[(0, 0, 0), (0.5, 0, 0.25), (0.5, 0.5, 0.5), (0, 0.5, 0.75)],
+    )  # fmt: skip
+    for engine in (Chgnet(), SevenNet()):
+        gap = engine.single_point(metal).energy / 4 - engine.single_point(silicon()).energy / 8
+        assert 0.1 < gap < 0.5, engine.offer.model
 
 
 @needs_gpaw

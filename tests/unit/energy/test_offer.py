@@ -11,6 +11,7 @@ from htinvert.core import UserError
 from htinvert.energy.chgnet import ELEMENTS, Chgnet
 from htinvert.energy.gpaw import Gpaw
 from htinvert.energy.offer import Offer, check_covered
+from htinvert.energy.sevennet import SevenNet
 
 
 def test_an_offer_reads_as_one_line() -> None:
@@ -29,7 +30,8 @@ def test_an_offer_reads_as_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "missing", "extra"), [(Chgnet, "chgnet", "mlip"), (Gpaw, "gpaw", "dft")]
+    ("engine", "missing", "extra"),
+    [(Chgnet, "chgnet", "mlip"), (SevenNet, "sevenn", "mlip"), (Gpaw, "gpaw", "dft")],
 )
 def test_an_engine_that_is_not_installed_says_how_to_install_it(
     engine: Any, missing: str, extra: str, monkeypatch: pytest.MonkeyPatch

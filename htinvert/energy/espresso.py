@@ -1,0 +1,149 @@
+"""Quantum ESPRESSO: density functional theory with plane waves, for those who have its UPF files.
+
+Giannozzi et al., J. Phys.: Condens. Matter 29, 465901 (2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ase import Atoms
+from ase.calculators.espresso import Espresso as AseEspresso
+from ase.calculators.espresso import EspressoProfile
+from ase.units import Ry
+from pydantic import PositiveFloat
+
+from htinvert.core import Relaxation, UserError
+from htinvert.energy.descent import VACUUM, check_optimizer, enclosed
+from htinvert.energy.offer import Offer, SinglePoint
+from htinvert.energy.program import check_program, k_points, price_with, program_version, relax_with
+from htinvert.energy.pseudopotentials import by_element, choose, digest
+
+ENDINGS = (".upf",)
+
+
+class PwCalculator(AseEspresso):
+    """ASE's calculator, which warns of every constraint that pw.x does not have: it sees none."""
+
+    def calculate(self, atoms: Atoms, properties: Any, system_changes: Any) -> None:
+        """Run pw.x for a structure as it stands; constraints are the optimizer's business."""
+        bare = atoms.copy()
+        bare.set_constraint()
+        super().calculate(bare, properties, system_changes)  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True)
+class Espresso:
+    """Relax with pw.x, without spin; constraints are honored, the cell is fixed.
+
+    Attributes:
+        pseudopotentials: folder with one UPF file an element.
+        files: name of the file for elements of which the folder has several.
+        command: how pw.x is started; ``-in`` and the input's name are added.
+        cutoff: kinetic energy up to which plane waves are taken [eV].
+        density_cutoff: the same for the density [eV]; 4 times ``cutoff`` unless given: right for
+            norm-conserving files, ultrasoft and PAW ones need 8 to 12 times.
+        kpoint_density: points of the Brillouin zone per 1/Å, times 2 pi; Gamma is among them.
+        xc: exchange-correlation functional, ``PBE`` or ``LDA``: that of the pseudopotentials.
+        width: of the Fermi-Dirac distribution [eV].
+        fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
+        steps: the relaxation ends after so many steps.
+        optimizer: ``lbfgs`` or ``fire``.
+    """
+
+    pseudopotentials: Path
+    files: Mapping[str, str] = field(default_factory=dict)
+    command: str = "pw.x"
+    cutoff: PositiveFloat = 600.0
+    density_cutoff: PositiveFloat | None = None
+    kpoint_density: PositiveFloat = 3.5
+    xc: Literal["PBE", "LDA"] = "PBE"
+    width: PositiveFloat = 0.05
+    fmax: float = 0.05
+    steps: int = 100
+    optimizer: str = "lbfgs"
+
+    name = "Quantum ESPRESSO"
+
+    def __post_init__(self) -> None:
+        check_optimizer(self.optimizer)
+        if not self.pseudopotentials.is_dir():
+            raise UserError(
+                f"Quantum ESPRESSO: there is no folder {self.pseudopotentials}; it comes without "
+                "pseudopotentials: put UPF files into a folder and give that"
+            )
+        check_program(self.name, self.command, "`apt-get install quantum-espresso`")
+
+    @property
+    def offer(self) -> Offer:
+        """What pw.x can do; the zero of its energies is that of nuclei and valence electrons."""
+        known = by_element(self.pseudopotentials, ENDINGS)
+        single = {symbol for symbol, paths in known.items() if len(paths) == 1}
+        content = digest(self.pseudopotentials, ENDINGS, self.files)
+        version = program_version(self.command, "", r"PWSCF\s+v\.(\S+)")
+        return Offer(
+            f"Quantum ESPRESSO {version}, {self.xc} ({self.pseudopotentials.name} {content})",
+            elements=frozenset(single | set(self.files)),
+            properties=("energy", "forces", "stress"),
+            memory=1.0,
+            cost="dft",
+        )
+
+    def check_elements(self, symbols: set[str] | tuple[str, ...]) -> None:
+        """Raise :class:`UserError` for elements without one pseudopotential of the functional."""
+        self._chosen(symbols)
+
+    def __call__(self, atoms: Atoms) -> Relaxation:
+        """Relax a structure. Raises :class:`EvaluationFailed` where pw.x gives up."""
+        return relax_with(self, atoms)
+
+    def single_point(self, atoms: Atoms) -> SinglePoint:
+        """Price a structure as it stands. Raises as a relaxation does."""
+        return price_with(self, atoms)
+
+    def write_inputs(self, atoms: Atoms, folder: Path) -> Path:
+        """Write what would be run for a structure as it stands; the path of the input."""
+        whole = enclosed(atoms, gap=VACUUM)
+        self.calculator(atoms, folder).write_inputfiles(whole, ["energy", "forces", "stress"])
+        return folder / "espresso.pwi"
+
+    def _chosen(self, symbols: set[str] | tuple[str, ...]) -> dict[str, Path]:
+        return choose(
+            self.name,
+            symbols,
+            folder=self.pseudopotentials,
+            endings=ENDINGS,
+            named=self.files,
+            xc=self.xc,
+        )
+
+    def calculator(self, atoms: Atoms, folder: Path) -> Any:
+        """ASE's calculator for a structure, working in a folder."""
+        chosen = self._chosen(set(atoms.get_chemical_symbols()))
+        density_cutoff = self.density_cutoff or 4 * self.cutoff
+        return PwCalculator(  # type: ignore[no-untyped-call]
+            profile=EspressoProfile(self.command, self.pseudopotentials.resolve()),
+            directory=folder,
+            pseudopotentials={symbol: path.name for symbol, path in chosen.items()},
+            kpts=k_points(atoms, self.kpoint_density),
+            input_data={
+                "control": {
+                    "calculation": "scf",
+                    "tprnfor": True,
+                    "tstress": True,
+                    "disk_io": "none",
+                    "outdir": "./",
+                },
+                "system": {
+                    "ecutwfc": round(self.cutoff / Ry, 4),
+                    "ecutrho": round(density_cutoff / Ry, 4),
+                    "occupations": "smearing",
+                    "smearing": "fermi-dirac",
+                    "degauss": round(self.width / Ry, 6),
+                },
+                "electrons": {"conv_thr": 1e-10},  # Ry; forces follow to 1e-4 eV/Å
+            },
+        )
