@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from htinvert.rank import Ranked, Yield
 
 TOP = 5  # families shown when a campaign ends
+WORTH_A_START = 20.0  # s per evaluation: below, the start structure joins the Pareto plot
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
 Top = Annotated[int, typer.Option(min=1, help="How many families.")]
@@ -233,6 +234,8 @@ def further(plan: Plan, folder: Path, more: int) -> Plan:
 
 def run_and_show(plan: Plan, output: Path) -> list[Ranked]:
     """Run a plan with a progress bar; end with tables and pictures."""
+    import numpy as np
+
     from htinvert.campaign import calibration, run
     from htinvert.funnel import families
     from htinvert.plan import evaluate_start
@@ -251,7 +254,9 @@ def run_and_show(plan: Plan, output: Path) -> list[Ranked]:
     out.print(table(ranked, plan.objectives))
     out.print(operator_table(_yields(output, plan.objectives)))
     pictures = draw_measured(plan, output)
-    for path in [*pictures, *draw(plan, ranked, output, start=evaluate_start(plan))]:
+    seconds = float(np.median([entry.evaluation.seconds for entry in ranked]))
+    start = evaluate_start(plan) if seconds < WORTH_A_START else None
+    for path in [*pictures, *draw(plan, ranked, output, start=start)]:
         out.print(f"drawn: {path}", highlight=False)
     _show_stages(output, TOP)
     return ranked

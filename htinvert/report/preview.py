@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from htinvert import plugins
-from htinvert.core import Channel, Evaluation, UserError, frozen_mask, region_mask
+from htinvert.core import Candidate, Channel, Evaluation, UserError, frozen_mask, region_mask
 from htinvert.evaluate import evaluate
 from htinvert.fit import intervals
 from htinvert.io import describe
@@ -19,6 +19,9 @@ from htinvert.report.summary import draw_channel
 from htinvert.roles import rigid_bodies
 
 TRIALS = 4  # random candidates that are evaluated for the estimate
+DFT_SECONDS = 3.0  # of a force call of ten atoms on one core; GPAW, CdTe, 300 eV, few k-points
+DFT_EXPONENT = 2.5  # between the square of small cells and the cube of large ones
+DFT_CALLS = 30  # of a relaxation, where fewer are not asked for
 
 
 def preview(plan: Plan, picture: Path, *, console: Any) -> None:
@@ -37,6 +40,10 @@ def preview(plan: Plan, picture: Path, *, console: Any) -> None:
         if channel.free:
             console.print(_fitted(plan, channel, parameters[channel.name]), highlight=False)
     plan = plan.calibrated(parameters)
+    if getattr(getattr(plan.recipe.energy, "offer", None), "cost", "") == "dft":
+        _draw(plan, picture, Evaluation(Candidate(-1, plan.space.template, "start")), console)
+        console.print(_dft_cost(plan), highlight=False)
+        return
     start = evaluate_start(plan)
     if start.ok:
         values = ", ".join(f"{name} {value:.4f}" for name, value in start.objectives.items())
@@ -46,15 +53,20 @@ def preview(plan: Plan, picture: Path, *, console: Any) -> None:
     first = good[0] if good else start
     if not first.ok:
         raise UserError(f"no candidate could be evaluated: {first.error}; check energy and region")
+    _draw(plan, picture, first, console)
+    console.print(_cost(plan, trials or [start]), highlight=False)
+
+
+def _draw(plan: Plan, picture: Path, evaluation: Evaluation, console: Any) -> None:
+    """Draw a structure's images over the experiments, one file each."""
     for channel in plan.recipe.channels:
         path = (
             picture
             if len(plan.recipe.channels) == 1
             else picture.with_stem(f"{picture.stem}-{channel.name}")
         )
-        draw_channel(path, channel, first, plan=plan)
+        draw_channel(path, channel, evaluation, plan=plan)
         console.print(f"drawn: {path}", highlight=False)
-    console.print(_cost(plan, trials or [start]), highlight=False)
 
 
 def measured_lines(plan: Plan) -> list[str]:
@@ -91,6 +103,21 @@ def _trials(plan: Plan) -> list[Evaluation]:
     """Evaluate the first candidates that the campaign itself would propose."""
     candidates = plan.generator().ask(range(TRIALS))
     return [evaluate(candidate, plan.recipe) for candidate in candidates]
+
+
+def _dft_cost(plan: Plan) -> str:
+    """An order of magnitude, for a trial would take as long as a candidate."""
+    engine: Any = plan.recipe.energy
+    while hasattr(engine, "engine"):
+        engine = engine.engine
+    calls = min(getattr(engine, "steps", DFT_CALLS), DFT_CALLS) + 1
+    seconds = calls * DFT_SECONDS * (len(plan.space.template) / 10.0) ** DFT_EXPONENT
+    text = f"cost: DFT takes some {_duration(seconds)} per candidate of this size on one core"
+    planned = plan.config.stop.evaluations
+    if planned is not None:
+        total = planned * seconds / max(plan.config.workers, 1)
+        text += f"; {planned} evaluations take some {_duration(total)}"
+    return text + " (an order of magnitude; no trial was made)"
 
 
 def _cost(plan: Plan, trials: list[Evaluation]) -> str:

@@ -90,3 +90,18 @@ def test_the_workflow_shows_the_stages_side_by_side(
     assert done.returncode == 0, done.stderr
     assert "stage by stage" in done.stdout
     assert (tmp_path / "runs" / "refined" / "stages.png").is_file()
+
+
+def test_checking_a_dft_stage_estimates_instead_of_trying(
+    funnel: tuple[Path, Path], tmp_path: Path, htinvert: Callable[..., subprocess.CompletedProcess]
+) -> None:
+    pytest.importorskip("gpaw", reason="GPAW is not installed")
+    changes = {"extends": "tiny.yaml", "name": "dft", "energy": {"use": "gpaw", "steps": 5}}
+    path = tmp_path / "dft.yaml"
+    path.write_text(yaml.safe_dump(changes))
+    done = htinvert("check", path)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "an order of magnitude; no trial was made" in said
+    assert funnel[0].is_file()
+    assert (tmp_path / "dft-check.png").is_file()
