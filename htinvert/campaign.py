@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from collections import Counter
@@ -69,7 +70,11 @@ def run(plan: Plan, path: Path, *, observer: Observer | None = None) -> Progress
     :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
     plan = resumed(plan.calibrated(calibration(plan, path)), path)
-    facts = provenance() | {"calibration": _parameters(plan), "stages": sources(plan.config, path)}
+    facts = provenance() | {
+        "calibration": _parameters(plan),
+        "stages": sources(plan.config, path),
+        "folder": os.path.relpath(plan.folder, path),
+    }
     with (
         Run.create_or_open(path, recipe=plan.identity, provenance=facts) as store,
         interruptible() as interrupted,

@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import ENERGIES, Objective, UserError, region_mask
+from htinvert.core import ENERGIES, Objective, UserError
 from htinvert.rank import Ranked
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,7 @@ ENGINE_ERRORS = {
     "machine learned": 0.038,  # and CHGNet's 0.030 (Deng et al., Nat. Mach. Intell. 5, 1031 (2023))
     "interatomic potential": 0.1,  # a convention: no figure holds for all; see docs/confidence.md
 }
-"""Error of an energy difference per atom that may differ [eV/atom], by class of engine."""
+"""Error of an energy per atom whose surroundings differ [eV/atom], by class of engine."""
 POSITION_ERRORS = {"dft": 0.03, "machine learned": 0.05, "interatomic potential": 0.12}
 """How far an engine's relaxation leaves an atom from its place, per axis [Å]; conventions, too."""
 CLASSES = {
@@ -49,12 +49,14 @@ class Evidence:
         totals: weighted sums, shape (n,).
         windows: per image objective its weighted costs in each window, shape (n, windows); their
             mean over the windows is the family's.
-        errors: standard error of each family's sum that its engine is to blame for, shape (n,).
+        engine: errors that the engine is to blame for, by kind (``energy``, ``position``), each of
+            shape (k, n): a row is what one standard normal number adds to every family. What
+            families share cancels.
     """
 
     totals: Floats
     windows: Mapping[str, Floats]
-    errors: Floats
+    engine: Mapping[str, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,7 @@ class EngineError:
 
     Attributes:
         name: of its class in :data:`ENGINE_ERRORS`, or ``given``.
-        energy: standard error per atom that may differ [eV/atom].
+        energy: standard error per atom [eV/atom]; atoms with the same surroundings err alike.
         position: of a relaxed position, per axis [Å].
     """
 
@@ -111,10 +113,6 @@ class EngineError:
             ENGINE_ERRORS[kind] if energy is None else energy,
             POSITION_ERRORS[kind] if position is None else position,
         )
-
-    def of(self, atoms: Atoms) -> float:
-        """Standard error of a structure's energy [eV]; the atoms of its region err at random."""
-        return self.energy * float(np.sqrt(max(int(region_mask(atoms).sum()), 1)))
 
 
 def energy_weight(
@@ -140,12 +138,14 @@ def claim(evidence: Evidence, *, level: float = LEVEL, draws: int = DRAWS, seed:
     """Which families cannot be told from the best at a level; the rest are worse, significantly.
 
     Windows are drawn with replacement, the same ones for all families; the engine's errors are
-    normal and independent. A family is out where its sum exceeds another's by more than the
+    normal. A family is out where its sum exceeds another's by more than the
     differences of all pairs scatter, jointly, in all but ``1 - level`` of the draws.
     """
     rng = np.random.default_rng(seed)
     images = _image_scatter(evidence, draws, rng)
-    engines = rng.normal(size=(draws, len(evidence.totals))) * evidence.errors
+    engines = np.zeros_like(images)
+    for factors in evidence.engine.values():
+        engines += rng.normal(size=(draws, len(factors))) @ factors
     scatter = images + engines
     p_values = _p_values(evidence.totals, scatter)
     return Claim(

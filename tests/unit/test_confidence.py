@@ -22,7 +22,16 @@ from htinvert.core import (
     Signal,
     UserError,
 )
-from htinvert.evidence import bounds, noise_level, picture, repeat_cost, window_costs
+from htinvert.evidence import (
+    bounds,
+    noise_level,
+    picture,
+    rattled,
+    repeat_cost,
+    shared_sites,
+    surroundings,
+    window_costs,
+)
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.metrics.correlation import Correlation
 from htinvert.metrics.registration import Registration
@@ -52,7 +61,7 @@ def test_families_of_equal_sums_and_noisy_windows_are_claimed_together() -> None
     costs = rng.normal(1.0, 0.2, size=(3, 40))
     costs -= costs.mean(axis=1, keepdims=True)
     costs[2] += 2.0  # ten times the scatter of a window: no draw makes up for it
-    evidence = Evidence(costs.mean(axis=1), {"haadf": costs}, np.zeros(3))
+    evidence = Evidence(costs.mean(axis=1), {"haadf": costs}, {})
     found = claim(evidence)
     assert list(found.inside) == [True, True, False]
     assert found.by_both.sum() == pytest.approx(1.0)
@@ -64,14 +73,15 @@ def test_what_all_families_have_wrong_does_not_blur_their_difference() -> None:
     rng = np.random.default_rng(1)
     common = rng.normal(1.0, 1.0, size=40)
     costs = np.array([common, common + 0.1 + rng.normal(0.0, 0.02, 40)])
-    found = claim(Evidence(costs.mean(axis=1), {"haadf": costs}, np.zeros(2)))
+    found = claim(Evidence(costs.mean(axis=1), {"haadf": costs}, {}))
     assert list(found.inside) == [True, False]
 
 
 def test_an_engine_that_errs_more_claims_more_families() -> None:
     sums = np.array([0.0, 0.5, 3.0])
     sizes = [
-        int(claim(Evidence(sums, {}, np.full(3, error))).inside.sum()) for error in (0.05, 0.5, 5.0)
+        int(claim(Evidence(sums, {}, {"energy": error * np.eye(3)})).inside.sum())
+        for error in (0.05, 0.5, 5.0)
     ]
     assert sizes == [1, 2, 3]
 
@@ -86,12 +96,12 @@ def test_the_set_holds_the_best_of_equal_means_as_often_as_it_claims() -> None:
     held = 0
     for seed in range(200):
         seen = truth + rng.normal(size=10)
-        held += claim(Evidence(seen, {}, np.ones(10)), draws=400, seed=seed).inside[0]
+        held += claim(Evidence(seen, {}, {"energy": np.eye(10)}), draws=400, seed=seed).inside[0]
     assert held / 200 > 0.815
 
 
 def test_a_single_family_is_claimed_alone() -> None:
-    found = claim(Evidence(np.array([1.0]), {}, np.array([0.1])))
+    found = claim(Evidence(np.array([1.0]), {}, {"energy": np.array([[0.1]])}))
     assert found.inside.all() and found.by_both[0] == 1.0
 
 
@@ -104,13 +114,29 @@ def test_weights_between_which_the_first_stays_first_are_where_sums_cross() -> N
     assert shares[0] > 0.5 and shares[1] > 0.0 and shares.sum() == pytest.approx(1.0)
 
 
-def test_an_engine_error_counts_per_atom_of_the_region_and_is_never_negative() -> None:
-    atoms = Atoms("Cd9Te2", tags=[1] * 9 + [0] * 2)
-    assert EngineError.default("lammps").of(atoms) == pytest.approx(0.1 * 3)
-    assert EngineError.default("gpaw").of(atoms) < EngineError.default("chgnet").of(atoms)
-    assert EngineError.default("gpaw", energy=0.2).of(atoms) == pytest.approx(0.6)
+def test_an_engine_has_the_error_of_its_class_unless_one_is_given() -> None:
+    assert EngineError.default("gpaw").energy < EngineError.default("chgnet").energy
+    assert EngineError.default("lammps", energy=0.2).energy == 0.2
     with pytest.raises(UserError, match="must not be negative"):
         EngineError.default("gpaw", energy=-1.0)
+
+
+def test_an_error_that_two_families_share_does_not_tell_them_apart_less() -> None:
+    sums = np.array([0.0, 0.5])
+    shared = claim(Evidence(sums, {}, {"energy": np.array([[5.0, 5.0], [0.1, 0.0]])}))
+    alone = claim(Evidence(sums, {}, {"energy": 5.0 * np.eye(2)}))
+    assert list(shared.inside) == [True, False] and list(alone.inside) == [True, True]
+
+
+def test_atoms_err_alike_where_their_surroundings_are_the_same() -> None:
+    """A chain of six, bonded to its neighbors; one end is replaced: it and its neighbor differ."""
+    first = Atoms("Cu6", positions=[[2.5 * i, 0, 0] for i in range(6)], cell=[30, 9, 9], pbc=True)
+    second = first[[5, 0, 1, 2, 3, 4]]
+    second[0].symbol = "Ag"
+    sites = shared_sites([first, second])
+    assert list(sites[1]) == [6, 0, 1, 2, 3, 4]
+    found = surroundings([first, second], sites)
+    assert found.sum(axis=0).tolist() == [2.0, 2.0]
 
 
 def test_an_energy_per_atom_weighs_as_much_less_as_there_are_atoms() -> None:
@@ -174,3 +200,10 @@ def test_an_image_repeats_itself_but_noise_does_not(channel: Channel) -> None:
     assert repeated is not None and repeated < 0.2
     noise = np.random.default_rng(4).normal(size=(60, 60))
     assert repeat_cost(metric, Signal.image(noise, 0.25)) is None
+
+
+def test_atoms_that_no_image_shows_moving_cost_nothing(channel: Channel) -> None:
+    """Twice the same family: the same misplacement, so their difference has no error."""
+    seen, atoms = picture(channel, crystal(), {}), crystal()
+    found = rattled([seen, seen], shared_sites([atoms, atoms]), Registration(), 0.1)
+    assert np.abs(found[:, 0]).max() > 0 and np.allclose(found[:, 0], found[:, 1])
