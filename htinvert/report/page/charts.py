@@ -176,10 +176,15 @@ def course(steps: Sequence[Step], evaluated: int, met: Sequence[tuple[int, int]]
         points.append((float(step.after), total))
     points.append((float(evaluated), points[-1][1]))
     chart.line(points, "front")
-    for after, rank in met:
+    labeled = -1e9
+    for after, rank in sorted(met):
         chart.circle(float(after), low - margin, "met", 4.0)
         px, py = chart.at(float(after), low - margin)
-        chart.marks.append(f'<text x="{px + 6:.1f}" y="{py - 5:.1f}" class="tick">{rank}</text>')
+        if px - labeled > 16:
+            chart.marks.append(
+                f'<text x="{px:.1f}" y="{py - 8:.1f}" class="tick middle">{rank}</text>'
+            )
+            labeled = px
     title = (
         f"Best weighted sum over {evaluated} evaluations: {len(steps)} improvements, the last in "
         f"evaluation {steps[-1].after}; dots mark where the claimed families were first met"
@@ -190,14 +195,14 @@ def course(steps: Sequence[Step], evaluated: int, met: Sequence[tuple[int, int]]
 def scale(items: Sequence[tuple[str, float, str]], title: str) -> str:
     """Values on one line from 0, each with a name above or below: floor, best, null models."""
     high = 1.08 * max(value for _, value, _ in items)
-    width, height, line = WIDTH, 150.0, 76.0
+    width, height, line = WIDTH, 130.0, 64.0
     marks = [f'<line x1="20" x2="{width - 20}" y1="{line}" y2="{line}" class="axis"/>']
     ends = [-1e9, -1e9, -1e9, -1e9]
     rows = (line - 16, line + 26, line - 36, line + 46)
     for name, value, css in sorted(items, key=lambda item: item[1]):
         x = 20 + value / high * (width - 40)
         text = f"{name} {value:.3f}"
-        half = 3.6 * len(text)
+        half = 4.8 * len(text)
         place = min(max(x, half), width - half)
         row = next((i for i in range(4) if place - half > ends[i] + 6), 3)
         ends[row] = place + half

@@ -17,7 +17,6 @@ from htinvert.config import Config, parse
 from htinvert.core import Channel, Evaluation, Objective, UserError, weighted_sum
 from htinvert.demo import FOLDER as DEMO
 from htinvert.funnel import objectives_of
-from htinvert.plugins import resolve
 from htinvert.rank import Ranked, Yield, rank
 from htinvert.report.summary import lineage
 from htinvert.store import Run
@@ -86,6 +85,11 @@ class Pass:
         else:
             heapq.heappushpop(self._best, item)
 
+    def number_of(self, index: int) -> int:
+        """After how many evaluations a candidate that was kept was committed."""
+        found = (-number for _, number, e in self._best if e.candidate.index == index)
+        return next(found, 0)
+
     def best(self) -> list[Evaluation]:
         """The evaluations kept, in the order they were committed."""
         return [item[2] for item in sorted(self._best, key=lambda item: -item[1])]
@@ -148,6 +152,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
         done.yields.setdefault(operator, Yield(operator)).refused[reason] += number
     for entry in ranked:
         done.yields[entry.evaluation.candidate.operator].families += 1
+    config = config if data is None else _moved(config, data)
     base = _base(config, folder, provenance, data)
     channels, calibrations = _channels(config, base, provenance.get("calibration", {}))
     first, last = _times(folder / "log.jsonl")
@@ -176,13 +181,29 @@ def _base(
     """The folder that the experiments' paths are relative to, if they are there."""
     recorded = [folder / provenance["folder"]] if "folder" in provenance else []
     bundled = [DEMO] if config.name == "demo" else []
-    for base in [data] if data is not None else [*recorded, Path(), folder, *bundled]:
-        if all(resolve(e.image, base).is_file() for e in config.experiments.values()):
+    for base in [data] if data is not None else [*recorded, *bundled, Path(), folder]:
+        if all(_is_in(base, e.image) for e in config.experiments.values()):
             return base
     if data is not None:
         names = ", ".join(str(e.image) for e in config.experiments.values())
-        raise UserError(f"{data} has no {names}; give --data the folder of the campaign's file")
+        raise UserError(f"{data} has no {names}; give --data the folder that holds them")
     return None
+
+
+def _is_in(folder: Path, image: Path) -> bool:
+    """Whether an image is where its path says, as seen from a folder."""
+    return (folder / image.expanduser()).is_file()
+
+
+def _moved(config: Config, data: Path) -> Config:
+    """The same with the bare names of images that lie in ``data`` itself, wherever they were."""
+    found = {
+        name: e.model_copy(update={"image": Path(e.image.name)})
+        if not _is_in(data, e.image) and (data / e.image.name).is_file()
+        else e
+        for name, e in config.experiments.items()
+    }
+    return config.model_copy(update={"experiments": found})
 
 
 def _channels(

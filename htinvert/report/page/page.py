@@ -23,6 +23,7 @@ from htinvert.report.page.surety import (
     Surety,
     assess,
     composition,
+    faces,
     stability,
     verdict,
     what_would_change,
@@ -97,7 +98,7 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
         "folder": facts.name,
         "verdict": verdict(facts, surety),
         "change": what_would_change(facts, surety),
-        "stability": stability(surety) if surety else [],
+        "stability": [*filter(None, (*stability(surety), faces(surety)))] if surety else [],
         "counts": f"{facts.done.good} evaluated, {facts.done.failed} failed, "
         f"{sum(facts.refused.values())} refused before any cost, {facts.pending} on their way; "
         f"{facts.done.seconds:.0f} core-seconds",
@@ -177,7 +178,7 @@ def _pareto(facts: Facts, shown: Sequence[Ranked]) -> str:
 
 def _models(shown: Sequence[Ranked], surety: Surety | None) -> list[dict[str, Any]]:
     """The best families to look at: those that cannot be told apart first."""
-    faces = len(surety.faces) if surety else 1
+    count = len(surety.faces) if surety else 1
     return [
         {
             "number": number,
@@ -187,7 +188,7 @@ def _models(shown: Sequence[Ranked], surety: Surety | None) -> list[dict[str, An
             "svg": scenes.projection(scenes.structure(entry)),
             "inside": bool(surety and number < len(surety.ranked) and surety.claim.inside[number]),
         }
-        for number, entry in enumerate(shown[: max(6, min(faces, 12))])
+        for number, entry in enumerate(shown[: max(3, min(count, 6))])
     ]
 
 
@@ -229,8 +230,9 @@ def _floors(facts: Facts, surety: Surety | None) -> list[dict[str, str]]:
         words = f"{name} {cost:.4f}; a perfect structure under this image's white noise would "
         words += f"score {limits.floor[0]:.4f} ± {limits.floor[1]:.4f}"
         if limits.repeat is not None:
-            items.append(("image against its repeat", limits.repeat, "floor"))
-            words += f", the image's middle scores {limits.repeat:.4f} against its lattice repeat"
+            items.append(("image against its repeat", limits.repeat, "repeat"))
+            words += f", the image's middle scores {limits.repeat:.4f} against its lattice repeat "
+            words += "(both noisy)"
         if limits.scrambled:
             null = sum(limits.scrambled) / len(limits.scrambled)
             items.append(("scrambled", null, "null"))
@@ -266,12 +268,11 @@ def _data(facts: Facts, shown: Sequence[Ranked], pictures: Sequence[Mapping[str,
 
 def _search(facts: Facts, surety: Surety | None) -> dict[str, Any]:
     """History, operators, refusals, failures."""
-    faces = surety.faces if surety else facts.ranked[:1]
+    held = surety.faces if surety else facts.ranked[:1]
+    met = [(facts.done.number_of(f.first), f.rank) for f in held[:8]]
     yields = facts.yields
     return {
-        "course": charts.course(
-            facts.done.steps, facts.evaluated, [(f.first + 1, f.rank) for f in faces[:8]]
-        ),
+        "course": charts.course(facts.done.steps, facts.evaluated, met),
         "improvements": facts.done.steps[::-1][:8],
         "yields": [
             {

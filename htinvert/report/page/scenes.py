@@ -18,6 +18,7 @@ from htinvert.forward.view import view_frame
 from htinvert.rank import Ranked
 from htinvert.report.figures import Match
 
+AROUND = 7.0  # Å of the grains that are drawn beside a region
 LARGEST = 640  # px: larger images are thinned for the page; files keep all
 Bytes = NDArray[np.uint8]
 
@@ -154,6 +155,10 @@ def projection(found: Mapping[str, Any]) -> str:
 
     places = np.array([atom[1:4] for atom in found["atoms"]])
     low, high = places[:, :2].min(axis=0) - 1.5, places[:, :2].max(axis=0) + 1.5
+    inside = np.array([bool(atom[4]) for atom in found["atoms"]])
+    if inside.any():
+        low = np.maximum(low, places[inside, :2].min(axis=0) - AROUND)
+        high = np.minimum(high, places[inside, :2].max(axis=0) + AROUND)
     width, height = high - low
     marks = []
     for i in np.argsort(places[:, 2], kind="stable"):

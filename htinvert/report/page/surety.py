@@ -22,6 +22,7 @@ from htinvert.confidence import (
 )
 from htinvert.core import ENERGIES, Region, region_mask
 from htinvert.evidence import Bounds, Picture, bounds, gather
+from htinvert.matcher import displacement
 from htinvert.rank import Ranked
 from htinvert.report.page.facts import Facts
 
@@ -121,6 +122,22 @@ def verdict(facts: Facts, surety: Surety | None) -> str:
     )
 
 
+def faces(surety: Surety) -> str:
+    """What the families of the set are made of, and how far apart; empty where there is one."""
+    if len(surety.faces) < 2:
+        return ""
+    counts = Counter(composition(entry) for entry in surety.faces)
+    listed = ", ".join(f"{n} of {name}" for name, n in counts.most_common())
+    best = surety.faces[0].evaluation.atoms
+    like = [e for e in surety.faces[1:] if composition(e) == composition(surety.faces[0])]
+    text = f"The faces: {listed}"
+    if like:
+        apart = [displacement(e.evaluation.atoms, best) for e in like]
+        text += "; those of the best's composition are "
+        text += f"{min(apart):.2f} to {max(apart):.2f} Å (rms) from it"
+    return text + "."
+
+
 def what_would_change(facts: Facts, surety: Surety | None) -> list[str]:
     """Sentences on what would make another family the best, the nearest first."""
     if surety is None:
@@ -139,7 +156,7 @@ def what_would_change(facts: Facts, surety: Surety | None) -> list[str]:
         low, high = surety.ranges[objective.name]
         if len(facts.objectives) > 1 and (low > 0.2 or high < 5.0):
             found.append(
-                f"The order holds while the weight of {objective.name} ({objective.weight:g}) is "
+                f"It stays the best while the weight of {objective.name} ({objective.weight:g}) is "
                 f"multiplied by {low:.2g} to {_times(high)}."
             )
     if surety.claim.inside[-1] and len(surety.ranked) == COMPARED:

@@ -58,7 +58,13 @@
   function view() {
     if (!viewer) return;
     viewer.setView([0, 0, 0, 0, 0, 0, 0, 1]);
-    viewer.zoomTo();
+    const region = viewer.selectedAtoms({ properties: { mark: 1 } });
+    if (region.length) {
+      viewer.zoomTo({ properties: { mark: 1 } });
+      viewer.zoom(0.55);
+    } else {
+      viewer.zoomTo();
+    }
     viewer.render();
   }
 
