@@ -258,7 +258,7 @@ def _data(facts: Facts, shown: Sequence[Ranked], pictures: Sequence[Mapping[str,
             {
                 "title": f"rank {entry.rank}, candidate #{evaluation.candidate.index}",
                 "text": f"{composition(entry)} in the region; {values}; {entry.above:.3f} above "
-                f"the best; found {entry.members} times, {lineage(evaluation)}",
+                f"the best; candidates of it: {entry.members}, this one by {lineage(evaluation)}",
                 "images": {name: scenes.panels(picture) for name, picture in seen.items()},
                 "structure": scenes.structure(entry, beam, up),
             }

@@ -111,8 +111,8 @@ def verdict(facts: Facts, surety: Surety | None) -> str:
     shown = min(len(facts.ranked), len(surety.ranked))
     if len(faces) == 1:
         return (
-            f"{name} is the answer: at {level:.0%} confidence none of the {shown - 1} next best of "
-            f"{len(facts.ranked)} families can take its place."
+            f"{name} stands alone: at {level:.0%} confidence none of the {shown - 1} next best of "
+            f"{len(facts.ranked)} families can take its place, if energies err no more than stated."
         )
     rest = ", ".join(f"#{f.evaluation.candidate.index} ({composition(f)})" for f in faces[1:4])
     more = f" and {len(faces) - 4} more" if len(faces) > 4 else ""
@@ -159,6 +159,7 @@ def what_would_change(facts: Facts, surety: Surety | None) -> list[str]:
                 f"It stays the best while the weight of {objective.name} ({objective.weight:g}) is "
                 f"multiplied by {low:.2g} to {_times(high)}."
             )
+    found += potentials(facts, surety)
     if surety.claim.inside[-1] and len(surety.ranked) == COMPARED:
         found.append(f"The set may be larger: only the {COMPARED} best families were compared.")
     last = facts.done.steps[-1].after
@@ -167,6 +168,33 @@ def what_would_change(facts: Facts, surety: Surety | None) -> list[str]:
             f"The best was met late, in evaluation {last} of {facts.evaluated}: a longer search "
             "may find a better one (htinvert run with --more)."
         )
+    return found
+
+
+def potentials(facts: Facts, surety: Surety) -> list[str]:
+    """The nearest chemical potential at which another composition would be the best, per element.
+
+    An energy falls by one potential per atom, so where sums cross is exact.
+    """
+    best, found = surety.ranked[0], []
+    counts = [Counter(entry.evaluation.atoms.get_chemical_symbols()) for entry in surety.ranked]
+    for element, value in facts.config.chemical_potentials.items():
+        crossings = []
+        for entry, count in zip(surety.ranked[1:], counts[1:], strict=True):
+            atoms, scored = entry.evaluation.atoms, entry.evaluation.objectives
+            slope = energy_weight(facts.objectives, atoms, scored) * count[element]
+            slope -= counts[0][element] * energy_weight(
+                facts.objectives, best.evaluation.atoms, best.evaluation.objectives
+            )
+            if abs(slope) > 1e-9:
+                crossings.append((entry.above / slope, entry))
+        if crossings:
+            change, entry = min(crossings, key=lambda pair: abs(pair[0]))
+            found.append(
+                f"With the chemical potential of {element} at {value + change:.3f} eV instead of "
+                f"{value:g}, #{entry.evaluation.candidate.index} ({composition(entry)}) would be "
+                "the best."
+            )
     return found
 
 
