@@ -118,6 +118,18 @@ def test_without_its_image_a_run_is_reported_and_says_what_to_do(
     assert "confidence" in done.stdout.replace("\n", " ")
 
 
+def test_a_run_without_experiments_is_as_sure_as_its_energies(
+    campaign: Writer, htinvert: Command, tmp_path: Path
+) -> None:
+    done = htinvert("run", campaign(experiments=None, stop={"evaluations": 12}))
+    assert done.returncode == 0, done.stderr
+    done = htinvert("report", tmp_path / "runs" / "tiny")
+    assert done.returncode == 0, done.stderr
+    assert "confidence" in done.stdout.replace("\n", " ")
+    text = words(tmp_path / "runs" / "tiny" / "report.html")
+    assert "There is no image to show" in text and "One objective ranks alone" in text
+
+
 def test_another_image_than_the_runs_is_noticed(
     run: Path, htinvert: Command, tmp_path: Path
 ) -> None:

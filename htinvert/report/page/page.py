@@ -41,7 +41,10 @@ def build(facts: Facts, engine: EngineError, extra: Mapping[str, Any]) -> tuple[
     ``extra`` holds what other parts have made: ``stages`` and ``scan`` tables, links to ``files``.
     """
     shown = _shown(facts.ranked)
-    pictures, problems = scenes.pictures_of(shown, facts.channels) if facts.channels else ([], [])
+    pictures: list[dict[str, Picture]] = []
+    problems: list[str] = []
+    if not facts.missing:  # without experiments there are no images, yet energies to compare
+        pictures, problems = scenes.pictures_of(shown, facts.channels)
     compared = pictures[: min(COMPARED, len(facts.ranked))]
     surety = assess(facts, compared, engine) if compared else None
     context = {
@@ -172,6 +175,9 @@ def ranking(facts: Facts, surety: Surety | None) -> list[dict[str, Any]]:
 
 
 def _pareto(facts: Facts, shown: Sequence[Ranked]) -> str:
+    """The Pareto plot, empty where there is one objective."""
+    if len(facts.objectives) < 2:
+        return ""
     choices = {entry.rank: number for number, entry in enumerate(shown)}
     return charts.pareto(facts.ranked, facts.objectives, choices)
 
