@@ -105,14 +105,10 @@ def window_costs(metric: Metric, found: Picture, cost: float) -> Floats:
     """A cost shared out over square windows of the image, shape (windows,); its mean is the cost.
 
     Shared by the local similarity where the metric is one of SSIM (of 7 px, whatever its own
-    window, for a wide one leaves too few), else by the squared residual of normalized images.
+    window, for a wide one leaves too few), else by the squared residual of normalized images. What
+    is no window's, such as ``d_trans``, all windows have alike.
     """
-    simulated, patch = found.simulated.data.astype(float), found.patch
-    if hasattr(metric, "ssim"):
-        second = _brought(simulated, patch) if _matched(metric) else simulated
-        local = 1.0 - np.asarray(ssim_map(second, patch), dtype=float)
-    else:
-        local = (_unit(simulated) - _unit(patch)) ** 2
+    local = local_costs(metric, found.simulated.data, found.patch)
     side = max(WINDOW_PIXELS, round(WINDOW / min(found.channel.observed.sampling)))
     rows, columns = (max(n // side, 1) for n in local.shape)
     costs = np.array(
@@ -122,7 +118,18 @@ def window_costs(metric: Metric, found: Picture, cost: float) -> Floats:
             for part in np.array_split(band, columns, axis=1)
         ]
     )
-    return costs * (cost / max(float(costs.mean()), 1e-12))
+    return np.asarray(costs + (cost - costs.mean()))
+
+
+def local_costs(metric: Metric, simulated: NDArray[np.floating], patch: Floats) -> Floats:
+    """Cost of each pixel or window [1] of two images of one shape, at the place where they are."""
+    image: Floats = np.asarray(simulated, dtype=np.float64)
+    if hasattr(metric, "ssim"):
+        if getattr(metric, "intensity", "own") == "matched":
+            image = _brought(image, patch)
+        share = float(getattr(metric, "beta", 1.0))
+        return share * (1.0 - np.asarray(ssim_map(image, patch), dtype=np.float64))
+    return 0.5 * (_unit(image) - _unit(patch)) ** 2  # its mean is 1 less the correlation
 
 
 def gather(
@@ -211,6 +218,7 @@ def rattled(
     """What misplaced atoms do to costs: one factor per draw, shape (draws, families).
 
     Atoms that may move are put ``distance`` [Å] off along each axis, those at one site by the same.
+    The image stays where it is: a jump to another repeat of the lattice is no error of an atom.
     """
     rng = np.random.default_rng(seed)
     most = 1 + max(int(numbers.max()) for numbers in sites)
@@ -223,7 +231,7 @@ def rattled(
             atoms = found.atoms.copy()
             moving = ~frozen_mask(atoms)
             atoms.positions[moving] += moves[numbers[moving]]
-            row[place] = metric(found.forward(atoms), found.channel.observed).cost
+            row[place] = local_costs(metric, found.forward(atoms).data, found.patch).mean()
     return np.asarray((costs - costs.mean(axis=0)) / np.sqrt(draws - 1))
 
 
@@ -276,8 +284,7 @@ def repeat_cost(metric: Metric, observed: Signal) -> float | None:
         return None
     other = observed.data[best[0] : best[0] + height, best[1] : best[1] + width]
     try:
-        first, second = (_like(part, observed) for part in (middle, other))
-        return float(metric(first, second).cost)
+        return float(local_costs(metric, middle, other.astype(float)).mean())
     except (EvaluationFailed, ValueError):
         return None
 
@@ -308,10 +315,6 @@ def scrambled_costs(
 def _like(data: NDArray[np.floating], observed: Signal) -> Signal:
     """Data as an image of the observed one's pixels."""
     return Signal(np.ascontiguousarray(data, dtype=np.float32), observed.axes)
-
-
-def _matched(metric: Metric) -> bool:
-    return getattr(metric, "intensity", "own") == "matched"
 
 
 def _brought(simulated: Floats, patch: Floats) -> Floats:

@@ -172,6 +172,13 @@ def test_costs_by_window_have_the_cost_as_their_mean(channel: Channel) -> None:
         assert len(shares) >= 20 and shares.mean() == pytest.approx(cost)
 
 
+def test_a_jump_to_another_repeat_is_no_windows_and_blurs_nothing(channel: Channel) -> None:
+    """``d_trans`` of 16 px costs 1.6: all windows have it alike, so they scatter as without."""
+    seen = picture(channel, crystal(), {})
+    near, far = (window_costs(Registration(), seen, cost) for cost in (0.2, 1.8))
+    np.testing.assert_allclose(far - near, 1.6)
+
+
 def test_the_map_of_similarity_has_the_similarity_as_its_mean(channel: Channel) -> None:
     seen = picture(channel, crystal(), {})
     local = ssim_map(seen.simulated.data, seen.patch)

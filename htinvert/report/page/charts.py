@@ -126,24 +126,29 @@ def pareto(
     unit = ENERGIES.get(x_name)
     label = f"{x_name.replace('_', ' ')} above the lowest [{unit}]" if unit else x_name
     chosen = [i for i, entry in enumerate(shown) if entry.rank in choices]
-    limits_x, limits_y = span(x), span(y)
-    limits_x = limits_x[0], max(limits_x[1], *(1.03 * x[chosen]), limits_x[0] + 1e-6)
-    limits_y = limits_y[0], max(limits_y[1], *(1.03 * y[chosen]), limits_y[0] + 1e-6)
+    limits_x, limits_y = _frame(x, chosen), _frame(y, chosen)
     chart = Chart(limits_x, limits_y, labels=(label, f"{y_name} (0 is a perfect match)"))
     for i in range(len(shown)):
         if i not in chosen and x[i] <= limits_x[1] and y[i] <= limits_y[1]:
             chart.circle(x[i], y[i], "point", 2.6)
     front = sorted((x[i], y[i]) for i, entry in enumerate(shown) if entry.on_front)
-    chart.line(front, "front")
+    chart.line([p for p in front if p[0] <= limits_x[1] and p[1] <= limits_y[1]], "front")
     for i in reversed(chosen):
         chart.marks.append(_choice(chart, shown[i], x[i], y[i], choices[shown[i].rank]))
     title = f"Pareto plot of {len(shown)} families over {x_name} and {y_name}; choose one"
     return chart.svg(title, role="radiogroup", css="chart pareto")
 
 
+def _frame(values: Floats, chosen: list[int]) -> tuple[float, float]:
+    """Limits that show most values and nine tenths of those that can be chosen."""
+    low, high = span(values)
+    most = float(np.quantile(values[chosen], 0.9)) if chosen else high
+    return low, max(high, most + 0.03 * (most - low), low + 1e-6)
+
+
 def _choice(chart: Chart, entry: Ranked, x: float, y: float, number: int) -> str:
     """A mark that can be chosen with mouse or keyboard."""
-    px, py = chart.at(x, y)
+    px, py = chart.at(min(x, chart.x[1]), min(y, chart.y[1]))  # an outlier sits at the edge
     name = f"rank {entry.rank}, candidate #{entry.evaluation.candidate.index}"
     css = "choice on-front" if entry.on_front else "choice"
     first = number == 0

@@ -32,6 +32,7 @@ from htinvert.report.summary import lineage
 
 TOP = 12  # families in the ranking table
 MODELS = 60  # families whose structures are in the page
+SMOOTHED = 0.02  # white noise, relative to the contrast, that no recorded image is below
 FRONT = 20  # families of the Pareto front beyond those compared that are pictured
 
 
@@ -235,6 +236,8 @@ def _floors(facts: Facts, surety: Surety | None) -> list[dict[str, str]]:
         items = [("noise alone", limits.floor[0], "floor"), ("best", cost, "best")]
         words = f"{name} {cost:.4f}; a perfect structure under this image's white noise would "
         words += f"score {limits.floor[0]:.4f} ± {limits.floor[1]:.4f}"
+        if limits.noise < SMOOTHED:
+            words += " (the image was smoothed, so its noise and this limit are too low)"
         if limits.repeat is not None:
             items.append(("image against its repeat", limits.repeat, "repeat"))
             words += f", the image's middle scores {limits.repeat:.4f} against its lattice repeat "
