@@ -259,6 +259,7 @@ def run_and_show(plan: Plan, output: Path) -> list[Ranked]:
     for path in [*pictures, *draw(plan, ranked, output, start=start)]:
         out.print(f"drawn: {path}", highlight=False)
     _show_stages(output, TOP)
+    out.print(f"how sure, and all in one file: htinvert report {output}", highlight=False)
     return ranked
 
 

@@ -185,7 +185,6 @@ def _pareto(facts: Facts, shown: Sequence[Ranked]) -> str:
 
 def _models(shown: Sequence[Ranked], surety: Surety | None) -> list[dict[str, Any]]:
     """The best families to look at: those that cannot be told apart first."""
-    count = len(surety.faces) if surety else 1
     return [
         {
             "number": number,
@@ -195,7 +194,7 @@ def _models(shown: Sequence[Ranked], surety: Surety | None) -> list[dict[str, An
             "svg": scenes.projection(scenes.structure(entry)),
             "inside": bool(surety and number < len(surety.ranked) and surety.claim.inside[number]),
         }
-        for number, entry in enumerate(shown[: max(3, min(count, 6))])
+        for number, entry in enumerate(shown[:6])
     ]
 
 
@@ -232,7 +231,6 @@ def _floors(facts: Facts, surety: Surety | None) -> list[dict[str, str]]:
     found = []
     for name, limits in surety.bounds.items() if surety else ():
         cost = facts.ranked[0].evaluation.objectives[name]
-        worst = max(entry.evaluation.objectives[name] for entry in facts.ranked)
         items = [("noise alone", limits.floor[0], "floor"), ("best", cost, "best")]
         words = f"{name} {cost:.4f}; a perfect structure under this image's white noise would "
         words += f"score {limits.floor[0]:.4f} ± {limits.floor[1]:.4f}"
@@ -247,7 +245,6 @@ def _floors(facts: Facts, surety: Surety | None) -> list[dict[str, str]]:
             items.append(("scrambled", null, "null"))
             words += f", the same atoms at random places {null:.4f} (the best of "
             words += f"{len(limits.scrambled)} such: {min(limits.scrambled):.4f})"
-        items.append(("worst family kept", worst, "null"))
         found.append({"name": name, "svg": charts.scale(items, words), "words": words + "."})
     return found
 
