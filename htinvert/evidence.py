@@ -79,12 +79,14 @@ class Bounds:
     Attributes:
         floor: of a perfect structure under the image's white noise; lower than anything real.
         repeat: of the image against its own nearest lattice repeat, None where it has none.
+        start: of the start structure as given, two perfect grains as a rule; None where unknown.
         scrambled: of the same atoms at random places in the region; empty where there is no room.
         noise: standard deviation of the white noise, relative to the image's.
     """
 
     floor: tuple[float, float]
     repeat: float | None
+    start: float | None
     scrambled: tuple[float, ...]
     noise: float
 
@@ -248,7 +250,14 @@ def noise_level(image: NDArray[np.floating]) -> float:
     return float(np.sqrt(np.median(corner) / np.log(2.0))) if corner.size else 0.0
 
 
-def bounds(metric: Metric, found: Picture, *, region: Region | None, seed: int = 1) -> Bounds:
+def bounds(
+    metric: Metric,
+    found: Picture,
+    *,
+    region: Region | None,
+    start: Atoms | None = None,
+    seed: int = 1,
+) -> Bounds:
     """What a family's cost by a metric is to be read between."""
     observed = found.channel.observed
     noise = noise_level(observed.data)
@@ -261,6 +270,7 @@ def bounds(metric: Metric, found: Picture, *, region: Region | None, seed: int =
     return Bounds(
         floor=(float(np.mean(costs)), float(np.std(costs))),
         repeat=repeat_cost(metric, observed),
+        start=None if start is None else _cost(metric, found, start),
         scrambled=scrambled_costs(metric, found, region, seed=seed),
         noise=noise / max(float(observed.data.std()), 1e-12),
     )
@@ -304,12 +314,18 @@ def scrambled_costs(
     )
     costs = []
     for candidate in Random(space, (), seed).ask(range(SCRAMBLES)):
-        try:
-            image = found.forward(candidate.atoms)
-            costs.append(float(metric(image, found.channel.observed).cost))
-        except EvaluationFailed:
-            continue
+        cost = _cost(metric, found, candidate.atoms)
+        if cost is not None:
+            costs.append(cost)
     return tuple(costs)
+
+
+def _cost(metric: Metric, found: Picture, atoms: Atoms) -> float | None:
+    """Cost of another structure with a picture's imaging, None where it cannot be imaged."""
+    try:
+        return float(metric(found.forward(atoms), found.channel.observed).cost)
+    except EvaluationFailed:
+        return None
 
 
 def _like(data: NDArray[np.floating], observed: Signal) -> Signal:

@@ -196,8 +196,10 @@ def test_a_cost_lies_between_floor_and_null_model(channel: Channel) -> None:
     cost = metric(seen.simulated, channel.observed).cost
     middle = 0.5 * float(crystal().cell[2, 2])
     region = Region("z", middle - 3.0, middle + 3.0, 2.0)
-    found = bounds(metric, seen, region=region)
+    perfect = crystal()[np.abs(crystal().positions[:, 2] - middle) > 3.0]  # the region is empty
+    found = bounds(metric, seen, region=region, start=perfect)
     assert found.floor[0] == pytest.approx(cost, rel=0.1)
+    assert found.start is not None and found.start > 2 * cost
     assert found.scrambled and min(found.scrambled) > 2 * cost
 
 

@@ -10,8 +10,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 from numpy.typing import NDArray
 
-from htinvert import plugins
-from htinvert.core import UserError, region_mask
+from htinvert.core import region_mask
 from htinvert.geometry import distances
 from htinvert.rank import Ranked
 from htinvert.report.page.facts import Facts
@@ -63,10 +62,7 @@ def _at_limit(atoms: Atoms, facts: Facts) -> str:
 
 def strain(facts: Facts) -> str:
     """What periodicity costs: the strain of a bicrystal's grains, or that nothing is recorded."""
-    atoms = None
-    if facts.base is not None:
-        with suppress(UserError, OSError):
-            atoms = plugins.build("structure", facts.config.structure, facts.base)
+    atoms = facts.start()
     if atoms is None:
         return "The start structure was not found, so its strain is not known."
     built = atoms.info.get("bicrystal")

@@ -11,6 +11,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from ase import Atoms
+
+from htinvert import plugins
 from htinvert.campaign_file import read_yaml
 from htinvert.channels import held, make_channels
 from htinvert.config import Config, parse
@@ -119,6 +122,22 @@ class Facts:
     first_time: str
     last_time: str
 
+    def start(self) -> Atoms | None:
+        """The start structure as the campaign makes it, None where its files are not there."""
+        if self.base is None:
+            return None
+        try:
+            atoms: Atoms = plugins.build("structure", self.config.structure, self.base)
+        except (UserError, OSError):
+            return None
+        return atoms
+
+    @property
+    def view(self) -> tuple[Any, Any]:
+        """Directions of the beam and of the image's top, those of the first experiment."""
+        forward = self.channels[0].forward if self.channels else None
+        return getattr(forward, "beam", "x"), getattr(forward, "up", "z")
+
     @property
     def evaluated(self) -> int:
         """Evaluations, ok and failed."""
@@ -181,7 +200,7 @@ def _base(
     """The folder that the experiments' paths are relative to, if they are there."""
     recorded = [folder / provenance["folder"]] if "folder" in provenance else []
     bundled = [DEMO] if config.name == "demo" else []
-    for base in [data] if data is not None else [*recorded, *bundled, Path(), folder]:
+    for base in [data] if data is not None else [*recorded, Path(), folder, *bundled]:
         if all(_is_in(base, e.image) for e in config.experiments.values()):
             return base
     if data is not None:

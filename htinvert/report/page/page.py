@@ -12,6 +12,7 @@ import yaml
 
 from htinvert.confidence import EngineError
 from htinvert.core import ENERGIES, Channel
+from htinvert.demo import FOLDER as DEMO
 from htinvert.evidence import Picture
 from htinvert.rank import Ranked
 from htinvert.report.figures import footnote, phrase
@@ -54,7 +55,7 @@ def build(facts: Facts, engine: EngineError, extra: Mapping[str, Any]) -> tuple[
         "ranking": ranking(facts, surety),
         "columns": [o.name for o in facts.objectives],
         "pareto": _pareto(facts, shown),
-        "models": _models(shown, surety),
+        "models": _models(facts, shown, surety),
         "channels": _channels(facts, pictures),
         "floors": _floors(facts, surety),
         "data": _data(facts, shown, pictures),
@@ -128,7 +129,7 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
 
 def command(facts: Facts) -> str:
     """What reproduces the run, up to the order in which several workers finish."""
-    if facts.config.name == "demo":
+    if facts.base is not None and facts.base.resolve() == DEMO.resolve():
         return f"htinvert demo --seed {facts.config.seed} --workers {facts.config.workers}"
     return f"htinvert run {facts.config.name}.yaml"
 
@@ -183,7 +184,7 @@ def _pareto(facts: Facts, shown: Sequence[Ranked]) -> str:
     return charts.pareto(facts.ranked, facts.objectives, choices)
 
 
-def _models(shown: Sequence[Ranked], surety: Surety | None) -> list[dict[str, Any]]:
+def _models(facts: Facts, shown: Sequence[Ranked], surety: Surety | None) -> list[dict[str, Any]]:
     """The best families to look at: those that cannot be told apart first."""
     return [
         {
@@ -191,7 +192,7 @@ def _models(shown: Sequence[Ranked], surety: Surety | None) -> list[dict[str, An
             "rank": entry.rank,
             "index": entry.evaluation.candidate.index,
             "composition": composition(entry),
-            "svg": scenes.projection(scenes.structure(entry)),
+            "svg": scenes.projection(scenes.structure(entry, *facts.view)),
             "inside": bool(surety and number < len(surety.ranked) and surety.claim.inside[number]),
         }
         for number, entry in enumerate(shown[:6])
@@ -240,6 +241,9 @@ def _floors(facts: Facts, surety: Surety | None) -> list[dict[str, str]]:
             items.append(("image against its repeat", limits.repeat, "repeat"))
             words += f", the image's middle scores {limits.repeat:.4f} against its lattice repeat "
             words += "(both noisy)"
+        if limits.start is not None:
+            items.append(("start structure", limits.start, "null"))
+            words += f", the start structure as given {limits.start:.4f}"
         if limits.scrambled:
             null = sum(limits.scrambled) / len(limits.scrambled)
             items.append(("scrambled", null, "null"))
@@ -255,8 +259,6 @@ def _data(facts: Facts, shown: Sequence[Ranked], pictures: Sequence[Mapping[str,
     for number, entry in enumerate(shown):
         evaluation = entry.evaluation
         seen = pictures[number] if number < len(pictures) else {}
-        beam = getattr(facts.channels[0].forward, "beam", "x") if facts.channels else "x"
-        up = getattr(facts.channels[0].forward, "up", "z") if facts.channels else "z"
         values = ", ".join(
             f"{o.name} {evaluation.objectives[o.name]:.4f}" for o in facts.objectives
         )
@@ -266,7 +268,7 @@ def _data(facts: Facts, shown: Sequence[Ranked], pictures: Sequence[Mapping[str,
                 "text": f"{composition(entry)} in the region; {values}; {entry.above:.3f} above "
                 f"the best; candidates of it: {entry.members}, this one by {lineage(evaluation)}",
                 "images": {name: scenes.panels(picture) for name, picture in seen.items()},
-                "structure": scenes.structure(entry, beam, up),
+                "structure": scenes.structure(entry, *facts.view),
             }
         )
     return json.dumps({"families": families}, separators=(",", ":")).replace("<", "\\u003c")

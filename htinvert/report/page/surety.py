@@ -61,12 +61,15 @@ def assess(facts: Facts, pictures: Sequence[dict[str, Picture]], engine: EngineE
     ranked = facts.ranked[: len(pictures)]
     evidence = gather(ranked, pictures, facts.objectives, engine=engine)
     region = Region(**facts.config.region.model_dump()) if facts.config.region else None
+    start = facts.start()
     found = {}
     for objective in facts.objectives:
         name, _, metric = objective.name.partition(".")
         if metric and name in pictures[0]:
             seen = pictures[0][name]
-            found[objective.name] = bounds(seen.channel.metrics[metric], seen, region=region)
+            found[objective.name] = bounds(
+                seen.channel.metrics[metric], seen, region=region, start=start
+            )
     return Surety(
         ranked,
         claim(evidence),
