@@ -39,7 +39,7 @@ class Registration:
     A few peaks of the cross-correlation are compared by SSIM, then the best one's neighbors until
     none is better. ``d_sim = 1 - SSIM``. Peaks within 2 % of the highest, as a crystal's repeats
     are, come nearest to the center first, then lower ones down to 0.1 below the highest.
-    ``d_trans`` is the shift, |dy| + |dx| in pixels, that a circular correlation still sees between
+    ``d_trans`` is the shift, the sum of its two lengths in pixels, that a circular correlation still sees between
     simulation and patch.
 
     Args:
