@@ -47,7 +47,7 @@ def cuprite(a: float = 4.27) -> Atoms:
 @needs_chgnet
 @pytest.mark.parametrize(
     ("crystal", "model", "energy"),
-    [  # eV/atom, chgnet 0.4.2 with torch 2.13.0+cpu
+    [  # eV/atom, regression values: chgnet 0.4.2 with torch 2.13.0+cpu
         (telluride, "0.3.0", -2.64437),
         (telluride, "r2scan", -23.29782),
         (silicon, "0.3.0", -5.31229),
@@ -114,7 +114,7 @@ def test_elements_that_chgnet_has_not_seen_are_refused() -> None:
 @needs_sevennet
 @pytest.mark.parametrize(
     ("crystal", "model", "energy"),
-    [  # eV/atom, sevenn 0.13.0 with torch 2.13.0+cpu
+    [  # eV/atom, regression values: sevenn 0.13.0 with torch 2.13.0+cpu
         (telluride, "7net-0", -2.46352),
         (telluride, "7net-l3i5", -2.46854),
         (silicon, "7net-0", -5.40096),
@@ -127,6 +127,30 @@ def test_sevennet_gives_the_energies_of_its_release(crystal, model: str, energy:
     atoms = crystal()
     found = SevenNet(model).single_point(atoms).energy
     assert found / len(atoms) == pytest.approx(energy, abs=1e-4)
+
+
+@needs_sevennet
+@pytest.mark.parametrize(
+    ("model", "salt", "force", "stress", "water"),
+    [
+        ("7net-0", -3.779199, 12.666697, -0.6439122, -12.782808),
+        ("7net-l3i5", -3.611131, 13.430887, -0.6818918, -12.700481),
+    ],
+)
+def test_sevennet_gives_what_its_authors_published(
+    model: str, salt: float, force: float, stress: float, water: float
+) -> None:
+    """A squeezed NaCl and a bent H2O in the authors' own tests, made with their version 0.9.3."""
+    crystal = Atoms(
+        "NaCl", [[0, 0, 0], [2.815, 0, 0]], pbc=True,
+        cell=[[1.0, 2.815, 2.815], [2.815, 0, 2.815], [2.815, 2.815, 0]],
+    )  # fmt: skip
+    found = SevenNet(model).single_point(crystal)
+    assert found.energy == pytest.approx(salt, abs=1e-5)  # eV
+    assert found.forces[0, 0] == pytest.approx(force, abs=1e-4)  # eV/Å
+    assert found.stress[0] == pytest.approx(stress, abs=1e-5)  # eV/Å³
+    molecule = Atoms("OH2", [[0, 0.2, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
+    assert SevenNet(model).single_point(molecule).energy == pytest.approx(water, abs=1e-5)
 
 
 @needs_sevennet
@@ -160,7 +184,7 @@ def test_both_learned_potentials_agree_on_which_lattice_of_silicon_is_lower() ->
 @needs_gpaw
 @pytest.mark.parametrize(
     ("atoms", "energy"),
-    [  # eV/atom, gpaw 26.7.0 with gpaw-data 1.2.1, PBE, 300 eV, density 2.5
+    [  # eV/atom, regression values: gpaw 26.7.0 with gpaw-data 1.2.1, PBE, 300 eV, density 2.5
         (bulk("Si", "diamond", a=5.431), -5.38325),
         (bulk("CdTe", "zincblende", a=6.48), -2.28312),
     ],
