@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from htinvert.campaign_file import seen_from
 from htinvert.config import TOTAL
 from htinvert.core import (
     Candidate,
@@ -307,11 +308,12 @@ def interruptible() -> Iterator[threading.Event]:
 
 
 def write_config(plan: Plan, path: Path) -> None:
-    """Keep the configuration in the run's folder, for people and for the record."""
+    """Keep the configuration in the run's folder; it names files as seen from there."""
     target = path / "config.yaml"
     weights = {objective.name: objective.weight for objective in plan.objectives}
     config = plan.config.model_copy(update={"objectives": weights})
-    text = yaml.safe_dump(config.model_dump(mode="json", exclude_none=True), sort_keys=False)
+    raw = seen_from(path, config.model_dump(mode="json", exclude_none=True), plan.folder)
+    text = yaml.safe_dump(raw, sort_keys=False)
     partial = target.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(target)

@@ -52,6 +52,19 @@ def test_a_campaign_stops_after_its_evaluations(campaign: Writer, tmp_path: Path
     assert seen == sorted(seen)
 
 
+def test_a_runs_own_config_names_its_files_and_goes_on_with_it(
+    campaign: Writer, tmp_path: Path
+) -> None:
+    run(read_plan(campaign(), evaluations=5), tmp_path / "runs" / "run")
+    own = tmp_path / "runs" / "run" / "config.yaml"
+    raw = yaml.safe_load(own.read_text())
+    assert raw["structure"]["path"] == "../../start.vasp"
+    assert raw["experiments"]["haadf"]["image"] == "../../image.npy"
+    assert raw["energy"]["potential"] == "CdTe.sw"
+    end = run(read_plan(own, evaluations=8), own.parent)
+    assert (end.evaluated, end.session) == (8, 3)
+
+
 def test_candidates_refit_from_their_parents_and_a_resumed_run_does_too(
     campaign: Writer, tmp_path: Path
 ) -> None:
