@@ -35,6 +35,7 @@ from htinvert.plan import Plan, calibrate, identity_like, provenance
 from htinvert.store import Run, snap, structure_key
 
 FRUITLESS = 2000  # proposals refused in a row after which there is nothing new to be found
+STOP = "stop"  # a file in the run's folder that ends the campaign when it appears
 TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
 
 
@@ -142,7 +143,13 @@ class Campaign:
         for candidate in pending:
             self._proposed.add(candidate.atoms)
         pool.submit([self._warm(candidate) for candidate in pending])
+        asked = self.store.path / STOP
+        asked.unlink(missing_ok=True)  # of an earlier session
         while not interrupted.is_set():
+            if asked.exists():
+                asked.unlink()
+                self.progress.reason = "asked to stop; the same command goes on from here"
+                return
             if self.finished() or (self._exhausted() and not pool.busy()):
                 return
             self._fill(pool)
@@ -284,6 +291,11 @@ class Campaign:
         self.progress.seconds = monotonic() - self._start
         self._observer(self.progress)
         self.progress.improved = None
+
+
+def ask_to_stop(folder: Path) -> None:
+    """Ask the campaign that runs in a folder to end; what is being evaluated then is left out."""
+    (folder / STOP).touch()
 
 
 @contextmanager
