@@ -83,7 +83,7 @@ def test_the_image_is_what_abtem_computes_for_the_same_input(crystal, detector):
     last = np.array([16 / 17 * HEIGHT, 12 / 13 * WIDTH])
     ours = model(
         padding=6.4, slice_thickness=WIDTH / 2, scan_step=HEIGHT / 17, thickness=9.0, inner=0.0,
-        center=(2 * HEIGHT - last[0] / 2, last[1] / 2), detector=detector,
+        center=(2 * HEIGHT - last[0] / 2, last[1] / 2), detector=detector, potential="abtem",
     )  # fmt: skip
     if detector == "annular":
         ours = replace(ours, inner=40.0)
