@@ -9,7 +9,6 @@ distortion) cost nothing after the first image, so that a fit of them costs one 
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -23,6 +22,7 @@ from htinvert.core import Signal, UserError
 from htinvert.forward import multislice, stem_convolution
 from htinvert.forward.cross_section import wavelength
 from htinvert.forward.declaration import KnownAnswer, Offer, Parameter, check_bounds
+from htinvert.forward.memo import fingerprint, remember
 from htinvert.forward.multislice import Beam, Box, Device
 from htinvert.forward.probe import source_transfer
 from htinvert.forward.scan import (
@@ -288,22 +288,16 @@ def _scan(model: StemMultislice, plan: Plan) -> Values:
     if missing.any():
         fresh = _record(model, plan, missing)
         values = np.where(missing[..., None], fresh, values)
-        _scans[key] = values
-    _scans.move_to_end(key)
-    while len(_scans) > _REMEMBERED:
-        _scans.popitem(last=False)
-    return values
+    return remember(_scans, key, values, most=_REMEMBERED)
 
 
 def _key(model: StemMultislice, plan: Plan) -> bytes:
     """Names everything that a point's value depends on."""
-    unlike = dict.fromkeys(_FREE)
-    digest = hashlib.sha256(repr(sorted({**vars(model), **unlike}.items())).encode())
+    parameters = {name: value for name, value in vars(model).items() if name not in _FREE}
     grid, slab = plan.grid, plan.slab
-    digest.update(repr((grid.counts, grid.periodic, grid.first, plan.slices)).encode())
-    for array in (grid.basis, slab.numbers, slab.positions, slab.across):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.digest()
+    parameters |= {"grid": (grid.counts, grid.periodic, grid.first), "slices": plan.slices}
+    arrays = (grid.basis, slab.numbers, slab.positions, slab.across)
+    return fingerprint(parameters, *arrays)
 
 
 _FREE = (
