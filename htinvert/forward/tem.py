@@ -229,10 +229,10 @@ KNOWN_ANSWERS = (
             **{"defocus": (19.0 / 6) ** 2 / wavelength(200e3), "spherical_aberration": 0.0},
             **{"defocus_spread": 0.0, "illumination": 0.0, "rms_displacement": 1e-3},
         },
-        lambda: Atoms("C", positions=[[9.5, 9.5, 0.0]], cell=[19, 19, 2], pbc=(True, True, False)),
+        lambda: Atoms("H", positions=[[9.5, 9.5, 0.0]], cell=[19, 19, 2], pbc=(True, True, False)),
         _first_zero,
         0.0,
-        0.02,  # what a carbon atom scatters twice
+        0.02,  # what is scattered twice
     ),
     KnownAnswer(
         "mean of an image that loses no electron",
