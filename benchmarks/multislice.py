@@ -1,6 +1,6 @@
 """What a multislice image costs and how true it is: the demo's cell, thickness, memory.
 
-python benchmarks/multislice.py     about ten minutes of one core
+python benchmarks/multislice.py     about eight minutes of one core
 
 CPU seconds of one thread. Cheaper settings of the demo's image are compared with a dear one of
 other phonons. A cell of 5 000 atoms is imaged in a process of its own, to see its peak memory.
@@ -53,9 +53,9 @@ def demo() -> None:
         rms_displacement=0.12, source_size=0.9,
     )  # fmt: skip
     print("demo, 120 x 110 px, 60 Å thick")
-    reference, spent = timed(lambda: replace(model, phonons=6, seed=99)(truth).data)
-    print(f"  reference, 6 configurations at Nyquist: {spent:.0f} s")
-    for phonons, step in ((4, None), (4, 0.35), (3, 0.35), (2, 0.35), (1, 0.35)):
+    reference, spent = timed(lambda: replace(model, phonons=4, seed=99)(truth).data)
+    print(f"  reference, 4 other configurations at Nyquist: {spent:.0f} s")
+    for phonons, step in ((4, 0.35), (2, 0.35), (1, 0.35)):
         cheaper = replace(model, phonons=phonons, scan_step=step)
         expected = cheaper.offer(truth).seconds
         image, spent = timed(lambda made=cheaper: made(truth).data)  # type: ignore[misc]
