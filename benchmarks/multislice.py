@@ -8,7 +8,6 @@ other phonons. A cell of 5 000 atoms is imaged in a process of its own, to see i
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import time
@@ -90,7 +89,8 @@ def large(limit: float) -> None:
         sampling=0.2, shape=(30, 30), beam="z", up="y", thickness=1.0, phonons=1, memory=limit
     )
     offer, (_, spent) = model.offer(crystal), timed(lambda: model(crystal))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak = float(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
     whole = replace(model, shape=(190, 200), phonons=4).offer(crystal)
     print(f"  {len(crystal)} atoms, 6 x 6 Å of it: {offer}")
     print(f"  took {spent:.0f} s, peak {peak:.2f} GB, limit {limit:g} GB; all of it: {whole}")

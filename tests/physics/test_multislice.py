@@ -152,7 +152,6 @@ def test_a_worker_with_one_thread_computes_the_same_image(crystal):
 
 
 LARGE = """
-import resource
 from htinvert.forward.stem_multislice import StemMultislice
 from ase.build import bulk
 crystal = bulk("CdTe", "zincblende", a=6.482, cubic=True).repeat((16, 6, 7))  # 5 376 atoms
@@ -161,11 +160,12 @@ model = StemMultislice(
     rms_displacement=0.1, inner=60.0, outer=90.0,
 )
 model(crystal)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM")))  # kB
 """
 
 
 def test_memory_stays_below_its_limit_with_5000_atoms():
     """Peak of a process of its own that images a small part of a large cell, 104 Å thick."""
     done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
-    assert float(done.stdout.split()[-1]) < 0.5
+    peak = float(done.stdout.split()[1]) * 1024 / 1e9  # getrusage would count the parent's, too
+    assert 0.2 < peak < 0.5
