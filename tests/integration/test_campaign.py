@@ -25,6 +25,7 @@ from htinvert.cli.campaign import read_plan
 from htinvert.core import UserError
 from htinvert.rank import operator_yields
 from htinvert.store import Run
+from htinvert.store.tables import crc_of
 
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -160,8 +161,9 @@ def test_a_run_of_an_older_version_goes_on_though_keys_were_added_since(
         (text,) = connection.execute("SELECT value FROM meta WHERE name = 'recipe'").fetchone()
         recipe = json.loads(text)
         del recipe["search"]["novelty"], recipe["search"]["equivalents"]
-        older = (json.dumps(recipe, sort_keys=True),)
-        connection.execute("UPDATE meta SET value = ? WHERE name = 'recipe'", older)
+        older = json.dumps(recipe, sort_keys=True)
+        change = "UPDATE meta SET value = ?, crc = ? WHERE name = 'recipe'"
+        connection.execute(change, (older, crc_of("recipe", older)))
     assert run(read_plan(path, evaluations=14), tmp_path / "run").evaluated == 14
     search = {**yaml.safe_load(path.read_text())["search"], "novelty": 0.1}
     with pytest.raises(UserError, match=r"search.novelty is 0.1 but was absent; restore"):
