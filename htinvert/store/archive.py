@@ -154,9 +154,16 @@ def opened(root: Path, mode: Any) -> Iterator[Any]:
     import zarr
 
     store = root if mode == "r" else _durable(root)
+    # An absent file is to be a lost one.
+    with damage(root), zarr.config.set({"array.write_empty_chunks": True}):
+        yield zarr.open_group(store, mode=mode)
+
+
+@contextmanager
+def damage(root: Path) -> Iterator[None]:
+    """Call what zarr and its codecs raise by one name; a disk's errors pass."""
     try:
-        with zarr.config.set({"array.write_empty_chunks": True}):  # an absent file is a lost one
-            yield zarr.open_group(store, mode=mode)
+        yield
     except FileNotFoundError as error:
         raise Damaged(f"{root}: {error}") from error
     except (OSError, Damaged):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Candidate, Evaluation, Relaxation, Score, Signal
-from htinvert.store.archive import NAME, members, opened
+from htinvert.store.archive import NAME, damage, members, opened
 from htinvert.store.columns import FAILED, NAMED, PRESENT, unescaped
 from htinvert.store.images import pixels_of
 from htinvert.store.marks import Archived, Marks, checksum
@@ -67,7 +67,7 @@ class Archive:
         Raises:
             Damaged: they are not what was written.
         """
-        with opened(self.folder / NAME, "r"):
+        with damage(self.folder / NAME):
             array = self.arrays[path]
             self._require_files(path, array, start, stop)
             values = np.asarray(array[start:stop])
@@ -120,7 +120,7 @@ class Archive:
 
     def pixels(self, start: int, stop: int) -> dict[int, dict[str, Pixels]]:
         """Signals of the rows from start to stop as they are stored."""
-        with opened(self.folder / NAME, "r"):
+        with damage(self.folder / NAME):
             return pixels_of(self.column, self.arrays, start, stop)
 
     def _atoms(self, page: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
