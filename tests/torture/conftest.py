@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
-
 Forked = Callable[..., dict[str, Any]]
 
 

@@ -5,12 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
-from pseudo import BLOCK, drive, pseudo_evaluation, same
 
 import htinvert.store.run
 from htinvert.core import UserError
 from htinvert.store import Run
 from htinvert.store.salvage import verify
+
+from .pseudo import BLOCK, drive, pseudo_evaluation, same
 
 DAMAGES, SAMPLE, REPAIRS, REPAIRED_SAMPLE = 1000, 40, 200, 4
 TOTAL = 4 * BLOCK + 5

@@ -9,7 +9,7 @@ import shutil
 import signal
 from pathlib import Path
 
-from conftest import Forked, acknowledged, evaluated_again
+from .conftest import Forked, acknowledged, evaluated_again
 
 SAMPLE = 5
 

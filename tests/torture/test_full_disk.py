@@ -8,7 +8,7 @@ import random
 import shutil
 from pathlib import Path
 
-from conftest import Forked, acknowledged, evaluated_again
+from .conftest import Forked, acknowledged, evaluated_again
 
 MOMENTS, SAMPLE = 100, 4
 

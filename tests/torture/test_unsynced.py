@@ -9,7 +9,7 @@ import random
 import shutil
 from pathlib import Path
 
-from conftest import Forked
+from .conftest import Forked
 
 REPLAYS, SAMPLE = 200, 3
 
