@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from htinvert.store.record import STEPS, Stored, unpack_geometry, unpack_relaxed
+from htinvert.store.record import STEPS, Stored, atoms_in, unpack_geometry, unpack_relaxed
 
 OK, FAILED = 1, 2
 PARENTS = 2
@@ -122,6 +122,21 @@ def block_columns(
     return [Column(path, starts, start, layout.block, layout.block, explained(path)), *found]
 
 
+def numbers_only(pages: Iterable[Sequence[Stored]]) -> dict[str, NDArray[Any]]:
+    """Columns of rows without their structures, by path: all that ranking needs."""
+    made = [_page(page, structures=False) for page in pages]
+    rows = [len(page["candidates/status"]) for page in made]
+    return {
+        path: np.concatenate(
+            [
+                page[path] if path in page else np.full(count, np.nan)
+                for page, count in zip(made, rows, strict=True)
+            ]
+        )
+        for path in set[str]().union(*made)
+    }
+
+
 def explained(path: str) -> dict[str, Any]:
     """Name, unit and description of a column."""
     kind, *label = path.split("/")
@@ -142,10 +157,12 @@ def explained(path: str) -> dict[str, Any]:
     return {"name": label[-1], "unit": unit, "description": text}
 
 
-def _page(rows: Sequence[Stored]) -> dict[str, NDArray[Any]]:
+def _page(rows: Sequence[Stored], *, structures: bool = True) -> dict[str, NDArray[Any]]:
     """Columns of some rows."""
     results = [json.loads(row.result) for row in rows]
-    found = _structures(rows)
+    found = _structures(rows) if structures else {}
+    if not structures:
+        found["candidates/natoms"] = np.array([atoms_in(row.structure) for row in rows], "<i4")
     missing = (np.nan, False, -1, None)
     relaxations = [result["relaxation"] or missing for result in results]
     parents = [(*json.loads(row.parents), -1, -1)[:PARENTS] for row in rows]

@@ -43,6 +43,7 @@ class Archive:
         self.sealed = state.sealed
         self._state = state
         self._arrays: dict[str, Any] = {}
+        self._damage = ""
 
     @property
     def arrays(self) -> Mapping[str, Any]:
@@ -51,12 +52,15 @@ class Archive:
         Raises:
             Damaged: a file is lost, or a description is not what was written.
         """
+        if self._damage:
+            raise Damaged(self._damage)
         if not self._arrays:
             for name, entry in self._state.files.items():
                 described = name.endswith("zarr.json") and not self._state.unfinished
                 path = self.folder / name
                 if described and (not path.is_file() or checksum(path) != entry):
-                    raise Damaged(f"{path} is not what was written; see htinvert verify")
+                    self._damage = f"{path} is not what was written; see htinvert verify"
+                    raise Damaged(self._damage)
             with opened(self.folder / NAME, "r") as group:
                 self._arrays = members(group)
         return self._arrays
@@ -90,7 +94,10 @@ class Archive:
     def rows(self, start: int, stop: int, *, signals: bool = False) -> list[Row]:
         """Rows from start to stop."""
         paths = [p for p in self.arrays if p.split("/")[0] in ("candidates", *NAMED)]
-        page = {path: self.column(path, start, stop) for path in (*paths, "proposed/cell")}
+        paths.append("proposed/cell")
+        for path in paths:  # before anything is read in vain
+            self._require_files(path, self.arrays[path], start, stop)
+        page = {path: self.column(path, start, stop) for path in paths}
         kept: Mapping[int, Mapping[str, Signal]] = {}
         if signals:
             kept = {

@@ -214,6 +214,11 @@ def pack_structure(atoms: Atoms) -> bytes:
     return head + fields + positions
 
 
+def atoms_in(raw: bytes) -> int:
+    """How many atoms a structure of :func:`pack_structure` has."""
+    return int(_HEAD.unpack_from(raw)[0])
+
+
 def unpack_geometry(raw: bytes) -> Geometry:
     """Restore the arrays of :func:`pack_structure`."""
     count, bits, form, size, *cell = _HEAD.unpack_from(raw)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Signal, UserError
-from htinvert.store.columns import NAMED, OK, Layout, block_columns, unescaped
+from htinvert.store.columns import NAMED, OK, numbers_only, unescaped
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
 from htinvert.store.reading import PAGE, Archive
@@ -82,7 +82,7 @@ class Rows:
         return self._journal.signals(number)
 
     def columns(self, paths: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
-        """Columns with one entry per row, by path; without paths all that hold single numbers."""
+        """Columns by path, of one number or word per row; without paths all of them."""
         sealed, end = self._sealed(), self._journal.committed()
         tail = self._tail(sealed, end)
         held = self._archived().arrays if sealed else {}
@@ -110,8 +110,7 @@ class Rows:
                 raise UserError("the run has gone on meanwhile; read it again")
             pages.append(page)
             start = page[-1].number + 1
-        found = block_columns(Layout(1), 0, 0, pages, ()) if pages else []
-        return {column.path: column.values for column in found}
+        return numbers_only(pages) if pages else {}
 
     def _sealed(self) -> int:
         self._marks.read()

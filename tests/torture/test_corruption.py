@@ -13,7 +13,7 @@ from htinvert.store.salvage import verify
 
 from .pseudo import BLOCK, drive, pseudo_evaluation, same
 
-DAMAGES, SAMPLE, REPAIRS, REPAIRED_SAMPLE = 1000, 40, 200, 4
+DAMAGES, SAMPLE, REPAIRS, REPAIRED_SAMPLE = 1000, 20, 200, 3
 TOTAL = 4 * BLOCK + 5
 KINDS = ("flip", "cut", "delete", "zero")
 
