@@ -16,6 +16,7 @@ from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
 from htinvert.store.reading import PAGE, Archive
 from htinvert.store.record import Row
+from htinvert.store.trouble import Damaged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,10 +59,13 @@ class Rows:
                 start = upto
                 continue
             page = self._journal.page(start, end)
-            if page and page[0].number != start:
-                continue  # it was sealed and dropped meanwhile
-            if not page:
-                return
+            if not page or page[0].number != start:
+                if self._sealed() > start:
+                    continue  # it was sealed and dropped meanwhile
+                raise Damaged(
+                    f"result {start} is neither in journal.sqlite nor in results.zarr; "
+                    f"htinvert verify {self._folder} says what remains"
+                )
             for row in page:
                 kept = self._journal.signals(row.number) if signals else {}
                 yield row.row(kept)
@@ -71,7 +75,10 @@ class Rows:
         """One row."""
         if number < self._sealed():
             return self._archived().rows(number, number + 1, signals=signals)[0]
-        (found,) = self._journal.page(number, number + 1)
+        page = self._journal.page(number, number + 1)
+        if not page or page[0].number != number:
+            raise Damaged(f"result {number} is lost; see htinvert verify {self._folder}")
+        found = page[0]
         return found.row(self._journal.signals(number) if signals else {})
 
     def signals(self, number: int) -> Mapping[str, Signal]:
