@@ -46,6 +46,8 @@ def fold(root: Path, groups: Iterable[Sequence[Column]], attributes: Mapping[str
         with opened(root, "a") as group:
             if any(group.attrs.get(name) != value for name, value in attributes.items()):
                 group.update_attributes(dict(attributes))
+            for folder in sorted({parent for column in columns for parent in _parents(column)}):
+                group.require_group(folder)  # a power cut may have left one without description
             for column in columns:
                 array = _grown(group, column)
                 if len(column.values):
@@ -56,11 +58,11 @@ def fold(root: Path, groups: Iterable[Sequence[Column]], attributes: Mapping[str
             raise Damaged(f"{root}: {wrong[0]} could not be read back as written")
     described = sorted(root.rglob("zarr.json"))
     texts = {str(path.relative_to(root.parent)): path.read_text() for path in described}
-    _write(root.parent / COPY, json.dumps(texts).encode())
+    write_durably(root.parent / COPY, json.dumps(texts).encode())
     paths += [*described, root.parent / COPY]
     inside = {parent for path in paths for parent in path.parents if parent.is_relative_to(root)}
-    for folder in (*inside, root.parent):
-        sync(folder)
+    for path in (*inside, root.parent):
+        sync(path)
     return {str(path.relative_to(root.parent)): checksum(path) for path in paths}
 
 
@@ -106,7 +108,7 @@ def restore_descriptions(folder: Path, state: Archived, bad: Iterable[str]) -> l
         return []
     texts = json.loads(copy.read_text())
     for name in wanted:
-        _write(folder / name, texts[name].encode())
+        write_durably(folder / name, texts[name].encode())
     return wanted
 
 
@@ -185,16 +187,17 @@ def _durable(root: Path) -> Any:
         """Files in a folder."""
 
         async def _set(self, key: str, value: Any, exclusive: bool = False) -> None:  # noqa: ARG002
-            await asyncio.to_thread(_write, self.root / key, value.as_buffer_like())
+            await asyncio.to_thread(write_durably, self.root / key, value.as_buffer_like())
 
         def set_sync(self, key: str, value: Any) -> None:
             """Write the file ``key``."""
-            _write(self.root / key, value.as_buffer_like())
+            write_durably(self.root / key, value.as_buffer_like())
 
     return Durable(root)
 
 
-def _write(path: Path, data: Any) -> None:
+def write_durably(path: Path, data: Any) -> None:
+    """Write a file that is whole or not there, and synced, when it has its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     try:
@@ -206,6 +209,11 @@ def _write(path: Path, data: Any) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _parents(column: Column) -> list[str]:
+    parts = column.path.split("/")[:-1]
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def _equal(found: NDArray[Any], expected: NDArray[Any]) -> bool:

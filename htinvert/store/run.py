@@ -24,7 +24,7 @@ from htinvert.store.folding import Folding
 from htinvert.store.identity import require_recipe
 from htinvert.store.journal import Journal
 from htinvert.store.lock import Owner, has_locks
-from htinvert.store.marks import checksum
+from htinvert.store.marks import checksum, sync
 from htinvert.store.reader import Reader
 from htinvert.store.record import Row, is_snapped
 from htinvert.store.trouble import Damaged, OutOfSpace, explained
@@ -326,7 +326,7 @@ class Run(Reader):
         if target.exists():
             self.event(event="resumed", provenance=dict(provenance))
             return
-        partial = self.path / "provenance.json.partial"
-        partial.write_text(json.dumps(provenance, indent=1, default=str, ensure_ascii=False))
-        partial.replace(target)
+        text = json.dumps(provenance, indent=1, default=str, ensure_ascii=False)
+        archive.write_durably(target, text.encode())
+        sync(self.path)
         self.event(event="created")

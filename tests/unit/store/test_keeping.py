@@ -80,7 +80,7 @@ def test_a_disk_that_cannot_be_written_ends_with_75(
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr("htinvert.store.archive._write", refuse)
+        patch.setattr("htinvert.store.archive.write_durably", refuse)
         with pytest.raises(OutOfSpace, match=r"free space .* safe in journal\.sqlite") as stop:
             run.close()
     assert stop.value.code == 75
