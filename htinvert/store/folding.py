@@ -7,6 +7,7 @@ other programs: at a clean stop, and whenever they have doubled.
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,7 +99,10 @@ class Folding:
         state = self.marks.state()
         start, root = state.sealed, self.path / archive.NAME
         self.marks.append("folding", start=start, stop=stop)
-        archive.forget(self.path, state.tail)
+        if state.folded:
+            archive.forget(self.path, state.tail)
+        else:  # what may be there was never marked, and its groups may lack descriptions
+            shutil.rmtree(root, ignore_errors=True)
         arrays: Mapping[str, Any] = {}
         if root.exists():
             with archive.opened(root, "a") as group:
