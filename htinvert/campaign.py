@@ -8,16 +8,13 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import yaml
-
-from htinvert.campaign_file import seen_from
 from htinvert.config import TOTAL
 from htinvert.core import (
     Candidate,
@@ -26,7 +23,6 @@ from htinvert.core import (
     Generator,
     Infeasible,
     Keep,
-    UserError,
     region_mask,
     weighted_sum,
 )
@@ -35,7 +31,8 @@ from htinvert.funnel import sources
 from htinvert.geometry import clashes
 from htinvert.graph import Pool, open_pool
 from htinvert.matcher import Known
-from htinvert.plan import Plan, calibrate, identity_like, provenance
+from htinvert.plan import Plan, provenance
+from htinvert.resume import calibration, parameters, resumed, write_config
 from htinvert.store import OutOfSpace, Run, snap, structure_key
 
 FRUITLESS = 2000  # proposals refused in a row after which there is nothing new to be found
@@ -81,7 +78,7 @@ def run(
     :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
     plan = resumed(plan.calibrated(calibration(plan, path)), path)
-    facts = provenance() | {"calibration": _parameters(plan), "stages": sources(plan.config, path)}
+    facts = provenance() | {"calibration": parameters(plan), "stages": sources(plan.config, path)}
     older = Fork(fork, plan.identity) if fork is not None else None
     if older is not None:
         facts |= {"fork": {"run_id": older.run_id, "same": sorted(older.same)}}
@@ -97,24 +94,6 @@ def run(
                 campaign.go(pool, interrupted, older)
         store.event(event="stopped", reason=campaign.progress.reason)
         return campaign.progress
-
-
-def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
-    """Imaging parameters that a run was begun with, or a new fit to the start structure."""
-    record = path / "provenance.json"
-    if record.is_file():
-        found = json.loads(record.read_text(encoding="utf-8")).get("calibration", {})
-        return {name: values for name, values in found.items() if values}
-    return calibrate(plan)
-
-
-def resumed(plan: Plan, path: Path) -> Plan:
-    """The plan as a run in ``path`` knows it: keys that are younger than the run are left out."""
-    if not (path / "journal.sqlite").is_file():
-        return plan
-    with suppress(UserError), Run.open(path) as store:
-        return replace(plan, identity=identity_like(plan.identity, store.recipe))
-    return plan  # whoever opens it for writing says what is wrong
 
 
 class Campaign:
@@ -394,27 +373,6 @@ def interruptible() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def write_config(plan: Plan, path: Path) -> None:
-    """Keep the configuration in the run's folder; it names files as seen from there."""
-    target = path / "config.yaml"
-    weights = {objective.name: objective.weight for objective in plan.objectives}
-    config = plan.config.model_copy(update={"objectives": weights})
-    raw = seen_from(path, config.model_dump(mode="json", exclude_none=True), plan.folder)
-    text = yaml.safe_dump(raw, sort_keys=False)
-    partial = target.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
-
-
-def _parameters(plan: Plan) -> dict[str, dict[str, float]]:
-    """What the free parameters were found to be on the start structure."""
-    return {
-        channel.name: {name: getattr(channel.forward, name) for name in experiment.free}
-        for channel in plan.recipe.channels
-        if (experiment := plan.config.experiments[channel.name])
-    }
 
 
 def _ignore(progress: Progress) -> None:

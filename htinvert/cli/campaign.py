@@ -241,12 +241,13 @@ def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[
     """Run a plan with a progress bar; end with tables and pictures."""
     import numpy as np
 
-    from htinvert.campaign import calibration, run
+    from htinvert.campaign import run
     from htinvert.funnel import families
     from htinvert.plan import evaluate_start
     from htinvert.report.live import Live
     from htinvert.report.preview import draw_measured, measured_lines
     from htinvert.report.summary import draw, operator_table, table
+    from htinvert.resume import calibration
 
     out = console()
     for line in measured_lines(plan):
