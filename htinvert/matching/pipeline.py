@@ -11,11 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from htinvert.core import EvaluationFailed
-from htinvert.matching.pose import Fitted, Pose, Renderer, place, refine
+from htinvert.matching.pose import Fitted, Placed, Pose, Renderer, place, refine
 from htinvert.matching.target import Tile
 from htinvert.spectrum import Singles, Turn, prepare_map, turns
 
+TURNS = 2  # for each tile: a crystal's spectrum looks alike in several
+LEADS = 6  # for each member
+STARTS = 2  # of these, how many are fitted shortly
 LEAST_HALF = 12.0  # Å: half the side of the smallest region that is compared
 
 
@@ -24,14 +30,15 @@ class Effort:
     """How far the search goes at each stage.
 
     Attributes:
-        mapped: members whose log-polar map is looked at, the likeliest by their invariant.
+        mapped: pairs of a tile and a member whose log-polar maps are compared, the likeliest by
+            their invariants.
         placed: members that are looked for in the image.
         places: where each of them is tried.
         fitted: members that are fitted to the end.
         tolerance: how far the pixel size may be off, relative.
     """
 
-    mapped: int = 300
+    mapped: int = 400
     placed: int = 20
     places: int = 4
     fitted: int = 6
@@ -85,29 +92,43 @@ class Matches:
         return self.hits[0].correlation - self.hits[1].correlation if len(self.hits) > 1 else 1.0
 
 
+def likely_pairs(
+    tiles: Sequence[Tile], signatures: NDArray[np.floating], *, count: int
+) -> list[tuple[int, int]]:
+    """Pairs of tile and member that are most alike by their invariants, the likeliest first.
+
+    ``signatures`` has one row per member, in the space of the tiles' invariants. Every tile's best
+    member is among them.
+    """
+    scores = np.stack([signatures @ tile.invariant for tile in tiles])
+    kept = min(count, scores.size)
+    flat = np.argpartition(-scores.ravel(), kept - 1)[:kept]
+    flat = np.union1d(flat, np.arange(len(tiles)) * scores.shape[1] + scores.argmax(axis=1))
+    order = flat[np.argsort(-scores.ravel()[flat], kind="stable")]
+    return [(int(pair // scores.shape[1]), int(pair % scores.shape[1])) for pair in order]
+
+
 def leads(
     tiles: Sequence[Tile],
-    members: Sequence[int],
-    maps: Callable[[int], Singles],
+    pairs: Sequence[tuple[int, int]],
+    maps: Mapping[int, Singles],
     *,
     magnification: tuple[float, float],
-    count: int = 2,
 ) -> list[Lead]:
-    """How each member would have to be turned; the likeliest member first, ``count`` for each."""
-    prepared = [prepare_map(tile.spectrum) for tile in tiles]
-    found: list[list[Lead]] = []
-    for member in members:
-        reference = maps(member)
-        own = [
-            Lead(member, tile, turn)
-            for tile, observed in zip(tiles, prepared, strict=True)
-            for turn in turns(observed, reference, magnification=magnification, count=count)
-        ]
-        own.sort(key=lambda lead: -lead.turn.correlation)
-        if own:
-            found.append(own[:count])
-    found.sort(key=lambda own: -own[0].turn.correlation)
-    return [lead for own in found for lead in own]
+    """How each member of the pairs (tile, member) would have to be turned.
+
+    The likeliest member first; of each up to ``LEADS``, for a lattice may look alike in several
+    turns and tiles.
+    """
+    prepared = {tile: prepare_map(tiles[tile].spectrum) for tile in {tile for tile, _ in pairs}}
+    own: dict[int, list[Lead]] = {}
+    for tile, member in pairs:
+        found = turns(prepared[tile], maps[member], magnification=magnification, count=TURNS)
+        own.setdefault(member, []).extend(Lead(member, tiles[tile], turn) for turn in found)
+    for found_leads in own.values():
+        found_leads.sort(key=lambda lead: -lead.turn.correlation)
+    ordered = sorted(own.values(), key=lambda found: -found[0].turn.correlation)
+    return [lead for found in ordered for lead in found[:LEADS]]
 
 
 def settle(
@@ -155,12 +176,18 @@ def region_half(candidates: Sequence[Renderer]) -> float:
 
 def _locate(candidate: Renderer, own: Sequence[Lead], effort: Effort, half: float) -> Hit:
     """The best place of a member, by correlation and short fits in coarse pixels."""
-    first: list[Hit] = []
+    starts: list[tuple[Placed, Lead]] = []
     for lead in own:
-        window = _window(lead.tile, half)
         pose = Pose.turned(lead.turn.rotation, lead.turn.magnification)
-        start = place(candidate, pose, lead.tile.coarse, half=window)[0].pose
-        fitted = refine(candidate, start, lead.tile.coarse, half=0.8 * window, iterations=5)
+        placed = place(candidate, pose, lead.tile.coarse, half=_window(lead.tile, half))
+        starts.append((placed[0], lead))
+    starts.sort(key=lambda start: -start[0].correlation)
+    first: list[Hit] = []
+    for placed_at, lead in starts[:STARTS]:
+        window = _window(lead.tile, half)
+        fitted = refine(
+            candidate, placed_at.pose, lead.tile.coarse, half=0.8 * window, iterations=5
+        )
         first.append(Hit(lead.member, lead.tile, fitted, lead))
     best = max(first, key=lambda hit: hit.correlation)
     return _relocate(candidate, best, effort, half)

@@ -17,7 +17,7 @@ WHOLE = 120.0  # Å: an image of at most this side is one tile
 TILE = 100.0  # Å, side of the tiles of a larger one
 SMALLEST = 20.0  # Å, side of an image below which its spectrum says nothing
 GUESSES = tuple(0.04 * 1.25**k for k in range(13))  # Å/px, where an image has no scale
-MOST_TILES = 100
+MOST_TILES = (6, 3)  # along each side, where the pixel size is known and where it is not
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ def tiles(image: Signal, *, scale_known: bool = True) -> list[Tile]:
     for guess in guesses:
         sides = [n * step for n, step in zip(data.shape, guess, strict=True)]
         if min(sides) >= SMALLEST and (scale_known or max(sides) <= 6 * TILE):
-            found += _cut(Signal.image(data, guess))
+            found += _cut(Signal.image(data, guess), MOST_TILES[0 if scale_known else 1])
     if not found:
         raise UserError(
             f"the image covers {data.shape[0] * y:.1f} x {data.shape[1] * x:.1f} Å; matching needs "
@@ -66,7 +66,7 @@ def tiles(image: Signal, *, scale_known: bool = True) -> list[Tile]:
     return found
 
 
-def _cut(image: Signal) -> list[Tile]:
+def _cut(image: Signal, most: int) -> list[Tile]:
     """Overlapping tiles of an image, or all of it."""
     fine, coarse = (resampled(image, step) for step in (FINE, COARSE))
     spans = []
@@ -75,7 +75,7 @@ def _cut(image: Signal) -> list[Tile]:
         if side <= WHOLE:
             spans.append([(0.0, side)])
             continue
-        count = min(int(np.ceil((side - TILE) / (TILE / 2))) + 1, int(MOST_TILES**0.5))
+        count = min(int(np.ceil((side - TILE) / (TILE / 2))) + 1, most)
         spans.append([(start, TILE) for start in np.linspace(0, side - TILE, count)])
     field = np.array(image.data.shape) * image.sampling
     found = []
