@@ -91,7 +91,9 @@ def read_enumeration(path: Path) -> Enumeration:
             f"{path.name} has no vary; list what changes, such as vary: {{top.tilt: [0, 5, 10]}}"
         )
     rows = vary.pop("choice", None) if vary.get("choice") == ALL else None
-    lists = {str(keys): _values(values, f"{path.name}: vary.{keys}") for keys, values in vary.items()}
+    lists = {
+        str(keys): _values(values, f"{path.name}: vary.{keys}") for keys, values in vary.items()
+    }
     found = Enumeration(described, lists, rows is not None, path.parent)
     if found.combinations > MOST:
         raise UserError(
@@ -127,10 +129,10 @@ def _assigned(keys: str, value: Any) -> dict[str, Any]:
 
 def _block(block: Mapping[str, Any], values: Values) -> dict[str, Any]:
     """The description with some values replaced, each by its dotted path."""
-    made = copy.deepcopy(dict(block))
+    made: dict[str, Any] = copy.deepcopy(dict(block))
     for path, value in values.items():
         *parents, last = path.split(".")
-        inner = made
+        inner: Any = made
         for name in parents:
             inner = inner.get(name) if isinstance(inner, dict) else None
             if not isinstance(inner, dict):

@@ -30,7 +30,8 @@ def spectrum_map(image: NDArray[np.floating], sampling: float) -> Singles:
     """Log-polar map of an image's spectrum, zero mean, unit norm, shape (ANGLES, RADII).
 
     Rows are angles counter-clockwise from the image's right, half a turn in all; columns are
-    frequencies. ``sampling`` is the pixel size [Å/px] along both axes. A constant image gives zeros.
+    frequencies. ``sampling`` is the pixel size [Å/px] along both axes. A constant image
+    gives zeros.
     """
     data = np.asarray(image, dtype=np.float32)
     data = data - data.mean()
@@ -131,5 +132,3 @@ def _peak(three: NDArray[np.floating]) -> float:
     left, middle, right = map(float, three)
     bend = left - 2 * middle + right
     return float(np.clip(0.5 * (left - right) / bend, -0.5, 0.5)) if bend < 0 else 0.0
-
-

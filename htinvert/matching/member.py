@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -66,9 +67,8 @@ class Structure:
 
     def render(self, pose: Pose, shape: tuple[int, int], sampling: float) -> Floats:
         """Image, shape (ny, nx), of square pixels [Å/px]."""
-        model = replace(
-            self.forward, sampling=sampling, shape=shape, center=self.center, **pose.parameters
-        )
+        settings: dict[str, Any] = {"sampling": sampling, "shape": shape, "center": self.center}
+        model = replace(self.forward, **settings, **pose.parameters)
         return np.asarray(model(self.atoms).data, dtype=np.float64)
 
     def view(self, sampling: float) -> Signal:

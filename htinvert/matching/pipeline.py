@@ -73,6 +73,12 @@ class Hit:
         """Of the fitted image with the region compared, background taken out."""
         return self.fitted.correlation
 
+    @property
+    def pixel_size(self) -> float:
+        """What the image's pixels measure if this member is the right one [Å], geometric mean."""
+        y, x = self.tile.guess
+        return float((y * x) ** 0.5 / self.fitted.pose.magnification)
+
 
 @dataclass(frozen=True, eq=False)
 class Matches:
@@ -136,11 +142,13 @@ def settle(
     renderer: Callable[[int], Renderer],
     effort: Effort,
     *,
+    half: float | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Matches:
     """Place and fit the members that the leads name.
 
-    A member that cannot be read or imaged is left out and named in ``failed``.
+    A member that cannot be read or imaged is left out and named in ``failed``. ``half`` is half the
+    side [Å] of the region to compare; None: what all of the members have in common.
     """
     order = list(dict.fromkeys(lead.member for lead in found))[: effort.placed]
     candidates: dict[int, Renderer] = {}
@@ -150,7 +158,7 @@ def settle(
             candidates[member] = renderer(member)
         except Exception as error:  # readers raise whatever their parsers raise
             failed[member] = " ".join(str(error).split()) or type(error).__name__
-    half = region_half(list(candidates.values()))
+    half = half or region_half(list(candidates.values()))
     hits: list[Hit] = []
     for member, candidate in candidates.items():
         progress(f"placing {len(hits) + 1} of {len(candidates)}")
@@ -197,7 +205,9 @@ def _relocate(candidate: Renderer, hit: Hit, effort: Effort, half: float) -> Hit
     """Look for better places in a pose that is known well; also keeps the one there is."""
     image, window = hit.tile.coarse, _window(hit.tile, half)
     known = hit.fitted.pose
-    starts = [placed.pose for placed in place(candidate, known, image, half=window, count=effort.places)]
+    starts = [
+        placed.pose for placed in place(candidate, known, image, half=window, count=effort.places)
+    ]
     fits = [refine(candidate, pose, image, half=half, iterations=3) for pose in (known, *starts)]
     return Hit(hit.member, hit.tile, max(fits, key=lambda fit: fit.correlation), hit.lead)
 
@@ -221,4 +231,3 @@ def _window(tile: Tile, half: float) -> float:
     """Half the side [Å] of what is moved over a tile: at most 0.3 of the tile's."""
     smallest = min(tile.coarse.data.shape) * tile.coarse.sampling[0]
     return min(half, 0.3 * smallest)
-

@@ -2,7 +2,8 @@
 
 A pose is fitted by least squares on the image itself. The derivatives of an image with respect to
 an affine distortion are its gradient times coordinates, so a step costs one simulation (Lucas &
-Kanade, IJCAI 674 (1981)); gain and a background of second order are solved for on the way.
+Kanade, IJCAI 674 (1981)). Gain, a background of second order, and a drift of the scan that grows
+with the square of the row are solved for on the way.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ LONGEST_STEP = 1.0  # Å per iteration
 LARGEST_CHANGE = 0.05  # of the matrix per iteration
 ANISOTROPY = 1.2  # ratio of the two magnifications beyond which a fit has gone astray
 APART = 1.2  # Å between places that are tried
-ENOUGH = 2e-4  # gain in correlation below which a fit ends
+DRIFTS = slice(0, 3)  # of the derivatives: the image itself and a bent drift, free in every fit
+ENOUGH = 2e-5  # gain in correlation below which a fit ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,12 +202,14 @@ def refine(
         simulated = np.asarray(candidate.render(shifted, observed.shape, sampling), float)
         columns = _derivatives(simulated, shifted, sampling, source=candidate.resolves)
         columns = _without(background, columns)
-        gain = float(columns[0] @ target) / max(float(columns[0] @ columns[0]), 1e-300)
-        correlation = float(columns[0] @ target) / norm / max(np.linalg.norm(columns[0]), 1e-300)
+        explained = _explained(columns[DRIFTS], target)
+        correlation = float(np.linalg.norm(explained)) / norm
+        if float(columns[0] @ target) <= 0.0:
+            correlation, explained = 0.0, np.zeros_like(target)
         if best is None or correlation > best.correlation:
             gained = correlation - best.correlation if best else 1.0
-            fitted = observed - (target - gain * columns[0]).reshape(observed.shape)
-            best = Fitted(pose, max(correlation, 0.0), region, fitted, observed)
+            fitted = observed - (target - explained).reshape(observed.shape)
+            best = Fitted(pose, correlation, region, fitted, observed)
             if gained < ENOUGH:
                 break
         elif correlation < best.correlation - 0.05:
@@ -235,15 +239,39 @@ def _without(background: Floats, values: Floats) -> Floats:
 
 
 def _derivatives(simulated: Floats, pose: Pose, sampling: float, *, source: bool) -> Floats:
-    """The image, its derivatives by matrix (4), shift (2) and source size, shape (7 or 8, n)."""
+    """The image, its derivatives by a bent drift (2), matrix (4), shift (2) and source size.
+
+    Shape (9 or 10, n). The drift grows with the square of the row: a scan's is seldom straight.
+    """
     ny, nx = simulated.shape
     down = ((np.arange(ny) - (ny - 1) / 2) * sampling - pose.shift[1])[:, None]
     right = (np.arange(nx) - (nx - 1) / 2) * sampling - pose.shift[0]
     gy, gx = np.gradient(simulated, sampling)
-    parts = [simulated, -gx * right, -gx * down, -gy * right, -gy * down, -gx, -gy]
+    bent = (np.linspace(-1, 1, ny) ** 2 - 1 / 3)[:, None]
+    parts = [
+        simulated,
+        gx * bent,
+        gy * bent,
+        -gx * right,
+        -gx * down,
+        -gy * right,
+        -gy * down,
+        -gx,
+        -gy,
+    ]
     if source:
         parts.append(laplace(simulated, mode="nearest") * (pose.source_size / FWHM2 / sampling**2))
     return np.stack(parts).reshape(len(parts), -1)
+
+
+def _explained(columns: Floats, target: Floats) -> Floats:
+    """The part of a target, shape (n,), that columns, shape (k, n), explain by least squares."""
+    gram = columns @ columns.T
+    gram[np.diag_indices_from(gram)] *= 1 + 1e-9
+    try:
+        return np.asarray(np.linalg.solve(gram, columns @ target) @ columns)
+    except np.linalg.LinAlgError:
+        return np.zeros_like(target)
 
 
 def _step(pose: Pose, columns: Floats, target: Floats) -> Pose | None:
@@ -256,7 +284,7 @@ def _step(pose: Pose, columns: Floats, target: Floats) -> Pose | None:
         return None
     if not np.isfinite(solution).all() or solution[0] <= 0:
         return None
-    step = solution[1:] / solution[0]
+    step = solution[3:] / solution[0]  # the drift is left to every fit anew
     change = np.clip(step[:4].reshape(2, 2), -LARGEST_CHANGE, LARGEST_CHANGE)
     moved = np.clip(step[4:6], -LONGEST_STEP, LONGEST_STEP)
     size = pose.source_size

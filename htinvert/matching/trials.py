@@ -52,7 +52,9 @@ def tilt_boundary(
         numbers.append(kind[inside])
         grains.append(np.full(int(inside.sum()), grain))
     cell = (a / np.sqrt(2), side, side)
-    atoms = Atoms(np.concatenate(numbers), np.concatenate(parts), cell=cell, pbc=(True, False, False))
+    atoms = Atoms(
+        np.concatenate(numbers), np.concatenate(parts), cell=cell, pbc=(True, False, False)
+    )
     atoms.set_array("grain", np.concatenate(grains))
     return _without_collisions(atoms)
 
@@ -122,9 +124,7 @@ class Spoiled:
             peak=peak,
         )
 
-    def take(
-        self, atoms: Atoms, *, sampling: float, size: int, rng: np.random.Generator
-    ) -> Signal:
+    def take(self, atoms: Atoms, *, sampling: float, size: int, rng: np.random.Generator) -> Signal:
         """Image of a structure, shape (size, size), drifted, jittered and with Poisson noise."""
         forward = StemConvolution(
             sampling=sampling,
