@@ -35,6 +35,7 @@ CASES = {  # angles, states, peak counts, targets, effort
     ),
     "smoke": (4 + 10.0 * np.arange(6), [(0.0, 0.0), (0.8, 0.8)], 20.0, 3, Effort(tolerance=0.25)),
 }  # fmt: skip
+EVERY = 20  # targets after which the table so far is printed
 SLOW = 10  # targets that SIFT and HOG see
 SIDE, STEP = 512, 0.16  # px, Å/px
 
@@ -113,7 +114,8 @@ def run(name: str, seed: int, count: int | None, absent: int, slow: int) -> None
             others = [lead for lead in found if lead.member != truth]
             wrong = settle(others, candidates.__getitem__, effort).hits[0].fitted
             alarms["right one taken out"].append(judge(wrong, FINE).none_of_these)
-    report(name, len(members), ranks, taken, alarms)
+        if (number + 1) % EVERY == 0 or number + 1 == (count or targets):
+            report(name, len(members), ranks, taken, alarms)
 
 
 def report(name: str, size: int, ranks: dict, taken: dict, alarms: dict) -> None:

@@ -68,7 +68,7 @@ class Structure:
     def render(self, pose: Pose, shape: tuple[int, int], sampling: float) -> Floats:
         """Image, shape (ny, nx), of square pixels [Å/px]."""
         settings: dict[str, Any] = {"sampling": sampling, "shape": shape, "center": self.center}
-        model = replace(self.forward, **settings, **pose.parameters)
+        model = replace(self.forward, **(settings | pose.parameters))
         return np.asarray(model(self.atoms).data, dtype=np.float64)
 
     def view(self, sampling: float) -> Signal:

@@ -64,7 +64,7 @@ def test_a_library_is_built_matched_and_scored(
     campaign = {
         "name": "scored",
         "structure": {"use": "file", "path": str(files[0])},
-        "energy": {"use": "lennard_jones", "epsilon": 1e-3, "sigma": 2.2, "fmax": 1.0},
+        "energy": {"use": "ase", "name": "emt", "fmax": 100.0},
         "experiments": {
             "haadf": {
                 "image": str(tmp_path / "image.npy"),
