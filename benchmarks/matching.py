@@ -43,11 +43,10 @@ SIDE, STEP = 512, 0.16  # px, Å/px
 def wilson(hits: int, count: int) -> tuple[float, float]:
     """95 % interval of a share (Wilson, J. Am. Stat. Assoc. 22, 209 (1927))."""
     z, share = 1.96, hits / count
-    middle, width = (
-        share + z * z / 2 / count,
-        z * np.sqrt(share * (1 - share) / count + (z / 2 / count) ** 2),
-    )
-    return (middle - width) / (1 + z * z / count), (middle + width) / (1 + z * z / count)
+    middle = share + z * z / 2 / count
+    width = z * np.sqrt(share * (1 - share) / count + (z / 2 / count) ** 2)
+    scale = 1 + z * z / count
+    return max(0.0, (middle - width) / scale), min(1.0, (middle + width) / scale)
 
 
 def rank_by(

@@ -1,6 +1,6 @@
 """Scan bicrystals by multislice with frozen phonons: targets that another program than ours made.
 
-python benchmarks/matching_multislice.py STRUCTURE... -o FOLDER    some CPU minutes for each
+python workflows/scan_bicrystals.py STRUCTURE... -o FOLDER    some CPU minutes for each
 """
 
 from __future__ import annotations
@@ -61,12 +61,15 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("multislice"))
     parser.add_argument("--phonons", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--smoke", action="store_true", help="one repeat thick, one configuration")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")
     for number, path in enumerate(options.structures):
         rng = np.random.default_rng([options.seed, number])
         thickness, mistilt = rng.uniform(25, 70), rng.uniform(-6, 6, 2)
+        if options.smoke:
+            thickness, options.phonons = 1.0, 1
         atoms = specimen(from_file(path), thickness=thickness, mistilt=(mistilt[0], mistilt[1]))
         with dask.config.set(scheduler="synchronous"):
             image = scan(atoms, phonons=options.phonons, seed=options.seed + number)
