@@ -93,7 +93,7 @@ class Plan:
                     f"search.generators.{number}.share is {share!r}; give a positive number"
                 )
         built = tuple(
-            plugins.build("generator", spec, Path(), f"search.generators.{number}", **context)
+            plugins.build("generator", spec, self.folder, f"search.generators.{number}", **context)
             for number, spec in enumerate(specs)
         )
         mixture = Mixture(built, shares, self.config.seed)
