@@ -1,6 +1,17 @@
 """The command line. Every command is thin: it reads, calls one verb, and shows what came of it."""
 
-from htinvert.cli import campaign, image, report, structure
+from htinvert.cli import campaign, image, match, report, start, store, structure, watch
 from htinvert.cli.app import app, main
 
-__all__ = ["app", "campaign", "image", "main", "report", "structure"]
+__all__ = [
+    "app",
+    "campaign",
+    "image",
+    "main",
+    "match",
+    "report",
+    "start",
+    "store",
+    "structure",
+    "watch",
+]
