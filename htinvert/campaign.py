@@ -7,7 +7,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from htinvert.cluster.connect import open_pool
 from htinvert.config import TOTAL
 from htinvert.core import (
     Candidate,
@@ -28,18 +29,21 @@ from htinvert.core import (
 )
 from htinvert.funnel import sources
 from htinvert.geometry import clashes
-from htinvert.graph import Pool, open_pool
+from htinvert.graph import Pool
 from htinvert.matcher import Known
 from htinvert.plan import Plan, calibrate, identity_like, provenance
 from htinvert.store import Run, snap, structure_key
 
 FRUITLESS = 2000  # proposals refused in a row after which there is nothing new to be found
+LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
 
 
 @dataclass
 class Progress:
     """How far a campaign is; ``improved`` is the evaluation that has just become the best.
+
+    ``news`` is a sentence on what has just happened to the workers.
 
     ``refused`` counts proposals by reason, before any cost; ``duplicates`` are evaluations that
     relaxed into a known family; ``core_seconds`` is what all evaluations took together.
@@ -54,6 +58,7 @@ class Progress:
     seconds: float = 0.0
     best: float = float("inf")
     improved: Evaluation | None = None
+    news: str = ""
     reason: str = ""
     since_best: int = 0
     session: int = 0
@@ -65,8 +70,8 @@ Observer = Callable[[Progress], None]
 def run(plan: Plan, path: Path, *, observer: Observer | None = None) -> Progress:
     """Run or resume a campaign in the folder ``path`` until it stops; returns how it ended.
 
-    SIGINT and SIGTERM end it cleanly: what was evaluated is committed and folded. Raises
-    :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
+    SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it cleanly: what was evaluated is committed and folded.
+    Raises :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
     plan = resumed(plan.calibrated(calibration(plan, path)), path)
     facts = provenance() | {"calibration": _parameters(plan), "stages": sources(plan.config, path)}
@@ -78,10 +83,23 @@ def run(plan: Plan, path: Path, *, observer: Observer | None = None) -> Progress
         campaign = Campaign(plan, store, observer or _ignore)
         campaign.replay()
         if not campaign.finished():
-            with open_pool(plan.config.workers, plan.recipe) as pool:
+            with pool_for(plan, path) as pool:
                 campaign.go(pool, interrupted)
         store.event(event="stopped", reason=campaign.progress.reason)
         return campaign.progress
+
+
+def pool_for(plan: Plan, path: Path) -> AbstractContextManager[Pool]:
+    """The workers that a plan asks for, to evaluate for the run in ``path``."""
+    config = plan.config
+    return open_pool(
+        plan.recipe,
+        path,
+        workers=config.workers,
+        cluster=config.cluster,
+        beside=plan.folder,
+        in_flight=config.in_flight,
+    )
 
 
 def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
@@ -146,6 +164,7 @@ class Campaign:
                 return
             self._fill(pool)
             self._take(pool.collect(TICK))
+            self._report(pool.news())
         self.progress.reason = "interrupted; the same command goes on from here"
         self._observer(self.progress)
 
@@ -279,6 +298,14 @@ class Campaign:
         found = {**evaluation.objectives, TOTAL: total}
         progress.reached |= bool(goals) and all(found[name] <= goals[name] for name in goals)
 
+    def _report(self, news: list[str]) -> None:
+        """Pass on and record what has happened to the workers."""
+        for line in news:
+            self.store.event(event="cluster", text=line)
+            self.progress.news = line
+            self._observe()
+            self.progress.news = ""
+
     def _observe(self) -> None:
         self.progress.seconds = monotonic() - self._start
         self._observer(self.progress)
@@ -287,7 +314,10 @@ class Campaign:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into an event; a second SIGINT interrupts at once."""
+    """Turn the first signal to leave into an event; a second SIGINT interrupts at once.
+
+    Batch systems send SIGTERM or SIGUSR1 before a time limit, a terminal that closes SIGHUP.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
@@ -298,7 +328,7 @@ def interruptible() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         event.set()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in LEAVE}
     try:
         yield event
     finally:
