@@ -19,7 +19,7 @@ from typing import Any
 from htinvert.cluster import security
 from htinvert.cluster.keeper import Keeper
 from htinvert.cluster.site import LOOPBACK_PAGES, Site, load_site
-from htinvert.core import Recipe
+from htinvert.core import Recipe, UserError
 from htinvert.dask_pool import DaskPool
 from htinvert.graph import Connection, HerePool, Pool
 from htinvert.parcel import pack
@@ -108,6 +108,10 @@ def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
     import dask
     from distributed import Client, Scheduler, SpecCluster
 
+    if len(str(folder).split()) > 1:
+        raise UserError(
+            f"{folder} has blanks in its path, which job scripts cannot take; rename it"
+        )
     options = {"dashboard_address": LOOPBACK_PAGES, **_listening(site)}
     host = str(options["host"])
     terms = site.terms

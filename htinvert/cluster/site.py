@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +101,11 @@ class Site:
         keywords.setdefault("python", sys.executable)
         protocol = "tls://" if security else None
         try:
-            return job_class(scheduler, name=name, protocol=protocol, security=security, **keywords)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # of what a site file leaves out
+                return job_class(
+                    scheduler, name=name, protocol=protocol, security=security, **keywords
+                )
         except (TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"{self.name}: {' '.join(str(error).split())}") from error
 
