@@ -1,8 +1,8 @@
 """A pool on Dask workers: blocks of candidates, their fates, and a watchdog over all of it.
 
 Blocks last about a second; a candidate that takes longer is a block of its own. A worker that dies
-takes its block with it: the block's halves are tried again, one at a time, until the candidate that
-kills is alone. It is given up after two attempts, and nobody else is.
+takes its block with it: its halves are tried again until the candidate that kills is alone, which is
+given up after two attempts; nobody else is.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ import asyncio
 import os
 import queue
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from itertools import count
 from time import monotonic, sleep
 from typing import Any
@@ -36,10 +35,7 @@ NO_PROGRESS_SECONDS = 300.0
 REBUILDS = 3  # in a row without a result between them
 
 
-@dataclass(frozen=True)
-class _Block:
-    candidates: tuple[Candidate, ...]
-    suspect: bool = False  # it was on a worker that died
+Block = tuple[Candidate, ...]
 
 
 class DaskPool:
@@ -49,9 +45,8 @@ class DaskPool:
         self._connect = connect
         self._parcel = parcel
         self._in_flight = in_flight
-        self._blocks: dict[str, _Block] = {}  # by the future's key
+        self._blocks: dict[str, Block] = {}  # by the future's key
         self._futures: dict[str, Any] = {}
-        self._suspects: deque[_Block] = deque()  # tried one at a time
         self._done: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._keys = count()
         self._kills: Counter[int] = Counter()  # by candidate
@@ -74,13 +69,11 @@ class DaskPool:
         """Candidates that fill the blocks which are missing."""
         if self._in_flight is not None:
             return max(0, self._in_flight - self.busy())
-        missing = self._blocks_wanted() - len(self._blocks) - len(self._suspects)
-        return max(0, missing) * self._block_size()
+        return max(0, self._blocks_wanted() - len(self._blocks)) * self._block_size()
 
     def busy(self) -> int:
         """Candidates on their way."""
-        blocks = (*self._blocks.values(), *self._suspects)
-        return sum(len(block.candidates) for block in blocks)
+        return sum(map(len, self._blocks.values()))
 
     def news(self) -> list[str]:
         """What has happened to the workers."""
@@ -91,7 +84,7 @@ class DaskPool:
         """Send candidates in blocks."""
         size = self._block_size()
         starts = range(0, len(candidates), size)
-        self._send([_Block(tuple(candidates[start : start + size])) for start in starts])
+        self._send([tuple(candidates[start : start + size]) for start in starts])
 
     def collect(self, timeout: float) -> list[Evaluation]:
         """Take in the blocks that have ended, waiting up to ``timeout`` seconds for the first.
@@ -99,24 +92,21 @@ class DaskPool:
         Raises :class:`UserError` where there are no workers to be had, or none of them makes
         any progress although everything was begun anew.
         """
-        busy = len(self._blocks) + len(self._suspects)
-        self._news += self._connection.tend(busy)
+        self._news += self._connection.tend(len(self._blocks))
         evaluations: list[Evaluation] = []
-        lost: list[tuple[_Block, Any]] = []
+        lost: list[tuple[Block, Any]] = []
         for key, share in self._shares(self._ended(timeout)):
             block = self._blocks.pop(key)
             del self._futures[key]
             if isinstance(share, Share):
                 evaluations += share.evaluations
-                self._again(block.candidates[len(share.evaluations) :], suspect=block.suspect)
+                self._send([block[len(share.evaluations) :]], priority=1)  # what time was short for
             else:
                 lost.append((block, share))
         evaluations += self._judge(lost)
         for evaluation in evaluations:
             weight = 0.2 if self._seconds else 1.0
             self._seconds += weight * (evaluation.seconds - self._seconds)
-        if self._suspects and not any(block.suspect for block in self._blocks.values()):
-            self._send([self._suspects.popleft()], priority=1)
         self._watch(progress=bool(evaluations or lost))
         return evaluations
 
@@ -137,7 +127,7 @@ class DaskPool:
         size = round(self._connection.block_seconds / self._seconds)
         return max(1, min(LARGEST_BLOCK, size))
 
-    def _send(self, blocks: Sequence[_Block], *, priority: int = 0) -> None:
+    def _send(self, blocks: Sequence[Block], *, priority: int = 0) -> None:
         """Give blocks to Dask, marked so that it keeps all but one per worker on the scheduler.
 
         A worker that dies then takes one block with it, not those that wait behind it.
@@ -145,9 +135,9 @@ class DaskPool:
         from dask._task_spec import Task
 
         tasks, keys = {}, []
-        for block in blocks:
+        for block in filter(None, blocks):
             key = f"evaluate-{os.getpid()}-{id(self)}-{next(self._keys)}"
-            arguments = (self._parcel, list(block.candidates), self._seconds)
+            arguments = (self._parcel, list(block), self._seconds)
             tasks[key] = Task(key, evaluate_block, *arguments, _data_producer=True)
             self._blocks[key] = block
             keys.append(key)
@@ -207,44 +197,33 @@ class DaskPool:
         except (TimeoutError, OSError, KeyError):
             return {}
 
-    def _again(self, candidates: Sequence[Candidate], *, suspect: bool) -> None:
-        """Send the rest of a block that its worker had no time for."""
-        if not candidates:
-            return
-        if suspect:
-            self._suspects.appendleft(_Block(tuple(candidates), suspect=True))
-        else:
-            self._send([_Block(tuple(candidates))])
-
-    def _judge(self, lost: Sequence[tuple[_Block, Any]]) -> list[Evaluation]:
+    def _judge(self, lost: Sequence[tuple[Block, Any]]) -> list[Evaluation]:
         """Blocks that ended without a share: split them, or give a candidate up."""
         together = Counter(_worker(reason) for _, reason in lost)
         given_up: list[Evaluation] = []
         for block, reason in lost:
             if isinstance(reason, UserError):
                 raise reason
+            half = len(block) // 2
             if reason is None:  # cancelled from outside: nobody's fault
-                self._again(block.candidates, suspect=block.suspect)
-                continue
-            half = len(block.candidates) // 2
-            if half:
-                parts = (block.candidates[:half], block.candidates[half:])
-                self._suspects.extend(_Block(part, suspect=True) for part in parts)
+                self._send([block], priority=1)
+            elif half:
+                self._send([block[:half], block[half:]], priority=1)
             else:
                 alone = together[_worker(reason)] == 1
-                given_up += self._blame(block.candidates[0], reason, alone=alone)
+                given_up += self._blame(block[0], reason, alone=alone)
         return given_up
 
     def _blame(self, candidate: Candidate, reason: Any, *, alone: bool) -> list[Evaluation]:
         """Count a death against the only candidate of a block; after two it is given up."""
-        worker = _worker(reason)
+        worker, _ = _worker(reason)
         if alone and (not worker or self._connection.survived(worker)):
             self._kills[candidate.index] += 1
         else:
             self._losses[candidate.index] += 1
         kills, losses = self._kills[candidate.index], self._losses[candidate.index]
         if kills < ATTEMPTS and losses < LOSSES:
-            self._suspects.append(_Block((candidate,), suspect=True))
+            self._send([(candidate,)], priority=1)
             return []
         text = f"it died under this candidate {kills} times"
         if kills < ATTEMPTS:
@@ -307,12 +286,16 @@ class DaskPool:
         self._futures.clear()
         self.close()
         self._open()
-        self._suspects.extendleft(block for block in blocks if block.suspect)
-        self._send([block for block in blocks if not block.suspect])
+        self._send(blocks)
 
 
-def _worker(reason: Any) -> str:
-    """Name of the worker that was lost, empty where a block failed for another reason."""
+def _worker(reason: Any) -> tuple[str, str]:
+    """Name and address of the worker that was lost, empty where a block failed otherwise.
+
+    A worker that begins anew in the same job keeps its name and has another address.
+    """
     from distributed import KilledWorker
 
-    return str(reason.last_worker.name) if isinstance(reason, KilledWorker) else ""
+    if not isinstance(reason, KilledWorker):
+        return "", ""
+    return str(reason.last_worker.name), str(reason.last_worker.address)
