@@ -30,8 +30,8 @@ $(INSTALLED): pyproject.toml deploy/constraints.txt
 demo: setup  ## find a planted structure in a simulated micrograph, start to report
 	@$(BIN)/htinvert demo
 
-test: lint  ## lint, then every test: unit, integration, physics
-	@$(BIN)/python -m pytest --durations=15 htinvert tests/unit tests/integration tests/physics
+test: lint  ## lint, then every test: unit, integration, physics, cluster
+	@$(BIN)/python -m pytest --durations=15 htinvert tests/unit tests/integration tests/physics tests/cluster
 
 unit: setup  ## the fast tests only
 	@$(BIN)/python -m pytest --durations=5

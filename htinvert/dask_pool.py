@@ -1,8 +1,8 @@
 """A pool on Dask workers: blocks of candidates, their fates, and a watchdog over all of it.
 
 Blocks last about a second; a candidate that takes longer is a block of its own. A worker that dies
-takes its block with it: its halves are tried again until the candidate that kills is alone, which is
-given up after two attempts; nobody else is.
+takes its block with it: its halves are tried again until the candidate that kills is alone. It is
+given up after two attempts, and nobody else is.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,6 +176,12 @@ class Keeper:
             return
         self._fruitless += 1
         reason = last_words(self._folder / "logs", job)
+        if "timed out" in reason.lower() or "TimeoutError" in reason:
+            network = self.site.settings.get("interface")
+            reason += (
+                f" (its node did not reach {self._address}: is {network} a network that it shares "
+                "with this machine?)"
+            )
         self.news.append(f"job {job} ended before a worker of it arrived: {reason}")
         budget = (
             self.site.terms.failures if self._ever else min(self.most, self.site.terms.failures)
@@ -255,10 +262,12 @@ def last_words(logs: Path, job: str) -> str:
         line.strip()
         for path in files
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
-        if line.strip()
+        if line.strip() and " - INFO - End worker" not in line
     ]
-    told = [line for line in lines if "Error" in line or "error:" in line or "refused" in line]
-    return (told or lines or [f"nothing; it has no log in {logs}"])[-1][:300]
+    raised = [line for line in lines if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    told = [line for line in lines if "Error" in line or "error:" in line]
+    last = (raised or told or lines or [f"nothing; it has no log in {logs}"])[-1]
+    return re.sub(r"^[-\d]+ [:,\d]+ - ", "", last)[:300]
 
 
 def _belongs(worker: str, job: str) -> bool:
