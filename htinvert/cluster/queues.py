@@ -32,6 +32,7 @@ async def call(*command: str) -> str:
     except TimeoutError as error:
         with suppress(ProcessLookupError):
             process.kill()
+            await process.wait()
         raise QueueError(f"{command[0]} has not answered for {LISTING_SECONDS:.0f} s") from error
     if process.returncode:
         words = " ".join((err or out).decode(errors="replace").split())
