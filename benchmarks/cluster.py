@@ -34,7 +34,7 @@ from htinvert.store import Run, structure_key
 
 ATOMS = 100
 PER_PROCESS = 125  # workers of a crowd in one process
-CROWDS = ((10, 0.02), (10, 0.2), (100, 0.2), (100, 2.0), (1000, 2.0), (1000, 20.0))  # workers, s
+CROWDS = ((10, 0.02), (10, 0.2), (100, 0.2), (100, 2.0), (500, 10.0), (1000, 20.0))  # workers, s
 
 
 @dataclass(frozen=True)
@@ -61,22 +61,21 @@ def structures() -> Iterator[Candidate]:
 def work(pool: DaskPool, folder: Path, *, evaluations: int) -> dict[str, float]:
     """Pass candidates through pool and store; seconds by the clock and of this process."""
     source, done, asleep, sent = structures(), 0, 0.0, 0
+    ready = [next(source) for _ in range(evaluations + 4)]  # who proposes them is another story
+    keys = [structure_key(candidate.atoms, "") for candidate in ready]
     with Run.create_or_open(folder, recipe={"benchmark": "cluster"}, provenance={}) as store:
-        pool.submit(
-            [next(source) for _ in range(min(pool.room(), 4))]
-        )  # to learn how long they take
+        pool.submit(ready[evaluations:])  # to learn how long they take
         while not pool.collect(1.0):
             pass
         begun, processor = time.perf_counter(), time.process_time()
         while done < evaluations:
-            chosen = [next(source) for _ in range(min(pool.room(), evaluations - sent))]
-            sent += len(chosen)
-            if chosen:
-                store.propose([(c, structure_key(c.atoms, "")) for c in chosen])
-                pool.submit(chosen)
-            ended = pool.collect(1.0)
-            known = [e for e in ended if e.candidate.index >= 4]
-            store.commit(known)
+            part = slice(sent, sent + max(0, min(pool.room(), evaluations - sent)))
+            sent = part.stop
+            if ready[part]:
+                store.propose(list(zip(ready[part], keys[part], strict=True)))
+                pool.submit(ready[part])
+            ended = [e for e in pool.collect(1.0) if e.candidate.index < evaluations]
+            store.commit(ended)
             done += len(ended)
             asleep += sum(e.seconds for e in ended)
         wall, processor = time.perf_counter() - begun, time.process_time() - processor
@@ -170,8 +169,7 @@ def two_workers() -> None:
 
 def simulated(workers: int, seconds: float) -> None:
     """One crowd: as many candidates as it ends in some twenty seconds, or two rounds."""
-    evaluations = round(workers * max(20.0 / seconds, 3))
-    evaluations = min(evaluations, 12000)
+    evaluations = min(round(workers * max(20.0 / seconds, 3)), 8000)
     with tempfile.TemporaryDirectory() as folder:
         parcel = pack(Recipe(Sleep(seconds)), Path(folder) / "recipe")
         pool = DaskPool(partial(crowd, workers, seconds), parcel)
