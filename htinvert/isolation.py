@@ -125,6 +125,7 @@ class _Child:
         self.connection, theirs = Pipe()
         code = f"from htinvert.isolation import serve; serve({theirs.fileno()})"
         path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100  ('' is this folder)
+        place = {"PYTHONPATH": os.pathsep.join(path), "TMPDIR": str(self.folder)}
         with theirs, (self.folder / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(  # noqa: S603  (our own Python, our own code)
                 [sys.executable, "-c", code],
@@ -132,7 +133,7 @@ class _Child:
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
                 cwd=self.folder,
-                env=os.environ | SINGLE_THREAD | {"PYTHONPATH": os.pathsep.join(path)},
+                env=os.environ | SINGLE_THREAD | place,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )

@@ -19,10 +19,11 @@ from typing import Any
 from htinvert.cluster import security
 from htinvert.cluster.keeper import Keeper
 from htinvert.cluster.site import LOOPBACK_PAGES, Site, load_site
-from htinvert.core import Recipe, UserError
+from htinvert.core import UserError
 from htinvert.dask_pool import DaskPool
 from htinvert.graph import Connection, HerePool, Pool
 from htinvert.parcel import pack
+from htinvert.plan import Plan
 
 LOCAL = "local"
 CLOSING_SECONDS = 20.0
@@ -44,28 +45,20 @@ SETTINGS: dict[str, Any] = {
 
 
 @contextmanager
-def open_pool(
-    recipe: Recipe,
-    folder: Path,
-    *,
-    workers: int,
-    cluster: str | None = None,
-    beside: Path = Path(),
-    in_flight: int | None = None,
-) -> Iterator[Pool]:
-    """Start workers for a run's folder, or none and evaluate in this process.
+def open_pool(plan: Plan, folder: Path) -> Iterator[Pool]:
+    """Start the workers that a plan asks for, for the run in a folder; or none, where it says 0.
 
-    ``cluster`` is a profile's name or path, taken relative to ``beside``; left out or ``local``
-    means this machine. Raises :class:`UserError` where the profile or the cluster does not work.
+    Raises :class:`UserError` where the profile of its cluster or that itself does not work.
     """
-    folder = folder.resolve()
-    site = None if cluster in (None, LOCAL) else load_site(str(cluster), beside)
-    if workers == 0 and site is None:
-        yield HerePool(recipe)
+    config, folder = plan.config, folder.resolve()
+    site = None if config.cluster in (None, LOCAL) else load_site(config.cluster, plan.folder)
+    if config.workers == 0 and site is None:
+        yield HerePool(plan.recipe)
         return
-    parcel = pack(recipe, folder / "recipe")
+    parcel = pack(plan.recipe, folder / "recipe")
+    workers = config.workers
     connect = partial(local, workers) if site is None else partial(jobs, site, folder, workers)
-    pool = DaskPool(connect, parcel, in_flight=in_flight)
+    pool = DaskPool(connect, parcel, in_flight=config.in_flight)
     try:
         yield pool
     finally:

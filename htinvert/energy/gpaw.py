@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,31 @@ from typing import Any
 from ase import Atoms
 from pydantic import PositiveFloat
 
-from htinvert.core import Relaxation
+from htinvert.core import EvaluationFailed, Relaxation
 from htinvert.energy.descent import VACUUM, check_optimizer, enclosed, relax, single_point
 from htinvert.energy.offer import Offer, SinglePoint, check_covered, check_installed
+
+SHARP = {"energy": 1e-6, "forces": 1e-3}  # eV per electron, eV/Å
+PRICED = {"energy": 1e-5}  # a few meV per cell of some hundred electrons
 
 
 @dataclass(frozen=True)
 class Gpaw:
-    """Relax with GPAW, without spin; constraints of the structure are honored, the cell is fixed.
+    """Relax with GPAW; constraints of the structure are honored, the cell is fixed.
 
-    No symmetry of the crystal is used, for a relaxation may break it.
+    The crystal's symmetry is used where no atom is held and no grain is rigid, for forces then keep
+    it; a relaxation that breaks it all the same is repeated without. With spin where the structure
+    has initial magnetic moments or ``magnetic_moments`` gives some.
 
     Attributes:
         cutoff: kinetic energy up to which plane waves are taken [eV].
         kpoint_density: points of the Brillouin zone per 1/Å, times 2 pi; Gamma is among them.
         xc: exchange-correlation functional, ``PBE`` or ``LDA``.
         width: of the Fermi-Dirac distribution [eV].
+        magnetic_moments: initial moment by element [Bohr magnetons], in place of the structure's.
         fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
-        steps: the relaxation ends after so many steps.
+        steps: the relaxation ends after so many steps; with 0 a structure is only priced, and the
+            iterations end at 1e-5 eV per electron instead of 1e-6.
         optimizer: ``lbfgs`` or ``fire``.
     """
 
@@ -42,6 +50,7 @@ class Gpaw:
     kpoint_density: PositiveFloat = 3.5
     xc: str = "PBE"
     width: PositiveFloat = 0.05
+    magnetic_moments: Mapping[str, float] = field(default_factory=dict)
     fmax: float = 0.05
     steps: int = 100
     optimizer: str = "lbfgs"
@@ -52,7 +61,7 @@ class Gpaw:
 
     @property
     def offer(self) -> Offer:
-        """What GPAW can do; the zero of its energies is that of free atoms without spin."""
+        """What GPAW can do; its zero is that of spherical free atoms without spin."""
         return Offer(
             f"GPAW {version('gpaw')} (gpaw-data {version('gpaw-data')})",
             elements=datasets(self.xc),
@@ -72,30 +81,50 @@ class Gpaw:
 
     def __call__(self, atoms: Atoms) -> Relaxation:
         """Relax a structure. Raises :class:`EvaluationFailed` where GPAW gives up."""
-        return relax(
-            atoms,
-            self._calculator(),
+        try:
+            return self._relax(atoms, symmetric=not atoms.constraints)
+        except EvaluationFailed as error:
+            if atoms.constraints or "symmetry" not in str(error).lower():
+                raise
+            return self._relax(atoms, symmetric=False)
+
+    def single_point(self, atoms: Atoms) -> SinglePoint:
+        """Price a structure as it stands. Raises as a relaxation does."""
+        whole = enclosed(self._polarized(atoms), gap=VACUUM)
+        return single_point(whole, self._calculator(symmetric=True), engine="GPAW", stress=True)
+
+    def _relax(self, atoms: Atoms, *, symmetric: bool) -> Relaxation:
+        found = relax(
+            self._polarized(atoms),
+            self._calculator(symmetric=symmetric, convergence=SHARP if self.steps else PRICED),
             engine="GPAW",
             fmax=self.fmax,
             steps=self.steps,
             optimizer=self.optimizer,
             gap=VACUUM,
         )
+        relaxed = atoms.copy()  # without the moments it was started with
+        relaxed.positions = found.atoms.positions
+        return replace(found, atoms=relaxed)
 
-    def single_point(self, atoms: Atoms) -> SinglePoint:
-        """Price a structure as it stands. Raises as a relaxation does."""
-        whole = enclosed(atoms, gap=VACUUM)
-        return single_point(whole, self._calculator(), engine="GPAW", stress=True)
+    def _polarized(self, atoms: Atoms) -> Atoms:
+        """The structure with the initial magnetic moments that are asked for."""
+        if not self.magnetic_moments:
+            return atoms
+        polarized = atoms.copy()
+        moments = [self.magnetic_moments.get(atom.symbol, 0.0) for atom in atoms]
+        polarized.set_initial_magnetic_moments(moments)
+        return polarized
 
-    def _calculator(self) -> Any:
+    def _calculator(self, *, symmetric: bool, convergence: Mapping[str, float] = SHARP) -> Any:
         gpaw = _gpaw()
         return gpaw.GPAW(
             mode=gpaw.PW(self.cutoff),
             xc=self.xc,
             kpts={"density": self.kpoint_density, "gamma": True},
             occupations={"name": "fermi-dirac", "width": self.width},
-            convergence={"energy": 1e-6, "forces": 1e-3},  # eV per electron, eV/Å
-            symmetry={"point_group": False},
+            convergence=dict(convergence),
+            symmetry={} if symmetric else {"point_group": False},
             txt=None,
         )
 

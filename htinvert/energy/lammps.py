@@ -20,11 +20,18 @@ from ase import Atoms
 from ase.calculators.lammps import Prism
 from ase.data import atomic_masses, atomic_numbers
 from ase.geometry import find_mic
+from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed, Relaxation, frozen_mask
 from htinvert.energy.offer import Offer, SinglePoint, check_covered
-from htinvert.energy.potential_files import ENERGY_UNITS, elements_of, potential_path, style_of
+from htinvert.energy.potential_files import (
+    ENERGY_UNITS,
+    PRESSURE_UNITS,
+    elements_of,
+    potential_path,
+    style_of,
+)
 from htinvert.roles import RigidBody, rigid_bodies
 
 TIGHTER = 0.25  # factor on the threshold of a minimization that left a rigid body unrelaxed
@@ -60,6 +67,7 @@ class Lammps:
         return Offer(
             f"LAMMPS {self.potential.name} (lammps {version('lammps')})",
             elements=frozenset(elements_of(potential_path(self.potential))),
+            properties=("energy", "forces", "stress"),
             native=True,
             # Tungsten binds strongest, -8.90 (Kittel, chapter 3). SNAP keeps the zero of its DFT.
             lowest=-16.0 if style_of(self.potential).own_types else -12.0,
@@ -90,8 +98,10 @@ class Lammps:
         bare = atoms.copy()
         bare.set_constraint()
         relaxation = replace(self, steps=0)(bare)
-        forces = Prism(bare.cell.array, bare.pbc).vector_to_ase(_gather(_instance(), "f"))
-        return SinglePoint(relaxation.energy, _electronvolt(self) * forces)
+        prism = Prism(bare.cell.array, bare.pbc)
+        forces = _electronvolt(self) * prism.vector_to_ase(_gather(_instance(), "f"))
+        stress = _stress(self, prism) if bare.pbc.all() else None
+        return SinglePoint(relaxation.energy, forces, stress)
 
 
 @functools.lru_cache(maxsize=1)
@@ -137,6 +147,15 @@ def _minimize(model: Lammps, atoms: Atoms) -> tuple[float, NDArray[np.float64], 
 def _electronvolt(model: Lammps) -> float:
     """One unit of the potential's energies [eV]."""
     return ENERGY_UNITS[style_of(model.potential).units]
+
+
+def _stress(model: Lammps, prism: Prism) -> NDArray[np.float64]:
+    """Stress (6,) [eV/Å³] of what LAMMPS has just priced: minus the pressure, for atoms at rest."""
+    lmp, unit = _instance(), PRESSURE_UNITS[style_of(model.potential).units]
+    pressure = np.array(
+        [[lmp.get_thermo(f"p{min(a, b)}{max(a, b)}") for a in "xyz"] for b in "xyz"]
+    )
+    return full_3x3_to_voigt_6_stress(-unit * prism.tensor2_to_ase(pressure))
 
 
 def _species(model: Lammps, atoms: Atoms) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ase.units import kcal, mol
+from ase.units import bar, kcal, mol
 
 from htinvert.core import UserError
 
@@ -20,6 +20,7 @@ BOP_GHOST_CUTOFF = (
     14.8  # Å: three times the reach of the CdTe tables, which pair_style bop asks for
 )
 ENERGY_UNITS = {"metal": 1.0, "real": kcal / mol}  # eV per energy unit of LAMMPS
+PRESSURE_UNITS = {"metal": bar, "real": 1.01325 * bar}  # eV/Å³; "real" counts in atmospheres
 
 
 @dataclass(frozen=True)

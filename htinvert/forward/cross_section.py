@@ -16,6 +16,7 @@ from scipy.special import j0, k0
 
 ELECTRON_REST_ENERGY = 510_998.95  # eV, CODATA 2018
 PLANCK_TIMES_LIGHT = 12_398.419_84  # eV Å, CODATA 2018
+BORN = 2 * np.pi * Bohr * (Bohr * Hartree)  # h^2 / (2 pi m e) [V Å^2]
 _RADIUS_RANGE = (1e-7, 6.0)  # Å; the potential is negligible beyond 6 Å
 _ANGLE_NODES = 48
 
@@ -41,6 +42,13 @@ def _parameters() -> dict[int, NDArray[np.float64]]:
     return {int(row[0]): row[1:].reshape(4, 3) for row in rows}
 
 
+def _coefficients(number: int) -> NDArray[np.float64]:
+    """One element's a, b, c, d, shape (4, 3). Raises ``ValueError`` where there are none."""
+    if number not in _parameters():
+        raise ValueError(f"no scattering parameters for Z = {number}; they exist for Z = 1 to 103")
+    return _parameters()[number]
+
+
 def projected_potential(number: int, radius: NDArray[np.float64]) -> NDArray[np.float64]:
     """Potential of one atom integrated along the beam [V Å], Kirkland eq. 5.10.
 
@@ -51,14 +59,25 @@ def projected_potential(number: int, radius: NDArray[np.float64]) -> NDArray[np.
     Raises:
         ValueError: for an element without parameters.
     """
-    if number not in _parameters():
-        raise ValueError(f"no scattering parameters for Z = {number}; they exist for Z = 1 to 103")
-    a, b, c, d = _parameters()[number]
+    a, b, c, d = _coefficients(number)
     r = radius[:, None]
     screened = 2 * a * k0(2 * np.pi * r * np.sqrt(b))
     gaussian = c / d * np.exp(-((np.pi * r) ** 2) / d)
     charge = Bohr * (Bohr * Hartree)  # a0 e in V Å^2: e = 14.3996 V Å
     return np.asarray(2 * np.pi**2 * charge * (screened + gaussian).sum(axis=1))
+
+
+def scattering_factor(number: int, squared: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Electron scattering factor [Å] in the first Born approximation, Kirkland eq. C.15.
+
+    Takes ``squared`` spatial frequencies [1/Å²] of any shape. The Fourier transform of
+    :func:`projected_potential` is this times 47.88 V Å², see :data:`BORN`.
+    """
+    a, b, c, d = _coefficients(number)
+    total = np.zeros_like(squared)
+    for part in range(3):
+        total += a[part] / (squared + b[part]) + c[part] * np.exp(-d[part] * squared)
+    return total
 
 
 @cache

@@ -8,8 +8,9 @@ the calling thread, so it is at home in a Dask worker.
 from __future__ import annotations
 
 import importlib.util
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,19 +18,30 @@ from math import ceil
 from typing import Any, Literal
 
 import numpy as np
+from ase import Atoms
 from numpy.typing import NDArray
 from scipy import fft
 
 from htinvert.core import UserError
-from htinvert.forward.cross_section import wavelength
+from htinvert.forward.cross_section import (
+    BORN,
+    interaction_parameter,
+    scattering_factor,
+    wavelength,
+)
 
 Floats = NDArray[np.float64]
 Device = Literal["cpu", "gpu"]
 
 COARSEST = 0.1  # Å/px of the wave, however small the detector
 _THINNEST, _THICKEST = 0.5, 5.0  # Å, of a slice
+_FINER = 3  # of the grid on which a slice's transmission function is formed
 _SAFETY = 0.98  # of the angle that the sampling could just hold
-_BYTES = 60  # per pixel and probe in flight, measured: wave, its spectrum, scratch
+_LOADED = 0.35  # GB, of a process with abTEM loaded
+_PER_PROBE = 60  # bytes per pixel: wave, its spectrum, scratch
+_SCRATCH = 40  # bytes per fine pixel, while a slice is made
+_PER_PAIR = 1.0  # time of a probe through a slice, in pairs of Fourier transforms
+_PER_SLICE = 2.0  # time to make a slice, likewise on the fine grid
 
 
 @dataclass(frozen=True)
@@ -44,13 +56,17 @@ class Beam:
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """A periodic box of atoms: ``size`` (right, down, depth) [Å], pixels (nx, ny), slices."""
+    """A periodic box of atoms: ``size`` (right, down, depth) [Å], pixels (nx, ny), slices.
+
+    ``exact`` slices are of our own making, others abTEM's; see :func:`transmission_slices`.
+    """
 
     numbers: NDArray[np.int_]
     positions: Floats
     size: tuple[float, float, float]
     pixels: tuple[int, int]
     slices: int
+    exact: bool = True
 
 
 def finest(beam_energy: float, outer: float) -> float:
@@ -67,13 +83,13 @@ def largest_angle(beam_energy: float, sampling: float) -> float:
     return wavelength(beam_energy) / (3e-3 * sampling)
 
 
-def slices_of(period: float, *, beam_energy: float, outer: float) -> int:
-    """Slices per repeat along the beam: thin against the depth of focus at the outer angle.
+def thickest(beam_energy: float, outer: float) -> float:
+    """Thickest slice [Å]: ``2 wavelength / outer^2``, twice the depth of focus at that angle.
 
-    A slice of ``2 wavelength / outer^2`` [Å], from 0.5 to 5 Å, is the thickest allowed.
+    From 0.5 to 5 Å; ``outer`` [mrad].
     """
-    thickest = 2 * wavelength(beam_energy) / (1e-3 * outer) ** 2
-    return max(1, ceil(period / min(max(thickest, _THINNEST), _THICKEST) - 1e-6))
+    depth = 2 * wavelength(beam_energy) / (1e-3 * outer) ** 2
+    return min(max(depth, _THINNEST), _THICKEST)
 
 
 def pixels_of(size: Floats, sampling: float) -> tuple[int, int]:
@@ -90,20 +106,33 @@ def probes_at_once(pixels: tuple[int, int], slices: int, memory: float) -> int:
     Raises:
         UserError: where not even one does.
     """
-    size = pixels[0] * pixels[1]
-    left = memory * 1e9 - BASE_MEMORY * 1e9 - 12 * slices * size
-    count = int(left // (_BYTES * size))
+    least, each = (memory_of(pixels, slices, count) for count in (0, 1))
+    count = int((memory - least) / (each - least))
     if count < 1:
-        needed = BASE_MEMORY + (12 * slices + _BYTES) * size / 1e9
         raise UserError(
-            f"multislice needs {needed:.1f} GB for one probe in a box of {pixels[0]} x {pixels[1]} "
+            f"multislice needs {each:.2g} GB for one probe in a box of {pixels[0]} x {pixels[1]} "
             f"px and {slices} slices but memory is {memory:g} GB; raise it or lower thickness, "
             "padding or outer"
         )
     return min(count, 16)
 
 
-BASE_MEMORY = 0.25  # GB, of a process with abTEM loaded
+def memory_of(pixels: tuple[int, int], slices: int, batch: int) -> float:
+    """Memory of a process [GB] with ``batch`` probes in a box: abTEM, slices, scratch, waves."""
+    size = pixels[0] * pixels[1]
+    return _LOADED + (8 * slices + _SCRATCH * _FINER**2 + _PER_PROBE * batch) * size / 1e9
+
+
+def seconds(pixels: tuple[int, int], slices: int, *, probes: int, boxes: int) -> float:
+    """Time of one configuration [s of one core], from transforms of this size timed now."""
+    wave = np.ones((4, *pixels), dtype=np.complex64)
+    taken = []
+    for _ in range(4):
+        start = time.perf_counter()
+        fft.ifft2(fft.fft2(wave))
+        taken.append(time.perf_counter() - start)
+    each = slices * min(taken) / 4
+    return each * (_PER_PAIR * probes + _FINER**2 * _PER_SLICE * boxes)
 
 
 def scan_box(
@@ -124,14 +153,15 @@ def scan_box(
         Else (n, 3), its first moments (right, down) [mrad] and that fraction.
     """
     with _abtem(device) as abtem:
-        potential = _potential(abtem, box)
+        through = _specimen(abtem, box, beam.beam_energy, device)
         probe = abtem.Probe(
             energy=beam.beam_energy,
             semiangle_cutoff=beam.semiangle,
             aberrations={"C10": -beam.defocus, "C30": beam.spherical_aberration},
             device=device,
+            extent=box.size[:2],
+            gpts=box.pixels,
         )
-        probe.grid.match(potential)
         if annular:
             detector = abtem.AnnularDetector(inner=inner, outer=outer)
         else:
@@ -139,23 +169,23 @@ def scan_box(
         recorded = []
         for first in range(0, len(points), batch):
             scan = abtem.CustomScan(points[first : first + batch])
-            waves = probe.build(scan=scan, lazy=False)
-            measured = waves.multislice(potential, detectors=detector)
+            waves = through(probe.build(scan=scan, lazy=False))
+            measured = detector.detect(waves).to_cpu()
             if annular:
-                recorded.append(np.asarray(measured.to_cpu().array)[:, None])
+                recorded.append(np.asarray(measured.array)[:, None])
             else:
-                recorded.append(_moments(measured.to_cpu(), inner, outer))
+                recorded.append(_moments(measured, inner, outer))
     return np.concatenate(recorded).astype(np.float32)
 
 
 def exit_wave(box: Box, *, beam_energy: float, device: Device = "cpu") -> NDArray[np.complex64]:
     """A plane wave after the box, shape (nx, ny), of mean intensity 1 where nothing is lost."""
     with _abtem(device) as abtem:
-        potential = _potential(abtem, box)
-        wave = abtem.PlaneWave(energy=beam_energy, device=device)
-        wave.grid.match(potential)
-        passed = wave.build(lazy=False).multislice(potential)
-        return np.asarray(passed.to_cpu().array, dtype=np.complex64)
+        through = _specimen(abtem, box, beam_energy, device)
+        wave = abtem.PlaneWave(
+            energy=beam_energy, device=device, extent=box.size[:2], gpts=box.pixels
+        )
+        return np.asarray(through(wave.build(lazy=False)).to_cpu().array, dtype=np.complex64)
 
 
 def version() -> str:
@@ -185,19 +215,72 @@ def _abtem(device: Device) -> Iterator[Any]:
             yield abtem
 
 
-def _potential(abtem: Any, box: Box) -> Any:
-    """The sliced projected potential of a box."""
-    from ase import Atoms
+def _specimen(abtem: Any, box: Box, beam_energy: float, device: Device) -> Callable[[Any], Any]:
+    """The way of waves through a box, by exact slices or by abTEM's own potential."""
+    depth = box.size[2] / box.slices
+    if not box.exact:
+        atoms = Atoms(box.numbers, box.positions, cell=box.size, pbc=True)
+        potential = abtem.Potential(
+            atoms,
+            gpts=box.pixels,
+            slice_thickness=(depth,) * box.slices,
+            projection="infinite",
+            parametrization="kirkland",
+            device=device,
+        ).build(lazy=False)
+        return lambda waves: waves.multislice(potential)
+    from abtem.antialias import AntialiasAperture
+    from abtem.multislice import FresnelPropagator, conventional_multislice_step
+    from abtem.potentials.iam import TransmissionFunction
 
-    atoms = Atoms(box.numbers, box.positions, cell=box.size, pbc=True)
-    potential = abtem.Potential(
-        atoms,
-        gpts=box.pixels,
-        slice_thickness=(box.size[2] / box.slices,) * box.slices,
-        projection="infinite",
-        parametrization="kirkland",
-    )
-    return potential.build(lazy=False)
+    slices = [
+        TransmissionFunction(
+            array[None], slice_thickness=(depth,), extent=box.size[:2], energy=beam_energy
+        ).copy_to_device(device)
+        for array in transmission_slices(box, beam_energy)
+    ]
+    propagator, aperture = FresnelPropagator(), AntialiasAperture()
+
+    def through(waves: Any) -> Any:
+        waves = waves.ensure_real_space()
+        for piece in slices:
+            waves = conventional_multislice_step(waves, piece, propagator, aperture)
+        return waves
+
+    return through
+
+
+def transmission_slices(box: Box, beam_energy: float) -> NDArray[np.complex64]:
+    """What each slice does to a wave, ``exp(i s V)``, shape (slices, nx, ny), band limited.
+
+    The potential V is summed in Fourier space, with every atom in its exact position, and the
+    exponential is taken on a grid ``_FINER`` times as fine, where the steep potential of a nucleus
+    does not depend on its place in a pixel. abTEM itself spreads an atom over four pixels, which at
+    the largest angle takes up to half of its amplitude.
+    """
+    (nx, ny), (width, height, depth) = box.pixels, box.size
+    fine = (_FINER * nx, _FINER * ny)
+    kx, ky = fft.fftfreq(fine[0], width / fine[0]), fft.rfftfreq(fine[1], height / fine[1])
+    squared = kx[:, None] ** 2 + ky**2
+    scale = interaction_parameter(beam_energy) * BORN * fine[0] * fine[1] / (width * height)
+    factors = {
+        int(z): (scale * scattering_factor(int(z), squared)).astype(np.float32)
+        for z in np.unique(box.numbers)
+    }
+    level = np.clip(box.positions[:, 2] / depth * box.slices, 0, box.slices - 1).astype(int)
+    rows, columns = (fft.fftfreq(n, 1 / n).astype(int) for n in (nx, ny))
+    passed = np.hypot(rows[:, None] / width, columns / height) <= min(nx / width, ny / height) / 3
+    array = np.empty((box.slices, nx, ny), dtype=np.complex64)
+    for index in range(box.slices):
+        spectrum = np.zeros(squared.shape, dtype=np.complex64)
+        for number, factor in factors.items():
+            x, y, _ = box.positions[(level == index) & (box.numbers == number)].T
+            across, down = (np.exp(-2j * np.pi * np.outer(k, r)) for k, r in ((kx, x), (ky, y)))
+            spectrum += factor * (across.astype(np.complex64) @ down.astype(np.complex64).T)
+        phase = fft.irfft2(spectrum, s=fine)
+        wave = fft.fft2(np.exp(np.complex64(1j) * phase))[np.ix_(rows, columns)]
+        array[index] = fft.ifft2(wave * passed) / _FINER**2
+    return array
 
 
 def _moments(patterns: Any, inner: float, outer: float) -> Floats:

@@ -102,9 +102,11 @@ def needed(grid: Grid, window: Window, margin: float) -> Mask:
     return np.asarray(maximum_filter(mask, size=sizes, mode="wrap"))
 
 
-def tiles(grid: Grid, *, tile: float, padding: float) -> Iterator[Tile]:
+def tiles(grid: Grid, *, tile: float, padding: float, sampling: float) -> Iterator[Tile]:
     """Split a grid into tiles of about ``tile`` [Å]; boxes reach ``padding`` [Å] beyond points.
 
+    They are a little larger, so that pixels of just ``sampling`` [Å] fill them, in a number that
+    suits an FFT: angles are cut off alike everywhere.
     Where whole periods make a box no larger than that, the box is periodic like the specimen and
     has no seam.
     """
@@ -118,12 +120,18 @@ def tiles(grid: Grid, *, tile: float, padding: float) -> Iterator[Tile]:
             i, j = np.array([(a, b) for a in (start1, stop1) for b in (start2, stop2)]).T
             fractional = np.stack([i / n1, j / n2], axis=-1) + grid.first
             corners = fractional @ grid.basis.T
-            corner, size = corners.min(axis=0) - padding, np.ptp(corners, axis=0) + 2 * padding
+            size = np.array([_fit(length + 2 * padding, sampling) for length in np.ptp(corners, 0)])
+            corner = (corners.min(axis=0) + corners.max(axis=0) - size) / 2
             for axis, periods in enumerate(whole):
                 if periods:
                     length = grid.basis[axis, axis]
                     corner[axis], size[axis] = min(0.0, length), periods * abs(length)
             yield Tile(_shifted(mask, grid), corner, size)
+
+
+def _fit(length: float, sampling: float) -> float:
+    """The next length [Å] that is a good number of pixels."""
+    return sampling * float(fft.next_fast_len(ceil(length / sampling - 1e-9)))
 
 
 def _blocks(grid: Grid, axis: int, *, tile: float, padding: float) -> list[tuple[int, int, int]]:

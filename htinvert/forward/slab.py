@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 from ase import Atoms
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
@@ -86,6 +87,29 @@ def _widest_gap(depths: Floats, period: float) -> float:
     return float(ordered[widest] + gaps[widest] / 2) if len(gaps) else 0.0
 
 
+def slices_through(slab: Slab, thickest: float) -> int:
+    """Slices through a slab, whole fractions of its repeat, none thicker than ``thickest`` [Å]."""
+    return ceil(slab.period / thickest - 1e-6) * round(slab.depth / slab.period)
+
+
+def check_motion(phonons: int, rms_displacement: float | Mapping[str, float]) -> None:
+    """Refuse a static lattice with a :class:`UserError`: its signal is wrong even in sign.
+
+    The high-angle signal of a static lattice falls with thickness, that of a thermal one rises
+    (Loane, Xu & Silcox 1991).
+    """
+    motion = rms_displacement
+    values = list(motion.values()) if isinstance(motion, Mapping) else [motion]
+    if phonons == 0 or not values or not min(values) > 0:
+        raise UserError(
+            "multislice of a static lattice is refused: without thermal motion the high-angle "
+            "signal falls with thickness instead of rising; set phonons to 1 or more and "
+            "rms_displacement above 0 Å (about 0.05 to 0.12 at room temperature)"
+        )
+    if max(values) > 1:
+        raise ValueError(f"rms_displacement is {max(values)} Å but must be at most 1")
+
+
 def displace(
     slab: Slab, *, rms_displacement: float | Mapping[str, float], rng: np.random.Generator
 ) -> Slab:
@@ -114,8 +138,6 @@ def displacements(
     table = {atomic_numbers[symbol]: value for symbol, value in rms_displacement.items()}
     missing = sorted(set(numbers.tolist()) - set(table))
     if missing:
-        from ase.data import chemical_symbols
-
         raise UserError(
             f"rms_displacement names no value for {chemical_symbols[missing[0]]}; add one [Å]"
         )

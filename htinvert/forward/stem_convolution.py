@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import Signal, UserError
 from htinvert.forward.cross_section import cross_section
+from htinvert.forward.declaration import KnownAnswer, Parameter, check_bounds
 from htinvert.forward.fourier import interpolate, sum_rows, waves
 from htinvert.forward.interface import move_grain
 from htinvert.forward.mesh import mesh_image, mesh_points
@@ -100,10 +101,7 @@ class StemConvolution:
     aperture: Literal["continuous", "cell"] = "continuous"
 
     def __post_init__(self) -> None:
-        for name, (lower, upper) in _BOUNDS.items():
-            value = getattr(self, name)
-            if not lower <= value <= upper:
-                raise ValueError(f"{name} is {value} but must be from {lower:g} to {upper:g}")
+        check_bounds(self, PARAMETERS)
         if self.outer <= self.inner:
             raise ValueError(f"outer is {self.outer} mrad but must exceed inner, {self.inner} mrad")
         if self.sampling is not None and min(self.pixel) <= 0:
@@ -184,21 +182,47 @@ class StemConvolution:
         return View(frame, window.origin, window.per_pixel, height, *moves)
 
 
-_BOUNDS = {
-    "beam_energy": (1e4, 3e6),
-    "semiangle": (1e-3, 200.0),
-    "inner": (0.0, 1e3),
-    "outer": (0.0, 1e3),
-    "source_size": (0.0, 10.0),
-    "defocus": (-1e4, 1e4),
-    "spherical_aberration": (-1e8, 1e8),
-    "defocus_spread": (0.0, 1e3),
-    "shear_x": (-0.5, 0.5),
-    "shear_y": (-0.5, 0.5),
-    "stretch_x": (-0.5, 1.0),
-    "stretch_y": (-0.5, 1.0),
-    "interface_width": (-5.0, 20.0),
+PARAMETERS = {
+    "beam_energy": Parameter("eV", 1e4, 3e6),
+    "semiangle": Parameter("mrad", 1e-3, 200.0),
+    "inner": Parameter("mrad", 0.0, 1e3),
+    "outer": Parameter("mrad", 0.0, 1e3),
+    "source_size": Parameter("Å", 0.0, 10.0),
+    "defocus": Parameter("Å", -1e4, 1e4),
+    "spherical_aberration": Parameter("Å", -1e8, 1e8),
+    "defocus_spread": Parameter("Å", 0.0, 1e3),
+    "shift_x": Parameter("Å", -np.inf, np.inf),
+    "shift_y": Parameter("Å", -np.inf, np.inf),
+    "shear_x": Parameter("1", -0.5, 0.5),
+    "shear_y": Parameter("1", -0.5, 0.5),
+    "stretch_x": Parameter("1", -0.5, 1.0),
+    "stretch_y": Parameter("1", -0.5, 1.0),
+    "rotation": Parameter("degrees", -np.inf, np.inf),
+    "interface_width": Parameter("Å", -5.0, 20.0),
+    "interface_shift": Parameter("Å", -np.inf, np.inf),
+    "interface": Parameter("Å", -np.inf, np.inf),
 }
+
+KNOWN_ANSWERS = (
+    KnownAnswer(
+        "peak of one Cd atom at 200 kV",
+        "incostem (Kirkland), whose cross-section scatters by 2e-4",
+        {"sampling": 0.0625, "shape": (160, 128), "beam": "z", "up": "y", "aperture": "cell"},
+        lambda: Atoms("Cd", positions=[[3.96875, 5.03125, 1.0]], cell=[8, 10, 5], pbc=True),
+        lambda image: float(image.data[79, 63]),
+        1.267707e-3,
+        2e-4 * 1.267707e-3,
+    ),
+    KnownAnswer(
+        "integral over one Te atom",
+        "incostem's cross-section [Å²] at 80 to 200 mrad",
+        {"sampling": 0.25, "shape": (40, 40), "inner": 80.0, "outer": 200.0},
+        lambda: Atoms("Te", positions=[[1.0, 3.0, 4.0]], cell=[5, 10, 10], pbc=True),
+        lambda image: float(image.data.sum(dtype=float)) * 0.25**2,
+        4.90363e-3,
+        2e-4 * 4.90363e-3,
+    ),
+)
 
 
 # ---------------------------------------------------------------- geometry, in (right, down) [Å]

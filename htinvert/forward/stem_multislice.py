@@ -9,10 +9,8 @@ distortion) cost nothing after the first image, so that a fit of them costs one 
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,8 +19,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from htinvert.core import Signal, UserError
-from htinvert.forward import multislice
+from htinvert.forward import multislice, stem_convolution
 from htinvert.forward.cross_section import wavelength
+from htinvert.forward.declaration import KnownAnswer, Offer, Parameter, check_bounds
+from htinvert.forward.memo import fingerprint, remember
 from htinvert.forward.multislice import Beam, Box, Device
 from htinvert.forward.probe import source_transfer
 from htinvert.forward.scan import (
@@ -34,7 +34,15 @@ from htinvert.forward.scan import (
     scan_grid,
     tiles,
 )
-from htinvert.forward.slab import Slab, crop, cut_slab, displace, displacements
+from htinvert.forward.slab import (
+    Slab,
+    check_motion,
+    crop,
+    cut_slab,
+    displace,
+    displacements,
+    slices_through,
+)
 from htinvert.forward.stem_convolution import (
     Lattice,
     StemConvolution,
@@ -47,7 +55,7 @@ from htinvert.forward.view import Direction, View
 Complexes = NDArray[np.complex128]
 Values = NDArray[np.float64]
 
-_TILE = 3.0  # Å; smaller ones waste potentials, larger ones pixels
+_TILE = 4.0  # Å; smaller ones waste transmission functions, larger ones pixels
 _FWHM = 2 * np.sqrt(2 * np.log(2))  # in standard deviations
 _REMEMBERED = 64  # scans
 _scans: OrderedDict[bytes, Values] = OrderedDict()
@@ -75,7 +83,9 @@ class StemMultislice:
         padding: distance from a probe to the edge of its box [Å], 2 to 50.
         slice_thickness: largest [Å]; None: 2 lambda / outer^2, from 0.5 to 5 Å. Slices are whole
             fractions of the repeat.
-        potential_sampling: pixel size of the wave [Å/px]; None: what ``outer`` needs.
+        potential_sampling: pixel size of the wave [Å/px]; None: what holds outer + semiangle.
+        potential: "exact", or "abtem": atoms spread over four pixels as by abTEM itself, whose
+            high angles depend on where in its pixel an atom is; for comparison with it.
         memory: of the process [GB], > 0.
         device: "cpu" or "gpu" (needs cupy).
 
@@ -113,26 +123,26 @@ class StemMultislice:
     thickness: float = 50.0
     detector: Literal["annular", "com_x", "com_y", "idpc"] = "annular"
     phonons: int = 4
-    rms_displacement: float | dict[str, float] = field(default=0.09)
+    rms_displacement: float | dict[str, float] = 0.09
     seed: int = 0
     scan_step: float | None = None
-    padding: float = 5.0
+    padding: float = 4.0
     slice_thickness: float | None = None
     potential_sampling: float | None = None
+    potential: Literal["exact", "abtem"] = "exact"
     memory: float = 2.0
     device: Device = "cpu"
 
     def __post_init__(self) -> None:
         _ = self.convolution  # checks what both have
-        for name, (lower, upper) in BOUNDS.items():
-            value = getattr(self, name)
-            if value is not None and not lower <= value <= upper:
-                raise ValueError(f"{name} is {value} but must be from {lower:g} to {upper:g}")
+        check_bounds(self, PARAMETERS)
         if self.detector not in ("annular", "com_x", "com_y", "idpc"):
             raise ValueError(
                 f'detector is "{self.detector}" but must be annular, com_x, com_y or idpc'
             )
-        self._check_motion()
+        if self.potential not in ("exact", "abtem"):
+            raise ValueError(f'potential is "{self.potential}" but must be exact or abtem')
+        check_motion(self.phonons, self.rms_displacement)
         angle = multislice.largest_angle(self.beam_energy, self.wave_sampling)
         if self.outer > angle:
             raise UserError(
@@ -140,28 +150,38 @@ class StemMultislice:
                 f"simulates up to {angle:.0f} mrad; leave potential_sampling out or lower outer"
             )
 
-    def _check_motion(self) -> None:
-        """Refuse a static lattice: its high-angle signal falls with thickness."""
-        motion = self.rms_displacement
-        values = list(motion.values()) if isinstance(motion, Mapping) else [motion]
-        if self.phonons == 0 or not values or not min(values) > 0:
-            raise UserError(
-                "multislice of a static lattice is refused: without thermal motion the high-angle "
-                "signal falls with thickness instead of rising; set phonons to 1 or more and "
-                "rms_displacement above 0 Å (about 0.05 to 0.12 at room temperature)"
-            )
-        if max(values) > 1:
-            raise ValueError(f"rms_displacement is {max(values)} Å but must be at most 1")
-
     @property
     def convolution(self) -> StemConvolution:
         """The incoherent model of the same microscope and view."""
         return StemConvolution(**{name: getattr(self, name) for name in _SHARED})
 
     @property
+    def version(self) -> str:
+        """Name and version of the engine; images compare only within one."""
+        return multislice.version()
+
+    def offer(self, atoms: Atoms) -> Offer:
+        """What one image of ``atoms`` costs; raises as an image does."""
+        plan = self.plan(atoms)
+        boxes = [(tile.size, int(use.sum())) for tile, use in _parts(self, plan, plan.mask)]
+        probes = sum(count for _, count in boxes)
+        largest = max((size for size, _ in boxes), key=lambda size: float(np.prod(size)))
+        pixels = multislice.pixels_of(largest, self.wave_sampling)
+        batch = multislice.probes_at_once(pixels, plan.slices, self.memory)
+        seconds = multislice.seconds(pixels, plan.slices, probes=probes, boxes=len(boxes))
+        work = (
+            f"{probes} probes x {self.phonons} configurations x {plan.slices} slices "
+            f"of {pixels[0]} x {pixels[1]} px"
+        )
+        memory = multislice.memory_of(pixels, plan.slices, batch)
+        return Offer(multislice.version(), work, seconds * self.phonons, memory)
+
+    @property
     def wave_sampling(self) -> float:
         """Pixel size of the wave [Å/px]."""
-        return self.potential_sampling or multislice.finest(self.beam_energy, self.outer)
+        if self.potential_sampling is not None:
+            return self.potential_sampling
+        return multislice.finest(self.beam_energy, self.outer + self.semiangle)
 
     def specimen(self, atoms: Atoms) -> Atoms:
         """The structure that is imaged: the given one with its upper grain moved."""
@@ -199,29 +219,51 @@ class StemMultislice:
         mask = needed(grid, window, margin)
         if self.detector == "idpc":  # an integral needs all of it
             mask = np.ones_like(mask)
-        return Plan(window, slab, grid, mask, self._slices(slab))
-
-    def _slices(self, slab: Slab) -> int:
-        """Slices through the whole specimen."""
-        if self.slice_thickness is not None:
-            per = max(1, int(np.ceil(slab.period / self.slice_thickness - 1e-6)))
-        else:
-            per = multislice.slices_of(slab.period, beam_energy=self.beam_energy, outer=self.outer)
-        return per * round(slab.depth / slab.period)
+        thickest = self.slice_thickness or multislice.thickest(self.beam_energy, self.outer)
+        return Plan(window, slab, grid, mask, slices_through(slab, thickest))
 
 
 _SHARED = [name for name in StemConvolution.__dataclass_fields__ if name != "aperture"]
 
-BOUNDS = {
-    "thickness": (1e-3, 2e3),
-    "phonons": (0, 1000),
-    "seed": (0, 2**32),
-    "scan_step": (1e-2, 2.0),
-    "padding": (2.0, 50.0),
-    "slice_thickness": (0.1, 20.0),
-    "potential_sampling": (5e-3, 0.2),
-    "memory": (1e-3, 1e6),
+PARAMETERS = {
+    **{name: bound for name, bound in stem_convolution.PARAMETERS.items() if name in _SHARED},
+    "thickness": Parameter("Å", 1e-3, 2e3),
+    "phonons": Parameter("1", 0, 1000),
+    "seed": Parameter("1", 0, 2**32),
+    "scan_step": Parameter("Å", 1e-2, 2.0),
+    "padding": Parameter("Å", 2.0, 50.0),
+    "slice_thickness": Parameter("Å", 0.1, 20.0),
+    "potential_sampling": Parameter("Å", 5e-3, 0.2),
+    "memory": Parameter("GB", 1e-3, 1e6),
 }
+
+
+KNOWN_ANSWERS = (
+    KnownAnswer(
+        "integral over one Te atom, whose wave meets it at once",
+        "the Molière cross-section [Å²] at 80 to 200 mrad by incostem (Kirkland)",
+        {
+            **{"sampling": 0.25, "shape": (32, 32), "semiangle": 5.0, "source_size": 0.0},
+            **{"inner": 80.0, "outer": 200.0, "phonons": 1, "rms_displacement": 1e-3},
+        },
+        lambda: Atoms("Te", positions=[[1.0, 3.03, 4.01]], cell=[2, 8, 8], pbc=(False, True, True)),
+        lambda image: float(image.data.sum(dtype=float)) * 0.25**2,
+        4.90363e-3,
+        0.02 * 4.90363e-3,  # the grid's part; 0.5 % is the convergent beam's
+    ),
+    KnownAnswer(
+        "mean bright-field signal of vacuum: all of the beam",
+        "conservation of electrons",
+        {
+            **{"sampling": 0.5, "shape": (8, 8), "inner": 0.0, "outer": 40.0, "phonons": 1},
+            **{"semiangle": 20.0, "center": (4.0, 4.0)},
+        },
+        lambda: Atoms("H", positions=[[1.0, 0.0, 0.0]], cell=[2, 40, 40], pbc=(False, True, True)),
+        lambda image: float(image.data.mean()),
+        1.0,
+        1e-3,
+    ),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,22 +293,16 @@ def _scan(model: StemMultislice, plan: Plan) -> Values:
     if missing.any():
         fresh = _record(model, plan, missing)
         values = np.where(missing[..., None], fresh, values)
-        _scans[key] = values
-    _scans.move_to_end(key)
-    while len(_scans) > _REMEMBERED:
-        _scans.popitem(last=False)
-    return values
+    return remember(_scans, key, values, most=_REMEMBERED)
 
 
 def _key(model: StemMultislice, plan: Plan) -> bytes:
     """Names everything that a point's value depends on."""
-    unlike = dict.fromkeys(_FREE)
-    digest = hashlib.sha256(repr(sorted({**vars(model), **unlike}.items())).encode())
+    parameters = {name: value for name, value in vars(model).items() if name not in _FREE}
     grid, slab = plan.grid, plan.slab
-    digest.update(repr((grid.counts, grid.periodic, grid.first, plan.slices)).encode())
-    for array in (grid.basis, slab.numbers, slab.positions, slab.across):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.digest()
+    parameters |= {"grid": (grid.counts, grid.periodic, grid.first), "slices": plan.slices}
+    arrays = (grid.basis, slab.numbers, slab.positions, slab.across)
+    return fingerprint(parameters, *arrays)
 
 
 _FREE = (
@@ -276,13 +312,17 @@ _FREE = (
 )  # these change no point's value, or change the slab, which is named anyway
 
 
+def _parts(
+    model: StemMultislice, plan: Plan, mask: NDArray[np.bool_]
+) -> list[tuple[Tile, NDArray[np.bool_]]]:
+    """Tiles that hold points of ``mask``, and which."""
+    every = tiles(plan.grid, tile=_TILE, padding=model.padding, sampling=model.wave_sampling)
+    return [(tile, tile.mask & mask) for tile in every if (tile.mask & mask).any()]
+
+
 def _record(model: StemMultislice, plan: Plan, mask: NDArray[np.bool_]) -> Values:
     """Mean over the configurations at the points of ``mask``, shape (n1, n2, 1 or 3)."""
-    parts = [
-        (tile, tile.mask & mask)
-        for tile in tiles(plan.grid, tile=_TILE, padding=model.padding)
-        if (tile.mask & mask).any()
-    ]
+    parts = _parts(model, plan, mask)
     channels = 1 if model.detector == "annular" else 3
     total = np.zeros((*plan.grid.counts, channels))
     for number in range(model.phonons):
@@ -307,7 +347,8 @@ def _tile_values(
     numbers, positions = crop(plan.slab, tile.corner, tile.size)
     pixels = multislice.pixels_of(tile.size, model.wave_sampling)
     size = (float(tile.size[0]), float(tile.size[1]), plan.slab.depth)
-    box = Box(numbers, positions, size, pixels, plan.slices)
+    exact = model.potential == "exact"
+    box = Box(numbers, positions, size, pixels, plan.slices, exact)
     return multislice.scan_box(
         box,
         plan.grid.points(*np.nonzero(wanted)) - tile.corner,

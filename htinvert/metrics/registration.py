@@ -39,8 +39,8 @@ class Registration:
     A few peaks of the cross-correlation are compared by SSIM, then the best one's neighbors until
     none is better. ``d_sim = 1 - SSIM``. Peaks within 2 % of the highest, as a crystal's repeats
     are, come nearest to the center first, then lower ones down to 0.1 below the highest.
-    ``d_trans`` is the shift, |dy| + |dx| in pixels, that a circular correlation still sees between
-    simulation and patch.
+    ``d_trans`` is the shift that a circular correlation still sees between simulation and patch,
+    rows and columns added [px].
 
     Args:
         ssim: "float7" or "uint8-35", see :mod:`htinvert.metrics.ssim`. State it with every cost.

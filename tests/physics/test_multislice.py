@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from numpy.testing import assert_allclose
 from htinvert.forward.multislice import pixels_of
 from htinvert.forward.slab import crop, displace
 from htinvert.forward.stem_convolution import StemConvolution
-from htinvert.forward.stem_multislice import StemMultislice
+from htinvert.forward.stem_multislice import StemMultislice, _scans
 from htinvert.structures.file import from_file
 
 abtem = pytest.importorskip(
@@ -83,7 +85,7 @@ def test_the_image_is_what_abtem_computes_for_the_same_input(crystal, detector):
     last = np.array([16 / 17 * HEIGHT, 12 / 13 * WIDTH])
     ours = model(
         padding=6.4, slice_thickness=WIDTH / 2, scan_step=HEIGHT / 17, thickness=9.0, inner=0.0,
-        center=(2 * HEIGHT - last[0] / 2, last[1] / 2), detector=detector,
+        center=(2 * HEIGHT - last[0] / 2, last[1] / 2), detector=detector, potential="abtem",
     )  # fmt: skip
     if detector == "annular":
         ours = replace(ours, inner=40.0)
@@ -134,3 +136,36 @@ def test_images_of_both_models_overlay_on_the_demo():
     }
     assert max(correlations, key=correlations.get) == (0, 0)
     assert correlations[0, 0] > 0.95
+
+
+def test_a_worker_with_one_thread_computes_the_same_image(crystal):
+    """Inside a Dask task; abTEM, which uses Dask itself, must not ask the cluster for help."""
+    from distributed import Client
+
+    ours = model(semiangle=10.0, outer=60.0, thickness=5.0, padding=2.0)
+    expected = ours(crystal).data
+    _scans.clear()
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with Client(processes=False, **options) as client:
+        found = client.submit(ours, crystal, pure=False).result(timeout=60).data
+    assert_allclose(found, expected, atol=1e-6 * expected.max())
+
+
+LARGE = """
+from htinvert.forward.stem_multislice import StemMultislice
+from ase.build import bulk
+crystal = bulk("CdTe", "zincblende", a=6.482, cubic=True).repeat((16, 6, 7))  # 5 376 atoms
+model = StemMultislice(
+    sampling=0.2, shape=(2, 2), source_size=0.0, thickness=1.0, phonons=1, memory=0.5,
+    rms_displacement=0.1, inner=60.0, outer=90.0,
+)
+model(crystal)
+print(*(line for line in open("/proc/self/status") if line.startswith("VmHWM")))  # kB
+"""
+
+
+def test_memory_stays_below_its_limit_with_5000_atoms():
+    """Peak of a process of its own that images a small part of a large cell, 104 Å thick."""
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
+    peak = float(done.stdout.split()[1]) * 1024 / 1e9  # getrusage would count the parent's, too
+    assert 0.2 < peak < 0.5

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111
+from ase.calculators.eam import EAM
+from ase.calculators.tersoff import Tersoff
 from ase.constraints import FixAtoms
 from ase.data import atomic_numbers
 
@@ -40,6 +42,47 @@ def test_bulk_energies_are_the_published_ones(
     relaxation = Lammps(Path(potential))(crystal)
     assert relaxation.energy / len(crystal) == pytest.approx(energy, abs=5e-3)  # eV/atom
     assert relaxation.converged
+
+
+@pytest.mark.parametrize(
+    ("potential", "triplet", "crystal", "published"),
+    [
+        ("Si.sw", "Si Si Si", bulk("Si", "diamond", a=5.431), -4.3363),
+        ("CdTe.sw", "Cd Te Te", bulk("CdTe", "zincblende", a=6.48), None),
+    ],
+)
+def test_stillinger_webers_crystals_have_the_energy_of_their_bonds(
+    potential: str, triplet: str, crystal: Atoms, published: float | None
+) -> None:
+    """Two bonds an atom: with tetrahedral angles the three-body terms vanish, eq. 2.3 remains.
+
+    Stillinger & Weber, Phys. Rev. B 31, 5262 (1985); parameters from the file.
+    """
+    words = potential_path(Path(potential)).read_text().partition(triplet)[2].split()
+    epsilon, sigma, a, _, _, _, big_a, big_b, p, q = map(float, words[:10])
+    r = crystal.get_distance(0, 1, mic=True) / sigma
+    bond = epsilon * big_a * (big_b * r**-p - r**-q) * np.exp(1 / (r - a))
+    found = Lammps(Path(potential)).single_point(crystal).energy / 2
+    assert found == pytest.approx(2 * bond, abs=1e-6)  # eV/atom
+    if published is not None:
+        assert found == pytest.approx(published, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("potential", "crystal"),
+    [
+        ("Cu_mishin1.eam.alloy", bulk("Cu", "fcc", a=3.6, cubic=True).repeat((3, 3, 3))),
+        ("Si.tersoff", bulk("Si", "diamond", a=5.4, cubic=True).repeat((2, 2, 2))),
+    ],
+)
+def test_a_second_implementation_reads_the_same_from_a_file(potential: str, crystal: Atoms) -> None:
+    """ASE's own EAM and Tersoff, slow and written apart from LAMMPS."""
+    crystal.rattle(0.08, seed=6)
+    path = str(potential_path(Path(potential)))
+    found = Lammps(Path(potential)).single_point(crystal)
+    crystal.calc = EAM(potential=path) if ".eam" in path else Tersoff.from_lammps(path)
+    assert found.energy == pytest.approx(crystal.get_potential_energy(), abs=1e-3)  # eV: splines
+    np.testing.assert_allclose(found.forces, crystal.get_forces(), atol=1e-3)  # eV/Å
 
 
 @pytest.mark.parametrize("potential", ["CdTe.sw", "CdTeSe.bop.table"])

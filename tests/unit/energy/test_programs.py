@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from htinvert.energy import pseudopotentials
 from htinvert.energy.abinit import DEBIAN, Abinit
 from htinvert.energy.espresso import Espresso
 from htinvert.energy.program import complaint, k_points, program_version
+from htinvert.isolation import Isolated, Limits, end_children
 from htinvert.roles import RigidBody
 
 SILICON_UPF = DEBIAN.parent / "14-Si.nlcc.UPF"  # LDA; Debian's abinit-data has this one
@@ -226,3 +228,26 @@ def test_a_failure_says_what_the_program_said(
     with pytest.raises(EvaluationFailed, match=r"(ABINIT|ESPRESSO): .* it says: .*bands"):
         replace(real(program), cutoff=1.0).single_point(rattled_silicon())
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_abinit
+def test_a_program_that_takes_too_long_ends_with_its_folder() -> None:
+    """Also the program is in the process group, and works in the folder of the child."""
+    engine = Abinit(cutoff=900, kpoint_density=6.0)
+    isolated = Isolated(engine, Limits(seconds=2.0))
+    before, others = set(Path(tempfile.gettempdir()).glob("htinvert-dft-*")), abinits()
+    with pytest.raises(EvaluationFailed, match="timed out: no answer within 2 s"):
+        isolated(rattled_silicon())
+    assert not abinits() - others
+    assert not set(Path(tempfile.gettempdir()).glob("htinvert-dft-*")) - before
+    end_children()
+
+
+def abinits() -> set[str]:
+    """Numbers of the processes that run ABINIT."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended while we looked
+            if b"abinit.in" in path.read_bytes():
+                found.add(path.parent.name)
+    return found

@@ -9,7 +9,7 @@ from ase.build import bulk
 from numpy.testing import assert_allclose
 
 from htinvert.core import UserError
-from htinvert.forward.slab import crop, cut_slab, displace
+from htinvert.forward.slab import crop, cut_slab, displace, slices_through
 
 
 @pytest.fixture
@@ -46,6 +46,12 @@ def test_a_structure_without_period_along_the_beam_is_taken_as_it_is(crystal):
 def test_a_beam_along_no_repeat_vector_is_refused(crystal):
     with pytest.raises(UserError, match="orient the structure"):
         cut_slab(crystal, beam=(0.0, 1.0, 1.0), up="x", thickness=10.0)
+
+
+def test_slices_are_whole_fractions_of_the_repeat(crystal):
+    slab = cut_slab(crystal, beam="z", up="y", thickness=30.0)
+    assert slices_through(slab, 6.0) == 5
+    assert slices_through(slab, 2.0) == 15
 
 
 def test_displacements_have_the_width_of_each_element(crystal):

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from htinvert.core import UserError
 from htinvert.forward import stem_multislice
-from htinvert.forward.multislice import finest, largest_angle, probes_at_once, slices_of
+from htinvert.forward.multislice import finest, largest_angle, memory_of, probes_at_once, thickest
 from htinvert.forward.stem_multislice import StemMultislice
 
 pytest.importorskip("abtem", reason="abtem is not installed: pip install htinvert[multislice]")
@@ -140,12 +140,14 @@ def test_sampling_holds_the_detector_with_a_third_of_the_band_to_spare():
 
 
 def test_slices_are_thin_against_the_depth_of_focus_at_the_outer_angle():
-    assert slices_of(4.58, beam_energy=200e3, outer=100.0) == 1  # 2 lambda / outer^2 = 5.0 Å
-    assert slices_of(4.58, beam_energy=200e3, outer=150.0) == 3  # 2.2 Å
+    """2 x 0.0250793 Å / (0.15 rad)^2, and at most 5 Å."""
+    assert thickest(200e3, 150.0) == pytest.approx(2.229, abs=1e-3)
+    assert thickest(200e3, 20.0) == 5.0
 
 
 def test_a_batch_never_exceeds_the_memory():
-    assert probes_at_once((512, 512), 20, 0.35) == 2
+    assert 1 <= probes_at_once((512, 512), 20, 0.5) < 16
+    assert memory_of((512, 512), 20, probes_at_once((512, 512), 20, 0.5)) <= 0.5
     assert probes_at_once((512, 512), 20, 10.0) == 16
 
 
@@ -155,3 +157,11 @@ def test_the_two_views_are_the_same(crystal, quick):
     assert_array_equal(
         turned.view(crystal).lines(pixels), turned.convolution.view(crystal).lines(pixels)
     )
+
+
+def test_an_offer_says_what_an_image_takes(crystal, quick):
+    offer = quick.offer(crystal)
+    assert offer.model.startswith("abTEM ")
+    assert f"{quick.plan(crystal).mask.sum()} probes x 2 configurations x " in offer.work
+    assert replace(quick, phonons=20).offer(crystal).seconds > 4 * offer.seconds  # 10, but timed
+    assert 0.3 < offer.memory < quick.memory

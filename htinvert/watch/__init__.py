@@ -1,0 +1,1 @@
+"""A run seen live, in a browser on this machine or as text; it reads the store and nothing else."""

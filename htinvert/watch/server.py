@@ -1,0 +1,154 @@
+"""The live view in a browser: one page on loopback, told of changes by server-sent events.
+
+A request must name this machine (so that no other page can reach it through a name of its own), and
+the button that stops the campaign needs a token that is only in the address printed at the start.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import Any
+
+from htinvert.campaign import ask_to_stop
+from htinvert.core import UserError
+from htinvert.watch.state import State
+
+LOOPBACK = "127.0.0.1"
+HEARTBEAT = 15.0  # s after which a silent viewer is told that we are there
+POLICY = (
+    "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class Viewers(ThreadingHTTPServer):
+    """Serves one run to any number of viewers."""
+
+    daemon_threads = True
+
+    def __init__(self, state: State, port: int) -> None:
+        self.state = state
+        self.token = secrets.token_urlsafe(16)
+        self.changed = threading.Condition()
+        self.closing = False
+        try:
+            super().__init__((LOOPBACK, port), _Page)
+        except OSError as error:
+            raise UserError(
+                f"port {port} of this machine cannot be had ({error.strerror}); give another one "
+                "with --port, or 0 for any"
+            ) from error
+
+    @property
+    def address(self) -> str:
+        """Where the page is, the token for the stop button included."""
+        return f"http://{LOOPBACK}:{self.server_port}/#{self.token}"
+
+    def tell(self) -> None:
+        """Let every viewer know that there is something new."""
+        with self.changed:
+            self.changed.notify_all()
+
+
+@contextmanager
+def serving(state: State, port: int) -> Iterator[Viewers]:
+    """Serve in the background until the end of the block."""
+    server = Viewers(state, port)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.closing = True
+        server.tell()
+        server.shutdown()
+        server.server_close()
+
+
+class _Page(BaseHTTPRequestHandler):
+    """Answers one viewer."""
+
+    server: Viewers
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        state = self.server.state
+        if not self._named_us():
+            self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"this view is for this machine only")
+        elif path == "/":
+            page = files("htinvert.watch").joinpath("page.html").read_bytes()
+            self._answer(HTTPStatus.OK, "text/html; charset=utf-8", page)
+        elif path == "/events":
+            self._events()
+        elif path.removeprefix("/").removesuffix(".png") in state.pictures:
+            picture = state.pictures[path.removeprefix("/").removesuffix(".png")]
+            self._answer(HTTPStatus.OK, "image/png", picture)
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there is nothing here")
+
+    def do_POST(self) -> None:
+        given = self.headers.get("X-Token", "")
+        if not self._named_us() or not hmac.compare_digest(given, self.server.token):
+            self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"the token is missing or wrong")
+        elif self.path != "/stop":
+            self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there is nothing here")
+        else:
+            ask_to_stop(self.server.state.folder)
+            self._answer(
+                HTTPStatus.OK,
+                "text/plain",
+                b"asked to stop; it ends in a second",
+            )
+
+    def _events(self) -> None:
+        """Send the facts now and whenever they change, until the viewer goes."""
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        sent = -1
+        server = self.server
+        try:
+            while not server.closing:
+                if server.state.version != sent:
+                    sent = server.state.version
+                    facts = json.dumps({"version": sent, **server.state.facts})
+                    self.wfile.write(f"data: {facts}\n\n".encode())
+                else:
+                    self.wfile.write(b": still here\n\n")
+                self.wfile.flush()
+                with server.changed:
+                    server.changed.wait_for(self._is_new(sent), HEARTBEAT)
+        except OSError:
+            pass  # the viewer has gone
+        self.close_connection = True
+
+    def _is_new(self, sent: int) -> Callable[[], bool]:
+        return lambda: self.server.closing or self.server.state.version != sent
+
+    def _named_us(self) -> bool:
+        host = self.headers.get("Host", "").rpartition(":")[0]
+        return host in (LOOPBACK, "localhost")
+
+    def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.send_header("Content-Security-Policy", POLICY)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing on the terminal."""

@@ -1,0 +1,123 @@
+"""What there is to see of a run at this moment, and its pictures; read again when it has grown."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from htinvert.core import Evaluation, Objective
+from htinvert.funnel import objectives_of
+from htinvert.plan import Plan
+from htinvert.rank import Ranked, rank
+from htinvert.report.figures import draw_pareto
+from htinvert.report.summary import draw_channel, failures, lineage
+from htinvert.store import Run
+
+PAUSE = 1.0  # s between two looks at a run
+SHARE = 0.1  # of the time, at most, that goes into looking
+CURVE = 400  # points of the search's history, at most
+TOP = 5
+
+
+@dataclass
+class State:
+    """A run's counts, its best families, its history and pictures, as of the last look.
+
+    ``plan`` is what the pictures need; without one there are numbers only. ``version`` grows with
+    every change.
+    """
+
+    folder: Path
+    plan: Plan | None = None
+    version: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    pictures: dict[str, bytes] = field(default_factory=dict)
+    _seen: tuple[int, ...] = ()
+    _next: float = 0.0
+
+    def look(self) -> bool:
+        """Look at the run, if it is time to; whether there is anything new."""
+        now = monotonic()
+        if now < self._next:
+            return False
+        with Run.open(self.folder) as store:
+            counts = store.counts()
+            seen = (counts.ok, counts.failed, counts.pending, sum(counts.refused.values()))
+            changed = seen != self._seen
+            evaluations = list(store.evaluations()) if changed else []
+        if changed:
+            self._seen = seen
+            self._learn(evaluations, counts)
+            self.version += 1
+        self._next = monotonic() + max(PAUSE, (monotonic() - now) / SHARE)
+        return changed
+
+    def _learn(self, evaluations: Sequence[Evaluation], counts: Any) -> None:
+        objectives = objectives_of(self.folder)
+        ranked = rank(evaluations, objectives)
+        self.facts = {
+            "name": self.folder.name,
+            "evaluated": counts.ok,
+            "failed": counts.failed,
+            "pending": counts.pending,
+            "refused": dict(counts.refused),
+            "failures": failures(evaluations),
+            "families": len(ranked),
+            "objectives": [objective.name for objective in objectives],
+            "best": [_row(entry, objectives) for entry in ranked[:TOP]],
+            "history": history(evaluations, objectives),
+            "pictures": [],
+        }
+        if ranked:
+            self._draw(ranked, objectives)
+
+    def _draw(self, ranked: Sequence[Ranked], objectives: Sequence[Objective]) -> None:
+        """Draw the best family's images and the Pareto plot."""
+        best = ranked[0].evaluation
+        with tempfile.TemporaryDirectory(prefix="htinvert-watch-") as name:
+            folder = Path(name)
+            if self.plan is not None:
+                for channel in self.plan.recipe.channels:
+                    path = folder / f"best-{channel.name}.png"
+                    draw_channel(path, channel, best, plan=self.plan)
+            if len(objectives) > 1:
+                draw_pareto(folder / "pareto.png", ranked, objectives, title=self.folder.name)
+            self.pictures = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+        self.facts["pictures"] = list(self.pictures)
+
+
+def history(
+    evaluations: Sequence[Evaluation], objectives: Sequence[Objective]
+) -> list[tuple[int, float]]:
+    """Best weighted sum after so many evaluations: where it changed, and the end; 400 at most."""
+    curve: list[tuple[int, float]] = []
+    best = float("inf")
+    for number, evaluation in enumerate(evaluations, 1):
+        if evaluation.ok:
+            total = sum(o.weight * evaluation.objectives[o.name] for o in objectives)
+            if total < best:
+                best = total
+                curve.append((number, best))
+    if curve:
+        curve.append((len(evaluations), best))
+    chosen = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), CURVE)).round().astype(int))
+    return [curve[place] for place in chosen]
+
+
+def _row(entry: Ranked, objectives: Sequence[Objective]) -> dict[str, Any]:
+    evaluation = entry.evaluation
+    return {
+        "rank": entry.rank,
+        "candidate": evaluation.candidate.index,
+        "formula": evaluation.atoms.get_chemical_formula(),
+        "values": [evaluation.objectives[objective.name] for objective in objectives],
+        "above": entry.above,
+        "members": entry.members,
+        "lineage": lineage(evaluation),
+    }

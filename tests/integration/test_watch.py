@@ -1,0 +1,188 @@
+"""The live view: pictures change, viewers come and go, the button needs its token."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from htinvert.campaign import Progress, run
+from htinvert.cli.campaign import read_plan
+from htinvert.core import UserError
+from htinvert.watch.server import Viewers, serving
+from htinvert.watch.state import State, history
+
+from .conftest import command, environment
+
+Writer = Callable[..., Path]
+
+
+def ask(server: Viewers, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
+    link = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    link.request(method, path, headers=headers)
+    answer = link.getresponse()
+    found = answer.status, answer.read()
+    link.close()
+    return found
+
+
+def first_event(server: Viewers) -> dict[str, Any]:
+    link = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
+    link.request("GET", "/events")
+    answer = link.getresponse()
+    line = answer.readline()
+    answer.close()
+    link.close()
+    return json.loads(line.removeprefix(b"data: "))
+
+
+@pytest.fixture
+def viewed(campaign: Writer, tmp_path: Path) -> Iterator[Viewers]:
+    """A view of a run of twelve evaluations."""
+    plan = read_plan(campaign(), evaluations=12)
+    run(plan, tmp_path / "run")
+    state = State(tmp_path / "run", plan)
+    assert state.look()
+    with serving(state, 0) as server:
+        yield server
+
+
+def test_the_page_and_its_pictures_are_served_to_this_machine_only(viewed: Viewers) -> None:
+    assert viewed.server_address[0] == "127.0.0.1"
+    status, page = ask(viewed, "/")
+    assert status == 200
+    assert b"EventSource" in page
+    assert b"http://" not in page.replace(b"http://www.w3.org/2000/svg", b"")  # nothing from afar
+    for name in ("best-haadf", "pareto"):
+        status, picture = ask(viewed, f"/{name}.png")
+        assert status == 200
+        assert picture.startswith(b"\x89PNG")
+    assert ask(viewed, "/config.yaml")[0] == 404
+    assert ask(viewed, "/../journal.sqlite")[0] == 404
+    assert ask(viewed, "/", Host="evil.example:80")[0] == 403
+
+
+def test_two_viewers_see_the_same_facts(viewed: Viewers) -> None:
+    first, second = first_event(viewed), first_event(viewed)
+    assert first == second
+    assert first["evaluated"] + first["failed"] == 12
+    assert first["best"][0]["rank"] == 1
+    assert first["pictures"] == ["best-haadf", "pareto"]
+
+
+def test_the_button_refuses_without_its_token(viewed: Viewers) -> None:
+    folder = viewed.state.folder
+    assert ask(viewed, "/stop", "POST")[0] == 403
+    assert ask(viewed, "/stop", "POST", **{"X-Token": "wrong"})[0] == 403
+    assert ask(viewed, "/stop?" + viewed.token, "POST")[0] == 403
+    assert not (folder / "stop").exists()
+    assert ask(viewed, "/stop", "POST", **{"X-Token": viewed.token})[0] == 200
+    assert (folder / "stop").exists()
+
+
+def test_a_campaign_that_is_asked_to_stop_does_and_goes_on_later(
+    campaign: Writer, tmp_path: Path
+) -> None:
+    def observe(progress: Progress) -> None:
+        if progress.session == 5:
+            (tmp_path / "run" / "stop").touch()
+
+    end = run(read_plan(campaign()), tmp_path / "run", observer=observe)
+    assert end.reason.startswith("asked to stop")
+    assert 5 <= end.evaluated < 12
+    assert run(read_plan(campaign()), tmp_path / "run").evaluated == 30
+
+
+def test_pictures_change_while_a_campaign_runs_and_a_viewer_that_dies_harms_nobody(
+    campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("htinvert.watch.state.PAUSE", 0.0)
+    monkeypatch.setattr("htinvert.watch.state.SHARE", 1.0)
+    plan = read_plan(campaign(stop={"evaluations": 60}))
+    ends: list[Progress] = []
+    driver = threading.Thread(target=lambda: ends.append(run(plan, tmp_path / "run")))
+    driver.start()
+    while not (tmp_path / "run" / "config.yaml").is_file():
+        time.sleep(0.05)
+    viewer = subprocess.Popen(
+        command("watch", tmp_path / "run", "--port", "0"),
+        env=environment(tmp_path),
+        stdout=subprocess.DEVNULL,
+    )
+    state = State(tmp_path / "run", plan)
+    seen, pictures = set(), set()
+    while driver.is_alive():
+        if state.look():
+            seen.add(state.facts["evaluated"])
+            pictures.add(state.pictures.get("pareto", b""))
+            if len(seen) == 2:
+                viewer.kill()
+        time.sleep(0.05)
+    driver.join()
+    viewer.kill()
+    viewer.wait()
+    assert ends[0].evaluated == 60
+    assert len(seen) > 2
+    assert len(pictures) > 2
+
+
+def test_the_view_prints_its_address_and_ends_with_ctrl_c(campaign: Writer, tmp_path: Path) -> None:
+    run(read_plan(campaign(), evaluations=3), tmp_path / "run")
+    with subprocess.Popen(
+        command("watch", tmp_path / "run", "--port", "0"),
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as viewer:
+        assert viewer.stdout is not None
+        assert viewer.stdout.readline().startswith("live: http://127.0.0.1:")
+        viewer.send_signal(signal.SIGINT)
+        rest, _ = viewer.communicate(timeout=30)
+    assert viewer.returncode == 0
+    assert "the view has ended; the campaign goes on" in rest
+
+
+def test_the_text_view_shows_the_best(
+    campaign: Writer, tmp_path: Path, htinvert: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    run(read_plan(campaign(), evaluations=10), tmp_path / "run")
+    done = htinvert("watch", tmp_path / "run", "--text", "--minutes", "0.02")
+    assert done.returncode == 0, done.stderr
+    assert "run: " in done.stdout
+    assert "families" in done.stdout
+    assert "best weighted sum" in done.stdout
+
+
+def test_what_is_no_run_and_a_port_that_is_taken_are_one_sentence(
+    viewed: Viewers, htinvert: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    done = htinvert("watch", tmp_path)
+    assert done.returncode == 2
+    assert "is not a run" in done.stderr
+    with pytest.raises(UserError, match="cannot be had .* --port"):
+        Viewers(viewed.state, viewed.server_port)
+
+
+def test_the_history_is_short_however_long_the_run() -> None:
+    from ase import Atoms
+
+    from htinvert.core import Candidate, Evaluation, Objective, Relaxation
+
+    atoms = Atoms("Cd")
+    relaxation = Relaxation(atoms, 0.0, True, 0)
+    evaluations = [
+        Evaluation(Candidate(i, atoms, "random"), relaxation, objectives={"energy": -float(i)})
+        for i in range(2000)
+    ]
+    found = history(evaluations, [Objective("energy", 2.0)])
+    assert len(found) == 400
+    assert found[0] == (1, 0.0)
+    assert found[-1] == (2000, -3998.0)
