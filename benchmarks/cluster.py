@@ -30,7 +30,7 @@ from htinvert.core import Candidate, Evaluation, Recipe, Relaxation
 from htinvert.dask_pool import DaskPool
 from htinvert.graph import Connection, Share
 from htinvert.parcel import pack
-from htinvert.store import Run, structure_key
+from htinvert.store import Run, snap, structure_key
 
 ATOMS = 100
 PER_PROCESS = 125  # workers of a crowd in one process
@@ -55,7 +55,8 @@ def structures() -> Iterator[Candidate]:
     grid = 2.5 * np.array(np.unravel_index(range(ATOMS), (5, 5, 4))).T
     for index in count():
         positions = grid + rng.uniform(-0.2, 0.2, grid.shape)
-        yield Candidate(index, Atoms([18] * ATOMS, positions, cell=[15] * 3, pbc=True), "random")
+        atoms = snap(Atoms([18] * ATOMS, positions, cell=[15] * 3, pbc=True))
+        yield Candidate(index, atoms, "random")
 
 
 def work(pool: DaskPool, folder: Path, *, evaluations: int) -> dict[str, float]:
