@@ -34,7 +34,7 @@ from htinvert.store import Run, snap, structure_key
 
 ATOMS = 100
 PER_PROCESS = 125  # workers of a crowd in one process
-CROWDS = ((10, 0.02), (10, 0.2), (100, 0.2), (100, 2.0), (500, 10.0), (1000, 20.0))  # workers, s
+CROWDS = ((10, 0.02), (10, 0.2), (100, 0.2), (100, 2.0), (300, 10.0))  # workers, s
 
 
 @dataclass(frozen=True)
