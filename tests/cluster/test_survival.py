@@ -46,7 +46,7 @@ def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
     again.end()
     assert none_left(again.name)
     assert processes("distributed.cli.dask_worker", again.name) == []
-    calm = start(campaign("calm", stop=many, cluster=None, workers=0))
+    calm = start(campaign("calm", stop=many, cluster=None, workers=2))
     calm.end()
     stormy, undisturbed = evaluations(again.run), evaluations(calm.run)
     assert len(stormy) == 2000
