@@ -30,9 +30,9 @@ $(INSTALLED): pyproject.toml deploy/constraints.txt
 demo: setup  ## find a planted structure in a simulated micrograph, start to report
 	@$(BIN)/htinvert demo
 
-test: lint  ## lint, then every test: unit, integration, physics
+test: lint  ## lint, then every test: unit, integration, physics, cluster
 	@$(BIN)/python -m pytest --durations=15 htinvert tests/unit tests/integration tests/physics \
-	  tests/torture
+	  tests/torture tests/cluster
 
 torture: setup  ## crash, fill, corrupt and race the run on disk, in full (about an hour)
 	@HTINVERT_TORTURE=full $(BIN)/python -m pytest -s --timeout=14400 tests/torture

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from htinvert.cluster.connect import open_pool
 from htinvert.config import TOTAL
 from htinvert.core import (
     Candidate,
@@ -30,7 +31,7 @@ from htinvert.core import (
 from htinvert.fork import Fork
 from htinvert.funnel import sources
 from htinvert.geometry import clashes
-from htinvert.graph import Pool, open_pool
+from htinvert.graph import Pool
 from htinvert.matcher import Known
 from htinvert.plan import Plan, provenance
 from htinvert.resume import calibration, parameters, resumed, write_config
@@ -40,12 +41,15 @@ FRUITLESS = 2000  # proposals refused in a row after which there is nothing new 
 STOP = "stop"  # a file in the run's folder that ends the campaign when it appears
 SPACE_SECONDS = 600.0  # how long to wait for a full disk before giving up
 BEST, SAMPLE = 20, 200  # images are kept of so many of the best, and of every so many-th
+LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
 
 
 @dataclass
 class Progress:
     """How far a campaign is; ``improved`` is the evaluation that has just become the best.
+
+    ``news`` is a sentence on what has just happened to the workers.
 
     ``refused`` counts proposals by reason, before any cost; ``duplicates`` are evaluations that
     relaxed into a known family; ``core_seconds`` is what all evaluations took together.
@@ -60,6 +64,7 @@ class Progress:
     seconds: float = 0.0
     best: float = float("inf")
     improved: Evaluation | None = None
+    news: str = ""
     reason: str = ""
     since_best: int = 0
     session: int = 0
@@ -75,8 +80,8 @@ def run(
 
     Candidates of the run ``fork`` are taken over first, as far as its stages hold.
 
-    SIGINT and SIGTERM end it cleanly: what was evaluated is committed and folded. Raises
-    :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
+    SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it cleanly: what was evaluated is committed and folded.
+    Raises :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
     plan = resumed(plan.calibrated(calibration(plan, path)), path)
     facts = provenance() | {
@@ -95,7 +100,7 @@ def run(
         campaign = Campaign(plan, store, observer or _ignore)
         campaign.replay()
         if older is not None or not campaign.finished():
-            with open_pool(plan.config.workers, plan.recipe) as pool:
+            with open_pool(plan, path) as pool:
                 campaign.go(pool, interrupted, older)
         store.event(event="stopped", reason=campaign.progress.reason)
         return campaign.progress
@@ -156,6 +161,7 @@ class Campaign:
                 return
             self._fill(pool)
             self._take(pool.collect(TICK))
+            self._report(pool.news())
         self.progress.reason = "interrupted; the same command goes on from here"
         self._observer(self.progress)
 
@@ -348,6 +354,14 @@ class Campaign:
         found = {**evaluation.objectives, TOTAL: total}
         progress.reached |= bool(goals) and all(found[name] <= goals[name] for name in goals)
 
+    def _report(self, news: list[str]) -> None:
+        """Pass on and record what has happened to the workers."""
+        for line in news:
+            self.store.event(event="cluster", text=line)
+            self.progress.news = line
+            self._observe()
+            self.progress.news = ""
+
     def _observe(self) -> None:
         self.progress.seconds = monotonic() - self._start
         self._observer(self.progress)
@@ -361,7 +375,10 @@ def ask_to_stop(folder: Path) -> None:
 
 @contextmanager
 def interruptible() -> Iterator[threading.Event]:
-    """Turn the first SIGINT or SIGTERM into an event; a second SIGINT interrupts at once."""
+    """Turn the first signal to leave into an event; a second SIGINT interrupts at once.
+
+    Batch systems send SIGTERM or SIGUSR1 before a time limit, a terminal that closes SIGHUP.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
@@ -372,7 +389,7 @@ def interruptible() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         event.set()
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in LEAVE}
     try:
         yield event
     finally:

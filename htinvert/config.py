@@ -174,7 +174,11 @@ class Stop(Part):
 
 
 class Config(Part):
-    """A campaign as its YAML file says it."""
+    """A campaign as its YAML file says it.
+
+    ``cluster`` is the profile of a site where ``workers`` run, see docs/cluster.md; ``in_flight``
+    is how many candidates may be out at once, so that one makes a campaign repeat itself exactly.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     seed: int = Field(default=1, ge=0)
@@ -188,6 +192,8 @@ class Config(Part):
     search: Search = Search()
     stop: Stop = Stop(evaluations=200)
     workers: int = Field(default=2, ge=0)
+    cluster: str | None = None
+    in_flight: int | None = Field(default=None, ge=1)
 
     @field_validator("composition")
     @classmethod

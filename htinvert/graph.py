@@ -1,30 +1,26 @@
-"""Evaluate blocks of candidates on Dask workers, or in the calling process.
+"""Where candidates are evaluated: on Dask workers, or in the calling process.
 
 A pool takes candidates and gives evaluations back in whatever order they end: there is no barrier.
-The recipe travels to each worker once, also to one that is started later. A worker that dies takes
-its block with it; the block is then tried again candidate by candidate, and what kills a worker
-again is a failure with a reason.
+What a worker does with a block is here; how blocks are sent, taken in and judged is in
+:mod:`htinvert.dask_pool`.
 """
 
 from __future__ import annotations
 
-import logging
-import signal
-import tempfile
+import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from time import monotonic
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from time import sleep, time
 from typing import Any, Protocol
 
-from htinvert.core import Candidate, Evaluation, Recipe, UserError
+from htinvert.core import Candidate, Evaluation, Recipe
 from htinvert.evaluate import evaluate
+from htinvert.parcel import Parcel
 
-BLOCK_SECONDS = 0.5  # a block should keep a worker busy for about so long
-LARGEST_BLOCK = 32
-BLOCKS_PER_WORKER = 2  # one at work, one waiting
-ALLOWED_FAILURES = 1  # worker deaths that Dask itself forgives before it gives a block back
-NO_WORKER_SECONDS = 60.0
+LEAVE_AT = "HTINVERT_LEAVE_AT"  # a job's environment: the time [s since 1970] its workers leave
+JOB_SECONDS = "HTINVERT_JOB_SECONDS"  # and how long they may stay in all
 
 
 class Pool(Protocol):
@@ -46,28 +42,45 @@ class Pool(Protocol):
         """How many candidates were taken in and have not come back."""
         ...
 
-
-@contextmanager
-def open_pool(workers: int, recipe: Recipe) -> Iterator[Pool]:
-    """Start ``workers`` processes on this machine, or none and evaluate in this process."""
-    if workers == 0:
-        yield HerePool(recipe)
-        return
-    with _local_client(workers) as client:
-        yield DaskPool(client, workers, recipe)
+    def news(self) -> list[str]:
+        """What a person should know since the last call, a sentence each."""
+        ...
 
 
-_held: list[Recipe] = []  # in a worker: the recipe of its campaign
+def _true(worker: str) -> bool:  # noqa: ARG001
+    return True
 
 
-def hold(recipe: Recipe) -> None:
-    """Keep the campaign's recipe in this worker process."""
-    _held[:] = [recipe]
+def _nothing(jobs: int) -> list[str]:  # noqa: ARG001
+    return []
 
 
-def evaluate_block(candidates: Sequence[Candidate]) -> list[Evaluation]:
-    """Evaluate candidates one after the other under the recipe that this worker holds."""
-    return [evaluate(candidate, _held[0]) for candidate in candidates]
+@dataclass
+class Connection:
+    """A Dask client and what is known of its workers.
+
+    Attributes:
+        client: connected to the scheduler.
+        workers: how many worker processes there should be.
+        alive: how many there are.
+        block_seconds: how long a block should last [s].
+        waiting: whether workers are still to come, as jobs in a queue are.
+        survived: whether a lost worker's job goes on, so that the process alone has died.
+        tend: told how many workers would have work; returns news, or raises what ended the jobs.
+        resources: what a worker must have, by name, for a block to be sent to it.
+    """
+
+    client: Any
+    workers: int
+    alive: Callable[[], int]
+    block_seconds: float = 0.5
+    waiting: Callable[[], bool] = lambda: False
+    survived: Callable[[str], bool] = _true
+    tend: Callable[[int], list[str]] = _nothing
+    resources: dict[str, float] = field(default_factory=dict)
+
+
+Connect = Callable[[], AbstractContextManager[Connection]]
 
 
 class HerePool:
@@ -93,132 +106,44 @@ class HerePool:
         """How many wait in line."""
         return len(self._waiting)
 
-
-class DaskPool:
-    """Evaluate on the workers of a Dask client, in blocks that last about half a second."""
-
-    def __init__(self, client: Any, workers: int, recipe: Recipe) -> None:
-        self._client = client
-        self._workers = workers
-        client.register_plugin(_carrier(recipe))
-        self._blocks: dict[Any, Sequence[Candidate]] = {}  # future -> what it evaluates
-        self._seconds = 0.0  # running mean of the seconds per candidate
-        self._heard = monotonic()
-
-    def room(self) -> int:
-        """Candidates that fill the blocks which are missing."""
-        return (BLOCKS_PER_WORKER * self._workers - len(self._blocks)) * self._block_size()
-
-    def busy(self) -> int:
-        """Candidates on their way."""
-        return sum(map(len, self._blocks.values()))
-
-    def submit(self, candidates: Sequence[Candidate]) -> None:
-        """Send candidates in blocks."""
-        size = self._block_size()
-        for start in range(0, len(candidates), size):
-            self._send(candidates[start : start + size])
-
-    def collect(self, timeout: float) -> list[Evaluation]:
-        """Take in the blocks that have ended, waiting up to ``timeout`` seconds for the first.
-
-        Raises :class:`UserError` where no worker has been alive for a minute.
-        """
-        evaluations: list[Evaluation] = []
-        for future in self._ended(timeout):
-            block = self._blocks.pop(future)
-            try:
-                evaluations += future.result()
-            except Exception as death:  # also where a worker dies between finishing and sending
-                evaluations += self._lost(block, death)
-            future.release()
-        for evaluation in evaluations:
-            weight = 0.2 if self._seconds else 1.0
-            self._seconds += weight * (evaluation.seconds - self._seconds)
-        return evaluations
-
-    def _block_size(self) -> int:
-        if not self._seconds:
-            return 1
-        return max(1, min(LARGEST_BLOCK, round(BLOCK_SECONDS / self._seconds)))
-
-    def _send(self, block: Sequence[Candidate]) -> None:
-        future = self._client.submit(evaluate_block, list(block), pure=False)
-        self._blocks[future] = block
-
-    def _ended(self, timeout: float) -> list[Any]:
-        """Futures that have ended; waits for the first, then takes all others that are ready."""
-        from distributed import wait
-
-        if not self._blocks:
-            return []
-        with suppress(TimeoutError):
-            wait(list(self._blocks), timeout=timeout, return_when="FIRST_COMPLETED")
-        ended = [future for future in self._blocks if future.done()]
-        if ended or self._client.scheduler_info(n_workers=-1)["workers"]:
-            self._heard = monotonic()
-        elif monotonic() - self._heard > NO_WORKER_SECONDS:
-            raise UserError(
-                f"no worker has been alive for {NO_WORKER_SECONDS:.0f} s; what is committed is "
-                "safe: start the same command again, or look for lack of memory"
-            )
-        return ended
-
-    def _lost(self, block: Sequence[Candidate], death: Exception) -> list[Evaluation]:
-        """A block that took its worker down: try its candidates one by one, or give one up."""
-        if len(block) > 1:
-            for candidate in block:
-                self._send([candidate])
-            return []
-        reason = f"the worker was lost: {' '.join(str(death).split())}"
-        return [Evaluation(block[0], error=reason)]
+    def news(self) -> list[str]:
+        """Nothing ever happens here."""
+        return []
 
 
-def _carrier(recipe: Recipe) -> Any:
-    """A plugin that brings the recipe to every worker, those included that replace a dead one.
+@dataclass(frozen=True)
+class Share:
+    """What a worker gives back of a block: all of it, or as much as its job had time for."""
 
-    Scattered data would be lost with the workers that hold it.
+    evaluations: list[Evaluation]
+
+
+def evaluate_block(parcel: Parcel, candidates: Sequence[Candidate], expected: float) -> Share:
+    """Evaluate candidates one after the other, as far as the job's time goes.
+
+    ``expected`` is what one is thought to take [s]; none is begun that would take longer, doubled
+    for safety, than what is left. The worker then leaves, so that no other block comes here.
     """
-    from distributed import WorkerPlugin
-
-    class Carrier(WorkerPlugin):
-        """Hands the recipe to the process of a worker."""
-
-        name = "htinvert-recipe"
-
-        def setup(self, worker: Any) -> None:  # noqa: ARG002  (the form that Dask asks for)
-            """Run on each worker when it starts; a Ctrl-C is for the driver alone."""
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            hold(recipe)
-
-    return Carrier()
+    recipe = parcel.open()
+    evaluations: list[Evaluation] = []
+    for candidate in candidates:
+        if seconds_left() < min(2 * expected, 0.9 * float(os.environ.get(JOB_SECONDS, "inf"))):
+            _leave()
+            break
+        evaluations.append(evaluate(candidate, recipe))
+    return Share(evaluations)
 
 
-@contextmanager
-def _local_client(workers: int) -> Iterator[Any]:
-    """A cluster on this machine: loopback only, no dashboard, one thread per worker process."""
-    import dask
-    from distributed import Client, LocalCluster
+def seconds_left() -> float:
+    """How long this worker's job goes on [s]; infinite where nobody said."""
+    return float(os.environ.get(LEAVE_AT, "inf")) - time()
 
-    settings = {
-        "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
-        "distributed.worker.memory.terminate": 0.95,
-        "distributed.admin.low-level-log-length": 0,
-        "distributed.comm.timeouts.connect": "60s",
-    }
-    with (
-        dask.config.set(settings),
-        tempfile.TemporaryDirectory(prefix="htinvert-") as folder,
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-            local_directory=folder,
-            silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
+
+def _leave() -> None:
+    """Let this worker take its leave of the scheduler."""
+    from distributed import get_worker
+
+    with suppress(ValueError):  # there is none: somebody calls this function by hand
+        worker = get_worker()
+        worker.loop.add_callback(worker.close_gracefully, reason="htinvert-time-is-up")
+        sleep(0.5)  # so that this block's rest does not come back here

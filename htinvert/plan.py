@@ -42,7 +42,14 @@ from htinvert.guide import Guides
 from htinvert.screen import Screened
 from htinvert.structures.region import search_space
 
-UNCOUNTED = {"name", "stop", "workers", "objectives"}  # may change when a run is resumed
+UNCOUNTED = {
+    "name",
+    "stop",
+    "workers",
+    "cluster",
+    "in_flight",
+    "objectives",
+}  # may change when a run is resumed
 IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
 PACKAGES = (
     "htinvert",

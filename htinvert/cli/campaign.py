@@ -23,6 +23,9 @@ RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
 Top = Annotated[int, typer.Option(min=1, help="How many families.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder [runs/NAME].")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Worker processes; 0: this process.")]
+Cluster = Annotated[
+    str | None, typer.Option(help="Where workers run: local, a profile's name or its YAML file.")
+]
 Seed = Annotated[int | None, typer.Option(min=0, help="Another seed, another run folder.")]
 Evaluations = Annotated[int | None, typer.Option(min=1, help="Stop after so many in all.")]
 More = Annotated[
@@ -58,6 +61,7 @@ def demo(
 @app.command()
 def check(
     campaign: CampaignFile,
+    cluster: Cluster = None,
     picture: Annotated[Path | None, typer.Option(help="Where to draw [NAME-check.png].")] = None,
 ) -> None:
     """Validate a campaign, show what was read and estimate what it costs; runs nothing.
@@ -66,7 +70,12 @@ def check(
     """
     from htinvert.report.preview import preview
 
-    plan = read_plan(campaign)
+    plan = read_plan(campaign, cluster=cluster)
+    if plan.config.cluster not in (None, "local"):
+        from htinvert.cluster.connect import job_script
+
+        script = job_script(plan.config.cluster, plan.folder, Path("runs") / plan.config.name)
+        typer.echo(f"each job of {plan.config.cluster}:\n\n{script}")
     preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=console())
 
 
@@ -76,6 +85,7 @@ def run(
     output: Output = None,
     seed: Seed = None,
     workers: Workers = None,
+    cluster: Cluster = None,
     evaluations: Evaluations = None,
     minutes: Minutes = None,
     more: More = None,
@@ -91,7 +101,14 @@ def run(
             f"--more {more} and --evaluations {evaluations} are two answers to one question; "
             "give one of them"
         )
-    plan = read_plan(campaign, seed=seed, workers=workers, evaluations=evaluations, minutes=minutes)
+    plan = read_plan(
+        campaign,
+        seed=seed,
+        workers=workers,
+        cluster=cluster,
+        evaluations=evaluations,
+        minutes=minutes,
+    )
     name = plan.config.name if seed is None else f"{plan.config.name}-seed{seed}"
     folder = output or Path("runs") / name
     run_and_show(plan if more is None else further(plan, folder, more), folder, fork=fork)
@@ -198,6 +215,7 @@ def read_plan(
     *,
     seed: int | None = None,
     workers: int | None = None,
+    cluster: str | None = None,
     evaluations: int | None = None,
     minutes: float | None = None,
 ) -> Plan:
@@ -208,7 +226,7 @@ def read_plan(
 
     raw = read_yaml(campaign)
     config = parse(raw, name=campaign.name)
-    changes: dict[str, Any] = {"seed": seed, "workers": workers}
+    changes: dict[str, Any] = {"seed": seed, "workers": workers, "cluster": cluster}
     stops = {"evaluations": evaluations, "minutes": minutes}
     if any(value is not None for value in stops.values()):
         changes["stop"] = config.stop.model_copy(

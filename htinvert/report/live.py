@@ -35,6 +35,8 @@ class Live:
     def __enter__(self) -> Self:
         workers = self._plan.config.workers
         where = f"{workers} worker processes" if workers else "this process"
+        if self._plan.config.cluster:
+            where = f"{max(workers, 1)} workers on {self._plan.config.cluster}"
         self._console.print(
             f"campaign {self._plan.config.name} in {self._folder}, {where}", highlight=False
         )
@@ -58,6 +60,8 @@ class Live:
         if stop.evaluations is not None:
             done = progress.evaluated
         self._bar.update(self._task, completed=done, text=text)
+        if progress.news:
+            self._console.print(progress.news, highlight=False, markup=False)
         if progress.improved is not None:
             self._announce(progress)
 

@@ -354,3 +354,30 @@ def wait_for(folder: Path, count: int, *, seconds: float = 90) -> None:
             pass
         time.sleep(0.1)
     pytest.fail(f"no {count} results after {seconds} s")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_workers_that_are_ended_from_outside_come_back(
+    campaign: Writer, tmp_path: Path, number: signal.Signals
+) -> None:
+    """A driver that waited for its two ended workers once hung for an hour, deaf to SIGTERM."""
+    driver = start(campaign(workers=2, stop={"evaluations": 10**6, "minutes": 5}), tmp_path)
+    wait_for(tmp_path / "runs/tiny", 10)
+    for worker in worker_processes(driver.pid):
+        os.kill(worker, number)
+    before = len(records(tmp_path / "runs/tiny"))
+    wait_for(tmp_path / "runs/tiny", before + 40, seconds=150)
+    driver.send_signal(signal.SIGTERM)
+    out, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 0
+    assert "Traceback" not in out
+    assert "interrupted; the same command goes on from here" in out
+
+
+def worker_processes(driver: int) -> list[int]:
+    """Ids of the worker processes below a driver: those that Dask has spawned."""
+    threads = Path(f"/proc/{driver}/task").glob("*/children")
+    children = [child for thread in threads for child in thread.read_text().split()]
+    spawned = [c for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+    assert spawned
+    return [int(child) for child in spawned]

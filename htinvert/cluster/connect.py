@@ -1,0 +1,220 @@
+"""From a profile to a pool of workers: on this machine, or in the jobs of a batch system.
+
+Nothing else in the program knows how the workers came about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from htinvert.cluster import security
+from htinvert.cluster.keeper import Keeper
+from htinvert.cluster.site import LOOPBACK_PAGES, Site, load_site
+from htinvert.core import UserError
+from htinvert.dask_pool import DaskPool
+from htinvert.graph import Connection, HerePool, Pool
+from htinvert.parcel import pack
+from htinvert.plan import Plan
+
+LOCAL = "local"
+CLOSING_SECONDS = 20.0
+JOB_BLOCK_SECONDS = 1.5  # of a block of candidates on other machines
+TASKS_PER_SECOND = 250  # that one scheduler is asked to hand out
+
+SETTINGS: dict[str, Any] = {
+    "distributed.scheduler.allowed-failures": 0,  # the pool itself judges who killed a worker
+    "distributed.scheduler.worker-saturation": 1.0,  # what waits, waits on the scheduler
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-ttl": "15 minutes",  # a task may hold Python's lock for long
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.admin.low-level-log-length": 0,
+    "distributed.comm.timeouts.connect": "60s",
+    "distributed.comm.timeouts.tcp": "120s",
+}
+
+
+@contextmanager
+def open_pool(plan: Plan, folder: Path) -> Iterator[Pool]:
+    """Start the workers that a plan asks for, for the run in a folder; or none, where it says 0.
+
+    Raises :class:`UserError` where the profile of its cluster or that itself does not work.
+    """
+    config, folder = plan.config, folder.resolve()
+    site = None if config.cluster in (None, LOCAL) else load_site(config.cluster, plan.folder)
+    if config.workers == 0 and site is None:
+        yield HerePool(plan.recipe)
+        return
+    parcel = pack(plan.recipe, folder / "recipe")
+    workers = config.workers
+    connect = partial(local, workers) if site is None else partial(jobs, site, folder, workers)
+    pool = DaskPool(connect, parcel, in_flight=config.in_flight)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@contextmanager
+def local(workers: int) -> Iterator[Connection]:
+    """A cluster on this machine: loopback only, no dashboard, one thread per worker process."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    with (
+        dask.config.set(SETTINGS),
+        tempfile.TemporaryDirectory(prefix="htinvert-", ignore_cleanup_errors=True) as folder,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=LOOPBACK_PAGES,
+            worker_dashboard_address=LOOPBACK_PAGES,
+            local_directory=folder,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        closing(Client(cluster, set_as_default=False)) as client,
+    ):
+        client.register_plugin(_manners())
+        yield Connection(client, workers, alive=lambda: len(cluster.scheduler.workers))
+
+
+def run_name(folder: Path) -> str:
+    """What all jobs of a run are called; short, for PBS keeps fifteen characters."""
+    return f"hti-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
+
+
+@contextmanager
+def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
+    """A scheduler in this process, workers in the jobs of a batch system, a keeper over them."""
+    import dask
+    from distributed import Client, Scheduler, SpecCluster
+
+    if len(str(folder).split()) > 1:
+        raise UserError(
+            f"{folder} has blanks in its path, which job scripts cannot take; rename it"
+        )
+    options = {"dashboard_address": LOOPBACK_PAGES, **_listening(site)}
+    host = str(options["host"])
+    terms = site.terms
+    security.require_safe(host, encrypt=terms.encrypt, trust_network=terms.trust_network)
+    certificates = folder / "tls"
+    ours, theirs = security.certificates(certificates) if terms.encrypt else (None, None)
+    options["security"] = ours
+    options["protocol"] = "tls://" if ours else "tcp://"
+    with dask.config.set(SETTINGS):
+        cluster = SpecCluster(
+            scheduler={"cls": Scheduler, "options": options},
+            workers={},
+            security=ours,
+            silence_logs=logging.ERROR,
+        )
+        try:
+            with (
+                cluster,
+                closing(Client(cluster, set_as_default=False)) as client,
+                _kept(site, folder, workers, cluster, theirs) as k,
+            ):
+                client.register_plugin(_manners())
+                slots = k.most * site.processes
+                yield Connection(
+                    client,
+                    slots,
+                    alive=k.alive,
+                    block_seconds=min(10.0, max(JOB_BLOCK_SECONDS, slots / TASKS_PER_SECOND)),
+                    waiting=k.waiting,
+                    survived=partial(_survived, cluster, k),
+                    tend=partial(_tend, k),
+                    resources=dict(terms.resources),
+                )
+        finally:
+            security.remove(certificates)
+
+
+@contextmanager
+def _kept(
+    site: Site, folder: Path, workers: int, cluster: Any, certificates: Any
+) -> Iterator[Keeper]:
+    """A keeper at work in the cluster's event loop; its jobs are canceled at the end."""
+    keeper = Keeper(
+        site,
+        run_name(folder),
+        most=max(1, math.ceil(workers / site.processes)),
+        scheduler=cluster.scheduler,
+        address=cluster.scheduler_address,
+        folder=folder,
+        security=certificates,
+    )
+    cluster.sync(keeper.start)
+    try:
+        yield keeper
+    finally:
+        with suppress(TimeoutError):
+            cluster.sync(keeper.close, callback_timeout=CLOSING_SECONDS)
+
+
+def _listening(site: Site) -> dict[str, Any]:
+    """Options of the scheduler, with the address that it listens on."""
+    options = dict(site.settings.get("scheduler_options") or {})
+    interface = options.pop("interface", None) or site.settings.get("interface")
+    if "host" not in options:
+        options["host"] = security.address_of(str(interface))
+    return options
+
+
+def _survived(cluster: Any, keeper: Keeper, worker: str) -> bool:
+    try:
+        return bool(cluster.sync(keeper.survived, worker, callback_timeout=CLOSING_SECONDS))
+    except TimeoutError:
+        return False
+
+
+def _tend(keeper: Keeper, blocks: int) -> list[str]:
+    """Tell the keeper how much there is to do; hand on what it says."""
+    keeper.useful(blocks)
+    if keeper.trouble is not None:
+        raise keeper.trouble
+    news, keeper.news = keeper.news, []
+    return news
+
+
+def _manners() -> Any:
+    """A plugin for workers: a Ctrl-C is for the driver alone, and so is the terminal."""
+    from distributed import WorkerPlugin
+
+    class Manners(WorkerPlugin):
+        """What a worker process has to know before its first block."""
+
+        name = "htinvert-manners"
+
+        def setup(self, worker: Any) -> None:  # noqa: ARG002  (the form that Dask asks for)
+            """Run on each worker when it starts."""
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            # When a driver ends, its workers' last heartbeats fail; that is no news to anybody.
+            for part in ("worker", "core", "comm", "batched"):
+                logging.getLogger(f"distributed.{part}").setLevel(logging.CRITICAL)
+
+    return Manners()
+
+
+def job_script(profile: str, beside: Path, folder: Path) -> str:
+    """The script of a run's jobs as it would be sent, with a stand-in for the driver's address."""
+    site, name = load_site(profile, beside), run_name(folder)
+    scheme = "tls" if site.terms.encrypt else "tcp"
+    # dask-jobqueue makes the folder of the logs; where nothing is to be run, none is left behind
+    with tempfile.TemporaryDirectory() as stand_in:
+        place = Path(stand_in)
+        theirs = security.of_jobs(place / "tls") if site.terms.encrypt else None
+        job = site.job(f"{scheme}://DRIVER:PORT", f"{name}-1", place, run=name, security=theirs)
+        return str(job.job_script()).replace(stand_in, str(folder.resolve()))

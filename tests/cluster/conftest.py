@@ -1,0 +1,229 @@
+"""A private Slurm for these tests, and campaigns whose candidates cost next to nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from htinvert.cluster.connect import run_name
+from htinvert.core import UserError
+from htinvert.store import Run
+
+SLURM = Path(__file__).resolve().parents[2] / "deploy" / "slurm"
+SITE = SLURM.parent / "sites" / "private-slurm.yaml"
+MISSING = 3  # what `up` ends with where Slurm is not installed
+NODES = 4
+
+# An energy that does as it is told. One structure of twenty is poison; its numbers say which.
+ENGINE = '''
+import os, time
+from dataclasses import dataclass
+from htinvert.core import Relaxation
+from htinvert.energy.lennard_jones import LennardJones
+
+def number(atoms):
+    """A number of a structure that is the same wherever it is evaluated."""
+    return int(abs(atoms.positions).sum() * 1e4) % 60
+
+@dataclass(frozen=True)
+class Static:
+    """The energy as it stands, after a while [s]; poison ends the process where asked."""
+    seconds: float = 0.0
+    poison: bool = False
+
+    def __call__(self, atoms):
+        time.sleep(self.seconds)
+        if self.poison and number(atoms) < 3:
+            os._exit(1)
+        return Relaxation(atoms.copy(), float(number(atoms)), True, 1)
+'''
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Four virtual nodes on loopback; commands of Slurm then speak to them."""
+    folder = tmp_path_factory.mktemp("slurm")
+    up = [SLURM / "up", folder, str(NODES), str(free_ports(NODES + 1))]
+    done = subprocess.run(up, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode == MISSING and os.environ.get("HTINVERT_REQUIRE_SLURM") != "1":
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    before = os.environ.get("SLURM_CONF")
+    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
+    try:
+        yield
+    finally:
+        subprocess.run([SLURM / "down", folder], check=True, timeout=60)
+        if before is None:
+            del os.environ["SLURM_CONF"]
+        else:
+            os.environ["SLURM_CONF"] = before
+
+
+def free_ports(count: int) -> int:
+    """The first of so many ports in a row that nobody listens on."""
+    for first in range(17000 + os.getpid() % 1000, 30000, count):
+        with_listener = []
+        for port in range(first, first + count):
+            with socket.socket() as probe:
+                with_listener.append(probe.connect_ex(("127.0.0.1", port)) == 0)
+        if not any(with_listener):
+            return first
+    raise RuntimeError("no free ports")
+
+
+Writer = Callable[..., Path]
+
+
+@pytest.fixture
+def campaign(slurm: None, tmp_path: Path) -> Writer:
+    """Write a campaign of random clusters, and the site beside it; keywords replace parts."""
+    (tmp_path / "engine.py").write_text(ENGINE)
+
+    def make(name: str = "box", *, site: dict[str, Any] | None = None, **changes: Any) -> Path:
+        raw = yaml.safe_load(SITE.read_text())
+        raw["jobqueue"]["slurm"] |= site or {}
+        (tmp_path / "site.yaml").write_text(yaml.safe_dump(raw))
+        energy = {"use": "engine:Static"} | changes.pop("energy", {})
+        config = {
+            "name": name,
+            "structure": {"use": "box", "size": 12.0},
+            "composition": {"Ar": [5, 7]},
+            "energy": energy,
+            "search": {"generators": [{"use": "random"}], "novelty": 0},
+            "stop": {"evaluations": 60},
+            "cluster": "site.yaml",
+            "workers": NODES,
+        } | changes
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({k: v for k, v in config.items() if v is not None}))
+        return path
+
+    return make
+
+
+class Driver:
+    """`htinvert run` as a process of its own; leaves nothing behind."""
+
+    def __init__(self, path: Path, *arguments: str) -> None:
+        self.folder = path.parent
+        self.run = self.folder / "runs" / path.stem
+        self.name = run_name(self.run)
+        self.log = self.folder / f"{path.stem}.log"
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                ["htinvert", "run", path.name, *arguments],
+                cwd=self.folder,
+                env=environment(self.folder),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def committed(self) -> int:
+        """How many evaluations are safe."""
+        if not (self.run / "journal.sqlite").is_file():
+            return 0
+        try:
+            with Run.open(self.run) as store:
+                counts = store.counts()
+        except UserError:  # not yet
+            return 0
+        return int(counts.ok + counts.failed)
+
+    def wait_until(self, evaluations: int, seconds: float = 120) -> None:
+        """Wait until so many evaluations are safe."""
+        end = time.monotonic() + seconds
+        while self.committed() < evaluations:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.2)
+
+    def end(self, seconds: float = 240) -> str:
+        """Wait for its end, which must be a good one; returns what it printed."""
+        code = self.process.wait(seconds)
+        text = self.log.read_text()
+        assert code == 0, text
+        assert "Traceback" not in text, text
+        return text
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Driver]]:
+    """Start drivers, and end those that a failing test leaves."""
+    drivers: list[Driver] = []
+
+    def begin(path: Path, *arguments: str) -> Driver:
+        drivers.append(Driver(path, *arguments))
+        return drivers[-1]
+
+    yield begin
+    for driver in drivers:
+        if driver.process.poll() is None:
+            driver.process.kill()
+            driver.process.wait()
+        for job in jobs(driver.name):
+            subprocess.run(["scancel", job], check=False)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The folder's modules can be imported, also in jobs; output is plain."""
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    scripts = os.pathsep.join([str(Path(shutil.which("python") or "").parent), os.environ["PATH"]])
+    plain = {"COLUMNS": "200", "NO_COLOR": "1", "HTINVERT_SITES": str(SITE.parent)}
+    return os.environ | {"PYTHONPATH": path, "PATH": scripts} | plain
+
+
+def jobs(name: str, state: str = "") -> list[str]:
+    """Ids of the jobs of this name that are in the queue."""
+    command = ["squeue", "-h", "-n", name, "-o", "%A", *(["-t", state] if state else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def none_left(name: str, seconds: float = 60) -> bool:
+    """Whether the queue holds nothing of a run any more, before long."""
+    end = time.monotonic() + seconds
+    while jobs(name):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def evaluations(run: Path) -> dict[int, tuple[Any, ...]]:
+    """What a run holds: per candidate its structure, its energy, and why it failed."""
+    with Run.open(run) as store:
+        found = list(store.evaluations())
+    assert len({e.candidate.index for e in found}) == len(found)
+    return {
+        e.candidate.index: (
+            e.candidate.atoms.positions.tobytes(),
+            tuple(e.candidate.atoms.numbers),
+            dict(e.objectives),
+            e.error,
+        )
+        for e in found
+    }
+
+
+def processes(*words: str) -> list[int]:
+    """Ids of the processes whose command lines hold all these words."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if all(word in line for word in words):
+                found.append(int(entry.name))
+    return found

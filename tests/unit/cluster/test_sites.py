@@ -1,0 +1,150 @@
+"""Site files: every one in deploy/ is valid and commented, and makes the script that it should."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from htinvert.cluster.connect import job_script, run_name
+from htinvert.cluster.site import (
+    SYSTEMS,
+    Terms,
+    known_keys,
+    lifetime,
+    load_site,
+    parse_site,
+    read_walltime,
+)
+from htinvert.core import UserError
+
+SITES = sorted((Path(__file__).resolve().parents[3] / "deploy" / "sites").glob("*.yaml"))
+SCRIPTS = Path(__file__).parent / "scripts"
+every_site = pytest.mark.parametrize("path", SITES, ids=lambda path: path.stem)
+
+
+def small(**changes: Any) -> dict[str, Any]:
+    settings = {"cores": 2, "processes": 2, "memory": "4GiB", "interface": "lo"} | changes
+    return {"jobqueue": {"slurm": settings}}
+
+
+@every_site
+def test_every_site_is_valid(path: Path) -> None:
+    site = load_site(path.stem, Path())
+    assert site.system in SYSTEMS
+    assert site.terms.encrypt
+
+
+@every_site
+def test_every_key_of_a_site_has_a_comment(path: Path) -> None:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if re.match(r"\s+(# )?[\w-]+:\s*\S", line):
+            assert line.count("# ") >= 1, f"{path.name}: {line}"
+
+
+def test_every_batch_system_has_a_site() -> None:
+    assert {next(iter(yaml.safe_load(p.read_text())["jobqueue"])) for p in SITES} == set(SYSTEMS)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_job_script_is_the_one_on_file(system: str, tmp_path: Path) -> None:
+    """What a batch system is sent changes only on purpose: write the new text, then read it."""
+    folder = tmp_path / "run"
+    script = job_script(system, Path(), folder)
+    plain = script.replace(str(folder), "RUN").replace(run_name(folder), "hti-00000000")
+    plain = plain.replace(sys.executable, "PYTHON")
+    assert plain == (SCRIPTS / f"{system}.txt").read_text(encoding="utf-8")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_worker_shows_its_pages_to_its_own_machine_only(system: str, tmp_path: Path) -> None:
+    script = job_script(system, Path(), tmp_path)
+    assert "--dashboard-address 127.0.0.1:0" in script
+    assert "--tls-key" in script
+    assert "--nthreads 1 " in script
+
+
+@pytest.mark.parametrize(
+    ("text", "system", "seconds"),
+    [
+        ("04:00:00", "slurm", 14400),
+        ("1-00:00:00", "slurm", 86400),
+        ("1-06", "slurm", 108000),
+        ("90", "slurm", 5400),
+        ("10:30", "slurm", 630),
+        ("04:00", "lsf", 14400),
+        ("3600", "sge", 3600),
+        ("72:00:00", "pbs", 259200),
+    ],
+)
+def test_time_limits_are_read_as_the_systems_do(text: str, system: str, seconds: float) -> None:
+    """After the manual pages of sbatch (--time), bsub (-W), qsub (h_rt) and pbs_resources."""
+    assert read_walltime(text, system) == seconds
+
+
+@pytest.mark.parametrize("seconds", [60, 600, 3600, 14400, 86400])
+def test_the_last_worker_leaves_before_the_limit(seconds: int) -> None:
+    stay, stagger = lifetime(seconds)
+    assert stay - stagger > 0.4 * seconds
+    assert stay + stagger <= seconds - min(14, 0.23 * seconds)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (small(queu="x"), "jobqueue.slurm.queu is unknown; did you mean queue?"),
+        (small(name="x"), "jobqueue.slurm.name is set by the run itself; leave it out"),
+        (small(cores=8), "processes is 2 and cores is 8; a worker has one thread"),
+        (small(memory=None), "jobqueue.slurm.memory is missing; give it a value"),
+        (small(interface=None), "interface is missing; name the network"),
+        (small(walltime=14400), "walltime is 14400; write it in quotes, like '04:00:00'"),
+        (small(walltime="soon"), "walltime 'soon' is no time"),
+        (small() | {"htinvert": {"encript": True}}, "htinvert.encript is unknown; did you mean"),
+        (small() | {"dask": {}}, "dask is unknown"),
+        ({"jobqueue": {"slrm": {}}}, "jobqueue must hold one of slurm, pbs"),
+    ],
+)
+def test_a_mistake_in_a_site_is_one_sentence(raw: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message)) as mistake:
+        parse_site(raw, "mine.yaml")
+    assert str(mistake.value).startswith("mine.yaml: ")
+
+
+def test_an_unknown_profile_names_what_was_meant(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cluster slurmm is unknown; did you mean slurm\?"):
+        load_site("slurmm", tmp_path)
+
+
+def test_a_profile_beside_the_campaign_is_found_first(tmp_path: Path) -> None:
+    (tmp_path / "slurm.yaml").write_text(yaml.safe_dump(small(memory="7GiB")))
+    assert load_site("slurm", tmp_path).settings["memory"] == "7GiB"
+
+
+def test_a_profile_of_an_environment_variable_wins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "slurm.yaml").write_text(yaml.safe_dump(small(memory="9GiB")))
+    monkeypatch.setenv("HTINVERT_SITES", str(tmp_path))
+    assert load_site("slurm", Path("elsewhere")).settings["memory"] == "9GiB"
+
+
+def test_the_commented_sites_cover_our_own_terms() -> None:
+    text = (SITES[0].parent / "slurm.yaml").read_text(encoding="utf-8")
+    assert [name for name in Terms.model_fields if f"{name}:" not in text] == []
+
+
+def test_resources_are_offered_by_every_worker(tmp_path: Path) -> None:
+    raw = small() | {"htinvert": {"resources": {"GPU": 1}}}
+    (tmp_path / "gpu.yaml").write_text(yaml.safe_dump(raw))
+    assert "--resources 'GPU=1'" in job_script("gpu", tmp_path, tmp_path)
+
+
+def test_the_known_keys_are_those_of_dask_jobqueue_without_its_old_ones() -> None:
+    keys = known_keys("slurm")
+    assert {"queue", "account", "job-extra-directives"} <= set(keys)
+    assert not {"extra", "job-extra", "env-extra", "name"} & set(keys)
