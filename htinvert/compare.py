@@ -231,6 +231,12 @@ def tiles(shape: tuple[int, int], size: tuple[int, int], *, gap: int = 0) -> lis
     ]
 
 
+def some(windows: Sequence[Window], most: int) -> list[Window]:
+    """At most so many windows, evenly spread over the given ones."""
+    count = min(most, len(windows))
+    return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
+
+
 def check_apart(windows: Sequence[Window]) -> None:
     """Raise :class:`UserError` where two windows share pixels, so that errors were too small."""
     for index, one in enumerate(windows):

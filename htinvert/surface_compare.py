@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 NULL_PHASES = (-90.0, -60.0, -30.0, 30.0, 60.0, 90.0)  # degrees, of three plane waves
 SAME_LATTICE = 0.02  # of the longer vector: how far a turned lattice may be from itself
 FINALISTS = 2  # orientations that are polished
-FOLLOW = 200  # images of the last stage in each of many windows
+FOLLOW = 150  # images of the last stage in each of many windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +114,7 @@ def refitted(study: Study, settled: Mapping[str, Settled]) -> Refit:
             window=window,
             growth=(0.75, 1.0),
             polish=FOLLOW,
+            seeds=2,
         )
         return found.score.cost, found.parameters
 

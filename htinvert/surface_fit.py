@@ -113,6 +113,7 @@ def settle(
     free: Mapping[str, tuple[float, float]],
     growth: Sequence[float] = GROWTH,
     polish: int = POLISH,
+    seeds: int = SEEDS,
 ) -> Settled:
     """Fit ``free`` parameters of ``forward``, from its own values on, to a window of an image.
 
@@ -125,6 +126,7 @@ def settle(
         free: lower and upper bound of each parameter that may change.
         growth: parts of the window that are fitted one after the other, ascending.
         polish: most images simulated in the last stage.
+        seeds: phases that are followed.
 
     Raises:
         EvaluationFailed: where nothing could be simulated, or the window is constant.
@@ -133,7 +135,7 @@ def settle(
     first = window.shrunk(growth[0])
     fitted = [
         problem.grow(point, [window.shrunk(part) for part in growth])
-        for point in problem.phases(first)
+        for point in problem.phases(first)[:seeds]
     ]
     point = min(fitted, key=lambda p: problem.misfit(p, window))
     return problem.result(problem.polish(point, window, polish), window)

@@ -1,6 +1,6 @@
 """The command line. Every command is thin: it reads, calls one verb, and shows what came of it."""
 
-from htinvert.cli import campaign, image, start, structure, watch
+from htinvert.cli import campaign, compare, image, start, structure, watch
 from htinvert.cli.app import app, main
 
-__all__ = ["app", "campaign", "image", "main", "start", "structure", "watch"]
+__all__ = ["app", "campaign", "compare", "image", "main", "start", "structure", "watch"]

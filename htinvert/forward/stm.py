@@ -209,9 +209,8 @@ _maps: OrderedDict[bytes, Floats] = OrderedDict()
 
 def check_selected(density: Density) -> None:
     """Raise :class:`UserError` for a density of all electrons, which no tip sees."""
-    if density.kind == "total" or (
-        density.kind == "window" and has_all_electrons(density.values.sum(axis=0), density.atoms)
-    ):
+    unknown = density.kind == "window" and not density.edges
+    if density.kind == "total" or (unknown and has_all_electrons(density.values[0], density.atoms)):
         raise UserError(
             "this is the density of all electrons, but a tip sees only those near the Fermi level; "
             "give an energy-selected one, such as VASP's PARCHG (LPARD, EINT)"
