@@ -48,7 +48,8 @@ class Study:
 
     def free(self, forward: Any) -> Mapping[str, tuple[float, float]]:
         """Bounds of what is fitted, around a model's own values."""
-        return around(forward, distortion=self.distortion, blur=self.blur)
+        sampling = float(np.mean(self.observed.sampling))
+        return around(forward, sampling=sampling, distortion=self.distortion, blur=self.blur)
 
 
 def lattice_turns(cell: Floats) -> list[float]:

@@ -85,12 +85,15 @@ class Settled:
     trials: tuple[Trial, ...] = field(default=(), repr=False)
 
 
-def around(forward: Any, *, distortion: float = 0.3, blur: float = 4.0) -> dict[str, Any]:
+def around(
+    forward: Any, *, sampling: float, distortion: float = 0.3, blur: float = 4.0
+) -> dict[str, tuple[float, float]]:
     """Bounds of what a drifting scan leaves open, around a forward model's own values.
+
+    ``sampling`` [Å/px] is what the file says of the pixels; a fitted one stays within a tenth of it.
 
     ``distortion`` bounds shear and stretch either way; ``blur`` the standard deviation [px].
     """
-    sampling = float(np.mean(forward.sampling))
     free = dict.fromkeys(
         ("stretch_x", "stretch_y", "shear_x", "shear_y"), (-distortion, distortion)
     )

@@ -42,7 +42,13 @@ def fitted(truth, observed):
     start = replace(truth, rotation=26.0, **plain)
     window = Window(30, 40, 79, 79)
     return settle(
-        SURFACE, observed, window, forward=start, metric=METRIC, free=around(start), polish=100
+        SURFACE,
+        observed,
+        window,
+        forward=start,
+        metric=METRIC,
+        free=around(start, sampling=0.29),
+        polish=100,
     )
 
 
