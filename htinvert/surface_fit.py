@@ -90,7 +90,7 @@ def around(
 ) -> dict[str, tuple[float, float]]:
     """Bounds of what a drifting scan leaves open, around a forward model's own values.
 
-    ``sampling`` [Å/px] is what the file says of the pixels; a fitted one stays within a tenth of it.
+    ``sampling`` [Å/px] is what the file says of the pixels; a fit stays within a tenth of it.
 
     ``distortion`` bounds shear and stretch either way; ``blur`` the standard deviation [px].
     """

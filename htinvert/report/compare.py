@@ -48,6 +48,8 @@ def compare_with_progress(
         whole = observe(experiment.model_copy(update={"crop": None}), folder=folder)
         verdict = compare_stm(atoms, channel, whole, size=size, most=most, console=console)
         lines, comparison = first_fits(verdict), verdict.comparison
+        output.mkdir(parents=True, exist_ok=True)
+        draw_fits(verdict, channel.observed, output / "fits.png", note=experiment.credit)
     else:
         comparison = compare_in_place(atoms, channel, size=size, console=console)
         lines = []
@@ -187,8 +189,10 @@ def draw_differences(comparison: Comparison, path: Path, *, note: str = "") -> N
     from matplotlib.figure import Figure
 
     found = comparison.differences()[::-1]
-    figure = Figure(figsize=(7.5, 1.4 + 0.45 * len(found)), layout="constrained")
+    figure = Figure(figsize=(8.5, 1.5 + 0.4 * len(found)), layout="constrained")
     axes = figure.add_subplot()
+    axes.set_ylim(-0.6, len(found) - 0.4)
+    axes.locator_params(axis="x", nbins=6)
     own = comparison.row(comparison.best)
     for height, entry in enumerate(found):
         color = COLORS[entry.role]
@@ -201,9 +205,34 @@ def draw_differences(comparison: Comparison, path: Path, *, note: str = "") -> N
     labels = [e.name if e.role == "candidate" else f"{e.name} ({e.role})" for e in found]
     axes.set_yticks(range(len(found)), labels)
     axes.set_xlabel(f"difference to {comparison.best}; mean with three standard errors")
-    axes.set_title(comparison.measure, fontsize=10)
+    figure.suptitle(comparison.measure, fontsize=9)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+    if note:
+        figure.supxlabel(note, fontsize=7, color="0.4")
+    figure.savefig(path, dpi=150)
+
+
+def draw_fits(verdict: Verdict, observed: Signal, path: Path, *, note: str = "") -> None:
+    """Draw the first window, and every contender's image in it, each over its own range."""
+    from matplotlib.figure import Figure
+
+    settled = verdict.settled
+    window = next(iter(settled.values())).window
+    pictures = {"experiment": window.cut(observed).data}
+    pictures |= {
+        f"{name}\n{fitted.score.cost:.4f}": fitted.simulated.data
+        for name, fitted in settled.items()
+    }
+    columns = min(len(pictures), 4)
+    rows = -(-len(pictures) // columns)
+    figure = Figure(figsize=(2.3 * columns, 2.7 * rows + 0.3), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, (title, picture) in zip(grid, pictures.items(), strict=False):
+        axes.imshow(picture, cmap="gray", interpolation="nearest")
+        axes.set_title(title, fontsize=8)
     if note:
         figure.supxlabel(note, fontsize=7, color="0.4")
     figure.savefig(path, dpi=150)
