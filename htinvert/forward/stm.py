@@ -150,6 +150,17 @@ class Stm:
             _surfaces, key, Surface(key, density, find_slab(density.atoms)), most=_REMEMBERED
         )
 
+    def label(self, atoms: Atoms) -> str:
+        """What an image of ``atoms`` shows and where its density is from, approximate or not."""
+        if self.mode == "constant_height":
+            followed = f"{self.height:g} Å above the surface"
+        else:
+            followed = f"at {self.isovalue:g} 1/Å³"
+        low, high = ("?" if b is None else f"{b:g}" for b in (self.bias_low, self.bias_high))
+        states = "" if low == high == "?" else f", states from {low} to {high} eV"
+        method = self.surface(atoms).density.method
+        return f"{self.mode.replace('_', ' ')} {followed}{states}; {method}"
+
     def heights(self, atoms: Atoms) -> tuple[Floats, Floats]:
         """One period of the image and its vectors: shapes (n1, n2) and (2, 2), rows [Å].
 

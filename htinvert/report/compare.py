@@ -119,7 +119,7 @@ def measure_of(metric: Metric, size: int) -> str:
 
 def first_fits(verdict: Verdict) -> list[str]:
     """One line per fit in the study's window, null model and floor beside the candidates."""
-    lines = []
+    lines = [f"{c.name}: {c.forward.label(c.atoms)}" for c in verdict.comparison.contenders]
     for name, fitted in verdict.settled.items():
         values = fitted.parameters
         strain = max(abs(values[n]) for n in ("shear_x", "shear_y", "stretch_x", "stretch_y"))
