@@ -32,7 +32,11 @@ def relaxed(name: str, atoms: Atoms, energy: dict[str, Any], kept: Path, folder:
     place = kept / f"{name}-{sha256(repr(made_of).encode()).hexdigest()[:12]}.xyz"
     if not place.exists():
         found = plugins.build("energy", energy, folder)(atoms)
-        found.atoms.info = {"energy": found.energy, "steps": found.steps, "force": found.force}
+        found.atoms.info = {
+            "total_energy": found.energy,
+            "steps": found.steps,
+            "force": found.force,
+        }
         place.parent.mkdir(parents=True, exist_ok=True)
         partial = place.with_suffix(".partial")
         write(partial, found.atoms, format="extxyz")
@@ -45,13 +49,13 @@ def chemical_potentials(references: list[Atoms]) -> dict[str, float]:
     """Chemical potential [eV] of each element from as many bulk energies."""
     symbols = sorted({symbol for atoms in references for symbol in atoms.symbols})
     counts = [[list(atoms.symbols).count(symbol) for symbol in symbols] for atoms in references]
-    energies = [atoms.info["energy"] for atoms in references]
+    energies = [atoms.info["total_energy"] for atoms in references]
     return dict(zip(symbols, np.linalg.solve(counts, energies), strict=True))
 
 
 def surface_energy(slab: Atoms, potentials: dict[str, float]) -> float:
     """Energy of one of the two faces of a slab [eV/Å²]."""
-    excess = slab.info["energy"] - sum(potentials[symbol] for symbol in slab.symbols)
+    excess = slab.info["total_energy"] - sum(potentials[symbol] for symbol in slab.symbols)
     return float(excess / (2 * np.linalg.norm(np.cross(slab.cell[0], slab.cell[1]))))
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from htinvert.compare import some, tiles
 from htinvert.core import Signal
 from htinvert.density_file import read_zarr
 from htinvert.forward.stm import Stm
@@ -20,7 +21,7 @@ from htinvert.forward.stm_null import plane_waves, with_relief
 from htinvert.io import read_image
 from htinvert.io.density import FileDensity
 from htinvert.metrics.registration import Registration
-from htinvert.surface_compare import Study, fit_surface, lattice_turns
+from htinvert.surface_compare import Study, compare_surfaces, fit_surface, lattice_turns
 from htinvert.surface_fit import Window, settle
 
 FOLDER = Path(__file__).parent / "stm"
@@ -104,3 +105,22 @@ def test_the_real_image_is_fitted_from_110_degrees_without_shear(
     assert found.score.detail["d_trans"] == 0.0
     for name in ("shear_x", "shear_y", "stretch_x", "stretch_y"):
         assert abs(found.parameters[name]) <= distortion + 1e-9
+
+
+@pytest.mark.timeout(1800)  # 90 seconds of one core
+def test_on_the_real_image_the_stoichiometric_surface_wins_against_both_vacancies(shared_data):
+    """At fixed bias and isovalue, in pairs over windows that share no pixel (docs/compare.md)."""
+    crop = read_image(shared_data / IMAGE, sampling=0.29297, crop=(220, 370, 140, 290))
+    whole = read_image(shared_data / IMAGE, sampling=0.29297)
+    candidates = {}
+    for path in sorted(FOLDER.iterdir()):
+        start = Stm(density=FileDensity(path), sampling=0.29297, rotation=110.0, blur=1.5)
+        candidates[path.stem.removeprefix("cu2o_111_")] = read_zarr(path).atoms, start
+    windows = some(tiles((512, 512), (79, 79)), 13)
+    found = compare_surfaces(Study(crop, BOX, METRIC), candidates, whole, windows)
+    differences = {entry.name: entry for entry in found.comparison.differences("stoichiometric")}
+    for name in ("cu_vacancy", "o_vacancy"):
+        assert differences[name].verdict == "worse"
+        assert differences[name].windows >= 10
+    floor = next(entry for entry in differences.values() if entry.role == "floor")
+    assert floor.mean < 0.01  # nothing that repeats is much better than the average of the data
