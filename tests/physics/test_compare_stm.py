@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from ase.build import fcc110, fcc111
 from ase.io import write
 
 from htinvert.density_file import read_zarr
@@ -96,3 +98,30 @@ def test_one_structure_is_no_comparison(case):
     done = htinvert(case, "compare", "scan.yaml", "stoichiometric.xyz")
     assert done.returncode == 2
     assert "takes two structures" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def workflow():
+    path = Path(__file__).parents[2] / "workflows" / "cu2o_stm.py"
+    spec = importlib.util.spec_from_file_location("cu2o_stm", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_workflow_keeps_what_it_relaxed_and_prices_surfaces(workflow, tmp_path):
+    """EMT's copper: its close-packed face costs least (Jacobsen et al., Surf. Sci. 366, 394)."""
+    energy = {"use": "ase", "name": "emt", "fmax": 0.05}
+    bulk = fcc111("Cu", (1, 1, 3), a=3.61, periodic=True)
+    faces = {"111": fcc111("Cu", (1, 1, 7), a=3.61), "110": fcc110("Cu", (1, 1, 9), a=3.61)}
+    for slab in faces.values():
+        slab.center(vacuum=8.0, axis=2)
+        slab.pbc = True
+    make = lambda name, atoms: workflow.relaxed(name, atoms, energy, tmp_path, tmp_path)  # noqa: E731
+    potentials = workflow.chemical_potentials([make("bulk", bulk)])
+    costs = {n: workflow.surface_energy(make(n, slab), potentials) for n, slab in faces.items()}
+    assert 0.03 < costs["111"] < costs["110"] < 0.15  # eV/Å²
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(written) == 3
+    make("111", faces["111"])
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == written
