@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export GPAW_CONFIG ?= $(CURDIR)/deploy/gpaw-siteconfig.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test unit lint format docs bench clean
+.PHONY: help setup demo test torture unit lint format docs bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,7 +31,11 @@ demo: setup  ## find a planted structure in a simulated micrograph, start to rep
 	@$(BIN)/htinvert demo
 
 test: lint  ## lint, then every test: unit, integration, physics
-	@$(BIN)/python -m pytest --durations=15 htinvert tests/unit tests/integration tests/physics
+	@$(BIN)/python -m pytest --durations=15 htinvert tests/unit tests/integration tests/physics \
+	  tests/torture
+
+torture: setup  ## crash, fill, corrupt and race the run on disk, in full (about an hour)
+	@HTINVERT_TORTURE=full $(BIN)/python -m pytest -s --timeout=14400 tests/torture
 
 unit: setup  ## the fast tests only
 	@$(BIN)/python -m pytest --durations=5

@@ -1,12 +1,13 @@
-"""How fast a run takes results in, folds them and gives them back, against one fsync.
+"""How fast a run takes results in, seals them and gives them back, against one fsync.
 
-Structures of 64 atoms, proposed and relaxed, two scores; median of three runs.
+Structures of 64 atoms, proposed and relaxed, incompressible, two scores, in groups of 256.
+`python benchmarks/store.py --rows 1000000` is the full size (some ten minutes, 3 GB of disk).
 """
 
+import argparse
 import os
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -14,87 +15,121 @@ from statistics import median
 import numpy as np
 from ase import Atoms
 
-import htinvert.store
 from htinvert.core import Candidate, Evaluation, Relaxation, Score
-from htinvert.store import Run, snap, structure_key
+from htinvert.store import Run
 
-ROWS, SECONDS = 5000, defaultdict[str, list[float]](list)
+GROUP, ATOMS = 256, 64
+NUMBERS = [48, 52] * (ATOMS // 2)
 
 
 def evaluation(index: int, rng: np.random.Generator) -> tuple[Evaluation, bytes]:
-    """An evaluation that compresses as badly as they come, and its key."""
-    positions = rng.uniform(0, 20, (64, 3))
-    atoms = snap(Atoms(numbers=[48, 52] * 32, positions=positions, cell=[20] * 3, pbc=True))
+    """An evaluation that compresses as badly as they come, and a key."""
+    positions = np.rint(rng.uniform(0, 20, (ATOMS, 3)) * 1e6) / 1e6
+    atoms = Atoms(numbers=NUMBERS, positions=positions, cell=[20] * 3, pbc=True)
     relaxed = atoms.copy()
-    relaxed.positions += rng.normal(0, 0.05, (64, 3))
+    relaxed.positions += rng.normal(0, 0.05, (ATOMS, 3))
     energy = float(rng.normal())
     scores = {f"haadf.{name}": Score(energy**2, {"d_sim": energy}) for name in ("fom", "ssim")}
     found = Evaluation(
         Candidate(index, atoms, "cut_and_splice", (index // 2, index // 3)),
-        relaxation=Relaxation(relaxed, energy, True, 50),
+        relaxation=Relaxation(relaxed, energy, True, 50, 0.01),
         scores=scores,
         objectives={"energy": energy, **{name: score.cost for name, score in scores.items()}},
         parameters={"haadf": {"source_size": 0.8, "sampling": 0.1}},
         seconds=1.0,
     )
-    return found, structure_key(atoms, "benchmark")
+    return found, rng.bytes(32)
 
 
-def rate(what: str, count: int, work: Callable[[], object]) -> None:
-    """Time ``count`` pieces of work."""
+def timed(work: Callable[[], object]) -> tuple[float, object]:
+    """Seconds that some work takes, and what came of it."""
     start = time.perf_counter()
-    work()
-    SECONDS[what].append((time.perf_counter() - start) / count)
+    found = work()
+    return time.perf_counter() - start, found
 
 
-def take_in(run: Run, batch: list[tuple[Evaluation, bytes]], size: int) -> None:
-    """Propose and commit."""
-    for start in range(0, len(batch), size):
-        part = batch[start : start + size]
-        run.propose((evaluation.candidate, key) for evaluation, key in part)
-        run.commit(evaluation for evaluation, _ in part)
-
-
-def sync(folder: Path) -> None:
-    """Sync 4 kB 50 times."""
+def one_sync(folder: Path) -> float:
+    """Median time to sync 4 kB [s]."""
+    seconds = []
     with (folder / "sync").open("wb", buffering=0) as file:
         for _ in range(50):
             file.write(bytes(4096))
-            os.fsync(file)
+            seconds.append(timed(lambda: os.fsync(file))[0])
+    return median(seconds)
 
 
-def measure(folder: Path, made: list[tuple[Evaluation, bytes]]) -> str:
-    """One run of everything; the sizes it came to."""
-    rate("fsync", 50, lambda: sync(folder))
-    rate("snap", ROWS, lambda: [snap(found.atoms) for found, _ in made])
-    rate("key", ROWS, lambda: [structure_key(found.atoms, "") for found, _ in made])
-    path = folder / "run"
-    htinvert.store.BLOCK = 10**9  # no fold yet
+def take_in(path: Path, rows: int) -> list[float]:
+    """Propose and commit all rows in groups; seconds of each group."""
+    rng, seconds = np.random.default_rng(0), []
     with Run.create_or_open(path, recipe={}, provenance={}) as run:
-        rate("propose + commit, one by one", 200, lambda: take_in(run, made[:200], 1))
-        rate("propose + commit, groups of 16", 800, lambda: take_in(run, made[200:1000], 16))
-        rate("propose + commit, groups of 256", ROWS - 1000, lambda: take_in(run, made[1000:], 256))
-        htinvert.store.BLOCK = 4096
-        rate("fold (write, read back, compare, sync)", ROWS, run.fold)
-        rate("known", 1000, lambda: [run.known(key) for _, key in made[:1000]])
-        rate("counts", 10, lambda: [run.counts() for _ in range(10)])
-        rate("evaluations", ROWS, lambda: list(run.evaluations()))
-        rate("table", ROWS, run.table)
-        rate("verify", ROWS, run.verify)
-    rate("open and close", 1, Run.create_or_open(path, recipe={}, provenance={}).close)
-    archive = [file for file in (path / "results.zarr").rglob("*") if file.is_file()]
-    sizes = [sum(f.stat().st_size for f in some) for some in (archive, [path / "journal.sqlite"])]
-    per_row = [round(size / ROWS) for size in sizes]
-    return f"Zarr: {len(archive)} files, {per_row[0]} B/row; journal: {per_row[1]} B/row"
+        for start in range(0, rows, GROUP):
+            made = [evaluation(i, rng) for i in range(start, min(start + GROUP, rows))]
+            begun = time.perf_counter()
+            run.propose((found.candidate, key) for found, key in made)
+            run.commit(found for found, _ in made)
+            seconds.append(time.perf_counter() - begun)
+        last, _ = timed(run.close)
+    print(f"last fold and close: {last:.2f} s")
+    return seconds
+
+
+def best(run: Run) -> np.ndarray:
+    """Rows of the thousand best by a weighted sum of three objectives."""
+    names = ["objectives/energy", "objectives/haadf.fom", "objectives/haadf.ssim"]
+    columns = run.columns([*names, "candidates/status"])
+    total = sum(columns[name] for name in names)
+    total = np.where(columns["candidates/status"] == 1, total, np.inf)
+    return np.argpartition(total, min(1000, len(total) - 1))[:1000]
+
+
+def resume(path: Path) -> tuple[int, int]:
+    """What a driver needs before it can go on."""
+    run = Run.create_or_open(path, recipe={}, provenance={})
+    found = len(run.pending()), run.next_index
+    run.known(bytes(32))
+    run._shut()
+    return found
+
+
+def measure(folder: Path, rows: int) -> None:
+    """One run of everything."""
+    sync = one_sync(folder)
+    path = folder / "run"
+    groups = sorted(take_in(path, rows))
+    each = sum(groups) / rows
+    print(f"fsync {1e3 * sync:.2f} ms; {os.cpu_count()} cores")
+    print(f"propose + commit: {1e6 * each:.0f} µs a candidate with sealing in the background,")
+    print(f"  {GROUP * each / sync:.1f} fsyncs a group; slowest group {groups[-1]:.2f} s")
+    files = [file for file in path.rglob("*") if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    journal = (path / "journal.sqlite").stat().st_size
+    print(
+        f"{len(files)} files, {size / rows:.0f} B a candidate, {journal / rows:.0f} of them journal"
+    )
+    print(f"resume: {timed(lambda: resume(path))[0]:.2f} s")
+    with Run.open(path) as run:
+        print(f"rank by three objectives: {timed(lambda: best(run))[0]:.2f} s")
+        print(f"table: {timed(run.table)[0]:.2f} s")
+        seconds, _ = timed(lambda: [run.atoms(i) for i in range(0, rows, max(1, rows // 20))])
+        print(f"20 structures: {seconds:.2f} s")
+        seconds, _ = timed(lambda: sum(1 for _ in run.evaluations(max(0, rows - 50000))))
+        print(f"evaluations: {1e6 * seconds / min(rows, 50000):.0f} µs each")
+
+
+def terminate(folder: Path) -> None:
+    """From a signal to durable, with a thousand results that have come in."""
+    rng = np.random.default_rng(1)
+    made = [evaluation(i, rng) for i in range(1000)]
+    run = Run.create_or_open(folder / "stopped", recipe={}, provenance={})
+    run.propose((found.candidate, key) for found, key in made)
+    seconds, _ = timed(lambda: run.commit(found for found, _ in made))
+    print(f"1000 results to durable: {seconds:.2f} s; folded: {timed(run.close)[0]:.2f} s")
 
 
 if __name__ == "__main__":
-    made = [evaluation(index, np.random.default_rng(index)) for index in range(ROWS)]
-    for _ in range(3):
-        with tempfile.TemporaryDirectory(dir=".") as temporary:  # not on a memory file system
-            sizes = measure(Path(temporary), made)
-    fsync = median(SECONDS["fsync"])
-    print(f"{'of ' + str(os.cpu_count()) + ' cores, one':40s} {'µs each':>10s} {'fsyncs':>8s}")
-    for what, seconds in SECONDS.items():
-        print(f"{what:40s} {1e6 * median(seconds):10.1f} {median(seconds) / fsync:8.2f}")
-    print(sizes)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=40000)
+    rows = parser.parse_args().rows
+    with tempfile.TemporaryDirectory(dir=".") as temporary:  # not on a memory file system
+        measure(Path(temporary), rows)
+        terminate(Path(temporary))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import heapq
 import json
+import os
 import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import yaml
-
-from htinvert.campaign_file import seen_from
 from htinvert.config import TOTAL
 from htinvert.core import (
     Candidate,
@@ -23,19 +23,23 @@ from htinvert.core import (
     Exhausted,
     Generator,
     Infeasible,
-    UserError,
+    Keep,
     region_mask,
     weighted_sum,
 )
+from htinvert.fork import Fork
 from htinvert.funnel import sources
 from htinvert.geometry import clashes
 from htinvert.graph import Pool, open_pool
 from htinvert.matcher import Known
-from htinvert.plan import Plan, calibrate, identity_like, provenance
-from htinvert.store import Run, snap, structure_key
+from htinvert.plan import Plan, provenance
+from htinvert.resume import calibration, parameters, resumed, write_config
+from htinvert.store import OutOfSpace, Run, snap, structure_key
 
 FRUITLESS = 2000  # proposals refused in a row after which there is nothing new to be found
 STOP = "stop"  # a file in the run's folder that ends the campaign when it appears
+SPACE_SECONDS = 600.0  # how long to wait for a full disk before giving up
+BEST, SAMPLE = 20, 200  # images are kept of so many of the best, and of every so many-th
 TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
 
 
@@ -64,14 +68,25 @@ class Progress:
 Observer = Callable[[Progress], None]
 
 
-def run(plan: Plan, path: Path, *, observer: Observer | None = None) -> Progress:
+def run(
+    plan: Plan, path: Path, *, observer: Observer | None = None, fork: Path | None = None
+) -> Progress:
     """Run or resume a campaign in the folder ``path`` until it stops; returns how it ended.
+
+    Candidates of the run ``fork`` are taken over first, as far as its stages hold.
 
     SIGINT and SIGTERM end it cleanly: what was evaluated is committed and folded. Raises
     :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
     plan = resumed(plan.calibrated(calibration(plan, path)), path)
-    facts = provenance() | {"calibration": _parameters(plan), "stages": sources(plan.config, path)}
+    facts = provenance() | {
+        "calibration": parameters(plan),
+        "stages": sources(plan.config, path),
+        "folder": os.path.relpath(plan.folder, path),
+    }
+    older = Fork(fork, plan.identity) if fork is not None else None
+    if older is not None:
+        facts |= {"fork": {"run_id": older.run_id, "same": sorted(older.same)}}
     with (
         Run.create_or_open(path, recipe=plan.identity, provenance=facts) as store,
         interruptible() as interrupted,
@@ -79,29 +94,11 @@ def run(plan: Plan, path: Path, *, observer: Observer | None = None) -> Progress
         write_config(plan, path)
         campaign = Campaign(plan, store, observer or _ignore)
         campaign.replay()
-        if not campaign.finished():
+        if older is not None or not campaign.finished():
             with open_pool(plan.config.workers, plan.recipe) as pool:
-                campaign.go(pool, interrupted)
+                campaign.go(pool, interrupted, older)
         store.event(event="stopped", reason=campaign.progress.reason)
         return campaign.progress
-
-
-def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
-    """Imaging parameters that a run was begun with, or a new fit to the start structure."""
-    record = path / "provenance.json"
-    if record.is_file():
-        found = json.loads(record.read_text(encoding="utf-8")).get("calibration", {})
-        return {name: values for name, values in found.items() if values}
-    return calibrate(plan)
-
-
-def resumed(plan: Plan, path: Path) -> Plan:
-    """The plan as a run in ``path`` knows it: keys that are younger than the run are left out."""
-    if not (path / "journal.sqlite").is_file():
-        return plan
-    with suppress(UserError), Run.open(path) as store:
-        return replace(plan, identity=identity_like(plan.identity, store.recipe))
-    return plan  # whoever opens it for writing says what is wrong
 
 
 class Campaign:
@@ -127,6 +124,8 @@ class Campaign:
         self._unsent: set[bytes] = set()  # keys of given structures that the store does not know
         self._spent = False  # all there is to propose was proposed
         self._start = monotonic()
+        self._interrupted = threading.Event()
+        self._best: list[float] = []  # weighted sums of the best, negative, as a heap
 
     def replay(self) -> None:
         """Tell the generators all that was committed before, in commit order."""
@@ -137,8 +136,11 @@ class Campaign:
         self.progress.improved, self.progress.session = None, 0
         self._observer(self.progress)
 
-    def go(self, pool: Pool, interrupted: threading.Event) -> None:
+    def go(self, pool: Pool, interrupted: threading.Event, older: Fork | None = None) -> None:
         """Keep the pool busy until a stop rule is met or a signal comes."""
+        self._interrupted = interrupted
+        if older is not None:
+            self._inherit(pool, older)
         pending = self.store.pending()
         for candidate in pending:
             self._proposed.add(candidate.atoms)
@@ -156,6 +158,26 @@ class Campaign:
             self._take(pool.collect(TICK))
         self.progress.reason = "interrupted; the same command goes on from here"
         self._observer(self.progress)
+
+    def _inherit(self, pool: Pool, older: Fork) -> None:
+        """Take over an older run: what holds of each candidate is not evaluated again."""
+        for candidate, known in older:
+            if self._interrupted.is_set():
+                return
+            if self.store.has_result(candidate.index):
+                continue
+            key = structure_key(candidate.atoms, self._context)
+            self._durably(partial(self.store.propose, [(candidate, key)]))
+            self._proposed.add(candidate.atoms)
+            self._next = max(self._next, candidate.index + 1)
+            if known is not None:
+                self._take([known])
+                continue
+            while pool.room() < 1:
+                self._take(pool.collect(TICK))
+            pool.submit([replace(candidate, keep=self._keep(candidate.index))])
+        while pool.busy() and not self._interrupted.is_set():
+            self._take(pool.collect(TICK))
 
     def finished(self) -> bool:
         """Whether a stop rule is met; its reason is then in the progress."""
@@ -204,14 +226,49 @@ class Campaign:
                 self._refusals.clear()
                 chosen.append(proposal)
         if chosen:
-            self.store.propose(chosen)
+            self._durably(lambda: self.store.propose(chosen))
             self._unsent.clear()
             pool.submit([self._warm(candidate) for candidate, _ in chosen])
 
     def _warm(self, candidate: Candidate) -> Candidate:
         """A candidate whose fits start from what its first parent's ended with."""
-        known = next((self._fitted[p] for p in candidate.parents if p in self._fitted), None)
-        return replace(candidate, start=known) if known else candidate
+        known = next((self._fitted[p] for p in candidate.parents if p in self._fitted), {})
+        return replace(candidate, start=known, keep=self._keep(candidate.index))
+
+    def _keep(self, index: int) -> Keep | None:
+        """Of which results the images are to be kept: the best so far, and every 200th."""
+        if not self.plan.recipe.channels:
+            return None
+        whole = index % SAMPLE == 0 or len(self._best) < BEST
+        return Keep(self.plan.objectives, float("inf") if whole else -self._best[0])
+
+    def _without_image(self, evaluation: Evaluation) -> Evaluation:
+        """The same without its images where it is none of the best any more."""
+        keep = self._keep(evaluation.candidate.index)
+        if not evaluation.signals or keep is None:
+            return evaluation
+        if weighted_sum(evaluation.objectives, keep.objectives) <= keep.below:
+            return evaluation
+        return replace(evaluation, signals={})
+
+    def _durably(self, write: Callable[[], None]) -> None:
+        """Write; where the disk is full wait for space, sending nothing new, then give up.
+
+        What is in flight goes on meanwhile; what has ended is kept in memory.
+        """
+        begun = monotonic()
+        while True:
+            try:
+                write()
+                return
+            except OutOfSpace as trouble:
+                waited = monotonic() - begun
+                if waited > SPACE_SECONDS or self._interrupted.is_set():
+                    raise
+                self.progress.reason = f"waiting for space: {trouble}"
+                self._observe()
+                self._interrupted.wait(min(10.0, 0.1 + waited / 2))
+                self.progress.reason = ""
 
     def _propose(self) -> tuple[Candidate, bytes] | None:
         """Ask for one candidate; refuse it, and count that, where it is invalid or known."""
@@ -257,7 +314,8 @@ class Campaign:
         if not evaluations:
             self._observe()
             return
-        self.store.commit(evaluations)
+        kept = [self._without_image(evaluation) for evaluation in evaluations]
+        self._durably(lambda: self.store.commit(kept))
         for evaluation in evaluations:
             self._learn(evaluation)
             self._observe()
@@ -281,6 +339,9 @@ class Campaign:
         if self._refits:
             self._fitted[evaluation.candidate.index] = evaluation.parameters
         total = weighted_sum(evaluation.objectives, self.plan.objectives)
+        heapq.heappush(self._best, -total)
+        if len(self._best) > BEST:
+            heapq.heappop(self._best)
         if total < progress.best:
             progress.best, progress.improved, progress.since_best = total, evaluation, 0
         goals = self.plan.config.stop.target
@@ -317,27 +378,6 @@ def interruptible() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def write_config(plan: Plan, path: Path) -> None:
-    """Keep the configuration in the run's folder; it names files as seen from there."""
-    target = path / "config.yaml"
-    weights = {objective.name: objective.weight for objective in plan.objectives}
-    config = plan.config.model_copy(update={"objectives": weights})
-    raw = seen_from(path, config.model_dump(mode="json", exclude_none=True), plan.folder)
-    text = yaml.safe_dump(raw, sort_keys=False)
-    partial = target.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
-
-
-def _parameters(plan: Plan) -> dict[str, dict[str, float]]:
-    """What the free parameters were found to be on the start structure."""
-    return {
-        channel.name: {name: getattr(channel.forward, name) for name in experiment.free}
-        for channel in plan.recipe.channels
-        if (experiment := plan.config.experiments[channel.name])
-    }
 
 
 def _ignore(progress: Progress) -> None:

@@ -31,7 +31,12 @@ DIRECTIONS = ("xyz", "xy", "xz", "yz", "x", "y", "z")  # in which a rigid grain 
 
 
 class UserError(Exception):
-    """A user's mistake: one sentence that says what is wrong and what to do."""
+    """A user's mistake: one sentence that says what is wrong and what to do.
+
+    ``code`` is what the command line ends with.
+    """
+
+    code = 2
 
 
 class Infeasible(Exception):
@@ -83,13 +88,34 @@ class Signal:
 
 
 @dataclass(frozen=True, eq=False)
+class Reused:
+    """What an earlier evaluation of a structure tells, of the stages that were not changed since.
+
+    ``scores`` and ``parameters`` are those of ``channels`` alone.
+    """
+
+    relaxation: Relaxation
+    channels: frozenset[str] = frozenset()
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    parameters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """Keep the simulated signals where the weighted sum of objectives is not above ``below``."""
+
+    objectives: tuple[Objective, ...]
+    below: float
+
+
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """A proposed structure. ``index`` names its random stream, ``default_rng([seed, index])``.
 
     ``start`` holds, per channel, the parameters from which its fits begin: those of its first
-    parent. It is not stored, for the parents' evaluations tell it. A ``given`` structure is
-    evaluated as it is, however close its atoms or near to a known minimum; only an equal one is
-    refused.
+    parent. It is not stored, for the parents' evaluations tell it; nor are ``keep`` and ``reused``.
+    A ``given`` structure is evaluated as it is, however close its atoms or near to a known minimum;
+    only an equal one is refused.
     """
 
     index: int
@@ -98,6 +124,8 @@ class Candidate:
     parents: tuple[int, ...] = ()
     start: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     given: bool = False
+    keep: Keep | None = None
+    reused: Reused | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,7 @@ from htinvert.core import (
     Score,
     frozen_mask,
     region_mask,
+    weighted_sum,
 )
 from htinvert.fit import fit
 from htinvert.geometry import distance_outside, shortest_ratio
@@ -47,7 +48,8 @@ def evaluate(candidate: Candidate, recipe: Recipe) -> Evaluation:
     start = perf_counter()
     try:
         check_distances(candidate.atoms, "proposed")
-        relaxation = recipe.energy(candidate.atoms)
+        reused = candidate.reused
+        relaxation = reused.relaxation if reused else recipe.energy(candidate.atoms)
         check_relaxation(candidate.atoms, relaxation, recipe)
         return _image(candidate, relaxation, recipe, start)
     except EvaluationFailed as failure:
@@ -201,24 +203,34 @@ def _image(
     objectives = energies(relaxation, recipe)
     scores: dict[str, Score] = {}
     parameters: dict[str, dict[str, float]] = {}
+    forwards = {}
     for channel in recipe.channels:
+        if candidate.reused and channel.name in candidate.reused.channels:
+            scores |= candidate.reused.scores
+            parameters[channel.name] = dict(candidate.reused.parameters.get(channel.name, {}))
+            continue
         fitted = fit(
             channel,
             relaxation.atoms,
             start=candidate.start.get(channel.name, {}),
             max_evaluations=FITS * len(channel.free),
         )
+        forwards[channel.name] = fitted.forward
         parameters[channel.name] = fitted.parameters
         for metric, score in fitted.scores.items():
             if not np.isfinite(score.cost):
                 raise EvaluationFailed(f"{channel.name}.{metric} is not finite")
             scores[f"{channel.name}.{metric}"] = score
-            objectives[f"{channel.name}.{metric}"] = score.cost
+    objectives |= {name: score.cost for name, score in scores.items()}
+    keep, signals = candidate.keep, {}
+    if keep and weighted_sum(objectives, keep.objectives) <= keep.below:
+        signals = {name: forward(relaxation.atoms) for name, forward in forwards.items()}
     return Evaluation(
         candidate,
         relaxation,
         scores=scores,
         objectives=objectives,
         parameters=parameters,
+        signals=signals,
         seconds=perf_counter() - start,
     )

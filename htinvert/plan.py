@@ -93,7 +93,7 @@ class Plan:
                     f"search.generators.{number}.share is {share!r}; give a positive number"
                 )
         built = tuple(
-            plugins.build("generator", spec, Path(), f"search.generators.{number}", **context)
+            plugins.build("generator", spec, self.folder, f"search.generators.{number}", **context)
             for number, spec in enumerate(specs)
         )
         mixture = Mixture(built, shares, self.config.seed)
@@ -276,6 +276,8 @@ def _identity(
     )
     for channel in channels:
         identity["experiments"][channel.name]["image"] = _digest(channel.observed.data.tobytes())
+        if version_of := getattr(channel.forward, "version", None):
+            identity["experiments"][channel.name]["forward"]["model"] = version_of
     for _, place, given in components(config.model_dump()):
         for key, value in given.items():
             path = plugins.resolve(Path(value), folder) if isinstance(value, str) else None

@@ -9,8 +9,6 @@ import typer
 
 from htinvert.core import UserError
 
-MISTAKE = 2  # exit code of a user's mistake
-
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
@@ -20,13 +18,13 @@ app = typer.Typer(
 
 
 def main() -> None:
-    """Entry point of the ``htinvert`` command: a user's mistake is one sentence and exit code 2."""
+    """Entry point of the ``htinvert`` command: a user's mistake is one sentence, and its code."""
     try:
         app()
     except UserError as mistake:
         for line in str(mistake).splitlines():
             typer.echo(f"htinvert: {line}", err=True)
-        sys.exit(MISTAKE)
+        sys.exit(mistake.code)
 
 
 def console() -> Any:

@@ -29,6 +29,10 @@ More = Annotated[
     int | None,
     typer.Option(min=1, help="So many beyond those there are; other stop rules but minutes rest."),
 ]
+Fork = Annotated[
+    Path | None,
+    typer.Option(help="Take over an older run: energies and scores that still hold are reused."),
+]
 Minutes = Annotated[float | None, typer.Option(help="Stop this session after so long.")]
 
 
@@ -75,6 +79,7 @@ def run(
     evaluations: Evaluations = None,
     minutes: Minutes = None,
     more: More = None,
+    fork: Fork = None,
 ) -> None:
     """Run a campaign, or go on with it where it was stopped or killed.
 
@@ -89,7 +94,7 @@ def run(
     plan = read_plan(campaign, seed=seed, workers=workers, evaluations=evaluations, minutes=minutes)
     name = plan.config.name if seed is None else f"{plan.config.name}-seed{seed}"
     folder = output or Path("runs") / name
-    run_and_show(plan if more is None else further(plan, folder, more), folder)
+    run_and_show(plan if more is None else further(plan, folder, more), folder, fork=fork)
 
 
 @app.command()
@@ -232,22 +237,23 @@ def further(plan: Plan, folder: Path, more: int) -> Plan:
     return replace(plan, config=plan.config.model_copy(update={"stop": stop}))
 
 
-def run_and_show(plan: Plan, output: Path) -> list[Ranked]:
+def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[Ranked]:
     """Run a plan with a progress bar; end with tables and pictures."""
     import numpy as np
 
-    from htinvert.campaign import calibration, run
+    from htinvert.campaign import run
     from htinvert.funnel import families
     from htinvert.plan import evaluate_start
     from htinvert.report.live import Live
     from htinvert.report.preview import draw_measured, measured_lines
     from htinvert.report.summary import draw, operator_table, table
+    from htinvert.resume import calibration
 
     out = console()
     for line in measured_lines(plan):
         out.print(line, highlight=False)
     with Live(plan, output, out) as live:
-        end = run(plan, output, observer=live)
+        end = run(plan, output, observer=live, fork=fork)
     out.print(f"stopped: {end.reason}")
     plan = plan.calibrated(calibration(plan, output))
     ranked = families(output, plan.objectives)
@@ -259,6 +265,7 @@ def run_and_show(plan: Plan, output: Path) -> list[Ranked]:
     for path in [*pictures, *draw(plan, ranked, output, start=start)]:
         out.print(f"drawn: {path}", highlight=False)
     _show_stages(output, TOP)
+    out.print(f"how sure, and all in one file: htinvert report {output}", highlight=False)
     return ranked
 
 

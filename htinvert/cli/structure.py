@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htinvert.cli.app import app, console
+from htinvert.core import UserError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -20,14 +21,23 @@ def build(
     choice: Annotated[int | None, typer.Option(min=0, help="Row of the table, if any.")] = None,
     beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
     up: Annotated[str, typer.Option(help="Direction that is up in the picture.")] = "z",
+    library: Annotated[
+        bool, typer.Option("--library", help="Build every combination of the vary block.")
+    ] = False,
 ) -> None:
     """Build a structure from its description, explain it, and write CIF, POSCAR, XYZ and a picture.
 
     Example: htinvert build configs/structures/cdte_twin.yaml -o twin
     """
+    from htinvert.report.library import write_library
     from htinvert.report.structure import explain, write_built
 
     out = console()
+    if library:
+        if choice is not None:
+            raise UserError("--choice and --library do not go together; put choice under vary")
+        write_library(config, output, console=out)
+        return
     with out.status(f"building {config.stem}"):
         atoms = _structure(config, choice)
         lines = explain(atoms)

@@ -52,10 +52,10 @@ def watch(
 
 def _plan(folder: Path) -> Plan | None:
     """What the pictures need; None, with a sentence, where this machine lacks something."""
-    from htinvert.campaign import calibration
     from htinvert.cli.campaign import read_plan
     from htinvert.core import UserError
     from htinvert.funnel import objectives_of
+    from htinvert.resume import calibration
 
     objectives_of(folder)  # says so where it is no run
     try:

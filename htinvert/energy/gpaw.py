@@ -22,6 +22,9 @@ from htinvert.core import EvaluationFailed, Relaxation
 from htinvert.energy.descent import VACUUM, check_optimizer, enclosed, relax, single_point
 from htinvert.energy.offer import Offer, SinglePoint, check_covered, check_installed
 
+SHARP = {"energy": 1e-6, "forces": 1e-3}  # eV per electron, eV/Å
+PRICED = {"energy": 1e-5}  # a few meV per cell of some hundred electrons
+
 
 @dataclass(frozen=True)
 class Gpaw:
@@ -38,7 +41,8 @@ class Gpaw:
         width: of the Fermi-Dirac distribution [eV].
         magnetic_moments: initial moment by element [Bohr magnetons], in place of the structure's.
         fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
-        steps: the relaxation ends after so many steps.
+        steps: the relaxation ends after so many steps; with 0 a structure is only priced, and the
+            iterations end at 1e-5 eV per electron instead of 1e-6.
         optimizer: ``lbfgs`` or ``fire``.
     """
 
@@ -92,7 +96,7 @@ class Gpaw:
     def _relax(self, atoms: Atoms, *, symmetric: bool) -> Relaxation:
         found = relax(
             self._polarized(atoms),
-            self._calculator(symmetric=symmetric),
+            self._calculator(symmetric=symmetric, convergence=SHARP if self.steps else PRICED),
             engine="GPAW",
             fmax=self.fmax,
             steps=self.steps,
@@ -112,14 +116,14 @@ class Gpaw:
         polarized.set_initial_magnetic_moments(moments)
         return polarized
 
-    def _calculator(self, *, symmetric: bool) -> Any:
+    def _calculator(self, *, symmetric: bool, convergence: Mapping[str, float] = SHARP) -> Any:
         gpaw = _gpaw()
         return gpaw.GPAW(
             mode=gpaw.PW(self.cutoff),
             xc=self.xc,
             kpts={"density": self.kpoint_density, "gamma": True},
             occupations={"name": "fermi-dirac", "width": self.width},
-            convergence={"energy": 1e-6, "forces": 1e-3},  # eV per electron, eV/Å
+            convergence=dict(convergence),
             symmetry={} if symmetric else {"point_group": False},
             txt=None,
         )

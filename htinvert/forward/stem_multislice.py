@@ -155,6 +155,11 @@ class StemMultislice:
         """The incoherent model of the same microscope and view."""
         return StemConvolution(**{name: getattr(self, name) for name in _SHARED})
 
+    @property
+    def version(self) -> str:
+        """Name and version of the engine; images compare only within one."""
+        return multislice.version()
+
     def offer(self, atoms: Atoms) -> Offer:
         """What one image of ``atoms`` costs; raises as an image does."""
         plan = self.plan(atoms)

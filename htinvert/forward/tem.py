@@ -160,6 +160,11 @@ class Tem:
         series = Axis("defocus", "Å", self.defocus_step, self.defocus)
         return Signal(np.stack(stack).astype(np.float32), (series, *first.axes))
 
+    @property
+    def version(self) -> str:
+        """Name and version of the engine; images compare only within one."""
+        return multislice.version()
+
     def offer(self, atoms: Atoms) -> Offer:
         """What one image of ``atoms`` costs; raises as an image does."""
         plan = self._plan(atoms)

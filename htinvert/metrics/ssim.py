@@ -93,10 +93,31 @@ def _similarity(first: Floats, second: Floats, definition: SsimDefinition) -> fl
     return _mean_similarity(moments1, moments2, product, definition)
 
 
+def ssim_map(
+    first: NDArray[np.floating], second: NDArray[np.floating], *, definition: str = "float7"
+) -> Floats:
+    """Local similarity [1] of each window inside two images, of which :func:`ssim` is the mean.
+
+    Shape (ny - window + 1, nx - window + 1); raises as :func:`ssim` does for what is no image.
+    """
+    chosen = ssim_definition(definition)
+    images = _scaled(first, chosen), _scaled(second, chosen)
+    moments1, moments2 = (local_moments(image, chosen.window) for image in images)
+    product = box_mean(images[0] * images[1], chosen.window)
+    return _local_similarity(moments1, moments2, product, chosen)
+
+
 def _mean_similarity(
     first: Moments, second: Moments, product: Floats, definition: SsimDefinition
 ) -> float:
-    """Mean of the local similarity [1], eq. 13, from local moments and the local mean product."""
+    """Mean of the local similarity [1] over all windows."""
+    return float(np.mean(_local_similarity(first, second, product, definition), dtype=np.float64))
+
+
+def _local_similarity(
+    first: Moments, second: Moments, product: Floats, definition: SsimDefinition
+) -> Floats:
+    """Local similarity [1], eq. 13, from local moments and the local mean product."""
     (mean1, variance1), (mean2, variance2) = first, second
     c1, c2 = (_K1 * definition.data_range) ** 2, (_K2 * definition.data_range) ** 2
     means = mean1 * mean2
@@ -113,7 +134,7 @@ def _mean_similarity(
     contrast += c2
     brightness *= contrast
     means /= brightness
-    return float(np.mean(means, dtype=np.float64))
+    return means
 
 
 def local_moments(image: Floats, size: int) -> Moments:

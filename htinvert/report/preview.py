@@ -193,6 +193,8 @@ def _summary(plan: Plan) -> Any:
         path = plugins.resolve(experiment.image, plan.folder)
         view.add_row("", str(describe(path, signal=experiment.signal, channel=experiment.channel)))
         view.add_row("", f"{channel.forward}")
+        if callable(offer := getattr(channel.forward, "offer", None)):
+            view.add_row("", str(offer(atoms)))
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
     view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
     return view

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -221,7 +221,7 @@ def _movie(
     progress: Callable[[float], None],
 ) -> Path:
     """Draw the improvements and join them to a movie of five frames a second."""
-    from imageio.v3 import imread, imwrite
+    from imageio.v3 import imread
 
     frames = folder / "frames"
     frames.mkdir(exist_ok=True)
@@ -236,8 +236,23 @@ def _movie(
         draw_match(path, Match(observed, simulated, *trial.site), title=title)
         pictures.append(imread(path)[..., :3])
         progress(done / len(shown))
-    height, width = (min(p.shape[i] for p in pictures) // 16 * 16 for i in (0, 1))
     movie = folder / "movie.mp4"
+    _write_movie(movie, pictures)
+    return movie
+
+
+def join_movie(movie: Path, frames: Sequence[Path]) -> None:
+    """Join pictures, in this order, to a movie of five frames a second."""
+    from imageio.v3 import imread
+
+    _write_movie(movie, [imread(path)[..., :3] for path in frames])
+
+
+def _write_movie(movie: Path, pictures: Sequence[Any]) -> None:
+    """Write what all pictures have in common, their top left, as H.264."""
+    from imageio.v3 import imwrite
+
+    height, width = (min(p.shape[i] for p in pictures) // 16 * 16 for i in (0, 1))
     imwrite(
         movie,
         [picture[:height, :width] for picture in pictures],
@@ -245,4 +260,3 @@ def _movie(
         codec="libx264",
         plugin="FFMPEG",
     )
-    return movie

@@ -1,6 +1,8 @@
 """The run on disk: a durable intake (SQLite) folded into Zarr; one writer, many readers."""
 
+from htinvert.store.reader import Counts
 from htinvert.store.record import snap, structure_key
-from htinvert.store.run import Counts, Run
+from htinvert.store.run import Run
+from htinvert.store.trouble import Damaged, Fenced, Held, OutOfSpace
 
-__all__ = ["Counts", "Run", "snap", "structure_key"]
+__all__ = ["Counts", "Damaged", "Fenced", "Held", "OutOfSpace", "Run", "snap", "structure_key"]

@@ -1,84 +1,84 @@
-"""Committed rows as columns in Zarr: what ranking, colleagues and other programs read.
+"""Sealed blocks of rows as columns in Zarr: what ranking, colleagues and other programs read.
 
-Row ``i`` of every array outside ``atoms``, ``proposed`` and ``signals`` is the ``i``-th evaluation
-committed. Everything is compressed with zstd and checksummed with CRC-32C, and every chunk has a
-file, so that neither a flipped bit nor a lost file reads as data. Each array says its name, unit
-and meaning in its attributes. A score that was not computed, and one that is NaN, both read NaN.
+Row ``i`` of every array outside ``atoms``, ``proposed/position`` and ``signals`` is the ``i``-th
+evaluation committed. Everything is compressed and checksummed with CRC-32C, and every block has
+its own files, which are written once, synced, read back, and listed in the log with their checksum:
+neither a flipped bit nor a lost file reads as data.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from htinvert.store.columns import LAST, Column, columns, length_needed, restore
-from htinvert.store.record import Row
+from htinvert.store.columns import Column
+from htinvert.store.marks import Archived, Files, checksum, sync
+from htinvert.store.trouble import Damaged
 
-if TYPE_CHECKING:
-    import zarr
-
-PAGE = 4096  # rows that are decoded at once
-
-
-class Damaged(Exception):
-    """The archive does not hold what was folded into it; it can be made again from the journal."""
+NAME = "results.zarr"
+COPY = "columns.json"  # of all its zarr.json, from which a damaged one is written again
 
 
-def fold(root: Path, start: int, rows: Sequence[Row], attributes: Mapping[str, Any]) -> None:
-    """Write rows as numbers ``start`` and up, over what may be there, read them back and sync.
+def fold(root: Path, groups: Iterable[Sequence[Column]], attributes: Mapping[str, Any]) -> Files:
+    """Write columns, sync, read them back, and return the checksums of all files concerned.
+
+    Args:
+        root: the archive's folder, made where missing.
+        groups: columns that are held in memory at once.
+        attributes: of the archive itself.
 
     Raises:
-        Damaged: what is read is not what was written, or the rows before ``start`` are unreadable.
+        Damaged: what is read is not what was written.
         OSError: the disk is full or failing.
     """
-    if start == 0 and root.exists():
-        _set_aside(root)
-    before = _files(root)
-    with _opened(root, "a") as group, _damage(root):
-        group.update_attributes(dict(attributes))
-        found = columns(_arrays(group), start, rows)
-        for column in sorted(found, key=lambda column: column.path == LAST):
-            _write(group, column)
-    wrong = differences(root, start, rows)
-    if wrong:
-        raise Damaged(f"{root}: {wrong[0]} could not be read back as written")
-    _sync(root, before)
+    paths: list[Path] = []
+    for columns in groups:
+        with opened(root, "a") as group:
+            if any(group.attrs.get(name) != value for name, value in attributes.items()):
+                group.update_attributes(dict(attributes))
+            for folder in sorted({parent for column in columns for parent in _parents(column)}):
+                group.require_group(folder)  # a power cut may have left one without description
+            for column in columns:
+                array = _grown(group, column)
+                if len(column.values):
+                    array[column.start :] = column.values
+        paths += [path for column in columns for path in files_of(root, column)]
+        wrong = differences(root, columns)
+        if wrong:
+            raise Damaged(f"{root}: {wrong[0]} could not be read back as written")
+    described = sorted(root.rglob("zarr.json"))
+    texts = {str(path.relative_to(root.parent)): path.read_text() for path in described}
+    write_durably(root.parent / COPY, json.dumps(texts).encode())
+    paths += [*described, root.parent / COPY]
+    inside = {parent for path in paths for parent in path.parents if parent.is_relative_to(root)}
+    for path in (*inside, root.parent):
+        sync(path)
+    return {str(path.relative_to(root.parent)): checksum(path) for path in paths}
 
 
-def _set_aside(root: Path) -> None:
-    """Make place for folding anew; until that is done the old archive may be of use to somebody."""
-    aside = root.with_name(root.name + ".damaged")
-    if aside.exists():
-        shutil.rmtree(root)
-    else:
-        root.rename(aside)
-
-
-def discard_damaged(root: Path) -> None:
-    """Remove what :func:`fold` set aside, once everything is folded anew."""
-    shutil.rmtree(root.with_name(root.name + ".damaged"), ignore_errors=True)
-
-
-def differences(root: Path, start: int, rows: Sequence[Row]) -> list[str]:
-    """Paths of the arrays which do not hold these rows from ``start`` on; empty if all do.
-
-    Raises:
-        Damaged: the archive cannot be read at all.
-    """
+def differences(root: Path, columns: Sequence[Column]) -> list[str]:
+    """Paths of the arrays which do not hold these columns."""
     wrong = []
-    with _opened(root, "r") as group, _damage(root):
-        arrays = _arrays(group)
-        for column in columns(arrays, start, rows):
+    with opened(root, "r") as group:
+        for column in columns:
             try:
-                found = arrays[column.path][column.start : column.start + len(column.values)]
-                same = _equal(np.asarray(found), column.values)
+                array: Any = group[column.path]
+                found = np.asarray(array[column.start : column.start + len(column.values)])
+                same = _equal(found, column.values)
+            except OSError as error:
+                if not isinstance(error, FileNotFoundError):
+                    raise
+                same = False
             except Exception:  # zarr and its codecs raise many kinds: each means unreadable
                 same = False
             if not same:
@@ -86,142 +86,169 @@ def differences(root: Path, start: int, rows: Sequence[Row]) -> list[str]:
     return wrong
 
 
-def is_whole(root: Path, rows: int, keys: bytes, attributes: Mapping[str, Any]) -> bool:
-    """A quick look at the first ``rows``: right run, no chunk lost, last keys (32 bytes each)."""
-    if rows == 0:
-        return True
-    try:
-        with _opened(root, "r") as group, _damage(root):
-            first = rows - len(keys) // 32
-            mine = all(group.attrs.get(name) == value for name, value in attributes.items())
-            arrays = _arrays(group)
-            found = np.asarray(arrays["candidates/key"][first:rows]).tobytes()
-            return (
-                mine
-                and found == keys
-                and all(
-                    _has_files(root / path, array, length_needed(arrays, path, rows))
-                    for path, array in arrays.items()
-                )
-            )
-    except (Damaged, OSError):
-        return False
+def discard(root: Path) -> None:
+    """Set an archive aside, to be folded anew; until that is done it may be of use to somebody."""
+    aside = root.with_name(root.name + ".damaged")
+    if aside.exists():
+        shutil.rmtree(root, ignore_errors=True)
+    elif root.exists():
+        root.rename(aside)
 
 
-def read(root: Path, *, signals: bool = False) -> Iterator[Row]:
-    """Everything in an archive, in commit order, with nothing but the archive.
+def forget_damaged(root: Path) -> None:
+    """Remove what :func:`discard` set aside, once everything is folded anew."""
+    shutil.rmtree(root.with_name(root.name + ".damaged"), ignore_errors=True)
+
+
+def restore_descriptions(folder: Path, state: Archived, bad: Iterable[str]) -> list[str]:
+    """Write damaged ``zarr.json`` again from the copy; returns those that could be."""
+    copy = folder / COPY
+    wanted = [name for name in bad if name.endswith("zarr.json")]
+    if not wanted or not copy.is_file() or checksum(copy) != state.files.get(COPY):
+        return []
+    texts = json.loads(copy.read_text())
+    for name in wanted:
+        write_durably(folder / name, texts[name].encode())
+    return wanted
+
+
+def is_whole(folder: Path, state: Archived) -> bool:
+    """A quick look: every file has its size, and every description its checksum."""
+    for name, (size, crc) in state.files.items():
+        path = folder / name
+        described = name.endswith(".json")
+        if not path.is_file():
+            return False
+        if described and state.unfinished:
+            continue  # the next fold writes it
+        if path.stat().st_size != size or (described and checksum(path) != (size, crc)):
+            return False
+    return True
+
+
+def forget(folder: Path, names: Sequence[str]) -> None:
+    """Remove a block's files, and what a killed writer has left."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    for path in (folder / NAME).rglob("*.partial"):
+        path.unlink()
+
+
+def files_of(root: Path, column: Column) -> Iterator[Path]:
+    """The files that hold a column's values."""
+    first, stop = (
+        column.start // column.file,
+        -(-(column.start + len(column.values)) // column.file),
+    )
+    rest = ["0"] * (column.values.ndim - 1)
+    for number in range(first, stop):
+        yield root.joinpath(column.path, "c", str(number), *rest)
+
+
+@contextmanager
+def opened(root: Path, mode: Any) -> Iterator[Any]:
+    """The archive's group; what zarr and its codecs raise, in many kinds, is called Damaged.
 
     Raises:
-        Damaged: the archive cannot be read.
+        Damaged: it cannot be read.
+        OSError: the disk is full or failing.
     """
-    with _opened(root, "r") as group, _damage(root):
-        arrays = _arrays(group)
-        total = arrays[LAST].shape[0]
-        for start in range(0, total, PAGE):
-            yield from restore(arrays, start, min(start + PAGE, total), signals=signals)
-
-
-@contextmanager
-def _opened(root: Path, mode: Any) -> Iterator[Any]:
     import zarr
 
-    with zarr.config.set({"array.write_empty_chunks": True}):  # an absent file is a lost one
-        try:
-            group = zarr.open_group(root, mode=mode)
-        except (KeyError, ValueError, FileNotFoundError) as error:
-            raise Damaged(f"{root} cannot be read: {error}") from error
-        yield group
+    store = root if mode == "r" else _durable(root)
+    # An absent file is to be a lost one.
+    with damage(root), zarr.config.set({"array.write_empty_chunks": True}):
+        yield zarr.open_group(store, mode=mode)
 
 
 @contextmanager
-def _damage(root: Path) -> Iterator[None]:
-    """Call what zarr and its codecs raise, in many kinds, by one name; a disk's errors pass."""
+def damage(root: Path) -> Iterator[None]:
+    """Call what zarr and its codecs raise by one name; a disk's errors pass."""
     try:
         yield
-    except OSError as error:
-        if isinstance(error, FileNotFoundError):
-            raise Damaged(f"{root}: {error}") from error
+    except FileNotFoundError as error:
+        raise Damaged(f"{root}: {error}") from error
+    except (OSError, Damaged):
         raise
     except Exception as error:
         raise Damaged(f"{root}: {error}") from error
 
 
-def _arrays(group: zarr.Group) -> dict[str, Any]:
+def members(group: Any) -> dict[str, Any]:
+    """All arrays of an archive by path."""
     return {path: node for path, node in group.members(max_depth=None) if hasattr(node, "shape")}
 
 
-def _has_files(folder: Path, array: Any, length: int) -> bool:
-    rest = ["0"] * (array.ndim - 1)
-    count = -(-length // (array.shards or array.chunks)[0])
-    files = (folder.joinpath("c", str(i), *rest) for i in range(count))
-    return array.shape[0] >= length and all(path.is_file() for path in files)
+def _durable(root: Path) -> Any:
+    """A Zarr store that syncs each file before it takes its name; Zarr's own never does."""
+    from zarr.storage import LocalStore
+
+    class Durable(LocalStore):
+        """Files in a folder."""
+
+        async def _set(self, key: str, value: Any, exclusive: bool = False) -> None:  # noqa: ARG002
+            await asyncio.to_thread(write_durably, self.root / key, value.as_buffer_like())
+
+        def set_sync(self, key: str, value: Any) -> None:
+            """Write the file ``key``."""
+            write_durably(self.root / key, value.as_buffer_like())
+
+    return Durable(root)
+
+
+def write_durably(path: Path, data: Any) -> None:
+    """Write a file that is whole or not there, and synced, when it has its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _parents(column: Column) -> list[str]:
+    parts = column.path.split("/")[:-1]
+    return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
 
 
 def _equal(found: NDArray[Any], expected: NDArray[Any]) -> bool:
-    return np.array_equal(found, expected, equal_nan=expected.dtype.kind == "f")
+    if found.shape != expected.shape:
+        return False
+    if expected.dtype.kind == "f":  # bit by bit, for there are two kinds of NaN
+        return found.tobytes() == expected.astype(found.dtype).tobytes()
+    return np.array_equal(found, expected)
 
 
-def _write(group: zarr.Group, column: Column) -> None:
-    values, start = column.values, column.start
+def _grown(group: Any, column: Column) -> Any:
+    """The column's array, made where missing, long enough; what is between reads as no number."""
     array: Any = group[column.path] if column.path in group else _create(group, column)
-    if any(array.attrs.get(name) != value for name, value in column.attributes.items()):
-        array.update_attributes(dict(column.attributes))
-    length = array.shape[0]
-    if length < start:  # a column that is new in this block
-        array.resize((start, *values.shape[1:]))
-        array[length:start] = array.fill_value
-    array.resize((start + len(values), *values.shape[1:]))
-    if len(values):
-        array[start:] = values
+    stop = column.start + len(column.values)
+    if array.shape[0] != stop:
+        array.resize((stop, *column.values.shape[1:]))
+    return array
 
 
-def _create(group: zarr.Group, column: Column) -> Any:
+def _create(group: Any, column: Column) -> Any:
     from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
     kind, trailing = column.values.dtype.kind, column.values.shape[1:]
-    image = column.path.startswith("signals/")
-    codec = BloscCodec(cname="zstd", shuffle="shuffle") if image else ZstdCodec(level=1)
+    shuffled = kind in "fiu" and column.values.dtype.itemsize > 1
+    codec: Any = (
+        BloscCodec(cname="zstd", clevel=1, shuffle="shuffle") if shuffled else ZstdCodec(level=1)
+    )
     fill: Any = {"f": np.nan, "T": "", "i": -1}.get(kind, 0)
     return group.create_array(
         column.path,
         shape=(0, *trailing),
         dtype=str if kind == "T" else column.values.dtype,
         chunks=(column.chunk, *trailing),
-        shards=None if column.file is None else (column.file, *trailing),
+        shards=None if column.file == column.chunk else (column.file, *trailing),
         compressors=[codec, Crc32cCodec()],
         fill_value=fill,
-        attributes={
-            "name": column.path.split("/")[-1],
-            "unit": column.unit,
-            "description": column.description,
-            **column.attributes,
-        },
+        attributes=dict(column.attributes),
     )
-
-
-def _files(root: Path) -> dict[Path, tuple[int, int, int]]:
-    """What tells a file from a rewritten one, per file: inode, size, modification time [ns]."""
-    found = {}
-    for folder, _, names in os.walk(root):
-        for name in names:
-            path = Path(folder, name)
-            if name.endswith(".partial"):  # left by a killed writer; readers never look at it
-                path.unlink()
-                continue
-            info = path.stat()
-            found[path] = (info.st_ino, info.st_size, info.st_mtime_ns)
-    return found
-
-
-def _sync(root: Path, before: Mapping[Path, tuple[int, int, int]]) -> None:
-    """Bring to the disk what was written since ``before``: zarr itself never does."""
-    changed = [path for path, info in _files(root).items() if before.get(path) != info]
-    folders = {
-        parent for path in changed for parent in path.parents if root in (parent, *parent.parents)
-    }
-    for path in (*changed, *folders, root.parent):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,354 +1,243 @@
-"""Committed rows as named columns with units, and back; pure arrays, no files.
+"""Committed rows as named columns with units; pure arrays, no files.
 
-``arrays`` below maps a path such as ``candidates/energy`` to what the archive holds already; only
-length_needed, attributes and slices of it are used, so a numpy array would do.
+Row columns have one entry per committed row. Atoms of all rows follow one another in ``atoms/*``
+and ``proposed/position``, the first of row ``i`` at ``candidates/atom_start[i]``; every block of
+rows begins a new file, so that no file is ever written by two blocks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import ENERGIES, Axis, Candidate, Evaluation, Relaxation, Score, Signal
-from htinvert.roles import motion
-from htinvert.store.record import Row, restore_structure
+from htinvert.core import ENERGIES
+from htinvert.store.record import STEPS, Stored, atoms_in, unpack_geometry, unpack_relaxed
 
 OK, FAILED = 1, 2
-ROWS = 16384  # rows per chunk: 62 files per column and million rows
-ATOMS, ATOMS_PER_FILE = 16384, 1048576  # atoms per checksummed chunk, and per shard (one file)
-SIGNALS_PER_FILE = 64
 PARENTS = 2
-PER_ATOM = ("number", "tag", "fixed", "position", "body")
+ATOMS_PER_ROW = 64  # for which the files of atoms are sized
+ATOMS_PER_CHUNK = 16384
 LAST = "candidates/status"  # to be written last: its length is the number of whole rows
 NAMED = ("objectives", "scores", "details", "parameters")
+PRESENT = np.array(0x7FF8000000000001, "<u8").view("<f8")
+"""A number that is NaN; the fill value, which stands for no number, is another NaN."""
+
+_PLAIN = {  # name in candidates/: type, unit, meaning
+    "index": ("<i8", "1", "number of the proposal"),
+    "key": ("u1", "1", "SHA-256 of structure and evaluator"),
+    "operator": ("T", "1", "what proposed it"),
+    "parents": ("<i8", "1", "their index or -1"),
+    "relaxed": ("?", "1", "was relaxed"),
+    "energy": ("<f8", "eV", "potential energy"),
+    "converged": ("?", "1", "the relaxation converged"),
+    "steps": ("<i8", "1", "relaxation steps, -1 none"),
+    "force": ("<f8", "eV/Å", "largest force left, NaN unknown"),
+    "seconds": ("<f8", "s", "how long it took"),
+    "attempts": ("<i4", "1", "how often it was tried"),
+    "time": ("<f8", "s", "commit, since 1970-01-01 UTC"),
+    "error": ("T", "1", "why it failed, empty if ok"),
+    "natoms": ("<i4", "1", "number of atoms"),
+    "cell": ("<f8", "Å", "cell vectors (vector, xyz) as relaxed, or as proposed"),
+    "pbc": ("?", "1", "periodic along each cell vector"),
+    "atom_start": ("<i8", "1", "first of the structure's natoms entries in atoms/*"),
+    "status": ("u1", "1", "1 ok, 2 failed"),
+}
+_ATOMS = {
+    "atoms/number": ("u1", "1", "atomic number"),
+    "atoms/tag": ("<i8", "1", "1 in the region that a search may change, 0 in the host"),
+    "atoms/motion": (
+        "u1",
+        "1",
+        "0 moves freely, 1 held, else rigid body: 8 times its number from 1, plus 1, 2, 4 if it "
+        "moves along x, y, z",
+    ),
+    "atoms/position": ("<f8", "Å", "Cartesian position (x, y, z) as relaxed, or as proposed"),
+    "proposed/position": ("<i8", "1e-6 Å", "position (x, y, z) as proposed; divide by 1e6 for Å"),
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """Values of one array from ``start`` on, with its chunk (and file) length and attributes."""
+    """Values of one array from ``start`` on, with its chunk and file length and attributes."""
 
     path: str
     values: NDArray[Any]
     start: int
-    unit: str
-    description: str
-    chunk: int = ROWS
-    file: int | None = None
+    chunk: int
+    file: int
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def columns(arrays: Mapping[str, Any], start: int, rows: Sequence[Row]) -> list[Column]:
-    """Every array's values for rows that are numbered from ``start`` on."""
-    evaluations = [row.evaluation for row in rows]
-    final = [evaluation.atoms for evaluation in evaluations]
-    proposed = [evaluation.candidate.atoms for evaluation in evaluations]
-    return [
-        *_structure_columns(arrays, "candidates", "atoms", start, final),
-        *_structure_columns(arrays, "proposed", "proposed", start, proposed),
-        *_plain_columns(start, rows),
-        _operator_column(arrays, start, evaluations),
-        *_named_columns(arrays, start, evaluations),
-        *_signal_columns(arrays, start, evaluations),
-    ]
+@dataclass(frozen=True)
+class Layout:
+    """Rows per block of one run, and so how its files are cut."""
+
+    block: int
+
+    @property
+    def atoms(self) -> tuple[int, int]:
+        """Atoms per chunk and per file."""
+        file = self.block * ATOMS_PER_ROW
+        return (ATOMS_PER_CHUNK if file % ATOMS_PER_CHUNK == 0 else file), file
+
+    def first_atom(self, end: int) -> int:
+        """Where a block's atoms begin when those of the block before end at ``end``."""
+        return -(-end // self.atoms[1]) * self.atoms[1]
 
 
-def _structure_columns(
-    arrays: Mapping[str, Any], rows: str, atoms: str, start: int, structures: Sequence[Atoms]
+def block_columns(
+    layout: Layout, start: int, end: int, pages: Iterable[Sequence[Stored]], known: Iterable[str]
 ) -> list[Column]:
-    counts = np.array([len(structure) for structure in structures], dtype="<i4")
-    first = 0
-    if start:
-        first = int(arrays[f"{rows}/atom_start"][start - 1]) + int(
-            arrays[f"{rows}/natoms"][start - 1]
-        )
+    """All columns of the rows of one block but for signals, the last one last.
+
+    Args:
+        layout: rows per block.
+        start: number of the block's first row.
+        end: where the atoms of the block before end.
+        pages: the rows, a page at a time.
+        known: paths that the archive has already, for named columns.
+    """
+    made = [_page(page) for page in pages]
+    rows = [len(page["candidates/status"]) for page in made]
+    first = layout.first_atom(end)
+    paths = {path for path in known if path.split("/")[0] in NAMED}.union(*made)
+    found = []
+    for path in sorted(paths, key=lambda path: path == LAST):
+        parts = [
+            page[path] if path in page else np.full(count, np.nan)
+            for page, count in zip(made, rows, strict=True)
+        ]
+        values = np.concatenate(parts)
+        if path in _ATOMS:
+            found.append(Column(path, values, first, *layout.atoms, explained(path)))
+        else:
+            found.append(Column(path, values, start, layout.block, layout.block, explained(path)))
+    counts = next(column.values for column in found if column.path == "candidates/natoms")
     starts = first + np.cumsum(counts, dtype="<i8") - counts
-    what = "as proposed" if rows == "proposed" else "as relaxed, or as proposed where not relaxed"
-    cells = np.array([structure.cell.array for structure in structures])
-    pbc = np.array([structure.pbc for structure in structures])
-    per_row = [
-        ("natoms", counts, ("1", "number of atoms")),
-        ("atom_start", starts, ("1", f"first of the structure's natoms rows in {atoms}/*")),
-        ("cell", cells, ("Å", f"cell vectors (vector, xyz) {what}")),
-        ("pbc", pbc, ("1", "periodic along each cell vector")),
-    ]
-    codes = np.concatenate([motion(structure) for structure in structures])
-    flat = {
-        "number": np.concatenate([structure.numbers for structure in structures]).astype("u1"),
-        "tag": np.concatenate([structure.get_tags() for structure in structures]).astype("<i8"),
-        "fixed": codes == 1,
-        "position": np.concatenate([structure.positions for structure in structures]),
+    path = "candidates/atom_start"
+    return [Column(path, starts, start, layout.block, layout.block, explained(path)), *found]
+
+
+def numbers_only(pages: Iterable[Sequence[Stored]]) -> dict[str, NDArray[Any]]:
+    """Columns of rows without their structures, by path: all that ranking needs."""
+    made = [_page(page, structures=False) for page in pages]
+    rows = [len(page["candidates/status"]) for page in made]
+    return {
+        path: np.concatenate(
+            [
+                page[path] if path in page else np.full(count, np.nan)
+                for page, count in zip(made, rows, strict=True)
+            ]
+        )
+        for path in set[str]().union(*made)
     }
-    if (codes > 1).any() or f"{atoms}/body" in arrays:  # most runs have no rigid grain
-        flat["body"] = np.where(codes > 1, codes, 0).astype("u1")
-    meaning = {
-        "number": ("1", "atomic number"),
-        "tag": ("1", "1 in the region that a search may change, 0 in the host"),
-        "fixed": ("1", "held in place during relaxation"),
-        "position": ("Å", f"Cartesian position (x, y, z) {what}"),
-        "body": (
-            "1",
-            "rigid body: 8 times its number from 1, plus 1, 2, 4 if it moves along x, y, z",
-        ),
+
+
+def explained(path: str) -> dict[str, Any]:
+    """Name, unit and description of a column."""
+    kind, *label = path.split("/")
+    if path in _ATOMS:
+        unit, text = _ATOMS[path][1:]
+    elif kind == "candidates":
+        unit, text = _PLAIN[label[0]][1:]
+    elif path == "proposed/cell":
+        unit, text = "Å", "cell vectors (vector, xyz) as proposed"
+    else:
+        label = [unescaped(part) for part in label]
+        unit, text = {
+            "objectives": (ENERGIES.get(label[-1], "1"), "objective, lower is better"),
+            "scores": ("1", "cost of a metric, 0 is identical, lower is better"),
+            "details": ("as the metric says", "detail of a score"),
+            "parameters": ("as the forward model says", "fitted parameter of a channel"),
+        }[kind]
+    return {"name": label[-1], "unit": unit, "description": text}
+
+
+def _page(rows: Sequence[Stored], *, structures: bool = True) -> dict[str, NDArray[Any]]:
+    """Columns of some rows."""
+    results = [json.loads(row.result) for row in rows]
+    found = _structures(rows) if structures else {}
+    if not structures:
+        found["candidates/natoms"] = np.array([atoms_in(row.structure) for row in rows], "<i4")
+    missing = (np.nan, False, -1, None)
+    relaxations = [result["relaxation"] or missing for result in results]
+    parents = [(*json.loads(row.parents), -1, -1)[:PARENTS] for row in rows]
+    plain: dict[str, Any] = {
+        "index": [row.index for row in rows],
+        "key": np.frombuffer(b"".join(row.key for row in rows), "u1").reshape(-1, 32),
+        "operator": [row.operator for row in rows],
+        "parents": parents,
+        "relaxed": [row.relaxed is not None for row in rows],
+        "energy": [_marked(relaxation[0]) for relaxation in relaxations],
+        "converged": [relaxation[1] for relaxation in relaxations],
+        "steps": [relaxation[2] for relaxation in relaxations],
+        "force": [np.nan if r[3] is None else _marked(r[3]) for r in relaxations],
+        "seconds": [result["seconds"] for result in results],
+        "attempts": [row.attempts for row in rows],
+        "time": [row.time for row in rows],
+        "error": [result["error"] or "" for result in results],
+        "status": [FAILED if result["error"] is not None else OK for result in results],
     }
-    return [Column(f"{rows}/{name}", values, start, *text) for name, values, text in per_row] + [
-        Column(f"{atoms}/{name}", values, first, *meaning[name], ATOMS, ATOMS_PER_FILE)
-        for name, values in flat.items()
-    ]
-
-
-def _plain_columns(start: int, rows: Sequence[Row]) -> list[Column]:
-    evaluations = [row.evaluation for row in rows]
-    candidates = [evaluation.candidate for evaluation in evaluations]
-    relaxations = [e.relaxation or Relaxation(e.atoms, np.nan, False, -1) for e in evaluations]
-    none = (-1,) * PARENTS
-    plain: list[tuple[str, str, list[Any], str, str]] = [
-        ("key", "u1", [[*row.key] for row in rows], "1", "SHA-256 of structure and evaluator"),
-        ("index", "<i8", [c.index for c in candidates], "1", "number of the proposal"),
-        (
-            "parents",
-            "<i8",
-            [(*c.parents, *none)[:PARENTS] for c in candidates],
-            "1",
-            "their index or -1",
-        ),
-        ("relaxed", "?", [e.relaxation is not None for e in evaluations], "1", "was relaxed"),
-        ("energy", "<f8", [r.energy for r in relaxations], "eV", "potential energy"),
-        ("converged", "?", [r.converged for r in relaxations], "1", "the relaxation converged"),
-        ("steps", "<i8", [r.steps for r in relaxations], "1", "relaxation steps, -1 none"),
-        ("seconds", "<f8", [e.seconds for e in evaluations], "s", "how long it took"),
-        ("attempts", "<i4", [row.attempts for row in rows], "1", "how often it was tried"),
-        ("time", "<f8", [row.time for row in rows], "s", "commit, since 1970-01-01 UTC"),
-        ("error", "T", [e.error or "" for e in evaluations], "1", "why it failed, empty if ok"),
-        ("status", "u1", [OK if e.ok else FAILED for e in evaluations], "1", "1 ok, 2 failed"),
-    ]
-    return [
-        Column(f"candidates/{name}", np.array(values, dtype), start, unit, meaning)
-        for name, dtype, values, unit, meaning in plain
-    ]
-
-
-def _operator_column(
-    arrays: Mapping[str, Any], start: int, evaluations: Sequence[Evaluation]
-) -> Column:
-    path = "candidates/operator"
-    table = list(arrays[path].attrs["table"]) if path in arrays else []
-    names = [evaluation.candidate.operator for evaluation in evaluations]
-    table += [name for name in dict.fromkeys(names) if name not in table]
-    codes = np.array([table.index(name) for name in names], "<i4")
-    text = "position in the attribute 'table' of the operator that proposed it"
-    return Column(path, codes, start, "1", text, attributes={"table": table})
-
-
-def _named_columns(
-    arrays: Mapping[str, Any], start: int, evaluations: Sequence[Evaluation]
-) -> list[Column]:
-    """Objectives, scores, score details and fitted parameters, NaN where there is none."""
-    found: dict[str, Column] = {}
-    for path, array in arrays.items():
-        if path.split("/")[0] in NAMED:
-            values = np.full(len(evaluations), np.nan)
-            found[path] = Column(path, values, start, "", "", attributes=dict(array.attrs))
-    for row, evaluation in enumerate(evaluations):
-        for names, value in _numbers(evaluation):
-            path = "/".join(map(_escaped, names))
+    for name, values in plain.items():
+        dtype = _PLAIN[name][0]
+        found[f"candidates/{name}"] = np.array(
+            values, np.dtypes.StringDType() if dtype == "T" else dtype
+        )
+    for number, result in enumerate(results):
+        for path, value in _numbers(result):
             if path not in found:
-                found[path] = _named_column(path, names, len(evaluations), start)
-            found[path].values[row] = value
-    return list(found.values())
+                found[path] = np.full(len(rows), np.nan)
+            found[path][number] = _marked(value)
+    return found
 
 
-def _named_column(path: str, names: tuple[str, ...], rows: int, start: int) -> Column:
-    kind, *label = names
-    unit, text = {
-        "objectives": (ENERGIES.get(names[-1], "1"), "objective, lower is better"),
-        "scores": ("1", "cost of a metric, 0 is identical, lower is better"),
-        "details": ("as the metric says", "detail of a score"),
-        "parameters": ("as the forward model says", "fitted parameter of a channel"),
-    }[kind]
-    values = np.full(rows, np.nan)
-    return Column(path, values, start, unit, text, attributes={"name": label[-1], "label": label})
+def _structures(rows: Sequence[Stored]) -> dict[str, NDArray[Any]]:
+    proposed = [unpack_geometry(row.structure) for row in rows]
+    ends = [
+        (geometry.cell, geometry.position) if row.relaxed is None else unpack_relaxed(row.relaxed)
+        for row, geometry in zip(rows, proposed, strict=True)
+    ]
+    steps = np.rint(np.concatenate([geometry.position for geometry in proposed]) * STEPS)
+    return {
+        "candidates/natoms": np.array([len(geometry.number) for geometry in proposed], "<i4"),
+        "candidates/pbc": np.array([geometry.pbc for geometry in proposed]),
+        "candidates/cell": np.array([cell for cell, _ in ends]),
+        "proposed/cell": np.array([geometry.cell for geometry in proposed]),
+        "atoms/number": np.concatenate([geometry.number for geometry in proposed]).astype("u1"),
+        "atoms/tag": np.concatenate([geometry.tag for geometry in proposed]),
+        "atoms/motion": np.concatenate([geometry.motion for geometry in proposed]),
+        "atoms/position": np.concatenate([position for _, position in ends]),
+        "proposed/position": steps.astype("<i8"),
+    }
 
 
-def _numbers(evaluation: Evaluation) -> Iterator[tuple[tuple[str, ...], float]]:
-    for name, value in evaluation.objectives.items():
-        yield ("objectives", name), value
-    for name, score in evaluation.scores.items():
-        yield ("scores", name), score.cost
-        for detail, value in score.detail.items():
-            yield ("details", name, detail), value
-    for channel, parameters in evaluation.parameters.items():
+def _numbers(result: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Path and value of everything in a result that has a name of the user's."""
+    for name, value in result["objectives"].items():
+        yield f"objectives/{escaped(name)}", value
+    for name, (cost, detail) in result["scores"].items():
+        yield f"scores/{escaped(name)}", cost
+        for part, value in detail.items():
+            yield f"details/{escaped(name)}/{escaped(part)}", value
+    for channel, parameters in result["parameters"].items():
         for name, value in parameters.items():
-            yield ("parameters", channel, name), value
+            yield f"parameters/{escaped(channel)}/{escaped(name)}", value
 
 
-def _escaped(name: str) -> str:
-    """A name that is one part of a Zarr path; the attribute 'label' keeps the real one."""
+def _marked(value: float) -> float:
+    return float(PRESENT) if value != value else value
+
+
+def escaped(name: str) -> str:
+    """A name that is one part of a Zarr path."""
     return name.replace("%", "%25").replace("/", "%2F")
 
 
-def _signal_columns(
-    arrays: Mapping[str, Any], start: int, evaluations: Sequence[Evaluation]
-) -> list[Column]:
-    """The signals kept, ``signals/<channel>/data`` and the row each belongs to.
-
-    Signals of one channel that differ in shape or axes go to ``<channel>.2`` and so on.
-    """
-    folders = {
-        path.removesuffix("/data"): array.attrs["layout"]
-        for path, array in arrays.items()
-        if path.startswith("signals/") and path.endswith("/data")
-    }
-    held: dict[str, list[tuple[int, Signal]]] = {folder: [] for folder in folders}
-    for number, evaluation in enumerate(evaluations, start):
-        for channel, signal in evaluation.signals.items():
-            layout = _layout(channel, signal)
-            folder = next((path for path, known in folders.items() if known == layout), None)
-            if folder is None:
-                others = sum(known["channel"] == channel for known in folders.values())
-                suffix = f".{others + 1}" if others else ""
-                folder = f"signals/{_escaped(channel)}{suffix}"
-                folders[folder] = layout
-            held.setdefault(folder, []).append((number, signal))
-    found = []
-    for folder, entries in held.items():
-        found += _signal_pair(arrays, folder, start, entries, folders[folder])
-    return found
-
-
-def _signal_pair(
-    arrays: Mapping[str, Any],
-    folder: str,
-    start: int,
-    entries: Sequence[tuple[int, Signal]],
-    layout: Mapping[str, Any],
-) -> list[Column]:
-    path, first = f"{folder}/row", 0
-    if path in arrays:
-        first = _count_below(arrays[path], start)
-    rows = np.array([number for number, _ in entries], "<i8")
-    data = np.zeros((len(entries), *layout["shape"]), "<f4")
-    for line, (_, signal) in zip(data, entries, strict=True):
-        line[...] = signal.data
-    text = f"signal of channel {layout['channel']}, one per entry of row; axes in 'layout'"
-    pixels = Column(
-        f"{folder}/data", data, first, "1", text, 1, SIGNALS_PER_FILE, attributes={"layout": layout}
-    )
-    return [Column(path, rows, first, "1", "row in candidates/* of each signal"), pixels]
-
-
-def _count_below(rows: Any, stop: int) -> int:
-    """How many signals belong to rows below ``stop``; -1 is what a killed writer left unwritten."""
-    numbers = np.asarray(rows[:])
-    return int(np.count_nonzero((numbers >= 0) & (numbers < stop)))
-
-
-def _layout(channel: str, signal: Signal) -> dict[str, Any]:
-    axes = [[axis.name, axis.unit, float(axis.step), float(axis.origin)] for axis in signal.axes]
-    return {"channel": channel, "shape": list(signal.data.shape), "axes": axes}
-
-
-def length_needed(arrays: Mapping[str, Any], path: str, rows: int) -> int:
-    """How long the array at ``path`` must be at least when ``rows`` rows are held."""
-    kind, *name = path.split("/")
-    if kind == "signals":
-        return _count_below(arrays[f"signals/{name[0]}/row"], rows)
-    if kind in ("atoms", "proposed") and name[0] in PER_ATOM:
-        group = "candidates" if kind == "atoms" else kind
-        last = [int(arrays[f"{group}/{part}"][rows - 1]) for part in ("atom_start", "natoms")]
-        return sum(last)
-    return rows
-
-
-def restore(
-    arrays: Mapping[str, Any], start: int, stop: int, *, signals: bool = False
-) -> Iterator[Row]:
-    """Rows ``start <= number < stop`` from the arrays of an archive."""
-    final = _structures(arrays, "candidates", "atoms", start, stop)
-    proposed = _structures(arrays, "proposed", "proposed", start, stop)
-    page = {
-        path: np.asarray(array[start:stop])
-        for path, array in arrays.items()
-        if path.split("/")[0] in ("candidates", *NAMED)
-    }
-    labels = {path: arrays[path].attrs["label"] for path in page if path.split("/")[0] in NAMED}
-    table = arrays["candidates/operator"].attrs["table"]
-    kept = _signals(arrays, start, stop) if signals else {}
-    for i in range(stop - start):
-        row = {path.removeprefix("candidates/"): values[i] for path, values in page.items()}
-        candidate = Candidate(
-            int(row["index"]),
-            proposed[i],
-            table[row["operator"]],
-            tuple(int(parent) for parent in row["parents"] if parent >= 0),
-        )
-        relaxation = None
-        if row["relaxed"]:
-            numbers = float(row["energy"]), bool(row["converged"]), int(row["steps"])
-            relaxation = Relaxation(final[i], *numbers)
-        evaluation = Evaluation(
-            candidate,
-            relaxation=relaxation,
-            **_nested({path: (labels[path], float(row[path])) for path in labels}),
-            signals=kept.get(start + i, {}),
-            error=str(row["error"]) if row["status"] == FAILED else None,
-            seconds=float(row["seconds"]),
-        )
-        yield Row(row["key"].tobytes(), evaluation, int(row["attempts"]), float(row["time"]))
-
-
-def _structures(
-    arrays: Mapping[str, Any], rows: str, atoms: str, start: int, stop: int
-) -> list[Atoms]:
-    names = ("atom_start", "natoms", "cell", "pbc")
-    first, counts, cells, pbcs = (
-        np.asarray(arrays[f"{rows}/{name}"][start:stop]) for name in names
-    )
-    begin, end = int(first[0]), int(first[-1] + counts[-1])
-    flat = {
-        name: np.asarray(arrays[f"{atoms}/{name}"][begin:end])
-        for name in PER_ATOM
-        if f"{atoms}/{name}" in arrays
-    }
-    codes = flat.pop("fixed").astype("u1")
-    flat["motion"] = codes + flat.pop("body", np.zeros_like(codes))
-    found = []
-    for low, count, cell, pbc in zip(first - begin, counts, cells, pbcs, strict=True):
-        fields = {name: values[low : low + count] for name, values in flat.items()}
-        found.append(restore_structure(cell, pbc, **fields))
-    return found
-
-
-def _signals(arrays: Mapping[str, Any], start: int, stop: int) -> dict[int, dict[str, Signal]]:
-    found: dict[int, dict[str, Signal]] = {}
-    for path in arrays:
-        if path.startswith("signals/") and path.endswith("/row"):
-            data = arrays[path.removesuffix("row") + "data"]
-            layout = data.attrs["layout"]
-            axes = tuple(Axis(*axis) for axis in layout["axes"])
-            rows = np.asarray(arrays[path][:])
-            low, high = _count_below(rows, start), _count_below(rows, stop)
-            for number, pixels in zip(rows[low:high], data[low:high], strict=True):
-                found.setdefault(int(number), {})[layout["channel"]] = Signal(pixels, axes)
-    return found
-
-
-def _nested(values: Mapping[str, tuple[list[str], float]]) -> dict[str, Any]:
-    """The objectives, scores and parameters of an evaluation; NaN stands for absent."""
-    present = [
-        (path.split("/")[0], *entry) for path, entry in values.items() if entry[1] == entry[1]
-    ]
-    objectives = {label[0]: value for kind, label, value in present if kind == "objectives"}
-    parameters: dict[str, dict[str, float]] = {}
-    details: dict[str, dict[str, float]] = {}
-    for kind, label, value in present:
-        if kind in ("parameters", "details"):
-            target = parameters if kind == "parameters" else details
-            target.setdefault(label[0], {})[label[1]] = value
-    costs = {label[0]: value for kind, label, value in present if kind == "scores"}
-    scores = {name: Score(cost, details.get(name, {})) for name, cost in costs.items()}
-    return {"objectives": objectives, "scores": scores, "parameters": parameters}
+def unescaped(part: str) -> str:
+    """The name of which :func:`escaped` made this part."""
+    return part.replace("%2F", "/").replace("%25", "%")

@@ -1,9 +1,11 @@
 """The intake of a run: proposals and results in one SQLite file, durable when a call returns.
 
-Journal mode TRUNCATE with ``synchronous=FULL``: unlike WAL it needs no shared memory, so it is
-right on network file systems that honor POSIX locks; the truncated rollback journal is itself
-synced, so that a commit survives a power cut (https://sqlite.org/pragma.html#pragma_journal_mode).
-Every row carries a CRC-32 of its bytes, for SQLite itself checks none.
+Journal mode TRUNCATE with ``synchronous=FULL`` on every file system. WAL would save a sync or two,
+but needs shared memory, which network file systems lack, and on any of them a flipped bit in the
+log makes SQLite drop all later commits without a word (https://sqlite.org/fileformat2.html,
+section 4.4). Every row carries a CRC-32 of its bytes, for SQLite itself checks none.
+
+Rows that are sealed in the archive are dropped, a few with each commit; their keys stay.
 """
 
 from __future__ import annotations
@@ -11,8 +13,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,60 +21,61 @@ from uuid import uuid4
 
 from htinvert.core import Candidate, Evaluation, Signal, UserError
 from htinvert.store.record import (
+    Pixels,
     Row,
+    Stored,
+    pack_relaxed,
     pack_result,
     pack_signal,
     pack_structure,
-    require_storable,
-    unpack_result,
-    unpack_signal,
+    unpack_pixels,
     unpack_structure,
 )
+from htinvert.store.tables import ADVICE, SCHEMA, TABLES, TEMPORARY, crc_of
+from htinvert.store.trouble import Damaged, Fenced, OutOfSpace
 
-SCHEMA = 1
 PAGE_BYTES = 16384  # rows are some kB long: in SQLite's usual 4096 half of a page would be empty
 PAGE = 1024  # rows per query: a reader must not hold the file's lock while its caller works
+DROPPED_AT_LEAST = 64  # rows dropped with a commit, where as many may go
 
-_TABLES = """
-CREATE TABLE proposals (idx INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, operator TEXT NOT NULL,
-    parents TEXT NOT NULL, crc INTEGER NOT NULL, structure BLOB NOT NULL);
-CREATE TABLE results (seq INTEGER PRIMARY KEY, idx INTEGER NOT NULL UNIQUE REFERENCES proposals,
-    ok INTEGER NOT NULL, attempts INTEGER NOT NULL, time REAL NOT NULL, crc INTEGER NOT NULL,
-    result TEXT NOT NULL, relaxed BLOB);
-CREATE INDEX results_ok ON results (ok);
-CREATE TABLE signals (seq INTEGER NOT NULL, channel TEXT NOT NULL, layout TEXT NOT NULL,
-    crc INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (seq, channel));
-CREATE TABLE attempts (idx INTEGER NOT NULL, time REAL NOT NULL, reason TEXT NOT NULL);
-CREATE INDEX attempts_idx ON attempts (idx);
-CREATE TABLE refused (operator TEXT NOT NULL, reason TEXT NOT NULL, count INTEGER NOT NULL,
-    PRIMARY KEY (operator, reason));
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-
-_ADVICE = {
-    "FULL": "free space on its file system and start the same command again",
-    "IOERR": "check the disk and the quota and start the same command again",
-    "BUSY": "another program holds it for over 30 s; end that program and start again",
-    "READONLY": "make the file and its folder writable for you and start again",
-    "CANTOPEN": "make the file and its folder writable for you and start again",
-    "CORRUPT": "copy the folder back from a backup; results.zarr holds all that was folded",
-    "NOTADB": "copy the folder back from a backup; results.zarr holds all that was folded",
-}
+_ROWS = (
+    "SELECT r.seq - 1, p.idx, k.key, p.operator, p.parents, p.structure, r.attempts, r.time,"
+    " r.result, r.relaxed, p.crc, r.crc"
+    " FROM results r JOIN proposals p ON p.idx = r.idx JOIN keys k ON k.idx = r.idx"
+)
 
 
 class Journal:
     """The SQLite file of a run; a writable one is created where it is missing.
 
+    Args:
+        path: the file.
+        writable: whether to change it.
+        recipe: what a new one is made with.
+        locks: whether the file system has POSIX locks; without, a lock file is used.
+        guard: called in every transaction; raises where this driver may write no more.
+
     Raises:
-        UserError: the file is missing, damaged, or of a newer format.
+        UserError: the file is missing, damaged, or of another format.
     """
 
-    def __init__(self, path: Path, *, writable: bool, recipe: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        writable: bool,
+        recipe: Mapping[str, Any] | None = None,
+        locks: bool = True,
+        guard: Callable[[], None] = lambda: None,
+    ):
         self.path = path
+        self.epoch: str | None = None
+        self._guard = guard
         mode = "rwc" if writable else "rw"  # a reader may have to roll back after a crash
+        system = "" if locks else "&vfs=unix-dotfile"
         with self._explained():
             self.connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
+                f"{path.absolute().as_uri()}?mode={mode}{system}",
                 uri=True,
                 timeout=30,
                 isolation_level=None,
@@ -90,7 +92,6 @@ class Journal:
                 self.connection.execute(f"PRAGMA page_size={PAGE_BYTES}")  # heeded in a new file
                 self.connection.execute("PRAGMA journal_mode=TRUNCATE")
                 self.connection.execute("PRAGMA synchronous=FULL")
-                self.connection.execute("PRAGMA foreign_keys=ON")
             else:
                 self.connection.execute("PRAGMA query_only=ON")
             empty = not self._all("SELECT 1 FROM sqlite_master WHERE name = 'meta'")
@@ -98,10 +99,16 @@ class Journal:
             raise UserError(f"{self.path.parent} is not a run yet; wait for its first proposals")
         if empty:
             self._create(recipe or {})
-        schema = int(self.meta("schema", "0"))
-        if schema > SCHEMA:
+        with self._explained():
+            (schema,) = self._all("SELECT value FROM meta WHERE name = 'schema'") or [("0",)]
+        if schema[0] == "1":
             raise UserError(
-                f"{self.path.parent} was written in run format {schema} and this htinvert knows "
+                f"{self.path.parent} was written in run format 1; bring it to format {SCHEMA} "
+                f"with: htinvert migrate {self.path.parent}"
+            )
+        if schema[0] != str(SCHEMA):
+            raise UserError(
+                f"{self.path.parent} was written in run format {schema[0]} and this htinvert knows "
                 f"format {SCHEMA}; update htinvert"
             )
 
@@ -111,13 +118,13 @@ class Journal:
             "run_id": str(uuid4()),
             "created": str(time.time()),
             "recipe": json.dumps(recipe, sort_keys=True),
-            "folded": "0",
-            "next_index": "0",
+            **dict.fromkeys(("next_index", "committed", "ok", "dropped", "marks"), "0"),
         }
         with self.transaction():
-            for statement in filter(str.strip, _TABLES.split(";")):
+            for statement in filter(str.strip, TABLES.split(";")):
                 self.connection.execute(statement)
-            self.connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            for name, value in meta.items():
+                self.remember(name, value)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -126,18 +133,28 @@ class Journal:
             yield
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_").split("_")[0]
-            advice = _ADVICE.get(code, "start the same command again")
-            raise UserError(
+            advice = ADVICE.get(code, "start the same command again")
+            kind = OutOfSpace if code in TEMPORARY else UserError
+            if code in ("CORRUPT", "NOTADB"):
+                kind = Damaged
+            raise kind(
                 f"{self.path} could not be used ({error}): {advice}; "
                 "everything committed before is kept"
             ) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the block is durable when it ends, or none of it is."""
+        """All of the block is durable when it ends, or none of it is.
+
+        Raises:
+            Fenced: another driver has taken the run over.
+        """
         with self._explained():
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
+                self._guard()
+                if self.epoch is not None and self.meta("epoch") != self.epoch:
+                    raise Fenced(f"run {self.path.parent} was taken over; stop this driver")
                 yield
                 self.connection.execute("COMMIT")
             except BaseException as error:
@@ -152,137 +169,167 @@ class Journal:
             return cursor.fetchall()
 
     def meta(self, name: str, default: str = "") -> str:
-        """A word of the run's own: schema, run_id, created, recipe (JSON), folded, next_index."""
-        found = self._all("SELECT value FROM meta WHERE name = ?", name)
+        """A word of the run's own: schema, run_id, recipe (JSON), committed, dropped, epoch, ..."""
+        found = self._all("SELECT value, crc FROM meta WHERE name = ?", name)
+        for value, crc in found:
+            self._require(crc == crc_of(name, value), f"entry {name}")
         return str(found[0][0]) if found else default
 
     def remember(self, name: str, value: object) -> None:
         """Set a :meth:`meta` entry; inside a transaction it is durable with it, else at once."""
+        row = (name, str(value), crc_of(name, str(value)))
         with self._explained():
-            self.connection.execute("UPDATE meta SET value = ? WHERE name = ?", (str(value), name))
-
-    def require_recipe(self, given: Mapping[str, Any]) -> None:
-        """Raise a UserError that names the fields in which a recipe is not the run's own."""
-        old, new = _flat(json.loads(self.meta("recipe"))), _flat(json.loads(json.dumps(given)))
-        absent = "absent"
-        changed = [
-            f"{name} is {json.dumps(new[name]) if name in new else absent} but was "
-            f"{json.dumps(old[name]) if name in old else absent}"
-            for name in sorted(old.keys() | new.keys())
-            if json.dumps(old.get(name, absent)) != json.dumps(new.get(name, absent))
-            or (name in old) != (name in new)
-        ]
-        if changed:
-            more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
-            raise UserError(
-                f"run {self.path.parent} was made with another recipe: "
-                f"{', '.join(changed[:5])}{more}; "
-                "restore what differs or name a new folder for the run"
-            )
+            self.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?)", row)
 
     def propose(self, candidates: Iterable[tuple[Candidate, bytes]]) -> None:
         """Insert proposals (inside a transaction); the same index with the same key is ignored."""
         for candidate, key in candidates:
-            held = self._all("SELECT key FROM proposals WHERE idx = ?", candidate.index)
+            held = self._all("SELECT key FROM keys WHERE idx = ?", candidate.index)
             if held and held[0][0] == key:
                 continue
             structure = pack_structure(candidate.atoms)
             parents = json.dumps([int(parent) for parent in candidate.parents])
-            crc = _crc(key, candidate.operator, parents, structure)
-            row = (candidate.index, key, candidate.operator, parents, crc, structure)
-            self.connection.execute("INSERT INTO proposals VALUES (?, ?, ?, ?, ?, ?)", row)
+            index, operator = candidate.index, candidate.operator
+            crc = crc_of(index, key, operator, parents, structure)
+            self.connection.execute("INSERT INTO keys VALUES (?, ?, NULL)", (index, key))
+            row = (index, operator, parents, crc, structure)
+            self.connection.execute("INSERT INTO proposals VALUES (?, ?, ?, ?, ?)", row)
 
     def refuse(self, counted: Mapping[tuple[str, str], int]) -> None:
         """Add to the counts of refusals per (operator, reason), inside a transaction."""
-        self.connection.executemany(
-            "INSERT INTO refused VALUES (?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET count = count + excluded.count",
-            [(*which, count) for which, count in counted.items()],
-        )
+        held = self.refused() if counted else {}
+        for (operator, reason), count in counted.items():
+            total = held.get((operator, reason), 0) + count
+            row = (operator, reason, total, crc_of(operator, reason, total))
+            self.connection.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", row)
 
     def attempt(self, index: int, reason: str) -> None:
         """Note a try that came to nothing and will be repeated, inside a transaction."""
-        row = (index, time.time(), reason)
-        self.connection.execute("INSERT INTO attempts VALUES (?, ?, ?)", row)
+        now = time.time()
+        row = (index, now, reason, crc_of(index, now, reason))
+        self.connection.execute("INSERT INTO attempts VALUES (?, ?, ?, ?)", row)
 
     def attempts(self, index: int) -> int:
         """How many tries of a candidate came to nothing."""
-        return int(self._all("SELECT count(*) FROM attempts WHERE idx = ?", index)[0][0])
+        found = self._all("SELECT time, reason, crc FROM attempts WHERE idx = ?", index)
+        for moment, reason, crc in found:
+            self._require(crc == crc_of(index, moment, reason), f"an attempt of candidate {index}")
+        return len(found)
 
     def commit(self, evaluations: Iterable[Evaluation]) -> None:
-        """Insert results (inside a transaction); one that is there already is ignored."""
-        for evaluation in evaluations:
-            index, now = evaluation.candidate.index, time.time()
-            result, relaxed = pack_result(evaluation), None
-            if evaluation.relaxation is not None:
-                require_storable(evaluation.relaxation.atoms)
-                relaxed = pack_structure(evaluation.relaxation.atoms)
-            tries = self.attempts(index) + 1
-            row = (index, evaluation.ok, tries, now, _crc(result, relaxed or b""), result, relaxed)
-            cursor = self.connection.execute(
-                "INSERT INTO results VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT (idx) DO NOTHING",
-                row,
-            )
-            if cursor.rowcount == 1:
-                self._keep_signals(cursor.lastrowid or 0, evaluation.signals)
-
-    def _keep_signals(self, seq: int, signals: Mapping[str, Signal]) -> None:
-        for channel, signal in signals.items():
-            layout, data = pack_signal(signal)
-            row = (seq, channel, layout, _crc(layout, data), data)
-            self.connection.execute("INSERT INTO signals VALUES (?, ?, ?, ?, ?)", row)
-
-    def rows(
-        self, start: int = 0, stop: int | None = None, *, signals: bool = False
-    ) -> Iterator[Row]:
-        """Committed rows ``start <= number < stop``, in commit order, a page of 1024 at a time.
+        """Insert results (inside a transaction); one that is there already is ignored.
 
         Raises:
-            UserError: a row's bytes are not those that were written.
+            ValueError: a candidate was never proposed.
         """
-        while stop is None or start < stop:
-            page = self._page(start, PAGE if stop is None else min(PAGE, stop - start))
-            if not page:
-                return
-            for number, *columns in page:
-                yield self._row(number, columns, self.signals(number) if signals else {})
-            start = page[-1][0] + 1
+        seq, ok = int(self.meta("committed")), int(self.meta("ok"))
+        before = seq
+        for evaluation in evaluations:
+            index = evaluation.candidate.index
+            change = "UPDATE keys SET seq = ? WHERE idx = ? AND seq IS NULL"
+            if self.connection.execute(change, (seq + 1, index)).rowcount == 0:
+                if not self._all("SELECT 1 FROM keys WHERE idx = ?", index):
+                    raise ValueError(f"candidate {index} was never proposed; propose it first")
+                continue
+            seq, ok = seq + 1, ok + evaluation.ok
+            self._insert(seq, self.attempts(index) + 1, time.time(), evaluation)
+        self.remember("committed", seq)
+        self.remember("ok", ok)
+        self._drop(max(DROPPED_AT_LEAST, 2 * (seq - before)))
 
-    def _page(self, start: int, count: int) -> list[Any]:
-        return self._all(
-            "SELECT r.seq - 1, p.idx, p.key, p.operator, p.parents, p.crc, p.structure, r.attempts,"
-            " r.time, r.crc, r.result, r.relaxed FROM results r JOIN proposals p ON p.idx = r.idx"
-            " WHERE r.seq > ? ORDER BY r.seq LIMIT ?",
-            start,
-            count,
+    def adopt(self, rows: Iterable[Row]) -> None:
+        """Insert proposals and results of another run as they are, inside a transaction."""
+        seq, ok = int(self.meta("committed")), int(self.meta("ok"))
+        for row in rows:
+            evaluation = row.evaluation
+            index = evaluation.candidate.index
+            self.propose([(evaluation.candidate, row.key)])
+            seq, ok = seq + 1, ok + evaluation.ok
+            self.connection.execute("UPDATE keys SET seq = ? WHERE idx = ?", (seq, index))
+            self._insert(seq, row.attempts, row.time, evaluation)
+        self.remember("committed", seq)
+        self.remember("ok", ok)
+        self._drop(2 * PAGE)
+
+    def _insert(self, seq: int, tries: int, moment: float, evaluation: Evaluation) -> None:
+        index, relaxed = evaluation.candidate.index, None
+        result = pack_result(evaluation)
+        if evaluation.relaxation is not None:
+            relaxed = pack_relaxed(evaluation.relaxation.atoms, evaluation.candidate.atoms)
+        crc = crc_of(seq, index, tries, moment, result, relaxed or b"")
+        row = (seq, index, tries, moment, crc, result, relaxed)
+        self.connection.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+        for channel, signal in evaluation.signals.items():
+            layout, data = pack_signal(signal)
+            kept = (seq, channel, layout, crc_of(seq, channel, layout, data), data)
+            self.connection.execute("INSERT INTO signals VALUES (?, ?, ?, ?, ?)", kept)
+
+    def allow_dropping(self, rows: int) -> None:
+        """Let the first so many rows go, as far as they have not gone; a few with each commit."""
+        self.remember("droppable", rows)
+
+    def _drop(self, most: int) -> None:
+        dropped = int(self.meta("dropped"))
+        stop = min(int(self.meta("droppable", "0")), dropped + most)
+        if stop <= dropped:
+            return
+        span = (dropped, stop)
+        self.connection.execute(
+            "DELETE FROM proposals WHERE idx IN"
+            " (SELECT idx FROM results WHERE seq > ? AND seq <= ?)",
+            span,
         )
+        for table in ("results", "signals"):
+            query = f"DELETE FROM {table} WHERE seq > ? AND seq <= ?"  # noqa: S608
+            self.connection.execute(query, span)
+        self.remember("dropped", stop)
 
-    def _row(self, number: int, columns: list[Any], signals: Mapping[str, Signal]) -> Row:
-        attempts, time_, crc, result, relaxed = columns[6:]
-        self._require(crc == _crc(result, relaxed or b""), f"result {number}")
-        atoms = None if relaxed is None else unpack_structure(relaxed)
-        candidate = self._candidate(*columns[:6])
-        return Row(columns[1], unpack_result(result, candidate, atoms, signals), attempts, time_)
+    def page(self, start: int, stop: int | None = None) -> list[Stored]:
+        """Up to 1024 committed rows from number ``start`` on, in commit order.
 
-    def _candidate(
+        Where the first is not number ``start``, the rows before it were dropped.
+
+        Raises:
+            Damaged: a row's bytes are not those that were written.
+        """
+        count = PAGE if stop is None else min(PAGE, stop - start)
+        found = []
+        for line in self._all(f"{_ROWS} WHERE r.seq > ? ORDER BY r.seq LIMIT ?", start, count):
+            row = Stored(*line[:10])
+            self._check_proposal(row.index, row.key, row.operator, row.parents, line[10], line[5])
+            crc = crc_of(
+                row.number + 1, row.index, row.attempts, row.time, row.result, row.relaxed or b""
+            )
+            self._require(crc == line[11], f"result {row.number}")
+            found.append(row)
+        return found
+
+    def _check_proposal(
         self, index: int, key: bytes, operator: str, parents: str, crc: int, structure: bytes
-    ) -> Candidate:
-        self._require(crc == _crc(key, operator, parents, structure), f"proposal {index}")
-        return Candidate(index, unpack_structure(structure), operator, tuple(json.loads(parents)))
+    ) -> None:
+        good = crc == crc_of(index, key, operator, parents, structure)
+        self._require(good, f"proposal {index}")
 
     def _require(self, sound: bool, what: str) -> None:
         if not sound:
-            raise UserError(f"{self.path}: {what} is damaged; copy the folder back from a backup")
+            raise Damaged(
+                f"{self.path}: {what} is damaged; htinvert verify --repair {self.path.parent} "
+                "says what can be saved"
+            )
 
-    def signals(self, number: int) -> dict[str, Signal]:
+    def pixels(self, number: int) -> dict[str, Pixels]:
         """The signals kept of a committed row, by channel."""
         query = "SELECT channel, layout, crc, data FROM signals WHERE seq = ? ORDER BY channel"
         found = {}
         for channel, layout, crc, data in self._all(query, number + 1):
-            self._require(crc == _crc(layout, data), f"signal {channel} of result {number}")
-            found[channel] = unpack_signal(layout, data)
+            good = crc == crc_of(number + 1, channel, layout, data)
+            self._require(good, f"signal {channel} of result {number}")
+            found[channel] = unpack_pixels(layout, data)
         return found
+
+    def signals(self, number: int) -> dict[str, Signal]:
+        """The same as signals to look at."""
+        return {channel: found.signal() for channel, found in self.pixels(number).items()}
 
     def rows_with_signals(self, start: int, stop: int) -> list[int]:
         """Numbers of the rows from start to stop of which a signal is kept."""
@@ -292,90 +339,55 @@ class Journal:
     def pending(self) -> list[Candidate]:
         """Proposals without a result, by index."""
         query = (
-            "SELECT idx, key, operator, parents, crc, structure FROM proposals WHERE idx IN"
-            " (SELECT idx FROM proposals EXCEPT SELECT idx FROM results) ORDER BY idx"
+            "SELECT k.idx, k.key, p.operator, p.parents, p.crc, p.structure FROM keys k"
+            " LEFT JOIN proposals p ON p.idx = k.idx WHERE k.seq IS NULL ORDER BY k.idx"
         )
-        return [self._candidate(*row) for row in self._all(query)]
+        found = []
+        for row in self._all(query):
+            self._require(row[5] is not None, f"proposal {row[0]}")
+            found.append(self.candidate(*row))
+        return found
+
+    def candidate(
+        self, index: int, key: bytes, operator: str, parents: str, crc: int, structure: bytes
+    ) -> Candidate:
+        """A proposal from its fields, checked."""
+        self._check_proposal(index, key, operator, parents, crc, structure)
+        atoms = unpack_structure(structure)
+        return Candidate(index, atoms, operator, tuple(json.loads(parents)))
 
     def number(self, index: int) -> int | None:
         """The row a candidate was committed as, or None where it has no result."""
-        found = self._all("SELECT seq - 1 FROM results WHERE idx = ?", index)
-        return found[0][0] if found else None
-
-    def results(self) -> Iterator[tuple[int, str, int, float, str]]:
-        """(index, operator, attempts, time [s], result as JSON) of each row, without structures."""
-        start = 0
-        while True:
-            page = self._all(
-                "SELECT r.seq, r.idx, p.operator, r.attempts, r.time, r.result FROM results r"
-                " JOIN proposals p ON p.idx = r.idx WHERE r.seq > ? ORDER BY r.seq LIMIT ?",
-                start,
-                PAGE,
-            )
-            if not page:
-                return
-            yield from (tuple(row[1:]) for row in page)
-            start = page[-1][0]
+        found = self._all("SELECT seq - 1 FROM keys WHERE idx = ? AND seq IS NOT NULL", index)
+        return int(found[0][0]) if found else None
 
     def known(self, key: bytes) -> bool:
         """Whether a key was proposed."""
-        return bool(self._all("SELECT 1 FROM proposals WHERE key = ?", key))
+        return bool(self._all("SELECT 1 FROM keys WHERE key = ?", key))
 
     def keys(self) -> set[bytes]:
         """All keys proposed, 32 bytes each."""
-        return {row[0] for row in self._all("SELECT key FROM proposals")}
-
-    def committed_keys(self, start: int, stop: int) -> bytes:
-        """Keys of rows start to stop, 32 bytes each, one after another."""
-        query = (
-            "SELECT p.key FROM results r JOIN proposals p ON p.idx = r.idx"
-            " WHERE r.seq > ? AND r.seq <= ? ORDER BY r.seq"
-        )
-        return b"".join(row[0] for row in self._all(query, start, stop))
+        return {row[0] for row in self._all("SELECT key FROM keys")}
 
     def committed(self) -> int:
         """How many rows are committed."""
-        return int(self._all("SELECT coalesce(max(seq), 0) FROM results")[0][0])
+        return int(self.meta("committed"))
 
-    def tally(self) -> tuple[int, int, int, dict[tuple[str, str], int]]:
-        """Numbers of ok, failed and pending candidates, and refusals per (operator, reason)."""
-        by_ok = dict(self._all("SELECT ok, count(*) FROM results GROUP BY ok"))
-        proposed = self._all("SELECT count(*) FROM proposals")[0][0]
-        refused = {
-            (o, r): n for o, r, n in self._all("SELECT operator, reason, count FROM refused")
-        }
-        ok, failed = by_ok.get(1, 0), by_ok.get(0, 0)
-        return ok, failed, proposed - ok - failed, refused
+    def tally(self) -> tuple[int, int, int]:
+        """Numbers of ok, failed and pending candidates."""
+        committed, ok = self.committed(), int(self.meta("ok"))
+        pending = self._all("SELECT count(*) FROM keys WHERE seq IS NULL")[0][0]
+        return ok, committed - ok, int(pending)
+
+    def refused(self) -> dict[tuple[str, str], int]:
+        """Refusals per (operator, reason)."""
+        found = {}
+        for operator, reason, count, crc in self._all("SELECT * FROM refused"):
+            self._require(crc == crc_of(operator, reason, count), "a count of refusals")
+            found[operator, reason] = count
+        return found
 
     def next_index(self) -> int:
         """One more than the highest index proposed or durably refused."""
-        proposed = self._all("SELECT coalesce(max(idx) + 1, 0) FROM proposals")[0][0]
+        proposed = self._all("SELECT coalesce(max(idx) + 1, 0) FROM keys")[0][0]
         return max(int(self.meta("next_index")), int(proposed))
-
-    def damage(self) -> str:
-        """What is wrong with the file after reading all of it, empty if nothing is."""
-        try:
-            found = str(self._all("PRAGMA integrity_check(1)")[0][0])
-            self._require(found == "ok", found)
-            for _ in self.rows(signals=True):
-                pass
-            self.pending()
-        except UserError as error:
-            return str(error)
-        return ""
-
-
-def _crc(*parts: str | bytes) -> int:
-    value = 0
-    for part in parts:
-        value = zlib.crc32(part.encode() if isinstance(part, str) else part, value)
-    return value
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Leaves of nested mappings and lists by dotted path."""
-    if isinstance(value, dict | list) and value:
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        parts = [_flat(entry, f"{prefix}.{name}" if prefix else str(name)) for name, entry in items]
-        return {path: leaf for part in parts for path, leaf in part.items()}
-    return {prefix: value}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Mapping
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,13 +34,11 @@ STEPS = 1e6
 LARGEST = 1e4
 """No coordinate and no cell entry may be farther from zero than this [Å]."""
 
-_HEAD = struct.Struct("<IB9d")  # natoms, pbc bits, cell
-_ATOM_FIELDS = (
-    ("number", "<u2", ()),
-    ("tag", "<i8", ()),
-    ("motion", "u1", ()),
-    ("position", "<f8", (3,)),
-)
+_HEAD = struct.Struct("<IBBI9d")  # natoms, pbc bits, form of positions, bytes of fields, cell
+_FORMS = ("<f8", "<i4")  # positions as they are [Å], or as whole grid steps
+_ATOM_FIELDS = (("number", "<u2"), ("tag", "<i8"), ("motion", "u1"))  # deflated
+_LEVELS = 4095  # 12 bits: 1 - NCC of a simulated image is then below 1e-6
+_NOT_FINITE = 65535
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +49,82 @@ class Row:
     evaluation: Evaluation
     attempts: int
     time: float
+
+
+@dataclass(frozen=True, eq=False)
+class Stored:
+    """One committed row as the journal holds it, its structures packed and its result as JSON."""
+
+    number: int
+    index: int
+    key: bytes
+    operator: str
+    parents: str
+    structure: bytes
+    attempts: int
+    time: float
+    result: str
+    relaxed: bytes | None
+
+    def row(self, signals: Mapping[str, Signal]) -> Row:
+        """The same as an evaluation, with these signals."""
+        parents = tuple(json.loads(self.parents))
+        atoms = unpack_structure(self.structure)
+        candidate = Candidate(self.index, atoms, self.operator, parents)
+        relaxed = None if self.relaxed is None else moved(atoms, *unpack_relaxed(self.relaxed))
+        evaluation = unpack_result(self.result, candidate, relaxed, signals)
+        return Row(self.key, evaluation, self.attempts, self.time)
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """A structure as arrays: cell (3, 3) [Å], periodicity (3,), and per atom what is kept of it."""
+
+    cell: NDArray[np.float64]
+    pbc: NDArray[np.bool_]
+    number: NDArray[Any]
+    tag: NDArray[Any]
+    motion: NDArray[Any]
+    position: NDArray[np.float64]
+
+    def atoms(self) -> Atoms:
+        """The structure itself."""
+        found = Atoms(
+            numbers=self.number,
+            positions=self.position,
+            cell=self.cell,
+            pbc=self.pbc,
+            tags=self.tag.astype(int),
+        )
+        set_motion(found, self.motion)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """A signal as it is stored: 12-bit levels between ``low`` and ``high``, 65535 not finite."""
+
+    levels: NDArray[np.uint16]
+    low: float
+    high: float
+    axes: tuple[Axis, ...]
+
+    @classmethod
+    def of(cls, signal: Signal) -> Pixels:
+        """Quantize; the error is at most (high - low) / 8190."""
+        data = signal.data.astype(float)
+        finite = np.isfinite(data)
+        low, high = (float(f(data[finite])) for f in (np.min, np.max)) if finite.any() else (0, 0)
+        scale = _LEVELS / (high - low) if high > low else 0.0
+        levels = np.full(data.shape, _NOT_FINITE, np.uint16)
+        levels[finite] = np.rint((data[finite] - low) * scale).astype(np.uint16)
+        return cls(levels, low, high, signal.axes)
+
+    def signal(self) -> Signal:
+        """The signal, float32, to look at; never rank by it."""
+        data = self.low + self.levels.astype(float) * ((self.high - self.low) / _LEVELS)
+        data[self.levels == _NOT_FINITE] = np.nan
+        return Signal(data.astype(np.float32), self.axes)
 
 
 def snap(atoms: Atoms) -> Atoms:
@@ -111,40 +186,85 @@ def require_storable(atoms: Atoms) -> None:
     motion(atoms)
 
 
+def is_snapped(atoms: Atoms) -> bool:
+    """Whether positions are on the grid of 1e-6 Å as :func:`snap` leaves them."""
+    return np.array_equal(np.rint(atoms.positions * STEPS) / STEPS, atoms.positions)
+
+
 def pack_structure(atoms: Atoms) -> bytes:
-    """Bytes of a structure: natoms u4, pbc u1, cell 9 f8, then per atom the fields listed above."""
-    arrays = (atoms.numbers, atoms.get_tags(), motion(atoms), atoms.positions)
-    parts = [_HEAD.pack(len(atoms), _pbc_bits(atoms), *atoms.cell.array.ravel())]
-    for (_, dtype, _), values in zip(_ATOM_FIELDS, arrays, strict=True):
-        parts.append(np.asarray(values).astype(dtype).tobytes())
-    return b"".join(parts)
+    """Bytes of a structure: head, deflated number, tag and motion, positions in the shorter form.
+
+    Positions on the grid take 4 bytes a coordinate, others, such as relaxed ones, 8; both are
+    exact.
+    """
+    steps = np.rint(atoms.positions * STEPS)
+    form = int(is_snapped(atoms) and np.abs(steps).max(initial=0) < 2**31)
+    fields = zlib.compress(
+        b"".join(
+            np.asarray(values).astype(dtype).tobytes()
+            for (_, dtype), values in zip(
+                _ATOM_FIELDS, (atoms.numbers, atoms.get_tags(), motion(atoms)), strict=True
+            )
+        ),
+        level=1,
+    )
+    positions = (steps if form else atoms.positions).astype(_FORMS[form]).tobytes()
+    cell = atoms.cell.array.ravel()
+    head = _HEAD.pack(len(atoms), _pbc_bits(atoms), form, len(fields), *cell)
+    return head + fields + positions
+
+
+def atoms_in(raw: bytes) -> int:
+    """How many atoms a structure of :func:`pack_structure` has."""
+    return int(_HEAD.unpack_from(raw)[0])
+
+
+def unpack_geometry(raw: bytes) -> Geometry:
+    """Restore the arrays of :func:`pack_structure`."""
+    count, bits, form, size, *cell = _HEAD.unpack_from(raw)
+    deflated = zlib.decompress(raw[_HEAD.size : _HEAD.size + size])
+    offset, fields = 0, []
+    for _, dtype in _ATOM_FIELDS:
+        fields.append(np.frombuffer(deflated, dtype, count, offset))
+        offset += fields[-1].nbytes
+    position = np.frombuffer(raw, _FORMS[form], 3 * count, _HEAD.size + size).reshape(count, 3)
+    if form:
+        position = position / STEPS
+    pbc = np.array([bool(bits >> axis & 1) for axis in range(3)])
+    return Geometry(np.reshape(cell, (3, 3)), pbc, fields[0], fields[1], fields[2], position)
 
 
 def unpack_structure(raw: bytes) -> Atoms:
     """Restore a structure from :func:`pack_structure`."""
-    count, bits, *cell = _HEAD.unpack_from(raw)
-    offset, fields = _HEAD.size, {}
-    for name, dtype, shape in _ATOM_FIELDS:
-        size = count * (shape[0] if shape else 1)
-        fields[name] = np.frombuffer(raw, dtype, size, offset).reshape(count, *shape)
-        offset += fields[name].nbytes
-    pbc = [bool(bits >> axis & 1) for axis in range(3)]
-    return restore_structure(np.reshape(cell, (3, 3)), np.asarray(pbc), **fields)
+    return unpack_geometry(raw).atoms()
 
 
-def restore_structure(
-    cell: NDArray[np.float64],
-    pbc: NDArray[np.bool_],
-    *,
-    number: NDArray[Any],
-    tag: NDArray[Any],
-    motion: NDArray[Any],
-    position: NDArray[np.float64],
-) -> Atoms:
-    """Atoms from cell (3, 3) [Å], periodicity (3,) and arrays of n atoms, position (n, 3) [Å]."""
-    atoms = Atoms(numbers=number, positions=position, cell=cell, pbc=pbc, tags=tag.astype(int))
-    set_motion(atoms, motion)
-    return atoms
+def pack_relaxed(atoms: Atoms, proposed: Atoms) -> bytes:
+    """Cell and positions, 8 bytes each; all else is as proposed.
+
+    Raises:
+        ValueError: it has other atoms.
+    """
+    if not np.array_equal(atoms.numbers, proposed.numbers):
+        raise ValueError(
+            f"{atoms.get_chemical_formula()} was made of {proposed.get_chemical_formula()}, or the "
+            "order of the atoms was changed; a relaxation keeps its atoms"
+        )
+    return atoms.cell.array.astype("<f8").tobytes() + atoms.positions.astype("<f8").tobytes()
+
+
+def unpack_relaxed(raw: bytes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cell (3, 3) [Å] and positions (n, 3) [Å] of :func:`pack_relaxed`."""
+    numbers = np.frombuffer(raw, "<f8").reshape(-1, 3)
+    return numbers[:3], numbers[3:]
+
+
+def moved(atoms: Atoms, cell: NDArray[np.float64], positions: NDArray[np.float64]) -> Atoms:
+    """The same atoms in another cell (3, 3) [Å] at other positions (n, 3) [Å]."""
+    found: Atoms = atoms.copy()
+    found.set_cell(cell, scale_atoms=False, apply_constraint=False)
+    found.set_positions(positions, apply_constraint=False)
+    return found
 
 
 def pack_result(evaluation: Evaluation) -> str:
@@ -153,7 +273,12 @@ def pack_result(evaluation: Evaluation) -> str:
     scores = {name: [float(s.cost), _floats(s.detail)] for name, s in evaluation.scores.items()}
     result = {
         "relaxation": relaxation
-        and [float(relaxation.energy), bool(relaxation.converged), int(relaxation.steps)],
+        and [
+            float(relaxation.energy),
+            bool(relaxation.converged),
+            int(relaxation.steps),
+            None if relaxation.force is None else float(relaxation.force),
+        ],
         "scores": scores,
         "objectives": _floats(evaluation.objectives),
         "parameters": {name: _floats(values) for name, values in evaluation.parameters.items()},
@@ -187,45 +312,21 @@ def unpack_result(
 
 
 def pack_signal(signal: Signal) -> tuple[str, bytes]:
-    """JSON of a signal's shape and axes, and its data as little-endian float32."""
+    """JSON of a signal's shape, range and axes, and its 12-bit levels, deflated."""
+    pixels = Pixels.of(signal)
     axes = [[axis.name, axis.unit, float(axis.step), float(axis.origin)] for axis in signal.axes]
-    description = json.dumps({"shape": signal.data.shape, "axes": axes}, separators=(",", ":"))
-    return description, signal.data.astype("<f4").tobytes()
+    layout = {"shape": signal.data.shape, "range": [pixels.low, pixels.high], "axes": axes}
+    raw = zlib.compress(pixels.levels.astype("<u2").tobytes(), level=1)
+    return json.dumps(layout, separators=(",", ":")), raw
 
 
-def unpack_signal(description: str, raw: bytes) -> Signal:
-    """Restore a signal from :func:`pack_signal`."""
+def unpack_pixels(description: str, raw: bytes) -> Pixels:
+    """Restore what :func:`pack_signal` packed."""
     layout = json.loads(description)
-    data = np.frombuffer(raw, "<f4").reshape(layout["shape"]).astype(np.float32)
-    return Signal(data, tuple(Axis(*axis) for axis in layout["axes"]))
+    levels = np.frombuffer(zlib.decompress(raw), "<u2").reshape(layout["shape"])
+    axes = tuple(Axis(*axis) for axis in layout["axes"])
+    return Pixels(levels, layout["range"][0], layout["range"][1], axes)
 
 
 def _floats(values: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
-
-
-def tabulate(results: Iterable[tuple[int, str, int, float, str]]) -> dict[str, NDArray[Any]]:
-    """Columns of equal length from (index, operator, attempts, time [s], result as JSON)."""
-    rows = []
-    for index, operator, attempts, time, text in results:
-        result = json.loads(text)
-        energy, converged, steps = result["relaxation"] or (np.nan, False, -1)
-        row: dict[str, Any] = {
-            "index": index,
-            "operator": operator,
-            "ok": result["error"] is None,
-            "energy": energy,
-            "converged": converged,
-            "steps": steps,
-            "seconds": result["seconds"],
-            "attempts": attempts,
-            "time": time,
-            "error": result["error"] or "",
-        }
-        row.update((f"objectives.{name}", value) for name, value in result["objectives"].items())
-        row.update((f"scores.{name}", cost) for name, (cost, _) in result["scores"].items())
-        for channel, values in result["parameters"].items():
-            row.update((f"parameters.{channel}.{name}", value) for name, value in values.items())
-        rows.append(row)
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}

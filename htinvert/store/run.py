@@ -1,60 +1,59 @@
 """A run on disk: one folder, one writer, any number of readers, safe to kill at any moment.
 
 A result counts when :meth:`Run.commit` has returned: it is then in ``journal.sqlite`` for good.
-Whole blocks of results are folded into ``results.zarr`` on the way and the rest at the end, so
-that after a clean stop ``results.zarr`` alone is the complete record.
+Whole blocks of results are sealed in ``results.zarr`` on the way, in the background, and leave the
+journal one block later; what is left is copied at the end, so that after a clean stop
+``results.zarr`` alone is the complete record.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
-from numpy.typing import NDArray
-
 from htinvert.core import Candidate, Evaluation, UserError
+from htinvert.store import archive
+from htinvert.store.columns import Layout
+from htinvert.store.folding import Folding
+from htinvert.store.identity import require_recipe
 from htinvert.store.journal import Journal
-from htinvert.store.lock import acquire, release
-from htinvert.store.record import Row, tabulate
+from htinvert.store.lock import Owner, has_locks
+from htinvert.store.marks import checksum, sync
+from htinvert.store.reader import Reader
+from htinvert.store.record import Row, is_snapped
+from htinvert.store.trouble import Damaged, OutOfSpace, explained
 
-BLOCK = 4096
-"""Rows that are folded at once."""
-BLOCK_BYTES = 256 * 2**20
-"""Bytes of signals after which a block ends early, to bound memory."""
+BLOCK = 32768
+"""Rows that are sealed at once in a new run: 31 files per column and million rows."""
 MOST_PARENTS = 2
+BESIDE = ("journal.sqlite", "provenance.json", "config.yaml", "log.jsonl")
 
 
-@dataclass(frozen=True)
-class Counts:
-    """How many candidates are where; ``refused`` counts per reason, before any evaluation."""
-
-    ok: int
-    failed: int
-    pending: int
-    refused: Mapping[str, int]
-    refused_by: Mapping[tuple[str, str], int]
-    """The same per (operator, reason)."""
-
-
-class Run:
+class Run(Reader):
     """A run's folder; make one with :meth:`create_or_open` or, to look only, :meth:`open`.
 
     As a context manager it is closed at the end of the block, after an exception without folding.
     """
 
-    def __init__(self, path: Path, journal: Journal, lock: int | None):
-        self.path = path
-        self._journal = journal
-        self._lock = lock
-        self._refused: dict[tuple[str, str], int] = {}
-        self._next = journal.next_index()
-        self._committed = journal.committed()
-        self._archive_checked = False
+    def __init__(self, path: Path, journal: Journal, owner: Owner | None):
+        super().__init__(path, journal)
+        self._owner = owner
+        self._noted = 0  # lines of the log when the journal last heard of them
+        layout = Layout(int(journal.meta("block", str(BLOCK))))
+        attributes: dict[str, Any] = {
+            "format": "htinvert-run",
+            "schema": int(journal.meta("schema")),
+        }
+        attributes |= {"run_id": journal.meta("run_id"), "recipe": journal.meta("recipe")}
+        if owner is not None:
+            who = (owner.require, owner.locks)
+            self._folding = Folding(path, layout, attributes, self._marks, *who)
 
     @classmethod
     def create_or_open(
@@ -69,27 +68,33 @@ class Run:
             provenance: versions and hosts; kept in ``provenance.json`` at first, in the log later.
 
         Raises:
-            UserError: the recipe differs, another driver holds the run, the folder holds something
-                else, or its file system is full, read-only or without locks.
+            Held: another driver owns the run.
+            OutOfSpace: its file system is full or read-only.
+            UserError: the recipe differs, or the folder holds something else.
+            Damaged: sealed results are not what was written.
         """
         folder = Path(path).absolute()
+        journal = owner = None
         try:
-            lock = acquire(folder)
-        except OSError as error:
-            raise _explained(folder, error) from error
-        journal = None
-        try:
-            journal = Journal(folder / "journal.sqlite", writable=True, recipe=recipe)
-            journal.require_recipe(recipe)
-            run = cls(folder, journal, lock)
-            run._note_provenance(provenance)
+            owner = Owner.of(folder)
+            journal = Journal(
+                folder / "journal.sqlite",
+                writable=True,
+                recipe=recipe,
+                locks=owner.locks,
+                guard=owner.require,
+            )
+            require_recipe(folder, json.loads(journal.meta("recipe")), recipe)
+            run = cls(folder, journal, owner)
+            run._begin(provenance)
             return run
         except BaseException as error:
             if journal is not None:
                 journal.connection.close()
-            release(folder, lock)
+            if owner is not None:
+                owner.release()
             if isinstance(error, OSError):
-                raise _explained(folder, error) from error
+                raise explained(folder, error) from error
             raise
 
     @classmethod
@@ -97,12 +102,13 @@ class Run:
         """Look at a run, also while a driver writes it; what would change it raises ValueError.
 
         Raises:
-            UserError: there is no run, or it is of a newer format.
+            UserError: there is no run, or it is of another format.
         """
         folder = Path(path).absolute()
         if not (folder / "journal.sqlite").is_file():
             raise UserError(f"{path} is not a run (it has no journal.sqlite); name a run's folder")
-        return cls(folder, Journal(folder / "journal.sqlite", writable=False), None)
+        journal = Journal(folder / "journal.sqlite", writable=False, locks=has_locks(folder))
+        return cls(folder, journal, None)
 
     def __enter__(self) -> Self:
         return self
@@ -129,6 +135,8 @@ class Run:
                     f"operator {candidate.operator} names {len(candidate.parents)} parents and a "
                     f"run keeps {MOST_PARENTS}; let it name at most {MOST_PARENTS}"
                 )
+            if not is_snapped(candidate.atoms):
+                raise ValueError(f"candidate {candidate.index} is off the grid; snap it first")
         highest = max([self._next, *(candidate.index + 1 for candidate, _ in batch)])
         self._write(lambda journal: journal.propose(batch))
         self._next = highest
@@ -163,10 +171,27 @@ class Run:
         """
         batch = list(evaluations)
         self._write(lambda journal: journal.commit(batch))
-        self._committed = self._journal.committed()
-        folded = int(self._journal.meta("folded"))
-        if self._committed - folded >= BLOCK:
-            self._fold(folded + (self._committed - folded) // BLOCK * BLOCK)
+        self._advance()
+
+    def adopt(
+        self,
+        found: Iterable[Row],
+        pending: Callable[[], Iterable[tuple[Candidate, bytes]]],
+        words: Mapping[str, Any],
+    ) -> None:
+        """Take over rows, then pending proposals, and counts of another run, in a new one."""
+        waiting = iter(found)
+        while batch := list(islice(waiting, 1024)):
+            self._write(partial(Journal.adopt, rows=batch))
+            self._advance()
+        self._next = max(self._next, int(words.get("next_index", 0)))
+        for (operator, reason), count in words.get("refused", {}).items():
+            self._refused[operator, reason] = count
+        self.propose(pending())
+        for index, reason in words.get("attempts", ()):
+            self.attempt(index, reason)
+        if "run_id" in words:
+            self._journal.remember("run_id", words["run_id"])
 
     def event(self, **fields: Any) -> None:
         """Append a line of JSON with the time and these fields to ``log.jsonl``."""
@@ -179,30 +204,110 @@ class Run:
                     line = "\n" + line  # the last writer was killed in the middle of a line
                 log.write(line.encode())
         except OSError as error:
-            raise _explained(self.path, error) from error
+            raise explained(self.path, error) from error
 
     def fold(self) -> None:
-        """Fold everything committed into ``results.zarr``; what is folded already stays."""
+        """Fold everything committed into ``results.zarr``; what is sealed already stays.
+
+        Raises:
+            OutOfSpace: the disk is full.
+            Damaged: the archive cannot be read, and the journal has not all that it held.
+        """
         self._require_writable()
-        self._fold(self._committed)
+        self._folding.wait()
+        self._note_fold()
+        committed = self._journal.committed()
+        try:
+            try:
+                self._folding.fold(committed)
+            except Damaged as damage:
+                self._start_archive_anew(str(damage))
+                self._folding.fold(committed)
+        except OSError as error:
+            raise OutOfSpace(
+                f"{self.path}/results.zarr could not be written ({error}): free space or check the "
+                "disk and start the same command again; everything committed is safe in "
+                "journal.sqlite"
+            ) from error
+        archive.forget_damaged(self.path / archive.NAME)
+        self._note_fold()
 
     def close(self) -> None:
         """Stop cleanly: fold the rest, let go of the lock. A second call does nothing."""
-        if self._lock is None:
-            self._journal.connection.close()
+        if self._owner is None:
+            self._shut()
             return
         try:
             if self._refused:
                 self.propose([])
-            self._fold(self._committed)
+            self.fold()
+            self._mark_closed()
         finally:
             self._shut()
 
     def _shut(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            self._folding.wait()
         self._journal.connection.close()
-        if self._lock is not None:
-            release(self.path, self._lock)
-            self._lock = None
+        if owner is not None:
+            owner.release()
+
+    def _begin(self, provenance: Mapping[str, Any]) -> None:
+        """What a new driver does first: fence out the one before, look at the archive."""
+        assert self._owner is not None  # noqa: S101
+        epoch = str(self._owner.epoch)
+        with self._journal.transaction():
+            self._journal.remember("epoch", epoch)
+            if not self._journal.meta("block"):
+                self._journal.remember("block", self._folding.layout.block)
+        self._journal.epoch = epoch
+        state = self._marks.state()
+        if self._marks.broken or int(self._journal.meta("dropped")) > state.sealed:
+            what = self._marks.broken or f"{self._marks.path} has lost its end"
+            raise Damaged(f"{what}; htinvert verify --repair {self.path} makes it anew")
+        self._marks.append("opened", epoch=self._owner.epoch)
+        if not archive.is_whole(self.path, state):
+            self._start_archive_anew(f"{self.path / archive.NAME} is not what was folded")
+        self._note_fold()
+        self._note_provenance(provenance)
+
+    def _start_archive_anew(self, why: str) -> None:
+        """Set a damaged archive aside, where the journal has all that it held."""
+        if int(self._journal.meta("dropped")):
+            raise Damaged(
+                f"{why}, and results that it holds are nowhere else; htinvert verify --repair "
+                f"{self.path} saves the others and sends what is lost to be evaluated again"
+            )
+        self.event(event="refold", reason=why)
+        self._marks.append("discarded")
+        archive.discard(self.path / archive.NAME)
+
+    def _advance(self) -> None:
+        if len(self._marks.events) != self._noted:
+            self._note_fold()
+        self._folding.advance(self._journal.committed())
+
+    def _note_fold(self) -> None:
+        """Let rows go that are sealed, one block late; note how long the log is."""
+        failure = self._folding.failure()
+        if failure is not None:
+            self.event(event="fold failed", reason=str(failure))
+        if self._folding.busy():
+            return
+        sealed = self._marks.state().sealed - self._folding.layout.block
+        self._noted = len(self._marks.events)
+        with self._journal.transaction():
+            self._journal.allow_dropping(max(sealed, 0))
+            self._journal.remember("marks", self._noted)
+
+    def _mark_closed(self) -> None:
+        self._journal.remember("marks", len(self._marks.events) + 1)
+        files = {name: checksum(self.path / name) for name in BESIDE if (self.path / name).exists()}
+        try:
+            self._marks.append("closed", files=files)
+        except OSError as error:
+            raise explained(self.path, error) from error
 
     def _write(self, change: Callable[[Journal], None]) -> None:
         self._require_writable()
@@ -213,7 +318,7 @@ class Run:
         self._refused = {}
 
     def _require_writable(self) -> None:
-        if self._lock is None:
+        if self._owner is None:
             raise ValueError(f"{self.path} is open for reading; use Run.create_or_open to write")
 
     def _note_provenance(self, provenance: Mapping[str, Any]) -> None:
@@ -221,170 +326,7 @@ class Run:
         if target.exists():
             self.event(event="resumed", provenance=dict(provenance))
             return
-        partial = self.path / "provenance.json.partial"
-        partial.write_text(json.dumps(provenance, indent=1, default=str, ensure_ascii=False))
-        partial.replace(target)
+        text = json.dumps(provenance, indent=1, default=str, ensure_ascii=False)
+        archive.write_durably(target, text.encode())
+        sync(self.path)
         self.event(event="created")
-
-    @property
-    def _attributes(self) -> dict[str, Any]:
-        run_id = self._journal.meta("run_id")
-        return {
-            "format": "htinvert-run",
-            "schema": int(self._journal.meta("schema")),
-            "run_id": run_id,
-        }
-
-    def _fold(self, stop: int) -> None:
-        from htinvert.store import archive
-
-        try:
-            if not self._archive_checked and not self._archive_is_whole():
-                self.event(event="refold", reason="results.zarr is not what was folded")
-                self._journal.remember("folded", 0)
-            try:
-                self._fold_blocks(stop)
-            except archive.Damaged as damage:
-                self.event(event="refold", reason=str(damage))
-                self._journal.remember("folded", 0)
-                self._fold_blocks(stop)
-            archive.discard_damaged(self.path / "results.zarr")
-            self._archive_checked = True
-        except (archive.Damaged, OSError) as error:
-            raise UserError(
-                f"{self.path}/results.zarr could not be written ({error}): free space or check the "
-                "disk and start the same command again; everything committed is safe in "
-                "journal.sqlite"
-            ) from error
-
-    def _archive_is_whole(self) -> bool:
-        from htinvert.store import archive
-
-        folded = int(self._journal.meta("folded"))
-        keys = self._journal.committed_keys(max(0, folded - BLOCK), folded)
-        return archive.is_whole(self.path / "results.zarr", folded, keys, self._attributes)
-
-    def _fold_blocks(self, stop: int) -> None:
-        from htinvert.store import archive
-
-        self._archive_checked = False  # until it came to a good end
-        start = int(self._journal.meta("folded"))
-        while start < stop:
-            rows = self._block(start, stop)
-            archive.fold(self.path / "results.zarr", start, rows, self._attributes)
-            start += len(rows)
-            self._journal.remember("folded", start)
-
-    def _block(self, start: int, stop: int) -> list[Row]:
-        rows, size = [], 0
-        for row in self._journal.rows(start, min(stop, start + BLOCK), signals=True):
-            rows.append(row)
-            size += sum(signal.data.nbytes for signal in row.evaluation.signals.values())
-            if size > BLOCK_BYTES:
-                break
-        return rows
-
-    def verify(self) -> list[str]:
-        """Check every row against its checksums and ``results.zarr`` against the journal.
-
-        Returns:
-            One sentence per problem, none if all is well; where this process is the writer,
-            damage to ``results.zarr`` was repaired from the journal.
-        """
-        damage = self._journal.damage()
-        if damage:
-            return [damage]
-        wrong = self._differences()
-        if wrong and self._lock is not None:
-            self._journal.remember("folded", 0)
-            self._fold(self._committed)
-        return wrong
-
-    def _differences(self) -> list[str]:
-        from htinvert.store import archive
-
-        folded, start, wrong = int(self._journal.meta("folded")), 0, set[str]()
-        try:
-            while start < folded:
-                rows = self._block(start, folded)
-                wrong.update(archive.differences(self.path / "results.zarr", start, rows))
-                start += len(rows)
-        except archive.Damaged as damage:
-            return [str(damage)]
-        return [f"results.zarr/{path} differs from the journal" for path in sorted(wrong)]
-
-    @property
-    def recipe(self) -> dict[str, Any]:
-        """The recipe that the run was made with."""
-        found: dict[str, Any] = json.loads(self._journal.meta("recipe"))
-        return found
-
-    @property
-    def run_id(self) -> str:
-        """A name of this run that no other has."""
-        return self._journal.meta("run_id")
-
-    @property
-    def next_index(self) -> int:
-        """The lowest index above all proposed and refused ones."""
-        return max(self._next, self._journal.next_index())
-
-    def evaluations(self, start: int = 0, *, signals: bool = False) -> Iterator[Evaluation]:
-        """Everything committed, ok and failed, in commit order from number ``start`` on.
-
-        Signals are read only on request; ``evaluation`` reads those of one candidate.
-        """
-        return (row.evaluation for row in self._journal.rows(start, signals=signals))
-
-    def evaluation(self, index: int) -> Evaluation:
-        """The evaluation of the candidate ``index`` with the signals that were kept of it.
-
-        Raises:
-            UserError: it has none.
-        """
-        number = self._journal.number(index)
-        if number is None:
-            raise UserError(f"{self.path} has no result of candidate {index}; name one it has")
-        return next(self._journal.rows(number, number + 1, signals=True)).evaluation
-
-    def pending(self) -> list[Candidate]:
-        """Candidates proposed but without a result, to be sent out again on resume, by index."""
-        return self._journal.pending()
-
-    def attempts(self, index: int) -> int:
-        """How many tries of a candidate came to nothing, see :meth:`attempt`."""
-        return self._journal.attempts(index)
-
-    def known(self, key: bytes) -> bool:
-        """Whether a structure of this key was proposed before."""
-        return self._journal.known(key)
-
-    def keys(self) -> set[bytes]:
-        """All keys proposed (32 bytes each)."""
-        return self._journal.keys()
-
-    def counts(self) -> Counts:
-        """How many candidates are ok, failed, pending and refused."""
-        ok, failed, pending, refused = self._journal.tally()
-        for which, count in self._refused.items():
-            refused[which] = refused.get(which, 0) + count
-        by_reason: dict[str, int] = {}
-        for (_, reason), count in refused.items():
-            by_reason[reason] = by_reason.get(reason, 0) + count
-        return Counts(ok, failed, pending, by_reason, refused)
-
-    def table(self) -> dict[str, NDArray[Any]]:
-        """Numbers of all evaluations as columns of equal length, in commit order, NaN if absent.
-
-        Columns: index, operator, ok, energy [eV], converged, steps, seconds, attempts, time [s],
-        error, ``objectives.<name>``, ``scores.<name>`` and ``parameters.<channel>.<name>``.
-        ``pandas.DataFrame(run.table())`` is a data frame of it.
-        """
-        return tabulate(self._journal.results())
-
-
-def _explained(folder: Path, error: OSError) -> UserError:
-    return UserError(
-        f"{folder} could not be written ({error.strerror or error}): free space on its file system "
-        "or make it writable for you, and start the same command again"
-    )

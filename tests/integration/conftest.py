@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,18 @@ def environment(folder: Path) -> dict[str, str]:
     """Plain text, one thread, and the folder's own modules before those of this checkout."""
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     return os.environ | {"PYTHONPATH": path, "COLUMNS": "100", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def window(tmp_path: Path) -> Iterator[Any]:
+    """A page of a headless Chromium, see browser.py; skipped where there is none."""
+    spec = importlib.util.spec_from_file_location("browser", Path(__file__).parent / "browser.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if module.browser() is None:
+        pytest.skip("no Chromium here: deploy/browser-packages installs it")
+    profile = tmp_path / "profile"
+    with module.Page(profile) as page:
+        yield page
+    shutil.rmtree(profile, ignore_errors=True)

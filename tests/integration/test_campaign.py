@@ -25,6 +25,8 @@ from htinvert.cli.campaign import read_plan
 from htinvert.core import UserError
 from htinvert.rank import operator_yields
 from htinvert.store import Run
+from htinvert.store.salvage import verify
+from htinvert.store.tables import crc_of
 
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -173,8 +175,9 @@ def test_a_run_of_an_older_version_goes_on_though_keys_were_added_since(
         (text,) = connection.execute("SELECT value FROM meta WHERE name = 'recipe'").fetchone()
         recipe = json.loads(text)
         del recipe["search"]["novelty"], recipe["search"]["equivalents"]
-        older = (json.dumps(recipe, sort_keys=True),)
-        connection.execute("UPDATE meta SET value = ? WHERE name = 'recipe'", older)
+        older = json.dumps(recipe, sort_keys=True)
+        change = "UPDATE meta SET value = ?, crc = ? WHERE name = 'recipe'"
+        connection.execute(change, (older, crc_of("recipe", older)))
     assert run(read_plan(path, evaluations=14), tmp_path / "run").evaluated == 14
     search = {**yaml.safe_load(path.read_text())["search"], "novelty": 0.1}
     with pytest.raises(UserError, match=r"search.novelty is 0.1 but was absent; restore"):
@@ -297,8 +300,7 @@ def test_ten_kills_lose_and_double_nothing(campaign: Writer, tmp_path: Path) -> 
     group = zarr.open_group(folder / "results.zarr", mode="r")
     keys = [bytes(row) for row in group["candidates/key"][:]]
     assert len(set(keys)) == len(keys) == len(final)
-    with Run.open(folder) as store:
-        assert store.verify() == []
+    assert verify(folder, full=True).problems == []
 
 
 def test_a_candidate_that_kills_its_worker_is_a_failure_with_a_reason(

@@ -115,8 +115,7 @@ def test_pictures_change_while_a_campaign_runs_and_a_viewer_that_dies_harms_nobo
     viewer = subprocess.Popen(
         command("watch", tmp_path / "run", "--port", "0"),
         env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        text=True,
+        stdout=subprocess.DEVNULL,
     )
     state = State(tmp_path / "run", plan)
     seen, pictures = set(), set()

@@ -1,0 +1,80 @@
+"""The command that finds a micrograph in a library: match."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from htinvert.cli.app import app, console
+from htinvert.core import UserError
+
+if TYPE_CHECKING:
+    from htinvert.core import Signal
+
+YAML = (".yaml", ".yml")
+ANY_SCALE = 0.2  # Å/px, of an image without scale; only proportions count then
+
+
+@app.command()
+def match(
+    image: Annotated[Path, typer.Argument(help="A micrograph, or a YAML file with its block.")],
+    library: Annotated[Path, typer.Argument(help="Folder of structures or images, or a run.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("matched"),
+    sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, max=0.5, help="How far the pixel size may be off.")
+    ] = 0.1,
+    beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
+    up: Annotated[str, typer.Option(help="Up in the images of structures.")] = "z",
+    top: Annotated[int, typer.Option(min=1, help="How many are fitted to the end.")] = 6,
+    placed: Annotated[int, typer.Option(min=1, help="How many are looked for in the image.")] = 20,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that describe members.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where descriptors are kept [LIBRARY.descriptors.zarr].")
+    ] = None,
+) -> None:
+    """Find which structure of a library a micrograph shows, whatever its orientation.
+
+    Example: htinvert match twin.dm3 bicrystals/ --workers 2
+    """
+    from htinvert.forward.stem_convolution import StemConvolution
+    from htinvert.matching.library import View
+    from htinvert.matching.pipeline import Effort
+    from htinvert.report.match import match_with_progress
+
+    observed, scale_known, credit = _observed(image, sampling)
+    try:
+        forward = StemConvolution(beam=beam, up=up)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    match_with_progress(
+        observed,
+        library,
+        View(forward, observed.sampling[0] if scale_known else None),
+        name=image.stem,
+        credit=credit,
+        scale_known=scale_known,
+        effort=Effort(placed=max(placed, top), fitted=top, tolerance=tolerance),
+        workers=workers,
+        cache=cache or library.with_name(f"{library.resolve().name}.descriptors.zarr"),
+        output=output,
+        console=console(),
+    )
+
+
+def _observed(image: Path, sampling: float | None) -> tuple[Signal, bool, str]:
+    """The micrograph, whether its scale is known, and whom to credit."""
+    from htinvert.channels import observe
+    from htinvert.config import load_experiment
+    from htinvert.io import describe, read_image
+
+    if image.suffix in YAML:
+        experiment = load_experiment(image)
+        if sampling is not None:
+            experiment = experiment.model_copy(update={"sampling": sampling})
+        return observe(experiment, folder=image.parent), True, experiment.credit
+    if sampling is None and describe(image).sampling is None:
+        return read_image(image, sampling=ANY_SCALE), False, ""
+    return read_image(image, sampling=sampling), True, ""

@@ -1,0 +1,64 @@
+"""Command on a finished or running campaign: report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from htinvert.cli.app import app, console
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page [RUN/report.html].")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the campaign's file, where its images were moved."),
+    ] = None,
+    scan: Annotated[
+        str | None, typer.Option(help="A range of a chemical potential, such as Te=-2.6:-2.1 [eV].")
+    ] = None,
+    tie: Annotated[
+        list[str] | None,
+        typer.Option(help="With --scan, a compound and its energy, such as CdTe=-4.119 [eV]."),
+    ] = None,
+    energy_error: Annotated[
+        float | None, typer.Option(help="The engine's error [eV per atom].")
+    ] = None,
+    position_error: Annotated[
+        float | None, typer.Option(help="How far it leaves atoms off, per axis [Å].")
+    ] = None,
+    movie: Annotated[
+        bool, typer.Option("--movie", help="Make a movie of the improvements, too.")
+    ] = False,
+    open_it: Annotated[str, typer.Option("--open", help="Open it in a browser: yes or no.")] = "no",
+) -> None:
+    """Write one HTML file about a run that opens offline anywhere, and figures and files beside it.
+
+    Example: htinvert report runs/cdte_tellurene --open yes
+    """
+    from htinvert.core import UserError
+    from htinvert.report.page.make import make
+
+    if open_it not in ("yes", "no"):
+        raise UserError(f"--open is {open_it}; give yes or no")
+    target = output or folder / "report.html"
+    sentence = make(
+        folder,
+        target,
+        data=data,
+        scan=scan,
+        ties=tie or (),
+        error=(energy_error, position_error),
+        movie=movie,
+        console=console(),
+    )
+    typer.echo(sentence)
+    typer.echo(f"written: {target}, and figures, structures and tables in {target.stem}-files")
+    if open_it == "yes":
+        typer.launch(str(target))

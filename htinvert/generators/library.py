@@ -1,0 +1,137 @@
+"""Score a given set of structures instead of searching: tilts, terminations, shifts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.constraints import FixAtoms
+from ase.io import iread
+
+from htinvert.core import (
+    HOST_TAG,
+    REGION_TAG,
+    Candidate,
+    Evaluation,
+    Exhausted,
+    Infeasible,
+    Objective,
+    Space,
+    UserError,
+    frozen_mask,
+)
+from htinvert.geometry import distance_outside
+from htinvert.roles import has_roles, restore_roles, rigid_bodies
+
+ENDINGS = (".xyz", ".extxyz", ".cif", ".vasp", ".poscar", ".traj", ".json")
+
+Key = tuple[bytes, bytes]
+
+
+@dataclass
+class Library:
+    """Propose the structures of a folder or file one after the other, each once.
+
+    A campaign with this generator alone ends when all are evaluated. A structure keeps the roles
+    that its file gives; where it gives none, the campaign's region decides, by position. One that
+    cannot be read is left out, and ``blocked`` counts why.
+
+    Attributes:
+        path: a folder of structure files, searched in depth, or a file of one or several.
+    """
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    path: Path
+
+    def __post_init__(self) -> None:
+        self.blocked: Counter[str] = Counter()
+        self._told: set[Key] = set()
+        files = _files(self.path)
+        if self.space.region is not None and rigid_bodies(self.space.template):
+            raise UserError(
+                "generator library cannot make grains rigid; set region.above and region.below to "
+                "frozen, or write the roles into the structures' files"
+            )
+        self._members = self._read(files)
+
+    def ask(self, indices: Sequence[int]) -> list[Candidate]:
+        """Propose the next structures; raises :class:`Exhausted` when there are no more."""
+        found = []
+        for index in indices:
+            atoms = next(self._members, None)
+            if atoms is None:
+                break
+            found.append(Candidate(index, atoms, "library", given=True))
+        if indices and not found:
+            raise Exhausted
+        return found
+
+    def tell(self, evaluations: Iterable[Evaluation]) -> None:
+        """Remember what has been evaluated, so that a resumed campaign goes on after it."""
+        self._told.update(_key(evaluation.candidate.atoms) for evaluation in evaluations)
+
+    def _read(self, files: Sequence[Path]) -> Iterator[Atoms]:
+        """Every structure that has not been evaluated, its atoms' roles set."""
+        for path in files:
+            try:
+                for found in iread(path):
+                    atoms = _bare(found, path)
+                    if _key(atoms) not in self._told:
+                        yield _with_roles(atoms, self.space)
+            except Exception as error:  # ASE's readers raise whatever their parsers raise
+                reason = " ".join(str(error).split()) or type(error).__name__
+                self.blocked[f"{path.name} could not be used: {reason}"] += 1
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"there is no library {path}; give a folder of structures, or a file")
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file()
+        and (file.suffix.lower() in ENDINGS or "POSCAR" in file.name or "CONTCAR" in file.name)
+    )
+    if not found:
+        raise UserError(
+            f"the library {path} has no structure ({', '.join(ENDINGS)}, POSCAR); make one with "
+            "`htinvert build --library`"
+        )
+    return found
+
+
+def _bare(found: Atoms, path: Path) -> Atoms:
+    """A structure without what a file says besides atoms and roles."""
+    atoms = restore_roles(found, path)
+    if not len(atoms) or not np.isfinite(atoms.positions).all():
+        raise Infeasible("it has no atoms, or positions that are not finite")
+    atoms.calc, atoms.info = None, {}
+    return atoms
+
+
+def _key(atoms: Atoms) -> Key:
+    """What tells structures apart well enough; a repetition is refused by the campaign anyway."""
+    order = np.arange(1, len(atoms) + 1)
+    moments = [atoms.positions.mean(axis=0), order @ atoms.positions / order.sum()]
+    return atoms.numbers.tobytes(), np.round(moments, 4).tobytes()
+
+
+def _with_roles(atoms: Atoms, space: Space) -> Atoms:
+    """The same structure with tags and constraints: its own, or those of the campaign's region."""
+    region = space.region
+    if has_roles(atoms):
+        return atoms
+    if region is None:
+        atoms.set_tags(np.where(frozen_mask(atoms), HOST_TAG, REGION_TAG))
+        return atoms
+    outside = distance_outside(atoms.positions, region, atoms)
+    atoms.set_tags(np.where(outside > 0.0, HOST_TAG, REGION_TAG))
+    atoms.set_constraint(FixAtoms(mask=outside > region.margin + 1e-6))
+    return atoms

@@ -1,0 +1,231 @@
+"""Charts for a page as SVG: Pareto plot with a mark per family, course of the search, bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htinvert.core import ENERGIES, Objective
+from htinvert.rank import Ranked
+from htinvert.report.page.facts import Step
+
+Floats = NDArray[np.float64]
+
+WIDTH, HEIGHT = 640.0, 400.0
+LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 14.0, 48.0
+MOST_POINTS = 1500  # of a Pareto plot; the worst are left out
+
+
+class Chart:
+    """A frame with axes; marks are added in data coordinates."""
+
+    def __init__(
+        self,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        *,
+        labels: tuple[str, str],
+        size: tuple[float, float] = (WIDTH, HEIGHT),
+    ) -> None:
+        self.x, self.y, self.size = x, y, size
+        self.marks: list[str] = []
+        self._labels = labels
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point appears [px]."""
+        (x0, x1), (y0, y1) = self.x, self.y
+        width, height = self.size[0] - LEFT - RIGHT, self.size[1] - TOP - BOTTOM
+        return LEFT + (x - x0) / (x1 - x0) * width, TOP + (y1 - y) / (y1 - y0) * height
+
+    def line(self, points: Sequence[tuple[float, float]], css: str) -> None:
+        """A line through points."""
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in (self.at(*point) for point in points))
+        self.marks.append(f'<polyline points="{path}" class="{css}"/>')
+
+    def circle(self, x: float, y: float, css: str, radius: float = 4.0, more: str = "") -> None:
+        """A disk, with further attributes in ``more``."""
+        px, py = self.at(x, y)
+        self.marks.append(
+            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{radius:g}" class="{css}"{more}/>'
+        )
+
+    def svg(self, title: str, *, role: str = "img", css: str = "chart") -> str:
+        """The chart as markup, with its title as text alternative."""
+        width, height = self.size
+        parts = [*self._axis_x(), *self._axis_y(), *self.marks]
+        return (
+            f'<svg viewBox="0 0 {width:g} {height:g}" class="{css}" role="{role}" '
+            f'aria-label="{escape(title, quote=True)}">{"".join(parts)}</svg>'
+        )
+
+    def _axis_x(self) -> list[str]:
+        y = self.size[1] - BOTTOM
+        middle = 0.5 * (LEFT + self.size[0] - RIGHT)
+        found = [f'<line x1="{LEFT}" x2="{self.size[0] - RIGHT}" y1="{y}" y2="{y}" class="axis"/>']
+        for value in ticks(*self.x):
+            px, _ = self.at(value, self.y[0])
+            found.append(f'<text x="{px:.1f}" y="{y + 18}" class="tick middle">{value:g}</text>')
+            found.append(f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{y}" y2="{y + 4}" class="axis"/>')
+        label = escape(self._labels[0])
+        found.append(f'<text x="{middle}" y="{y + 40}" class="label middle">{label}</text>')
+        return found
+
+    def _axis_y(self) -> list[str]:
+        middle = 0.5 * (TOP + self.size[1] - BOTTOM)
+        found = []
+        for value in ticks(*self.y):
+            _, py = self.at(self.x[0], value)
+            right = self.size[0] - RIGHT
+            found.append(
+                f'<line x1="{LEFT}" x2="{right}" y1="{py:.1f}" y2="{py:.1f}" class="grid"/>'
+            )
+            found.append(f'<text x="{LEFT - 8}" y="{py + 4:.1f}" class="tick end">{value:g}</text>')
+        label = escape(self._labels[1])
+        turn = f'transform="rotate(-90 16 {middle})"'
+        found.append(f'<text x="16" y="{middle}" {turn} class="label middle">{label}</text>')
+        return found
+
+
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Round values between two limits, at most ``most`` of them."""
+    span = max(high - low, 1e-12)
+    power = 10.0 ** np.floor(np.log10(span / most))
+    step = next(power * f for f in (1, 2, 5, 10, 20) if span / (power * f) <= most)
+    first = int(np.ceil(low / step - 1e-9))
+    return [round(i * step, 10) for i in range(first, int(np.floor(high / step + 1e-9)) + 1)]
+
+
+def span(values: Floats, share: float = 0.92) -> tuple[float, float]:
+    """Limits that show the lower ``share`` of values with a margin."""
+    low, high = float(values.min()), float(np.quantile(values, share))
+    margin = 0.06 * max(high - low, 1e-3)
+    return low - margin, high + margin
+
+
+def axes_of(objectives: Sequence[Objective]) -> tuple[str, str]:
+    """Names of the objectives that a Pareto plot shows: an energy, and the first other one."""
+    names = [objective.name for objective in objectives]
+    x = next((name for name in names if name in ENERGIES), names[0])
+    return x, next((name for name in names if name != x), x)
+
+
+def pareto(
+    ranked: Sequence[Ranked], objectives: Sequence[Objective], choices: dict[int, int]
+) -> str:
+    """All families; those of ``choices`` (rank to number on the page) can be chosen."""
+    x_name, y_name = axes_of(objectives)
+    shown = list(ranked[:MOST_POINTS])
+    shown += [entry for entry in ranked[MOST_POINTS:] if entry.on_front]
+    zero = min(r.evaluation.objectives[x_name] for r in shown) if x_name in ENERGIES else 0.0
+    x = np.array([r.evaluation.objectives[x_name] for r in shown]) - zero
+    y = np.array([r.evaluation.objectives[y_name] for r in shown])
+    unit = ENERGIES.get(x_name)
+    label = f"{x_name.replace('_', ' ')} above the lowest [{unit}]" if unit else x_name
+    chosen = [i for i, entry in enumerate(shown) if entry.rank in choices]
+    limits_x, limits_y = _frame(x, chosen), _frame(y, chosen)
+    chart = Chart(limits_x, limits_y, labels=(label, f"{y_name} (0 is a perfect match)"))
+    for i in range(len(shown)):
+        if i not in chosen and x[i] <= limits_x[1] and y[i] <= limits_y[1]:
+            chart.circle(x[i], y[i], "point", 2.6)
+    front = sorted((x[i], y[i]) for i, entry in enumerate(shown) if entry.on_front)
+    chart.line([p for p in front if p[0] <= limits_x[1] and p[1] <= limits_y[1]], "front")
+    for i in reversed(chosen):
+        chart.marks.append(_choice(chart, shown[i], x[i], y[i], choices[shown[i].rank]))
+    title = f"Pareto plot of {len(shown)} families over {x_name} and {y_name}; choose one"
+    return chart.svg(title, role="radiogroup", css="chart pareto")
+
+
+def _frame(values: Floats, chosen: list[int]) -> tuple[float, float]:
+    """Limits that show most values and nine tenths of those that can be chosen."""
+    low, high = span(values)
+    most = float(np.quantile(values[chosen], 0.9)) if chosen else high
+    return low, max(high, most + 0.03 * (most - low), low + 1e-6)
+
+
+def _choice(chart: Chart, entry: Ranked, x: float, y: float, number: int) -> str:
+    """A mark that can be chosen with mouse or keyboard."""
+    px, py = chart.at(min(x, chart.x[1]), min(y, chart.y[1]))  # an outlier sits at the edge
+    name = f"rank {entry.rank}, candidate #{entry.evaluation.candidate.index}"
+    css = "choice on-front" if entry.on_front else "choice"
+    first = number == 0
+    text = f'<text x="{px + 8:.1f}" y="{py - 6:.1f}" class="tick">{entry.rank}</text>'
+    return (
+        f'<g role="radio" aria-checked="{str(first).lower()}" tabindex="{0 if first else -1}" '
+        f'data-choice="{number}" class="{css}" aria-label="{name}: {x:.3f}, {y:.4f}">'
+        f'<circle cx="{px:.1f}" cy="{py:.1f}" r="11" class="target"/>'
+        f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5.5" class="dot"/>'
+        f"{text if entry.rank <= 9 else ''}</g>"
+    )
+
+
+def course(steps: Sequence[Step], evaluated: int, met: Sequence[tuple[int, int]]) -> str:
+    """The best weighted sum over evaluations; ``met``: number of evaluation and rank of a face."""
+    totals = [step.total for step in steps]
+    low, high = min(totals), float(np.quantile(totals, 0.8)) if len(totals) > 4 else max(totals)
+    margin = 0.08 * max(high - low, 1e-3)
+    chart = Chart(
+        (0.0, float(max(evaluated, 1))),
+        (low - 2 * margin, high + margin),
+        labels=("evaluations", "best weighted sum so far"),
+        size=(WIDTH, 300.0),
+    )
+    points: list[tuple[float, float]] = []
+    for step in steps:
+        total = min(step.total, high + margin)
+        if points:
+            points.append((float(step.after), points[-1][1]))
+        points.append((float(step.after), total))
+    points.append((float(evaluated), points[-1][1]))
+    chart.line(points, "front")
+    labeled = -1e9
+    for after, rank in sorted(met):
+        chart.circle(float(after), low - margin, "met", 4.0)
+        px, py = chart.at(float(after), low - margin)
+        if px - labeled > 16:
+            chart.marks.append(
+                f'<text x="{px:.1f}" y="{py - 8:.1f}" class="tick middle">{rank}</text>'
+            )
+            labeled = px
+    title = (
+        f"Best weighted sum over {evaluated} evaluations: {len(steps)} improvements, the last in "
+        f"evaluation {steps[-1].after}; dots mark where the claimed families were first met"
+    )
+    return chart.svg(title)
+
+
+def scale(items: Sequence[tuple[str, float, str]], title: str) -> str:
+    """Values on one line from 0, each with a name above or below: floor, best, null models."""
+    high = 1.08 * max(value for _, value, _ in items)
+    width, height, line = WIDTH, 130.0, 64.0
+    marks = [f'<line x1="20" x2="{width - 20}" y1="{line}" y2="{line}" class="axis"/>']
+    ends = [-1e9, -1e9, -1e9, -1e9]
+    rows = (line - 16, line + 26, line - 36, line + 46)
+    for name, value, css in sorted(items, key=lambda item: item[1]):
+        x = 20 + value / high * (width - 40)
+        text = f"{name} {value:.3f}"
+        half = 4.8 * len(text)
+        place = min(max(x, half), width - half)
+        row = next((i for i in range(4) if place - half > ends[i] + 6), 3)
+        ends[row] = place + half
+        y = rows[row]
+        marks.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{line}" y2="{y}" class="leader"/>')
+        marks.append(f'<circle cx="{x:.1f}" cy="{line}" r="6" class="{css}"/>')
+        shift = -4 if y < line else 12
+        marks.append(f'<text x="{place:.1f}" y="{y + shift}" class="tick middle">{text}</text>')
+    return (
+        f'<svg viewBox="0 0 {width:g} {height:g}" class="chart" role="img" '
+        f'aria-label="{escape(title, quote=True)}">{"".join(marks)}</svg>'
+    )
+
+
+def shares(rows: Sequence[tuple[str, float, str]]) -> list[dict[str, Any]]:
+    """Rows of a bar chart made of HTML: name, share of the longest [%], text."""
+    longest = max((value for _, value, _ in rows), default=0.0) or 1.0
+    return [
+        {"name": name, "width": round(100 * value / longest, 1), "text": text}
+        for name, value, text in rows
+    ]

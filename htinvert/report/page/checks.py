@@ -1,0 +1,126 @@
+"""What a careful reader would look for in the best structures: contacts, strain, composition."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import covalent_radii
+from numpy.typing import NDArray
+
+from htinvert.core import region_mask
+from htinvert.geometry import distances
+from htinvert.rank import Ranked
+from htinvert.report.page.facts import Facts
+from htinvert.report.page.surety import composition
+
+CLOSE = 0.75  # of the covalent sum: a shorter bond deserves a look
+NEAR_BOUND = 0.02  # of a parameter's range
+
+
+def closest(atoms: Atoms) -> tuple[float, float, str]:
+    """Shortest distance [Å] relative to the covalent sum: distance, ratio, pair of elements."""
+    apart = distances(atoms.positions, atoms, cutoff=4.0)
+    each = np.arange(len(atoms))
+    apart[each, each] = np.where(apart[each, each] > 1e-9, apart[each, each], np.inf)
+    nearest = apart.min(axis=2)
+    radii = np.asarray(covalent_radii)[atoms.numbers]
+    ratio: NDArray[np.float64] = nearest / (radii[:, None] + radii)
+    i, j = np.unravel_index(int(ratio.argmin()), ratio.shape)
+    pair = "-".join(sorted((atoms[int(i)].symbol, atoms[int(j)].symbol)))
+    return float(nearest[i, j]), float(ratio[i, j]), pair
+
+
+def per_family(entry: Ranked, facts: Facts) -> dict[str, Any]:
+    """Checks of one family, as words; ``fine`` is False where one of them needs a look."""
+    evaluation = entry.evaluation
+    gap, ratio, pair = closest(evaluation.atoms)
+    relaxation = evaluation.relaxation
+    converged = bool(relaxation and relaxation.converged)
+    at_limit = _at_limit(evaluation.atoms, facts)
+    return {
+        "index": evaluation.candidate.index,
+        "contact": f"{pair} {gap:.2f} Å, {ratio:.2f} of the covalent sum",
+        "relaxed": "converged" if converged else "stopped before its force threshold",
+        "composition": composition(entry) + (f" ({at_limit})" if at_limit else ""),
+        "fine": ratio >= CLOSE and converged and not at_limit,
+    }
+
+
+def _at_limit(atoms: Atoms, facts: Facts) -> str:
+    """Which element has as many or as few atoms in the region as the campaign allows."""
+    symbols = atoms.symbols[region_mask(atoms)]
+    found = []
+    for symbol, (low, high) in facts.config.composition.items():
+        number = int((symbols == symbol).sum())
+        if low < high and number in (low, high):
+            found.append(f"{symbol} at its {'fewest' if number == low else 'most'}, {number}")
+    return "; ".join(found)
+
+
+def strain(facts: Facts) -> str:
+    """What periodicity costs: the strain of a bicrystal's grains, or that nothing is recorded."""
+    atoms = facts.start()
+    if atoms is None:
+        return "The start structure was not found, so its strain is not known."
+    built = atoms.info.get("bicrystal")
+    if not built:
+        return (
+            "The start structure came with its cell; strain that its making may have put into the "
+            "grains is not recorded in it."
+        )
+    return "Strain that makes the grains fit one cell: " + "; ".join(
+        f"{name.removeprefix('strain_')} grain {built[name]['width']:+.2f} % along the width, "
+        f"{built[name]['depth']:+.2f} % along the depth"
+        for name in ("strain_top", "strain_bottom")
+    )
+
+
+def imaging(facts: Facts, atoms: Atoms) -> list[dict[str, str]]:
+    """Fitted imaging parameters with standard errors and bounds, one row each."""
+    from htinvert.report.registration import UNITS
+
+    rows = []
+    for channel in facts.channels:
+        free = facts.config.experiments[channel.name].free
+        values = dict(facts.provenance.get("calibration", {}).get(channel.name, {}))
+        best = facts.ranked[0].evaluation.parameters.get(channel.name, {})
+        values |= {key: float(value) for key, value in best.items()}
+        errors = _errors(channel, atoms, values, free)
+        for name, value in values.items():
+            low, high = free[name]
+            near = min(value - low, high - value) < NEAR_BOUND * (high - low)
+            refitted = name in facts.config.experiments[channel.name].refitted
+            rows.append(
+                {
+                    "channel": channel.name,
+                    "name": name,
+                    "value": f"{value:.4g}",
+                    "error": f"± {errors[name]:.1g}" if name in errors else "not known",
+                    "unit": UNITS.get(name, "1"),
+                    "bounds": f"{low:g} to {high:g}" + (", at its bound" if near else ""),
+                    "when": "for each candidate" if refitted else "once, to the start structure",
+                }
+            )
+    return rows
+
+
+def _errors(channel: Any, atoms: Atoms, values: dict[str, float], free: Any) -> dict[str, float]:
+    """Standard errors of fitted parameters at the place where the image lies."""
+    from dataclasses import replace
+
+    from htinvert.core import EvaluationFailed, Signal
+    from htinvert.evidence import picture
+    from htinvert.fit import intervals
+
+    fitted = {name: value for name, value in values.items() if name != "sampling"}
+    if not fitted:
+        return {}
+    with suppress(EvaluationFailed, ValueError):
+        seen = picture(channel, atoms, fitted)
+        patch = Signal(np.ascontiguousarray(seen.patch, dtype=np.float32), seen.simulated.axes)
+        inside = replace(channel, observed=patch, free={name: free[name] for name in fitted})
+        return intervals(inside, atoms, fitted)
+    return {}

@@ -1,0 +1,260 @@
+"""What a report needs of a run, read in one pass that holds only the best in memory."""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from htinvert import plugins
+from htinvert.campaign_file import read_yaml
+from htinvert.channels import held, make_channels
+from htinvert.config import Config, parse
+from htinvert.core import Channel, Evaluation, Objective, UserError, weighted_sum
+from htinvert.demo import FOLDER as DEMO
+from htinvert.funnel import objectives_of
+from htinvert.rank import Ranked, Yield, rank
+from htinvert.report.summary import lineage
+from htinvert.store import Run
+
+KEPT = 2000
+"""Evaluations with the lowest sums, of which families are made."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A new best: after how many evaluations, its weighted sum, which candidate, whence."""
+
+    after: int
+    total: float
+    candidate: int
+    lineage: str
+
+
+@dataclass
+class Pass:
+    """What one pass over all evaluations leaves."""
+
+    objectives: Sequence[Objective]
+    kept: int = KEPT
+    good: int = 0
+    failed: int = 0
+    unconverged: int = 0
+    seconds: float = 0.0
+    steps: list[Step] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    yields: dict[str, Yield] = field(default_factory=dict)
+    _best: list[tuple[float, int, Evaluation]] = field(default_factory=list)
+
+    def read(self, evaluations: Iterable[Evaluation]) -> None:
+        """Take in evaluations in the order they were committed."""
+        for number, evaluation in zip(count(1), evaluations, strict=False):
+            self._add(number, evaluation)
+
+    def _add(self, number: int, evaluation: Evaluation) -> None:
+        operator = evaluation.candidate.operator
+        entry = self.yields.setdefault(operator, Yield(operator))
+        entry.evaluated += 1
+        entry.seconds += evaluation.seconds
+        self.seconds += evaluation.seconds
+        if evaluation.error:
+            kind = evaluation.error.partition(":")[0]
+            self.failures[kind] += 1
+            self.examples.setdefault(kind, evaluation.error)
+            entry.failed += 1
+            self.failed += 1
+            return
+        self.good += 1
+        self.unconverged += bool(evaluation.relaxation and not evaluation.relaxation.converged)
+        missing = [o.name for o in self.objectives if o.name not in evaluation.objectives]
+        if missing:
+            raise UserError(f"the run has no {missing[0]}, for it was made without it")
+        total = weighted_sum(evaluation.objectives, self.objectives)
+        if not self.steps or total < self.steps[-1].total:
+            index = evaluation.candidate.index
+            self.steps.append(Step(number, total, index, lineage(evaluation)))
+            entry.improvements += 1
+        item = (-total, -number, evaluation)
+        if len(self._best) < self.kept:
+            heapq.heappush(self._best, item)
+        else:
+            heapq.heappushpop(self._best, item)
+
+    def number_of(self, index: int) -> int:
+        """After how many evaluations a candidate that was kept was committed."""
+        found = (-number for _, number, e in self._best if e.candidate.index == index)
+        return next(found, 0)
+
+    def best(self) -> list[Evaluation]:
+        """The evaluations kept, in the order they were committed."""
+        return [item[2] for item in sorted(self._best, key=lambda item: -item[1])]
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """A run as a report tells it: configuration, ranking of the best, and what became of the rest.
+
+    ``channels`` are the experiments with the run's imaging parameters, none where their files
+    are not there; ``missing`` then says so.
+    """
+
+    folder: Path
+    name: str
+    config: Config
+    provenance: Mapping[str, Any]
+    objectives: tuple[Objective, ...]
+    ranked: list[Ranked]
+    done: Pass
+    refused: Mapping[str, int]
+    pending: int
+    channels: tuple[Channel, ...]
+    calibrations: Mapping[str, Any]
+    base: Path | None
+    missing: str
+    first_time: str
+    last_time: str
+
+    def start(self) -> Atoms | None:
+        """The start structure as the campaign makes it, None where its files are not there."""
+        if self.base is None:
+            return None
+        try:
+            atoms: Atoms = plugins.build("structure", self.config.structure, self.base)
+        except (UserError, OSError):
+            return None
+        return atoms
+
+    @property
+    def view(self) -> tuple[Any, Any]:
+        """Directions of the beam and of the image's top, those of the first experiment."""
+        forward = self.channels[0].forward if self.channels else None
+        return getattr(forward, "beam", "x"), getattr(forward, "up", "z")
+
+    @property
+    def evaluated(self) -> int:
+        """Evaluations, ok and failed."""
+        return self.done.good + self.done.failed
+
+    @property
+    def yields(self) -> list[Yield]:
+        """What each operator brought, the busiest first."""
+        return sorted(self.done.yields.values(), key=lambda y: (-y.evaluated, y.operator))
+
+
+def read_run(folder: Path, *, data: Path | None = None) -> Facts:
+    """Read a run; ``data`` is the folder that its campaign's paths are relative to.
+
+    Raises :class:`UserError` where there is no run, or nothing to rank yet.
+    """
+    objectives = objectives_of(folder)
+    config = parse(read_yaml(folder / "config.yaml"), name=f"{folder}/config.yaml")
+    record = folder / "provenance.json"
+    provenance = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    done = Pass(objectives)
+    with Run.open(folder) as store:
+        counts = store.counts()
+        done.read(store.evaluations())
+    ranked = rank(done.best(), objectives)
+    if not ranked:
+        raise UserError(
+            f"{folder} has no successful evaluation to report yet; look at `htinvert status`"
+        )
+    for (operator, reason), number in counts.refused_by.items():
+        done.yields.setdefault(operator, Yield(operator)).refused[reason] += number
+    for entry in ranked:
+        done.yields[entry.evaluation.candidate.operator].families += 1
+    config = config if data is None else _moved(config, data)
+    base = _base(config, folder, provenance, data)
+    channels, calibrations = _channels(config, base, provenance.get("calibration", {}))
+    first, last = _times(folder / "log.jsonl")
+    return Facts(
+        folder,
+        folder.resolve().name,
+        config,
+        provenance,
+        objectives,
+        ranked,
+        done,
+        counts.refused,
+        counts.pending,
+        channels,
+        calibrations,
+        base,
+        _missing(config, base, folder),
+        first,
+        last,
+    )
+
+
+def _base(
+    config: Config, folder: Path, provenance: Mapping[str, Any], data: Path | None
+) -> Path | None:
+    """The folder that the experiments' paths are relative to, if they are there."""
+    recorded = [folder / provenance["folder"]] if "folder" in provenance else []
+    bundled = [DEMO] if config.name == "demo" else []
+    for base in [data] if data is not None else [*recorded, Path(), folder, *bundled]:
+        if all(_is_in(base, e.image) for e in config.experiments.values()):
+            return base
+    if data is not None:
+        names = ", ".join(str(e.image) for e in config.experiments.values())
+        raise UserError(f"{data} has no {names}; give --data the folder that holds them")
+    return None
+
+
+def _is_in(folder: Path, image: Path) -> bool:
+    """Whether an image is where its path says, as seen from a folder."""
+    return (folder / image.expanduser()).is_file()
+
+
+def _moved(config: Config, data: Path) -> Config:
+    """The same with the bare names of images that lie in ``data`` itself, wherever they were."""
+    found = {
+        name: e.model_copy(update={"image": Path(e.image.name)})
+        if not _is_in(data, e.image) and (data / e.image.name).is_file()
+        else e
+        for name, e in config.experiments.items()
+    }
+    return config.model_copy(update={"experiments": found})
+
+
+def _channels(
+    config: Config, base: Path | None, parameters: Mapping[str, Mapping[str, float]]
+) -> tuple[tuple[Channel, ...], Mapping[str, Any]]:
+    """Experiments at the parameters that the run was begun with, and their calibrations."""
+    if base is None:
+        return (), {}
+    channels, measured = make_channels(config, base)
+    return tuple(
+        held(c, parameters.get(c.name, {}), config.experiments[c.name].refitted) for c in channels
+    ), measured
+
+
+def _missing(config: Config, base: Path | None, folder: Path) -> str:
+    """What to do where the experiments' images were not found, empty where nothing is missing."""
+    if base is not None or not config.experiments:
+        return ""
+    names = ", ".join(str(e.image) for e in config.experiments.values())
+    return (
+        f"The images ({names}) were not found from here, so nothing is pictured and how sure the "
+        f"ranking is cannot be said. Run htinvert report {folder} --data FOLDER with the folder of "
+        "the campaign's file."
+    )
+
+
+def _times(log: Path) -> tuple[str, str]:
+    """First and last time in a run's log, empty where there is none."""
+    times = []
+    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
+        try:
+            times.append(str(json.loads(line)["time"]))
+        except (ValueError, KeyError):
+            continue  # the line that was being written when the run was killed
+    return (times[0], times[-1]) if times else ("", "")

@@ -1,0 +1,319 @@
+"""One HTML file about a run that opens offline anywhere: everything it needs is inside of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from htinvert.confidence import EngineError
+from htinvert.core import ENERGIES, Channel
+from htinvert.demo import FOLDER as DEMO
+from htinvert.evidence import Picture
+from htinvert.rank import Ranked
+from htinvert.report.figures import footnote, phrase
+from htinvert.report.page import charts, checks, scenes
+from htinvert.report.page.citations import citations, potential
+from htinvert.report.page.facts import Facts
+from htinvert.report.page.surety import (
+    COMPARED,
+    Surety,
+    assess,
+    composition,
+    faces,
+    stability,
+    verdict,
+    what_would_change,
+)
+from htinvert.report.summary import lineage
+
+TOP = 12  # families in the ranking table
+MODELS = 60  # families whose structures are in the page
+SMOOTHED = 0.02  # white noise, relative to the contrast, that no recorded image is below
+FRONT = 20  # families of the Pareto front beyond those compared that are pictured
+
+
+def build(facts: Facts, engine: EngineError, extra: Mapping[str, Any]) -> tuple[str, Surety | None]:
+    """The page as text, and how sure the ranking is.
+
+    ``extra`` holds what other parts have made: ``stages`` and ``scan`` tables, links to ``files``.
+    """
+    shown = _shown(facts.ranked)
+    pictures: list[dict[str, Picture]] = []
+    problems: list[str] = []
+    if not facts.missing:  # without experiments there are no images, yet energies to compare
+        pictures, problems = scenes.pictures_of(shown, facts.channels)
+    compared = pictures[: min(COMPARED, len(facts.ranked))]
+    surety = assess(facts, compared, engine) if compared else None
+    context = {
+        **_words(facts, surety),
+        "problems": [p for p in (facts.missing, *problems) if p],
+        "ranking": ranking(facts, surety),
+        "columns": [o.name for o in facts.objectives],
+        "pareto": _pareto(facts, shown),
+        "models": _models(facts, shown, surety),
+        "channels": _channels(facts, pictures),
+        "floors": _floors(facts, surety),
+        "data": _data(facts, shown, pictures),
+        "checks": [checks.per_family(entry, facts) for entry in facts.ranked[:TOP]],
+        "imaging": checks.imaging(facts, facts.ranked[0].evaluation.atoms),
+        "strain": checks.strain(facts),
+        "viewer": _asset("vendor/3Dmol-min.js"),
+        "viewer_license": _asset("vendor/3Dmol-LICENSE.txt").strip(),
+        "style": _asset("template/style.css"),
+        "script": _asset("template/script.js"),
+        **_search(facts, surety),
+        **extra,
+    }
+    return _render(context), surety
+
+
+def _shown(ranked: Sequence[Ranked]) -> list[Ranked]:
+    """Families that are pictured: the best, then the rest of the Pareto front."""
+    rest = [entry for entry in ranked[COMPARED:] if entry.on_front]
+    return [*ranked[:COMPARED], *rest[:FRONT]][:MODELS]
+
+
+def _render(context: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FunctionLoader(lambda name: _asset(f"template/{name}")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(context)
+
+
+def _asset(name: str) -> str:
+    return (files("htinvert.report.page") / name).read_text(encoding="utf-8")
+
+
+def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
+    """Sentences and provenance."""
+    plain = facts.config.model_dump(mode="json", exclude_none=True)
+    return {
+        "name": facts.config.name,
+        "folder": facts.name,
+        "verdict": verdict(facts, surety),
+        "change": what_would_change(facts, surety),
+        "stability": [*filter(None, (*stability(surety), faces(surety)))] if surety else [],
+        "counts": f"{facts.done.good} evaluated, {facts.done.failed} failed, "
+        f"{sum(facts.refused.values())} refused before any cost, {facts.pending} on their way; "
+        f"{facts.done.seconds:.0f} core-seconds",
+        "objectives": [
+            {"name": o.name, "weight": f"{o.weight:g}", "unit": ENERGIES.get(o.name, "1")}
+            for o in facts.objectives
+        ],
+        "potential": potential(plain),
+        "chemical": ", ".join(f"{k} {v:g} eV" for k, v in facts.config.chemical_potentials.items()),
+        "sources": citations(plain),
+        "versions": facts.provenance.get("versions", {}),
+        "python": facts.provenance.get("python", "not recorded"),
+        "config_text": yaml.safe_dump(plain, sort_keys=False),
+        "seed": facts.config.seed,
+        "command": command(facts),
+        "times": (facts.first_time, facts.last_time),
+        "calibrated": [
+            f"{name}: {found.sentence}; {found.evidence}"
+            for name, found in facts.calibrations.items()
+        ],
+    }
+
+
+def command(facts: Facts) -> str:
+    """What reproduces the run, up to the order in which several workers finish."""
+    if facts.base is not None and facts.base.resolve() == DEMO.resolve():
+        return f"htinvert demo --seed {facts.config.seed} --workers {facts.config.workers}"
+    return f"htinvert run {facts.config.name}.yaml"
+
+
+def ranking(facts: Facts, surety: Surety | None) -> list[dict[str, Any]]:
+    """Rows of the ranking: what each family scores by everything, and how stable that is."""
+    zero = {
+        o.name: min(e.evaluation.objectives[o.name] for e in facts.ranked)
+        for o in facts.objectives
+        if o.name in ENERGIES
+    }
+    rows = []
+    for place, entry in enumerate(facts.ranked[:TOP]):
+        values = entry.evaluation.objectives
+        row: dict[str, Any] = {
+            "rank": entry.rank,
+            "number": place,
+            "index": entry.evaluation.candidate.index,
+            "composition": composition(entry),
+            "values": [
+                f"{values[o.name] - zero.get(o.name, 0.0):.4f}"
+                if o.name not in ENERGIES
+                else f"{values[o.name] - zero[o.name]:.3f}"
+                for o in facts.objectives
+            ],
+            "details": "; ".join(
+                f"{name}: {text}"
+                for name, score in entry.evaluation.scores.items()
+                if (text := phrase(score.detail))
+            ),
+            "above": f"{entry.above:.3f}",
+            "front": entry.on_front,
+            "members": entry.members,
+            "first": entry.first,
+        }
+        if surety is not None and place < len(surety.ranked):
+            row |= {
+                "inside": bool(surety.claim.inside[place]),
+                "p": f"{surety.claim.p_values[place]:.2f}",
+                "weights": f"{surety.by_weights[place]:.0%}",
+                "both": f"{surety.claim.by_both[place]:.0%}",
+            }
+        rows.append(row)
+    return rows
+
+
+def _pareto(facts: Facts, shown: Sequence[Ranked]) -> str:
+    """The Pareto plot, empty where there is one objective."""
+    if len(facts.objectives) < 2:
+        return ""
+    choices = {entry.rank: number for number, entry in enumerate(shown)}
+    return charts.pareto(facts.ranked, facts.objectives, choices)
+
+
+def _models(facts: Facts, shown: Sequence[Ranked], surety: Surety | None) -> list[dict[str, Any]]:
+    """The best families to look at: those that cannot be told apart first."""
+    return [
+        {
+            "number": number,
+            "rank": entry.rank,
+            "index": entry.evaluation.candidate.index,
+            "composition": composition(entry),
+            "svg": scenes.projection(scenes.structure(entry, *facts.view)),
+            "inside": bool(surety and number < len(surety.ranked) and surety.claim.inside[number]),
+        }
+        for number, entry in enumerate(shown[:6])
+    ]
+
+
+def _channels(facts: Facts, pictures: Sequence[Mapping[str, Picture]]) -> list[dict[str, Any]]:
+    """One experiment each: its image, size, scale bar, credit."""
+    found = []
+    for channel in facts.channels if pictures else ():
+        ny, nx = channel.observed.data.shape
+        credit = facts.config.experiments[channel.name].credit
+        metric = next(iter(channel.metrics.values()))
+        found.append(
+            {
+                "name": channel.name,
+                "width": nx,
+                "height": ny,
+                "experiment": scenes.experiment(channel),
+                "bar": scenes.scale_bar(channel),
+                "credit": credit or "not given in the campaign (experiments.*.credit)",
+                "definition": footnote(metric, "") or type(metric).__name__,
+                "size": _size(channel),
+                "forward": str(channel.forward),
+            }
+        )
+    return found
+
+
+def _size(channel: Channel) -> str:
+    (ny, nx), (y, x) = channel.observed.data.shape, channel.observed.sampling
+    return f"{ny} x {nx} px of {y:.4g} x {x:.4g} Å, {ny * y / 10:.2f} x {nx * x / 10:.2f} nm"
+
+
+def _floors(facts: Facts, surety: Surety | None) -> list[dict[str, str]]:
+    """Per image objective the cost of the best between its floor and its null models."""
+    found = []
+    for name, limits in surety.bounds.items() if surety else ():
+        cost = facts.ranked[0].evaluation.objectives[name]
+        items = [("noise alone", limits.floor[0], "floor"), ("best", cost, "best")]
+        words = f"{name} {cost:.4f}; a perfect structure under this image's white noise would "
+        words += f"score {limits.floor[0]:.4f} ± {limits.floor[1]:.4f}"
+        if limits.noise < SMOOTHED:
+            words += " (the image was smoothed, so its noise and this limit are too low)"
+        if limits.repeat is not None:
+            items.append(("image against its repeat", limits.repeat, "repeat"))
+            words += f", the image's middle scores {limits.repeat:.4f} against its lattice repeat "
+            words += "(both noisy)"
+        if limits.start is not None:
+            items.append(("start structure", limits.start, "null"))
+            words += f", the start structure as given {limits.start:.4f}"
+        if limits.scrambled:
+            null = sum(limits.scrambled) / len(limits.scrambled)
+            items.append(("scrambled", null, "null"))
+            words += f", the same atoms at random places {null:.4f} (the best of "
+            words += f"{len(limits.scrambled)} such: {min(limits.scrambled):.4f})"
+        found.append({"name": name, "svg": charts.scale(items, words), "words": words + "."})
+    return found
+
+
+def _data(facts: Facts, shown: Sequence[Ranked], pictures: Sequence[Mapping[str, Picture]]) -> str:
+    """What the page's script needs, as JSON."""
+    families = []
+    for number, entry in enumerate(shown):
+        evaluation = entry.evaluation
+        seen = pictures[number] if number < len(pictures) else {}
+        values = ", ".join(
+            f"{o.name} {evaluation.objectives[o.name]:.4f}" for o in facts.objectives
+        )
+        families.append(
+            {
+                "title": f"rank {entry.rank}, candidate #{evaluation.candidate.index}",
+                "text": f"{composition(entry)} in the region; {values}; {entry.above:.3f} above "
+                f"the best; candidates of it: {entry.members}, this one by {lineage(evaluation)}",
+                "images": {name: scenes.panels(picture) for name, picture in seen.items()},
+                "structure": scenes.structure(entry, *facts.view),
+            }
+        )
+    return json.dumps({"families": families}, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _search(facts: Facts, surety: Surety | None) -> dict[str, Any]:
+    """History, operators, refusals, failures."""
+    held = surety.faces if surety else facts.ranked[:1]
+    met = [(facts.done.number_of(f.first), f.rank) for f in held[:8]]
+    yields = facts.yields
+    return {
+        "course": charts.course(facts.done.steps, facts.evaluated, met),
+        "improvements": facts.done.steps[::-1][:8],
+        "yields": [
+            {
+                "name": y.operator,
+                "proposed": y.proposed,
+                "refused": y.refused.total(),
+                "evaluated": y.evaluated,
+                "failed": y.failed,
+                "families": y.families,
+                "improvements": y.improvements,
+                "seconds": f"{y.seconds:.0f}",
+            }
+            for y in yields
+        ],
+        "refused": charts.shares(
+            [
+                (reason.replace("_", " "), float(n), str(n))
+                for reason, n in sorted(facts.refused.items(), key=lambda item: -item[1])
+            ]
+        ),
+        "failed": [
+            {"reason": reason, "count": n, "example": facts.done.examples[reason]}
+            for reason, n in facts.done.failures.most_common()
+        ],
+        "kept": min(facts.done.kept, facts.done.good),
+        "all_kept": facts.done.good <= facts.done.kept,
+        "unconverged": facts.done.unconverged,
+        "families": len(facts.ranked),
+    }
+
+
+def write(path: Path, text: str) -> None:
+    """Write the page at once, so that no half of it is ever read."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,146 @@
+"""The log ``commits.log``: which rows of the archive are whole, and the checksum of every file.
+
+One line per event, ``crc json``; each names the checksum of the line before, so that neither a
+flipped bit nor a lost line goes unnoticed. Events: ``opened`` by a driver, ``folding`` begins,
+``folded`` with the files written, ``discarded`` (the archive starts anew), ``closed`` with the
+checksums of all other files of the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from htinvert.store.trouble import Damaged
+
+Files = dict[str, tuple[int, int]]
+"""Size and CRC-32 of each file, by its path inside the run's folder."""
+
+
+class Marks:
+    """The log of one run, as it was when read; :meth:`append` adds to it durably."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "commits.log"
+        self.events: list[dict[str, Any]] = []
+        self.broken = ""
+        self._crc = 0
+        self._whole = 0  # bytes of whole lines
+        self.read()
+
+    def read(self) -> None:
+        """Read what was added; a last line without its end is being written, or was cut short."""
+        if not self.path.exists():
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._whole)
+            added = file.read()
+        while not self.broken and b"\n" in added:
+            line, _, added = added.partition(b"\n")
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        crc, _, text = line.partition(b" ")
+        try:
+            event = json.loads(text)
+            sound = int(crc, 16) == zlib.crc32(text) and event["previous"] == self._crc
+        except (ValueError, KeyError, TypeError):
+            sound = False
+        if not sound:
+            self.broken = f"line {len(self.events) + 1} of {self.path} is not what was written"
+            return
+        self.events.append(event)
+        self._crc = zlib.crc32(text)
+        self._whole += len(line) + 1
+
+    def append(self, what: str, **fields: Any) -> None:
+        """Add a line durably, over a torn one if there is.
+
+        Raises:
+            Damaged: the log before it is damaged.
+            OSError: the disk is full or failing.
+        """
+        if self.broken:
+            raise Damaged(f"{self.broken}; htinvert verify --repair makes it anew")
+        event = {"what": what, **fields, "previous": self._crc}
+        text = json.dumps(event, separators=(",", ":"), sort_keys=True).encode()
+        line = b"%08x %s\n" % (zlib.crc32(text), text)
+        new = not self.path.exists()
+        with self.path.open("r+b" if not new else "wb", buffering=0) as file:
+            file.truncate(self._whole)
+            file.seek(self._whole)
+            written = file.write(line)
+            if written != len(line):
+                raise OSError(28, "No space left on device")
+            os.fsync(file)
+        if new:
+            sync(self.path.parent)
+        self._take(line[:-1])
+
+    def state(self) -> Archived:
+        """What the log says of the archive."""
+        found = Archived()
+        for event in self.events:
+            if event["what"] == "discarded":
+                found = Archived()
+            elif event["what"] == "folding":
+                found.begin()
+            elif event["what"] == "folded":
+                found.take(event)
+        return found
+
+    def closed(self) -> Files | None:
+        """Checksums of the run's other files where its last driver stopped cleanly."""
+        last = self.events[-1] if self.events else {}
+        return _files(last["files"]) if last.get("what") == "closed" else None
+
+
+class Archived:
+    """How far the archive goes: ``sealed`` rows are final, those up to ``folded`` are a copy."""
+
+    def __init__(self) -> None:
+        self.sealed = 0
+        self.folded = 0
+        self.unfinished = False
+        self.files: Files = {}
+        self.tail: list[str] = []  # files of the block that is not sealed
+        self.ends: dict[str, int] = {}  # where atoms and signals of sealed blocks end
+
+    def begin(self) -> None:
+        """Files of the block that is not sealed are about to be written anew."""
+        for name in self.tail:
+            self.files.pop(name, None)
+        self.unfinished, self.folded, self.tail = True, self.sealed, []
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Learn from a ``folded`` event."""
+        files = _files(event["files"])
+        self.files |= files
+        self.unfinished, self.folded = False, event["stop"]
+        if event["sealed"]:
+            self.sealed, self.tail, self.ends = event["stop"], [], dict(event["ends"])
+        else:
+            self.tail = [name for name in files if not name.endswith("zarr.json")]
+
+
+def checksum(path: Path) -> tuple[int, int]:
+    """Size and CRC-32 of a file."""
+    raw = path.read_bytes()
+    return len(raw), zlib.crc32(raw)
+
+
+def sync(path: Path) -> None:
+    """Bring a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _files(listed: Mapping[str, list[int]]) -> Files:
+    return {name: (size, crc) for name, (size, crc) in listed.items()}

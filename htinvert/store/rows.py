@@ -1,0 +1,176 @@
+"""Committed rows wherever they are: sealed ones in the archive, the rest in the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htinvert.core import Signal, UserError
+from htinvert.store.columns import NAMED, OK, numbers_only, unescaped
+from htinvert.store.journal import Journal
+from htinvert.store.marks import Marks
+from htinvert.store.reading import PAGE, Archive
+from htinvert.store.record import Row
+from htinvert.store.trouble import Damaged
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE = (
+    "index", "operator", "status", "energy", "converged", "steps", "force", "seconds", "attempts",
+    "time", "error", "natoms",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A candidate, what proposed it out of which parents, and how many generations back it is."""
+
+    index: int
+    operator: str
+    parents: tuple[int, ...]
+    generation: int
+
+
+class Rows:
+    """All rows of a run, as of each call; others may add to them meanwhile."""
+
+    def __init__(self, folder: Path, journal: Journal, marks: Marks) -> None:
+        self._folder = folder
+        self._journal = journal
+        self._marks = marks
+        self._archive: Archive | None = None
+
+    def between(
+        self, start: int, stop: int | None = None, *, signals: bool = False
+    ) -> Iterator[Row]:
+        """Rows from start to stop, in commit order."""
+        end = self._journal.committed() if stop is None else stop
+        while start < end:
+            sealed = min(self._sealed(), end)
+            if start < sealed:
+                upto = min(start + PAGE, sealed)
+                yield from self._archived().rows(start, upto, signals=signals)
+                start = upto
+                continue
+            page = self._journal.page(start, end)
+            if not page or page[0].number != start:
+                if self._sealed() > start:
+                    continue  # it was sealed and dropped meanwhile
+                raise Damaged(
+                    f"result {start} is neither in journal.sqlite nor in results.zarr; "
+                    f"htinvert verify {self._folder} says what remains"
+                )
+            for row in page:
+                kept = self._journal.signals(row.number) if signals else {}
+                yield row.row(kept)
+            start = page[-1].number + 1
+
+    def one(self, number: int, *, signals: bool = True) -> Row:
+        """One row."""
+        if number < self._sealed():
+            return self._archived().rows(number, number + 1, signals=signals)[0]
+        page = self._journal.page(number, number + 1)
+        if not page or page[0].number != number:
+            raise Damaged(f"result {number} is lost; see htinvert verify {self._folder}")
+        found = page[0]
+        return found.row(self._journal.signals(number) if signals else {})
+
+    def signals(self, number: int) -> Mapping[str, Signal]:
+        """Signals kept of one row, by channel."""
+        if number < self._sealed():
+            found = self._archived().pixels(number, number + 1).get(number, {})
+            return {channel: pixels.signal() for channel, pixels in found.items()}
+        return self._journal.signals(number)
+
+    def columns(self, paths: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Columns by path, of one number or word per row; without paths all of them."""
+        sealed, end = self._sealed(), self._journal.committed()
+        tail = self._tail(sealed, end)
+        held = self._archived().arrays if sealed else {}
+        names = paths or [f"candidates/{name}" for name in TABLE] + sorted(
+            path for path in {*tail, *held} if path.split("/")[0] in NAMED
+        )
+        found = {}
+        for path in names:
+            parts = []
+            if sealed:
+                parts.append(
+                    self._archived().column(path, 0, sealed)
+                    if path in held
+                    else np.full(sealed, np.nan)
+                )
+            if tail or not sealed:
+                parts.append(tail.get(path, np.full(end - sealed, np.nan)))
+            found[path] = np.concatenate(parts) if len(parts) > 1 else parts[0]
+        return found
+
+    def _tail(self, start: int, end: int) -> dict[str, NDArray[Any]]:
+        pages = []
+        while start < end and (page := self._journal.page(start, end)):
+            if page[0].number != start:
+                raise UserError("the run has gone on meanwhile; read it again")
+            pages.append(page)
+            start = page[-1].number + 1
+        return numbers_only(pages) if pages else {}
+
+    def _sealed(self) -> int:
+        self._marks.read()
+        return self._marks.state().sealed
+
+    def _archived(self) -> Archive:
+        state = self._marks.state()
+        if self._archive is None or self._archive.sealed != state.sealed:
+            self._archive = Archive(self._folder, state)
+        return self._archive
+
+
+def table(rows: Rows) -> pd.DataFrame:
+    """Numbers of all rows, one column each; ``attrs`` says units and meanings."""
+    import pandas as pd
+
+    from htinvert.store.columns import explained
+
+    found, units, meanings = {}, {}, {}
+    for path, values in rows.columns().items():
+        kind, *label = map(unescaped, path.split("/"))
+        name = label[0] if kind == "candidates" else ".".join([kind, *label])
+        if name == "status":
+            found["ok"] = values == OK
+            units["ok"], meanings["ok"] = "1", "whether it was evaluated to the end"
+            continue
+        found[name] = values
+        text = explained(path)
+        units[name], meanings[name] = text["unit"], text["description"]
+    made = pd.DataFrame(found)
+    made.attrs = {"units": units, "descriptions": meanings}
+    return made
+
+
+def lineage(rows: Rows, index: int) -> list[Ancestor]:
+    """A candidate and all its ancestors, the nearest first.
+
+    Raises:
+        UserError: it has no result.
+    """
+    paths = ["candidates/index", "candidates/operator", "candidates/parents"]
+    indices, operators, parents = rows.columns(paths).values()
+    place = {int(number): row for row, number in enumerate(indices)}
+    if index not in place:
+        raise UserError(f"candidate {index} has no result; name one that has")
+    found: dict[int, Ancestor] = {}
+    waiting = [(index, 0)]
+    while waiting:
+        number, generation = waiting.pop(0)
+        if number in found or number not in place:
+            continue
+        row = place[number]
+        named = tuple(int(parent) for parent in parents[row] if parent >= 0)
+        found[number] = Ancestor(number, str(operators[row]), named, generation)
+        waiting += [(parent, generation + 1) for parent in named]
+    return list(found.values())

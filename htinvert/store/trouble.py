@@ -1,0 +1,38 @@
+"""What can go wrong with a run on disk, each with its exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from htinvert.core import UserError
+
+
+class OutOfSpace(UserError):
+    """The disk is full, over quota or read-only: nothing is lost, try again later."""
+
+    code = 75  # EX_TEMPFAIL
+
+
+class Held(UserError):
+    """Another driver owns the run."""
+
+    code = 73  # EX_CANTCREAT
+
+
+class Fenced(UserError):
+    """Another driver has taken the run over from this one, which must stop."""
+
+    code = 76
+
+
+class Damaged(UserError):
+    """What is read is not what was written."""
+
+
+def explained(folder: Path, error: OSError) -> OutOfSpace:
+    """What to do about an error of the file system."""
+    return OutOfSpace(
+        f"{folder} could not be written ({error.strerror or error}): free space on its file system "
+        "or make it writable for you, and start the same command again; everything committed is "
+        "kept"
+    )
