@@ -51,7 +51,7 @@ def compare_with_progress(
         output.mkdir(parents=True, exist_ok=True)
         draw_fits(verdict, channel.observed, output / "fits.png", note=experiment.credit)
     else:
-        comparison = compare_in_place(atoms, channel, size=size, console=console)
+        comparison = compare_in_place(atoms, channel, size=size, most=most, console=console)
         lines = []
     write_comparison(comparison, output, note=experiment.credit)
     show(comparison, console, lines)
@@ -91,7 +91,7 @@ def compare_stm(
 
 
 def compare_in_place(
-    atoms: dict[str, Atoms], channel: Channel, *, size: int, console: Any
+    atoms: dict[str, Atoms], channel: Channel, *, size: int, most: int, console: Any
 ) -> Comparison:
     """Compare structures by one fit of the whole image each."""
     metric = next(iter(channel.metrics.values()))
@@ -102,7 +102,7 @@ def compare_in_place(
         return compare(
             channel.observed,
             contenders,
-            tiles((shape[0], shape[1]), (size, size)),
+            some(tiles((shape[0], shape[1]), (size, size)), most),
             refit=in_place(channel),
             measure=measure_of(metric, size),
             observer=advance,
