@@ -299,7 +299,9 @@ def components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
             yield "structure", f"{place}.phase", known["phase"]
             yield from _inside(known["phase"], f"{place}.phase")
         if isinstance(experiment.get("forward"), dict):
-            yield "forward", f"experiments.{channel}.forward", experiment["forward"]
+            place = f"experiments.{channel}.forward"
+            yield "forward", place, experiment["forward"]
+            yield from _inside(experiment["forward"], place)
         metrics = experiment.get("metrics")
         for metric, given in metrics.items() if isinstance(metrics, dict) else ():
             if given is None or isinstance(given, dict):
@@ -320,9 +322,9 @@ def components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
 
 
 def _inside(block: Mapping[str, Any], place: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The structures that a structure is made of, such as the phases of two grains."""
+    """What a component is made of, such as the phases of two grains, or a density."""
     for inner, given in plugins.inner_blocks(block, place):
-        yield "structure", inner, dict(given)
+        yield plugins.inner_kind(inner.rpartition(".")[2]), inner, dict(given)
 
 
 def _component_problems(raw: Mapping[str, Any]) -> list[str]:

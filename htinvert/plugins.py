@@ -96,13 +96,13 @@ def validate(
 def build(kind: str, spec: Mapping[str, Any], folder: Path, place: str = "", **context: Any) -> Any:
     """Make a component from its block ``{use: name, ...}``, which stands at ``place``.
 
-    A block where a structure is asked for, such as the phase of a grain, is made first. Of the
+    A block inside of it, such as the phase of a grain or a density, is made first. Of the
     context the component gets what it has a parameter for. An energy model with ``limits`` is
     isolated.
     Raises :class:`UserError` where the component itself objects to its parameters.
     """
     component = find(kind, spec["use"])
-    given = {key: _inner(value, folder) for key, value in spec.items() if key != "use"}
+    given = {key: _inner(key, value, folder) for key, value in spec.items() if key != "use"}
     wanted = inspect.signature(component).parameters
     context = {name: value for name, value in context.items() if name in wanted}
     try:
@@ -114,16 +114,21 @@ def build(kind: str, spec: Mapping[str, Any], folder: Path, place: str = "", **c
         raise UserError(f"{place or kind}: {error}") from error
 
 
-def _inner(value: Any, folder: Path) -> Any:
-    """A value of a block, with the structures that it names made, at any depth."""
+def _inner(name: str, value: Any, folder: Path) -> Any:
+    """A value of a block, with the components that it names made, at any depth."""
     if not isinstance(value, Mapping):
         return value
-    inner = {key: _inner(part, folder) for key, part in value.items()}
-    return build("structure", inner, folder) if "use" in inner else inner
+    inner = {key: _inner(key, part, folder) for key, part in value.items()}
+    return build(inner_kind(name), inner, folder) if "use" in inner else inner
+
+
+def inner_kind(name: str) -> str:
+    """What a block under this key inside of another makes: a density, else a structure."""
+    return "density" if name == "density" else "structure"
 
 
 def inner_blocks(spec: Mapping[str, Any], place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Blocks of structures inside of a block that stands at ``place``, with their places."""
+    """Blocks of components inside of a block that stands at ``place``, with their places."""
     for key, value in spec.items():
         if isinstance(value, Mapping):
             if "use" in value:
