@@ -23,7 +23,8 @@ from htinvert.energy.descent import VACUUM, check_optimizer, enclosed, relax, si
 from htinvert.energy.offer import Offer, SinglePoint, check_covered, check_installed
 
 SHARP = {"energy": 1e-6, "forces": 1e-3}  # eV per electron, eV/Å
-PRICED = {"energy": 1e-5}  # a few meV per cell of some hundred electrons
+# A few meV per cell of some hundred electrons: the energy is of second order in the density.
+PRICED = {"energy": 1e-5, "density": 1e-3, "eigenstates": 1e-5}
 
 
 @dataclass(frozen=True)
