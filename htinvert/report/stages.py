@@ -27,11 +27,11 @@ def stage_table(chain: Sequence[Stage], *, top: int = 5) -> Any:
     )
     view.add_column("formula", no_wrap=True)
     for stage in chain:
-        view.add_column(f"{stage.folder.name}\nrank", justify="right", no_wrap=True)
+        view.add_column(f"{_short(stage.folder.name)}\nrank", justify="right", no_wrap=True)
         for objective in stage.objectives:
             channel, _, metric = objective.name.partition(".")
             unit = ENERGIES.get(objective.name)
-            head = f"{stage.engine}\n\\[{unit}]" if unit else f"{channel}\n{_short(metric)}"
+            head = f"{_short(stage.engine)}\n\\[{unit}]" if unit else f"{channel}\n{_short(metric)}"
             view.add_column(head, justify="right", no_wrap=True)
     lowest = [_lowest(column) for column in zip(*rows, strict=True)]
     for family, row in zip(chain[-1].ranked, rows, strict=False):
@@ -90,8 +90,8 @@ def _lowest(column: Sequence[Ranked | None]) -> dict[str, float]:
 
 
 def _short(name: str) -> str:
-    """A name in at most nine letters."""
-    return name if len(name) <= 9 else f"{name[:7]}."
+    """A name in at most six letters, so that three stages fit into a terminal."""
+    return name if len(name) <= 6 else f"{name[:5]}."
 
 
 def _cells(stage: Stage, entry: Ranked | None, lowest: Mapping[str, float]) -> list[str]:
@@ -99,4 +99,4 @@ def _cells(stage: Stage, entry: Ranked | None, lowest: Mapping[str, float]) -> l
     if entry is None:
         return ["-"] * (1 + len(stage.objectives))
     values = entry.evaluation.objectives
-    return [str(entry.rank), *(f"{values[o.name] - lowest[o.name]:.4f}" for o in stage.objectives)]
+    return [str(entry.rank), *(f"{values[o.name] - lowest[o.name]:.3f}" for o in stage.objectives)]
