@@ -38,7 +38,7 @@ def copy_pages(app: Any) -> None:
         text = (ROOT / path).read_text(encoding="utf-8")
         if not path.endswith(".md"):
             text = f"# License\n\n```text\n{text}\n```\n"
-        text = re.sub(r"\]\(docs/", "](../", text)
+        text = re.sub(r"\]\((\.\./)?docs/", "](../", text)
         for other, page in OUTSIDE.items():
             text = text.replace(f"]({other})", f"]({page}.md)")
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
