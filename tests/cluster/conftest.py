@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,14 @@ class Static:
             os._exit(1)
         return Relaxation(atoms.copy(), float(number(atoms)), True, 1)
 '''
+
+
+@pytest.fixture(scope="session", autouse=True)
+def on_the_path() -> Iterator[None]:
+    """The command is found, also where the environment of the tests is not activated."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        yield
 
 
 @pytest.fixture(scope="session")
