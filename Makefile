@@ -34,8 +34,8 @@ test: lint  ## lint, then every test: unit, integration, physics, cluster
 	@$(BIN)/python -m pytest --durations=15 htinvert tests/unit tests/integration tests/physics \
 	  tests/torture tests/cluster
 
-torture: setup  ## crash, fill, corrupt and race the run on disk, in full (about an hour)
-	@HTINVERT_TORTURE=full $(BIN)/python -m pytest -s --timeout=14400 tests/torture
+torture: setup  ## crash, fill, corrupt and race the run on disk, in full; long cluster tests (hours)
+	@HTINVERT_TORTURE=full $(BIN)/python -m pytest -s --timeout=14400 tests/torture tests/cluster
 
 unit: setup  ## the fast tests only
 	@$(BIN)/python -m pytest --durations=5
