@@ -50,7 +50,6 @@ class Progress:
     """How far a campaign is; ``improved`` is the evaluation that has just become the best.
 
     ``news`` is a sentence on what has just happened to the workers.
-
     ``refused`` counts proposals by reason, before any cost; ``duplicates`` are evaluations that
     relaxed into a known family; ``core_seconds`` is what all evaluations took together.
     """
