@@ -98,13 +98,18 @@ def stages(folder: Path) -> list[Stage]:
         engine = read_yaml(folder / "config.yaml")["energy"]["use"]
         places = {key_of(entry.evaluation): entry for entry in ranked}
         chain.insert(0, Stage(folder, str(engine), objectives, ranked, places))
-        facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        known = [Path(os.path.normpath(folder / path)) for path in facts.get("stages", [])]
-        known = [path for path in known if (path / "config.yaml").is_file()]
-        if not known:
+        source = source_of(folder)
+        if source is None:
             break
-        folder = known[0]
+        folder = source
     return chain
+
+
+def source_of(folder: Path) -> Path | None:
+    """The run that a run's candidates came from, None where there is none or it is gone."""
+    facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    known = (Path(os.path.normpath(folder / path)) for path in facts.get("stages", []))
+    return next((path for path in known if (path / "config.yaml").is_file()), None)
 
 
 def history(entry: Ranked, chain: Sequence[Stage]) -> list[Ranked | None]:
@@ -135,11 +140,18 @@ def sources(config: Config, folder: Path) -> list[str]:
 def families(folder: Path, objectives: Sequence[Objective]) -> list[Ranked]:
     """What a run has found, ranked. Raises :class:`UserError` where there is nothing yet."""
     with Run.open(folder) as store:
-        evaluations = [evaluation for evaluation in store.evaluations() if evaluation.ok]
+        return ranking(folder, store.evaluations(), objectives)
+
+
+def ranking(
+    folder: Path, evaluations: Iterable[Evaluation], objectives: Sequence[Objective]
+) -> list[Ranked]:
+    """The families of a run whose evaluations are read already; raises as :func:`families` does."""
+    good = [evaluation for evaluation in evaluations if evaluation.ok]
     for name in (objective.name for objective in objectives):
-        if any(name not in evaluation.objectives for evaluation in evaluations):
+        if any(name not in evaluation.objectives for evaluation in good):
             raise UserError(f"{folder} has no {name}, for it was made without; rank without it")
-    ranked = rank(evaluations, objectives)
+    ranked = rank(good, objectives)
     if not ranked:
         raise UserError(
             f"{folder} has no successful evaluation to rank yet; look at `htinvert status`"

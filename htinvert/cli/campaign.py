@@ -14,7 +14,7 @@ from htinvert.core import UserError
 if TYPE_CHECKING:
     from htinvert.core import Objective
     from htinvert.plan import Plan
-    from htinvert.rank import Ranked, Yield
+    from htinvert.rank import Ranked
 
 TOP = 5  # families shown when a campaign ends
 WORTH_A_START = 20.0  # s per evaluation: below, the start structure joins the Pareto plot
@@ -260,12 +260,14 @@ def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[
     import numpy as np
 
     from htinvert.campaign import run
-    from htinvert.funnel import families
+    from htinvert.funnel import ranking
     from htinvert.plan import evaluate_start
+    from htinvert.rank import operator_yields
     from htinvert.report.live import Live
     from htinvert.report.preview import draw_measured, measured_lines
     from htinvert.report.summary import draw, operator_table, table
     from htinvert.resume import calibration
+    from htinvert.store import Run
 
     out = console()
     for line in measured_lines(plan):
@@ -274,9 +276,11 @@ def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[
         end = run(plan, output, observer=live, fork=fork)
     out.print(f"stopped: {end.reason}")
     plan = plan.calibrated(calibration(plan, output))
-    ranked = families(output, plan.objectives)
+    with Run.open(output) as store:
+        evaluations, refused = list(store.evaluations()), store.counts().refused_by
+    ranked = ranking(output, evaluations, plan.objectives)
     out.print(table(ranked, plan.objectives))
-    out.print(operator_table(_yields(output, plan.objectives)))
+    out.print(operator_table(operator_yields(evaluations, refused, plan.objectives)))
     pictures = draw_measured(plan, output)
     seconds = float(np.median([entry.evaluation.seconds for entry in ranked]))
     start = evaluate_start(plan) if seconds < WORTH_A_START else None
@@ -285,15 +289,6 @@ def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[
     _show_stages(output, TOP)
     out.print(f"how sure, and all in one file: htinvert report {output}", highlight=False)
     return ranked
-
-
-def _yields(folder: Path, objectives: Sequence[Objective]) -> list[Yield]:
-    """What each operator of a run has brought."""
-    from htinvert.rank import operator_yields
-    from htinvert.store import Run
-
-    with Run.open(folder) as store:
-        return operator_yields(store.evaluations(), store.counts().refused_by, objectives)
 
 
 def _show_scan(
@@ -318,15 +313,16 @@ def _show_scan(
 
 def _show_stages(folder: Path, top: int) -> None:
     """Show the best of a funnel's last run as all of its stages saw them."""
-    from htinvert.funnel import stages
+    from htinvert.funnel import source_of, stages
     from htinvert.report.stages import draw_stages, stage_table
 
+    if source_of(folder) is None:
+        return
     chain = stages(folder)
-    if len(chain) > 1:
-        console().print(stage_table(chain, top=top))
-        path = folder / "stages.png"
-        draw_stages(path, chain, top=top)
-        typer.echo(f"drawn: {path}")
+    console().print(stage_table(chain, top=top))
+    path = folder / "stages.png"
+    draw_stages(path, chain, top=top)
+    typer.echo(f"drawn: {path}")
 
 
 def _weights(given: Sequence[str]) -> dict[str, float]:
