@@ -18,6 +18,8 @@ import pytest
 from ase.io import read
 from skimage.io import imread
 
+from htinvert.config import load
+
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -97,6 +99,8 @@ def test_beside_the_page_lie_figures_structures_and_tables(run: Path, htinvert: 
     table = pandas.read_parquet(beside / "families.parquet")
     assert list(table["rank"]) == list(range(1, len(table) + 1))
     assert table["total"].is_monotonic_increasing
+    campaign = load(beside / "campaign.yaml")
+    assert (beside / campaign.experiments["haadf"].image).is_file()
     assert (beside / "improvement.mp4").stat().st_size > 1000
     page = (run / "report.html").read_text(encoding="utf-8")
     for link in re.findall(r'href="(report-files/[^"]+)"', page):

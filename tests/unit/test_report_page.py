@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +17,13 @@ from ase import Atoms
 from PIL import Image
 
 from htinvert.core import Candidate, Evaluation, Objective, Relaxation, UserError
+from htinvert.demo import FOLDER as DEMO
 from htinvert.rank import Ranked
 from htinvert.report.page import charts, scenes
 from htinvert.report.page.checks import closest
 from htinvert.report.page.citations import SOURCES, citations
 from htinvert.report.page.facts import Pass
+from htinvert.report.page.page import command
 
 OBJECTIVES = (Objective("energy", 1.0), Objective("haadf.registration", 10.0))
 
@@ -123,3 +129,21 @@ def test_what_a_run_used_is_cited_once_and_nothing_else() -> None:
     found = citations(config)
     assert len(found) == len(set(found)) == 9
     assert SOURCES["lammps"] in found and SOURCES["gpaw"] not in found
+
+
+@pytest.mark.parametrize(
+    ("origin", "base", "said"),
+    [
+        (DEMO, None, "htinvert demo --seed 4 --workers 2"),
+        (None, DEMO, "htinvert demo --seed 4 --workers 2"),  # a run from before that was recorded
+        (DEMO.parent, None, "htinvert run planted.yaml"),
+        (None, None, "htinvert run planted.yaml"),
+    ],
+)
+def test_the_command_that_repeats_a_run_is_one_that_a_user_has(
+    tmp_path: Path, origin: Path | None, base: Path | None, said: str
+) -> None:
+    provenance = {"folder": os.path.relpath(origin, tmp_path)} if origin else {}
+    config = SimpleNamespace(name="planted", seed=4, workers=2)
+    facts: Any = SimpleNamespace(folder=tmp_path, provenance=provenance, base=base, config=config)
+    assert command(facts) == said

@@ -172,7 +172,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     for entry in ranked:
         done.yields[entry.evaluation.candidate.operator].families += 1
     config = config if data is None else _moved(config, data)
-    base = _base(config, folder, provenance, data)
+    base = _base(config, folder, data)
     channels, calibrations = _channels(config, base, provenance.get("calibration", {}))
     first, last = _times(folder / "log.jsonl")
     return Facts(
@@ -194,13 +194,13 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     )
 
 
-def _base(
-    config: Config, folder: Path, provenance: Mapping[str, Any], data: Path | None
-) -> Path | None:
-    """The folder that the experiments' paths are relative to, if they are there."""
-    recorded = [folder / provenance["folder"]] if "folder" in provenance else []
+def _base(config: Config, folder: Path, data: Path | None) -> Path | None:
+    """The folder that the experiments' paths are relative to, if they are there.
+
+    That is the run's own; a run that was migrated names them as seen from its campaign's file.
+    """
     bundled = [DEMO] if config.name == "demo" else []
-    for base in [data] if data is not None else [*recorded, Path(), folder, *bundled]:
+    for base in [data] if data is not None else [folder, Path(), *bundled]:
         if all(_is_in(base, e.image) for e in config.experiments.values()):
             return base
     if data is not None:

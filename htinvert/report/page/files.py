@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from htinvert.campaign_file import read_yaml, seen_from
 from htinvert.core import Channel
 from htinvert.evidence import Picture, picture
 from htinvert.io import write_structures, write_table
@@ -31,7 +34,8 @@ def write_files(
     paths = _tables(folder, facts)
     paths += _structures(folder, facts.ranked[:STRUCTURES])
     paths.append(folder / "campaign.yaml")
-    paths[-1].write_text((facts.folder / "config.yaml").read_text("utf-8"), encoding="utf-8")
+    raw = seen_from(folder, read_yaml(facts.folder / "config.yaml"), facts.folder)
+    paths[-1].write_text(yaml.safe_dump(raw, sort_keys=False), encoding="utf-8")
     progress("figures")
     paths += _figures(folder, facts)
     if movie and facts.channels:

@@ -129,7 +129,8 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
 
 def command(facts: Facts) -> str:
     """What reproduces the run, up to the order in which several workers finish."""
-    if facts.base is not None and facts.base.resolve() == DEMO.resolve():
+    origin = facts.folder / facts.provenance.get("folder", ".")
+    if DEMO.resolve() in (origin.resolve(), facts.base and facts.base.resolve()):
         return f"htinvert demo --seed {facts.config.seed} --workers {facts.config.workers}"
     return f"htinvert run {facts.config.name}.yaml"
 
