@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import itertools
 import json
@@ -44,7 +45,11 @@ class Page:
         self.complaints: list[str] = []
         self._ids = itertools.count(1)
         self._loop = IOLoop(make_current=False)
-        self._socket = self._connect(profile / "DevToolsActivePort")
+        try:
+            self._socket = self._connect(profile / "DevToolsActivePort")
+        except BaseException:
+            self._end()
+            raise
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
@@ -67,9 +72,17 @@ class Page:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._socket.close()
-        self._loop.run_sync(_pause, timeout=5)
-        self._loop.close()
+        async def leave() -> None:
+            self._socket.close()
+            await asyncio.sleep(0.05)  # lets what was closed go
+
+        try:
+            self._loop.run_sync(leave, timeout=5)
+        finally:
+            self._loop.close()
+            self._end()
+
+    def _end(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=20)
 
@@ -130,10 +143,3 @@ class Page:
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         found = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
         target.write_bytes(base64.b64decode(found["data"]))
-
-
-async def _pause() -> None:
-    """Let what was closed go."""
-    import asyncio
-
-    await asyncio.sleep(0.05)
