@@ -71,6 +71,7 @@ def local(workers: int) -> Iterator[Connection]:
     import dask
     from distributed import Client, LocalCluster
 
+    _hush()
     with (
         dask.config.set(SETTINGS),
         tempfile.TemporaryDirectory(prefix="htinvert-", ignore_cleanup_errors=True) as folder,
@@ -101,6 +102,7 @@ def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
     import dask
     from distributed import Client, Scheduler, SpecCluster
 
+    _hush()
     if len(str(folder).split()) > 1:
         raise UserError(
             f"{folder} has blanks in its path, which job scripts cannot take; rename it"
@@ -201,11 +203,18 @@ def _manners() -> Any:
         def setup(self, worker: Any) -> None:  # noqa: ARG002  (the form that Dask asks for)
             """Run on each worker when it starts."""
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            # When a driver ends, its workers' last heartbeats fail; that is no news to anybody.
-            for part in ("worker", "core", "comm", "batched"):
-                logging.getLogger(f"distributed.{part}").setLevel(logging.CRITICAL)
+            _hush()
 
     return Manners()
+
+
+def _hush() -> None:
+    """Keep Dask from telling of connections that end: at the end of a run all of them do.
+
+    What ``silence_logs`` hides is shown again as soon as a cluster closes, which is too early.
+    """
+    for part in ("worker", "core", "comm", "batched"):
+        logging.getLogger(f"distributed.{part}").setLevel(logging.CRITICAL)
 
 
 def job_script(profile: str, beside: Path, folder: Path) -> str:
