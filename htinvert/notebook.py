@@ -18,15 +18,13 @@ from html import escape
 from pathlib import Path
 
 from htinvert import store
-from htinvert.campaign_file import read_yaml
-from htinvert.config import parse
 from htinvert.core import Objective, UserError
 from htinvert.funnel import objectives_of
-from htinvert.plan import Plan, make_plan
+from htinvert.plan import Plan
 from htinvert.rank import Ranked, rank
 from htinvert.report.figures import draw_pareto
 from htinvert.report.summary import draw_channel, lineage
-from htinvert.resume import calibration
+from htinvert.resume import plan_of
 
 
 @dataclass(frozen=True)
@@ -123,9 +121,7 @@ class Run(store.Run):
 
     @functools.cached_property
     def _plan(self) -> Plan:
-        config = parse(read_yaml(self.path / "config.yaml"), name="config.yaml")
-        plan = make_plan(config, folder=self.path)
-        return plan.calibrated(calibration(plan, self.path))
+        return plan_of(self.path)
 
     def _repr_html_(self) -> str:
         counts = self.counts()

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import yaml
 
-from htinvert.campaign_file import seen_from
+from htinvert.campaign_file import read_yaml, seen_from
+from htinvert.config import parse
 from htinvert.core import UserError
-from htinvert.plan import Plan, calibrate, identity_like
+from htinvert.plan import Plan, calibrate, identity_like, make_plan
 from htinvert.store import Run
 
 
@@ -23,6 +24,16 @@ def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
         found = json.loads(record.read_text(encoding="utf-8")).get("calibration", {})
         return {name: values for name, values in found.items() if values}
     return calibrate(plan)
+
+
+def plan_of(folder: Path) -> Plan:
+    """The plan that a run goes on with, at the imaging parameters that it was begun with.
+
+    Raises :class:`UserError` where this machine lacks a file or an engine of it.
+    """
+    config = parse(read_yaml(folder / "config.yaml"), name="config.yaml")
+    plan = make_plan(config, folder=folder)
+    return plan.calibrated(calibration(plan, folder))
 
 
 def resumed(plan: Plan, path: Path) -> Plan:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from htinvert.core import UserError
+
+Scan = Annotated[
+    str | None, typer.Option(help="A range of a chemical potential, such as Te=-2.6:-2.1 [eV].")
+]
+Tie = Annotated[
+    list[str] | None,
+    typer.Option(help="With --scan, a compound and its energy, such as CdTe=-4.119 [eV]."),
+]
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from htinvert.cli.app import app, console
+from htinvert.cli.app import Scan, Tie, app, console
 from htinvert.core import UserError
 
 if TYPE_CHECKING:
@@ -157,13 +157,8 @@ def rank_command(
     weight: Annotated[
         list[str] | None, typer.Option(help="Another weight, such as energy=0.5; repeatable.")
     ] = None,
-    scan: Annotated[
-        str | None, typer.Option(help="A range of a chemical potential, such as Te=-2.6:-2.1 [eV].")
-    ] = None,
-    tie: Annotated[
-        list[str] | None,
-        typer.Option(help="With --scan, a compound and its energy, such as CdTe=-4.119 [eV]."),
-    ] = None,
+    scan: Scan = None,
+    tie: Tie = None,
 ) -> None:
     """Rank what a run has found by weighted sum and Pareto front, one line per family.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from htinvert.cli.app import app, console
+from htinvert.cli.app import Scan, Tie, app, console
 
 
 @app.command()
@@ -20,13 +20,8 @@ def report(
         Path | None,
         typer.Option(help="Folder of the campaign's file, where its images were moved."),
     ] = None,
-    scan: Annotated[
-        str | None, typer.Option(help="A range of a chemical potential, such as Te=-2.6:-2.1 [eV].")
-    ] = None,
-    tie: Annotated[
-        list[str] | None,
-        typer.Option(help="With --scan, a compound and its energy, such as CdTe=-4.119 [eV]."),
-    ] = None,
+    scan: Scan = None,
+    tie: Tie = None,
     energy_error: Annotated[
         float | None, typer.Option(help="The engine's error [eV per atom].")
     ] = None,

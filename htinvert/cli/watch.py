@@ -52,15 +52,13 @@ def watch(
 
 def _plan(folder: Path) -> Plan | None:
     """What the pictures need; None, with a sentence, where this machine lacks something."""
-    from htinvert.cli.campaign import read_plan
     from htinvert.core import UserError
     from htinvert.funnel import objectives_of
-    from htinvert.resume import calibration
+    from htinvert.resume import plan_of
 
     objectives_of(folder)  # says so where it is no run
     try:
-        plan = read_plan(folder / "config.yaml")
-        return plan.calibrated(calibration(plan, folder))
+        return plan_of(folder)
     except UserError as error:
         typer.echo(f"no pictures of images: {error}", err=True)
         return None

@@ -33,13 +33,7 @@ def stage_table(chain: Sequence[Stage], *, top: int = 5) -> Any:
             unit = ENERGIES.get(objective.name)
             head = f"{_short(stage.engine)}\n\\[{unit}]" if unit else f"{channel}\n{_short(metric)}"
             view.add_column(head, justify="right", no_wrap=True)
-    lowest = [_lowest(column) for column in zip(*rows, strict=True)]
-    for family, row in zip(chain[-1].ranked, rows, strict=False):
-        cells = [
-            cell
-            for stage, entry, zeros in zip(chain, row, lowest, strict=True)
-            for cell in _cells(stage, entry, zeros)
-        ]
+    for family, cells in zip(chain[-1].ranked, cells_of(chain, rows), strict=False):
         view.add_row(family.evaluation.atoms.get_chemical_formula(), *cells)
     view.caption = "energies: above the lowest of those shown, for each stage on its own"
     view.caption_justify = "left"
@@ -80,6 +74,32 @@ def draw_stages(path: Path, chain: Sequence[Stage], *, top: int = 5) -> None:
     figure.savefig(path, dpi=150)
 
 
+def cells_of(
+    chain: Sequence[Stage], rows: Sequence[Sequence[Ranked | None]], *, digits: int = 3
+) -> list[list[str]]:
+    """Per family and stage its rank and its objectives, energies above the stage's lowest."""
+    zeros = [_lowest(column) for column in zip(*rows, strict=True)]
+    return [
+        [
+            cell
+            for stage, entry, zero in zip(chain, row, zeros, strict=True)
+            for cell in _cells(stage, entry, zero, digits)
+        ]
+        for row in rows
+    ]
+
+
+def _cells(stage: Stage, entry: Ranked | None, zero: Mapping[str, float], digits: int) -> list[str]:
+    """What one stage says of one family."""
+    if entry is None:
+        return ["-"] * (1 + len(stage.objectives))
+    values = entry.evaluation.objectives
+    return [
+        str(entry.rank),
+        *(f"{values[o.name] - zero[o.name]:.{digits}f}" for o in stage.objectives),
+    ]
+
+
 def _lowest(column: Sequence[Ranked | None]) -> dict[str, float]:
     """The lowest of each energy among a stage's entries; what is no energy counts from 0."""
     lowest = dict.fromkeys(ENERGIES, float("inf"))
@@ -92,11 +112,3 @@ def _lowest(column: Sequence[Ranked | None]) -> dict[str, float]:
 def _short(name: str) -> str:
     """A name in at most six letters, so that three stages fit into a terminal."""
     return name if len(name) <= 6 else f"{name[:5]}."
-
-
-def _cells(stage: Stage, entry: Ranked | None, lowest: Mapping[str, float]) -> list[str]:
-    """What one stage says of one family."""
-    if entry is None:
-        return ["-"] * (1 + len(stage.objectives))
-    values = entry.evaluation.objectives
-    return [str(entry.rank), *(f"{values[o.name] - lowest[o.name]:.3f}" for o in stage.objectives)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from htinvert.core import Evaluation, Objective
+from htinvert.core import Evaluation, Objective, weighted_sum
 from htinvert.funnel import objectives_of
 from htinvert.plan import Plan
 from htinvert.rank import Ranked, rank
@@ -100,7 +100,7 @@ def history(
     best = float("inf")
     for number, evaluation in enumerate(evaluations, 1):
         if evaluation.ok:
-            total = sum(o.weight * evaluation.objectives[o.name] for o in objectives)
+            total = weighted_sum(evaluation.objectives, objectives)
             if total < best:
                 best = total
                 curve.append((number, best))

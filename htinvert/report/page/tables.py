@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from htinvert.core import ENERGIES
 from htinvert.funnel import history, stages
 from htinvert.potentials import read_scan, reigns, totals
 from htinvert.report.page.charts import Chart
 from htinvert.report.page.facts import Facts
 from htinvert.report.page.surety import composition
 from htinvert.report.potentials import draw_scan
-from htinvert.report.stages import draw_stages
+from htinvert.report.stages import cells_of, draw_stages
 
 TOP = 12
 LINES = 40  # families drawn in a scan
@@ -33,18 +32,11 @@ def stage_table(facts: Facts, figures: Path) -> dict[str, Any] | None:
         draw_stages(figures / f"stages{ending}", chain, top=TOP)
     rows = [history(entry, chain) for entry in chain[-1].ranked[:TOP]]
     heads = ["region"]
-    cells = [[composition(entry)] for entry in chain[-1].ranked[:TOP]]
-    for column, stage in enumerate(chain):
-        known = [row[column] for row in rows]
+    for stage in chain:
         heads.append(f"{stage.folder.name} ({stage.engine}): rank")
         heads += [o.name for o in stage.objectives]
-        for line, entry in zip(cells, known, strict=True):
-            line.append(str(entry.rank) if entry else "-")
-            for objective in stage.objectives:
-                values = [e.evaluation.objectives[objective.name] for e in known if e]
-                zero = min(values) if objective.name in ENERGIES and values else 0.0
-                value = entry.evaluation.objectives[objective.name] - zero if entry else None
-                line.append("-" if value is None else f"{value:.4f}")
+    said = zip(chain[-1].ranked, cells_of(chain, rows, digits=4), strict=False)
+    cells = [[composition(entry), *line] for entry, line in said]
     return {"heads": heads, "rows": cells}
 
 
