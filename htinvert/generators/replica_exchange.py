@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from htinvert.core import Candidate, Evaluation, Infeasible, Objective, Space, UserError
-from htinvert.generators import operators
+from htinvert.core import Candidate, Evaluation, Objective, Space, UserError
 from htinvert.generators.walks import HOPS, Changes, Moves, Visit, Walker, accepts
 
 OPERATOR = "replica"
@@ -78,7 +77,12 @@ class ReplicaExchange:
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose the next step of a replica per index."""
-        candidates = (self._propose(index) for index in indices)
+        candidates = (
+            self._moves.propose(
+                self._walkers[index % self.replicas], index, operator=OPERATOR, seed=self.seed
+            )
+            for index in indices
+        )
         return [candidate for candidate in candidates if candidate is not None]
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
@@ -89,21 +93,6 @@ class ReplicaExchange:
                 self._settle(candidate, Visit.of(evaluation, self.objectives))
                 self._exchange(candidate.index)
                 self._refresh()
-
-    def _propose(self, index: int) -> Candidate | None:
-        rng = np.random.default_rng([self.seed, index])
-        walker = self._walkers[index % self.replicas]
-        if walker.current is None:
-            try:
-                atoms = operators.random_structure(self.space, rng=rng)
-            except Infeasible as reason:
-                self.blocked[str(reason)] += 1
-                return None
-            return Candidate(index, atoms, f"{OPERATOR}.start")
-        child = self._moves.step(walker.current.atoms, walker.step, rng)
-        if child is None:
-            return None
-        return Candidate(index, child[0], f"{OPERATOR}.{child[1]}", (walker.current.index,))
 
     def _settle(self, candidate: Candidate, visit: Visit | None) -> None:
         replica = candidate.index % self.replicas

@@ -15,8 +15,17 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from htinvert.core import Evaluation, Infeasible, Objective, Space, UserError, weighted_sum
+from htinvert.core import (
+    Candidate,
+    Evaluation,
+    Infeasible,
+    Objective,
+    Space,
+    UserError,
+    weighted_sum,
+)
 from htinvert.generators.catalog import CATALOG
+from htinvert.generators.operators import random_structure
 from htinvert.generators.operators.bonds import nearest_neighbor
 from htinvert.geometry import LIKE, difference, fingerprint
 
@@ -139,6 +148,21 @@ class Moves:
             except Infeasible as reason:
                 self.blocked[str(reason)] += 1
         return None
+
+    def propose(self, walker: Walker, index: int, *, operator: str, seed: int) -> Candidate | None:
+        """The next step of a walker, its first a random structure; None where none can be made."""
+        rng = np.random.default_rng([seed, index])
+        if walker.current is None:
+            try:
+                start = random_structure(self.space, rng=rng)
+            except Infeasible as reason:
+                self.blocked[str(reason)] += 1
+                return None
+            return Candidate(index, start, f"{operator}.start")
+        child = self.step(walker.current.atoms, walker.step, rng)
+        if child is None:
+            return None
+        return Candidate(index, child[0], f"{operator}.{child[1]}", (walker.current.index,))
 
 
 HOPS = {name: operator.hop for name, operator in CATALOG.items() if operator.hop}
