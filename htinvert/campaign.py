@@ -141,22 +141,26 @@ class Campaign:
         checkpoint, memory = self.store.checkpoint, self._memory
         if not memory.unsaved or not (now or checkpoint.is_due(memory.unsaved)):
             return
-        learned = getattr(self._generator, "state", lambda: None)()
-        if learned is None:  # a generator that has to be told all
+        state = self.state()
+        if state is None:
             memory.saved()
             return
-        state = {
+        with suppress(OSError):  # nothing is lost but time
+            checkpoint.save(state, memory.rows().tobytes())
+            memory.saved()
+
+    def state(self) -> dict[str, Any] | None:
+        """What a checkpoint holds besides rows; None where a generator has to be told all."""
+        learned = getattr(self._generator, "state", lambda: None)()
+        return learned and {
             "terms": terms(self.plan, self.store.run_id),
             "told": self.progress.evaluated,
             "last": self._last,
             "progress": self.progress.state(),
             "best": self._best,
-            "memory": memory.state(),
+            "memory": self._memory.state(),
             "generator": learned,
         }
-        with suppress(OSError):  # nothing is lost but time
-            checkpoint.save(state, memory.rows().tobytes())
-            memory.saved()
 
     def go(self, pool: Pool, interrupted: threading.Event, older: Fork | None = None) -> None:
         """Keep the pool busy until a stop rule is met or a signal comes."""

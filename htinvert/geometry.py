@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 import numpy as np
 from ase import Atoms
@@ -191,10 +192,17 @@ def sketch(vector: NDArray[np.float64]) -> NDArray[np.float16]:
     are unlike for sure where the sketches are: sqrt(2 difference) is the Euclidean distance of two
     unit vectors.
     """
-    vector = np.pad(vector, (0, max(0, SKETCH - len(vector))))
-    edges = np.linspace(0, len(vector), SKETCH + 1).astype(int)
-    sums = np.add.reduceat(vector, edges[:-1]) / np.sqrt(np.diff(edges))
-    return np.asarray(sums.astype(np.float16))
+    if len(vector) < SKETCH:
+        vector = np.pad(vector, (0, SKETCH - len(vector)))
+    starts, roots = _stretches(len(vector))
+    return np.asarray((np.add.reduceat(vector, starts) / roots).astype(np.float16))
+
+
+@cache
+def _stretches(length: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where the 32 stretches of so many numbers begin, and the roots of their lengths."""
+    edges = np.linspace(0, length, SKETCH + 1).astype(int)
+    return edges[:-1], np.sqrt(np.diff(edges))
 
 
 class Sketches:
