@@ -23,6 +23,7 @@ from htinvert.rank import Ranked, rank
 from htinvert.store import Run, snap, structure_key
 
 Key = bytes
+OPERATOR = "store"
 
 
 @dataclass
@@ -55,14 +56,23 @@ class BestOf:
             if self._left:
                 best = self._left.pop(0)
                 start = best.parameters
-                candidates.append(Candidate(index, best.atoms, "store", start=start, given=True))
+                candidates.append(Candidate(index, best.atoms, OPERATOR, start=start, given=True))
         if indices and not candidates:
             raise Exhausted
         return candidates
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Remember what has been evaluated, so that a resumed campaign goes on behind it."""
-        self._told.update(key_of(evaluation, proposed=True) for evaluation in evaluations)
+        own = (found for found in evaluations if found.candidate.operator == OPERATOR)
+        self._told.update(key_of(evaluation, proposed=True) for evaluation in own)
+
+    def state(self) -> list[str]:
+        """What has been evaluated, for :meth:`restore`."""
+        return sorted(key.hex() for key in self._told)
+
+    def restore(self, state: Sequence[str]) -> None:
+        """Go on behind what a :meth:`state` says was evaluated."""
+        self._told = {bytes.fromhex(key) for key in state}
 
     def _best(self) -> list[Evaluation]:
         folder = Path(self.run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,19 @@ class BasinHopping:
                 self._settle(evaluation.candidate, visit)
             elif visit:
                 self._others.add(Member(visit.index, visit.atoms, visit.value))
+
+    def state(self) -> list[Any]:
+        """Where the walkers are and what they know, for :meth:`restore`."""
+        walkers = [walker.state() for walker in self._walkers]
+        return [walkers, self._others.state(), sorted(self._used), self._changes.state()]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from a :meth:`state` as if all had been told."""
+        walkers, others, used, changes = state
+        for walker, found in zip(self._walkers, walkers, strict=True):
+            walker.restore(found)
+        self._others.restore(others)
+        self._used, self._changes = set(used), Changes(changes)
 
     @property
     def temperature(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +94,19 @@ class ReplicaExchange:
                 self._settle(candidate, Visit.of(evaluation, self.objectives))
                 self._exchange(candidate.index)
                 self._refresh()
+
+    def state(self) -> list[Any]:
+        """Where the replicas are and what they know, for :meth:`restore`."""
+        walkers = [walker.state() for walker in self._walkers]
+        counts = [self._best, self._idle, self.exchanges]
+        return [walkers, self._told, self._changes.state(), counts]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from a :meth:`state` as if all had been told."""
+        walkers, self._told, changes, (self._best, self._idle, self.exchanges) = state
+        for walker, found in zip(self._walkers, walkers, strict=True):
+            walker.restore(found)
+        self._changes = Changes(changes)
 
     def _settle(self, candidate: Candidate, visit: Visit | None) -> None:
         replica = candidate.index % self.replicas

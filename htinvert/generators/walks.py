@@ -8,7 +8,7 @@ that one set of defaults does for a Lennard-Jones cluster and for an oxide.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,10 @@ class Visit:
         index = evaluation.candidate.index
         return cls(index, evaluation.atoms, value, evaluation.objectives)
 
+    def state(self) -> list[Any]:
+        """Its fields, plain but for the atoms."""
+        return [self.index, self.atoms, self.value, dict(self.objectives)]
+
     def is_like(self, other: Visit, *, typical: float) -> bool:
         """Whether both are one minimum: alike, and worth the same but for the relaxation's rest.
 
@@ -88,6 +92,15 @@ class Walker:
         self.idle = 0 if value < self.best - least else self.idle + 1
         self.best = min(self.best, value)
 
+    def state(self) -> list[Any]:
+        """Where it stands, for :meth:`restore`."""
+        return [self.step, self.current and self.current.state(), self.best, self.idle]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        """Stand where the one stood whose :meth:`state` this is."""
+        self.step, current, self.best, self.idle = state
+        self.current = current and Visit(*current)
+
     def adapt(self, operator: str, *, returned: bool) -> None:
         """Lengthen the step of rattles that fall back into their minimum, shorten the others'."""
         if operator.endswith("rattle"):
@@ -98,8 +111,12 @@ class Walker:
 class Changes:
     """The typical change of the objective from one minimum to the next, as seen lately."""
 
-    def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=CHANGES)
+    def __init__(self, last: Iterable[float] = ()) -> None:
+        self._last: deque[float] = deque(last, maxlen=CHANGES)
+
+    def state(self) -> list[float]:
+        """The last ones, of which another can be made."""
+        return list(self._last)
 
     def add(self, change: float) -> None:
         """Learn of a change, up or down."""
