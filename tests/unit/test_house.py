@@ -28,9 +28,9 @@ HEAVY = {
 }  # fmt: skip
 
 UNNAMED = {
-    "htinvert.energy.plane_waves",
-    "htinvert.generators.mixture",
-}  # made from a config's list of generators
+    "htinvert.energy.plane_waves",  # what two engines share
+    "htinvert.generators.mixture",  # made from a config's list of generators
+}
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
