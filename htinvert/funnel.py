@@ -87,10 +87,14 @@ class BestOf:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A run of a funnel: its ranking, and the place (from 1) of each relaxed structure in it."""
+    """A run of a funnel: its ranking, and the place (from 1) of each relaxed structure in it.
+
+    ``engine`` and ``images`` are what it was priced and imaged with, by the names in its file.
+    """
 
     folder: Path
     engine: str
+    images: tuple[str, ...]
     objectives: tuple[Objective, ...]
     ranked: Sequence[Ranked]
     places: Mapping[Key, Ranked]
@@ -105,9 +109,12 @@ def stages(folder: Path) -> list[Stage]:
     while folder not in [stage.folder for stage in chain]:
         objectives = objectives_of(folder)
         ranked = families(folder, objectives)
-        engine = read_yaml(folder / "config.yaml")["energy"]["use"]
+        config = read_yaml(folder / "config.yaml")
+        engine = str(config["energy"]["use"])
+        channels = config.get("experiments", {}).values()
+        images = tuple(dict.fromkeys(str(channel["forward"]["use"]) for channel in channels))
         places = {key_of(entry.evaluation): entry for entry in ranked}
-        chain.insert(0, Stage(folder, str(engine), objectives, ranked, places))
+        chain.insert(0, Stage(folder, engine, images, objectives, ranked, places))
         source = source_of(folder)
         if source is None:
             break
