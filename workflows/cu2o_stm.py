@@ -10,6 +10,7 @@ of merit.
 from __future__ import annotations
 
 import argparse
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from rich.console import Console
 
 from htinvert import plugins
 from htinvert.config import load_experiment
+from htinvert.core import UserError
 from htinvert.io import read_structure
 from htinvert.report.compare import compare_with_progress
 
@@ -69,6 +71,8 @@ def main() -> None:
     folder, case = given.case.parent, yaml.safe_load(given.case.read_text(encoding="utf-8"))
     names = dict(list(case["slabs"].items())[: 2 if given.smoke else None])
     slabs = {name: read_structure(folder / path) for name, path in names.items()}
+    place = folder / case["experiment"]
+    experiment = load_experiment(place)  # says what is wrong before hours have gone
     kept = given.output / "relaxed"
     if not given.smoke:
         slabs = {n: relaxed(n, a, case["energy"], kept, folder) for n, a in slabs.items()}
@@ -76,11 +80,10 @@ def main() -> None:
     for path, slab in zip(files, slabs.values(), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, slab, format="extxyz")
-    experiment = folder / case["experiment"]
     found = compare_with_progress(
         files,
-        load_experiment(experiment),
-        folder=experiment.parent,
+        experiment,
+        folder=place.parent,
         output=given.output,
         size=case.get("window", 79),
         most=10 if given.smoke else case.get("windows", 13),
@@ -97,4 +100,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error
