@@ -215,12 +215,10 @@ def read_plan(
     minutes: float | None = None,
 ) -> Plan:
     """Read a campaign, with what the command line overrides."""
-    from htinvert.campaign_file import read_yaml
-    from htinvert.config import parse
+    from htinvert.config import load
     from htinvert.plan import make_plan
 
-    raw = read_yaml(campaign)
-    config = parse(raw, name=campaign.name)
+    config = load(campaign)
     changes: dict[str, Any] = {"seed": seed, "workers": workers, "cluster": cluster}
     stops = {"evaluations": evaluations, "minutes": minutes}
     if any(value is not None for value in stops.values()):

@@ -14,9 +14,8 @@ from typing import Any
 from ase import Atoms
 
 from htinvert import plugins
-from htinvert.campaign_file import read_yaml
 from htinvert.channels import held, make_channels
-from htinvert.config import Config, parse
+from htinvert.config import Config, load
 from htinvert.core import Channel, Evaluation, Objective, UserError, weighted_sum
 from htinvert.demo import FOLDER as DEMO
 from htinvert.funnel import objectives_of
@@ -155,7 +154,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     Raises :class:`UserError` where there is no run, or nothing to rank yet.
     """
     objectives = objectives_of(folder)
-    config = parse(read_yaml(folder / "config.yaml"), name=f"{folder}/config.yaml")
+    config = load(folder / "config.yaml")
     record = folder / "provenance.json"
     provenance = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     done = Pass(objectives)
