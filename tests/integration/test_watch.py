@@ -18,7 +18,7 @@ from htinvert.campaign import Progress, run
 from htinvert.cli.campaign import read_plan
 from htinvert.core import UserError
 from htinvert.watch.server import Viewers, serving
-from htinvert.watch.state import State, history
+from htinvert.watch.state import State
 
 from .conftest import command, environment
 
@@ -169,20 +169,3 @@ def test_what_is_no_run_and_a_port_that_is_taken_are_one_sentence(
     assert "is not a run" in done.stderr
     with pytest.raises(UserError, match="cannot be had .* --port"):
         Viewers(viewed.state, viewed.server_port)
-
-
-def test_the_history_is_short_however_long_the_run() -> None:
-    from ase import Atoms
-
-    from htinvert.core import Candidate, Evaluation, Objective, Relaxation
-
-    atoms = Atoms("Cd")
-    relaxation = Relaxation(atoms, 0.0, True, 0)
-    evaluations = [
-        Evaluation(Candidate(i, atoms, "random"), relaxation, objectives={"energy": -float(i)})
-        for i in range(2000)
-    ]
-    found = history(evaluations, [Objective("energy", 2.0)])
-    assert len(found) == 400
-    assert found[0] == (1, 0.0)
-    assert found[-1] == (2000, -3998.0)
