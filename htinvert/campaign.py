@@ -5,16 +5,17 @@ from __future__ import annotations
 import heapq
 import json
 import os
-import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
+
+import numpy as np
 
 from htinvert.cluster.connect import open_pool
 from htinvert.config import TOTAL
@@ -32,8 +33,10 @@ from htinvert.fork import Fork
 from htinvert.funnel import sources
 from htinvert.geometry import clashes
 from htinvert.graph import Pool
-from htinvert.matcher import Known
+from htinvert.leaving import interruptible
+from htinvert.memory import ROW, Memory, terms
 from htinvert.plan import Plan, provenance
+from htinvert.progress import Progress
 from htinvert.resume import calibration, parameters, resumed, write_config
 from htinvert.store import OutOfSpace, Run, snap, structure_key
 
@@ -41,32 +44,7 @@ FRUITLESS = 2000  # proposals refused in a row after which there is nothing new 
 STOP = "stop"  # a file in the run's folder that ends the campaign when it appears
 SPACE_SECONDS = 600.0  # how long to wait for a full disk before giving up
 BEST, SAMPLE = 20, 200  # images are kept of so many of the best, and of every so many-th
-LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
-
-
-@dataclass
-class Progress:
-    """How far a campaign is; ``improved`` is the evaluation that has just become the best.
-
-    ``news`` is a sentence on what has just happened to the workers.
-    ``refused`` counts proposals by reason, before any cost; ``duplicates`` are evaluations that
-    relaxed into a known family; ``core_seconds`` is what all evaluations took together.
-    """
-
-    evaluated: int = 0
-    failed: int = 0
-    duplicates: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    core_seconds: float = 0.0
-    reached: bool = False
-    seconds: float = 0.0
-    best: float = float("inf")
-    improved: Evaluation | None = None
-    news: str = ""
-    reason: str = ""
-    since_best: int = 0
-    session: int = 0
 
 
 Observer = Callable[[Progress], None]
@@ -101,6 +79,7 @@ def run(
         if older is not None or not campaign.finished():
             with open_pool(plan, path) as pool:
                 campaign.go(pool, interrupted, older)
+        campaign.save(now=True)
         store.event(event="stopped", reason=campaign.progress.reason)
         return campaign.progress
 
@@ -117,12 +96,14 @@ class Campaign:
         self._context = json.dumps(plan.identity, sort_keys=True)
         search = plan.config.search
         copies = search.equivalents or ("apart" if plan.recipe.channels else "same")
-        self._proposed = Known.proposals(apart=copies == "apart")
-        self._relaxed = Known.basins(within=search.novelty, apart=copies == "apart")
-        self._families = Known.families()
-        self._refits = any(channel.free for channel in plan.recipe.channels)
-        self._fitted: dict[int, Mapping[str, Mapping[str, float]]] = {}
+        self._memory = Memory(
+            store,
+            apart=copies == "apart",
+            novelty=search.novelty,
+            refits=any(channel.free for channel in plan.recipe.channels),
+        )
         self._next = store.next_index
+        self._last = -1  # the candidate whose evaluation was learned of last
         self._fruitless = 0
         self._refusals: Counter[str] = Counter()  # of the fruitless ones, by reason
         self._unsent: set[bytes] = set()  # keys of given structures that the store does not know
@@ -132,13 +113,54 @@ class Campaign:
         self._best: list[float] = []  # weighted sums of the best, negative, as a heap
 
     def replay(self) -> None:
-        """Tell the generators all that was committed before, in commit order."""
-        for evaluation in self.store.evaluations():
-            self._proposed.add(evaluation.candidate.atoms)
+        """Tell the generators all that was committed since the last checkpoint, in that order."""
+        self._recall()
+        for evaluation in self.store.evaluations(self.progress.evaluated):
+            self._memory.proposed.add(evaluation.candidate.atoms)
             self._learn(evaluation)
+            self.save()
         self.progress.refused = Counter(self.store.counts().refused)
         self.progress.improved, self.progress.session = None, 0
         self._observer(self.progress)
+
+    def _recall(self) -> None:
+        """Know what the driver before knew, where it has left a checkpoint of this campaign."""
+        state, rows = self.store.checkpoint.load()
+        due = state and state["terms"] == terms(self.plan, self.store.run_id)
+        if not due or self.store.number(state["last"]) != state["told"] - 1:
+            self.store.checkpoint.forget()
+            return
+        self.progress.restore(state["progress"])
+        self._best = state["best"]
+        self._memory.restore(state["memory"], np.frombuffer(rows, ROW))
+        restored: Any = self._generator
+        restored.restore(state["generator"])
+
+    def save(self, *, now: bool = False) -> None:
+        """Leave a checkpoint where one is due, so that who resumes need not be told all again."""
+        checkpoint, memory = self.store.checkpoint, self._memory
+        if not memory.unsaved or not (now or checkpoint.is_due(memory.unsaved)):
+            return
+        state = self.state()
+        if state is None:
+            memory.saved()
+            return
+        with suppress(OSError):  # nothing is lost but time
+            checkpoint.save(state, memory.rows().tobytes())
+            memory.saved()
+
+    def state(self) -> dict[str, Any] | None:
+        """What a checkpoint holds besides rows; None where a generator has to be told all."""
+        learned = getattr(self._generator, "state", lambda: None)()
+        return learned and {
+            "terms": terms(self.plan, self.store.run_id),
+            "told": self.progress.evaluated,
+            "last": self._last,
+            "progress": self.progress.state(),
+            "best": self._best,
+            "memory": self._memory.state(),
+            "generator": learned,
+        }
 
     def go(self, pool: Pool, interrupted: threading.Event, older: Fork | None = None) -> None:
         """Keep the pool busy until a stop rule is met or a signal comes."""
@@ -147,7 +169,7 @@ class Campaign:
             self._inherit(pool, older)
         pending = self.store.pending()
         for candidate in pending:
-            self._proposed.add(candidate.atoms)
+            self._memory.proposed.add(candidate.atoms)
         pool.submit([self._warm(candidate) for candidate in pending])
         asked = self.store.path / STOP
         asked.unlink(missing_ok=True)  # of an earlier session
@@ -173,7 +195,7 @@ class Campaign:
                 continue
             key = structure_key(candidate.atoms, self._context)
             self._durably(partial(self.store.propose, [(candidate, key)]))
-            self._proposed.add(candidate.atoms)
+            self._memory.proposed.add(candidate.atoms)
             self._next = max(self._next, candidate.index + 1)
             if known is not None:
                 self._take([known])
@@ -237,7 +259,8 @@ class Campaign:
 
     def _warm(self, candidate: Candidate) -> Candidate:
         """A candidate whose fits start from what its first parent's ended with."""
-        known = next((self._fitted[p] for p in candidate.parents if p in self._fitted), {})
+        ends = (self._memory.fitted(parent) for parent in candidate.parents)
+        known = next((found for found in ends if found is not None), {})
         return replace(candidate, start=known, keep=self._keep(candidate.index))
 
     def _keep(self, index: int) -> Keep | None:
@@ -303,15 +326,15 @@ class Campaign:
             if self.store.known(key) or key in self._unsent:
                 return "duplicate"
             self._unsent.add(key)
-            self._proposed.add(atoms)
+            self._memory.proposed.add(atoms)
             return ""
         if clashes(atoms, region_mask(atoms), self.plan.space.min_distance):
             return "min_distance"
-        if self.store.known(key) or self._proposed.find(atoms) is not None:
+        if self.store.known(key) or self._memory.proposed.find(atoms) is not None:
             return "duplicate"
-        if self._relaxed.find(atoms) is not None:
+        if self._memory.relaxed.find(atoms) is not None:
             return "known_minimum"
-        self._proposed.add(atoms)
+        self._memory.proposed.add(atoms)
         return ""
 
     def _take(self, evaluations: list[Evaluation]) -> None:
@@ -324,6 +347,7 @@ class Campaign:
         for evaluation in evaluations:
             self._learn(evaluation)
             self._observe()
+        self.save()
 
     def _learn(self, evaluation: Evaluation) -> None:
         progress = self.progress
@@ -331,18 +355,13 @@ class Campaign:
         progress.session += 1
         progress.since_best += 1
         progress.core_seconds += evaluation.seconds
+        self._last = evaluation.candidate.index
         progress.improved = None
         self._generator.tell([evaluation])
+        progress.duplicates += self._memory.take(evaluation)
         if not evaluation.ok:
             progress.failed += 1
             return
-        self._relaxed.add(evaluation.atoms)
-        if self._families.find(evaluation.atoms) is None:
-            self._families.add(evaluation.atoms)
-        else:
-            progress.duplicates += 1
-        if self._refits:
-            self._fitted[evaluation.candidate.index] = evaluation.parameters
         total = weighted_sum(evaluation.objectives, self.plan.objectives)
         heapq.heappush(self._best, -total)
         if len(self._best) > BEST:
@@ -370,30 +389,6 @@ class Campaign:
 def ask_to_stop(folder: Path) -> None:
     """Ask the campaign that runs in a folder to end; what is being evaluated then is left out."""
     (folder / STOP).touch()
-
-
-@contextmanager
-def interruptible() -> Iterator[threading.Event]:
-    """Turn the first signal to leave into an event; a second SIGINT interrupts at once.
-
-    Batch systems send SIGTERM or SIGUSR1 before a time limit, a terminal that closes SIGHUP.
-    """
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-
-    def note(number: int, frame: Any) -> None:  # noqa: ARG001  (the form that signal asks for)
-        if event.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        event.set()
-
-    before = {number: signal.signal(number, note) for number in LEAVE}
-    try:
-        yield event
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _ignore(progress: Progress) -> None:

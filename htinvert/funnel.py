@@ -24,6 +24,7 @@ from htinvert.store import snap, structure_key
 from htinvert.survey import Survey
 
 Key = bytes
+OPERATOR = "store"
 
 
 @dataclass
@@ -56,14 +57,23 @@ class BestOf:
             if self._left:
                 best = self._left.pop(0)
                 start = best.parameters
-                candidates.append(Candidate(index, best.atoms, "store", start=start, given=True))
+                candidates.append(Candidate(index, best.atoms, OPERATOR, start=start, given=True))
         if indices and not candidates:
             raise Exhausted
         return candidates
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Remember what has been evaluated, so that a resumed campaign goes on behind it."""
-        self._told.update(key_of(evaluation, proposed=True) for evaluation in evaluations)
+        own = (found for found in evaluations if found.candidate.operator == OPERATOR)
+        self._told.update(key_of(evaluation, proposed=True) for evaluation in own)
+
+    def state(self) -> list[str]:
+        """What has been evaluated, for :meth:`restore`."""
+        return sorted(key.hex() for key in self._told)
+
+    def restore(self, state: Sequence[str]) -> None:
+        """Go on behind what a :meth:`state` says was evaluated."""
+        self._told = {bytes.fromhex(key) for key in state}
 
     def _best(self) -> list[Evaluation]:
         folder = Path(self.run)
@@ -78,10 +88,14 @@ class BestOf:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A run of a funnel: its ranking, and the place (from 1) of each relaxed structure in it."""
+    """A run of a funnel: its ranking, and the place (from 1) of each relaxed structure in it.
+
+    ``engine`` and ``images`` are what it was priced and imaged with, by the names in its file.
+    """
 
     folder: Path
     engine: str
+    images: tuple[str, ...]
     objectives: tuple[Objective, ...]
     ranked: Sequence[Ranked]
     places: Mapping[Key, Ranked]
@@ -96,9 +110,12 @@ def stages(folder: Path) -> list[Stage]:
     while folder not in [stage.folder for stage in chain]:
         objectives = objectives_of(folder)
         ranked = families(folder, objectives)
-        engine = read_yaml(folder / "config.yaml")["energy"]["use"]
+        config = read_yaml(folder / "config.yaml")
+        engine = str(config["energy"]["use"])
+        channels = config.get("experiments", {}).values()
+        images = tuple(dict.fromkeys(str(channel["forward"]["use"]) for channel in channels))
         places = {key_of(entry.evaluation): entry for entry in ranked}
-        chain.insert(0, Stage(folder, str(engine), objectives, ranked, places))
+        chain.insert(0, Stage(folder, engine, images, objectives, ranked, places))
         source = source_of(folder)
         if source is None:
             break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 import numpy as np
 from ase import Atoms
@@ -16,7 +17,9 @@ from htinvert.roles import motion, rigid_bodies
 FINGERPRINT_CUTOFF = 6.0  # Å
 FINGERPRINT_STEP = 0.05  # Å
 FINGERPRINT_WIDTH = 0.15  # Å, standard deviation of the smearing
-RECENT = 64  # fingerprints that are kept for whoever asks next
+RECENT = 1024  # fingerprints that are kept for whoever asks next
+SKETCH = 32  # numbers that a fingerprint is boiled down to
+ROUNDING = 1e-3  # by how much two sketches may be farther apart than their fingerprints, for halves
 # Difference below which structures are of one family: relaxations into one minimum stay below it,
 # an exchange of two elements in a boundary layer lies above.
 LIKE = 2e-3
@@ -182,16 +185,61 @@ def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> float
     return max(0.0, 1.0 - float(first @ second))
 
 
+def sketch(vector: NDArray[np.float64]) -> NDArray[np.float16]:
+    """Sums over 32 stretches of a fingerprint, each over the root of its length: shape (32,).
+
+    An orthogonal projection, so two sketches are no farther apart than their fingerprints, which
+    are unlike for sure where the sketches are: sqrt(2 difference) is the Euclidean distance of two
+    unit vectors.
+    """
+    if len(vector) < SKETCH:
+        vector = np.pad(vector, (0, SKETCH - len(vector)))
+    starts, roots = _stretches(len(vector))
+    return np.asarray((np.add.reduceat(vector, starts) / roots).astype(np.float16))
+
+
+@cache
+def _stretches(length: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where the 32 stretches of so many numbers begin, and the roots of their lengths."""
+    edges = np.linspace(0, length, SKETCH + 1).astype(int)
+    return edges[:-1], np.sqrt(np.diff(edges))
+
+
+class Sketches:
+    """Sketches of many fingerprints, searched all at once for those that may be near.
+
+    Args:
+        lengths: of the fingerprints, shape (n,).
+        values: their sketches, shape (n, 32).
+    """
+
+    def __init__(self, lengths: NDArray[np.int32], values: NDArray[np.float16]) -> None:
+        self._parts = {}
+        for length in np.unique(lengths):
+            (numbers,) = np.nonzero(lengths == length)
+            part = values[numbers].astype(np.float32)
+            self._parts[int(length)] = numbers, part, np.einsum("ij,ij->i", part, part)
+
+    def near(self, vector: NDArray[np.float64], *, within: float) -> NDArray[np.intp]:
+        """Numbers of all whose :func:`difference` may be less than ``within``, ascending."""
+        if len(vector) not in self._parts:
+            return np.empty(0, dtype=np.intp)
+        numbers, part, squares = self._parts[len(vector)]
+        own = sketch(vector).astype(np.float32)
+        apart = squares - 2.0 * (part @ own) + own @ own
+        return np.asarray(numbers[apart < (np.sqrt(2.0 * within) + ROUNDING) ** 2 + ROUNDING**2])
+
+
 class Fingerprints:
-    """Fingerprints in the order they were added, searched all at once."""
+    """Fingerprints by number, searched all at once."""
 
     def __init__(self) -> None:
         self._rows: dict[int, NDArray[np.float64]] = {}  # by length; a table with room to grow
         self._numbers: dict[int, list[int]] = {}
         self._count = 0
 
-    def add(self, vector: NDArray[np.float64]) -> None:
-        """Remember a fingerprint; its number is how many came before."""
+    def add(self, vector: NDArray[np.float64], number: int | None = None) -> None:
+        """Remember a fingerprint under a number, that of how many came before unless given."""
         length = len(vector)
         numbers = self._numbers.setdefault(length, [])
         rows = self._rows.get(length, np.empty((16, length)))
@@ -199,18 +247,22 @@ class Fingerprints:
             rows = np.concatenate([rows, np.empty_like(rows)])
         rows[len(numbers)] = vector
         self._rows[length] = rows
-        numbers.append(self._count)
+        numbers.append(self._count if number is None else number)
         self._count += 1
 
     def near(self, vector: NDArray[np.float64], *, within: float) -> list[tuple[int, float]]:
-        """Numbers and :func:`difference` of all that are nearer than ``within``, nearest first."""
+        """Numbers and :func:`difference` of all that are nearer than ``within``, nearest first.
+
+        Of those that are as near but for rounding the lowest number comes first.
+        """
         numbers = self._numbers.get(len(vector), [])
         if not numbers:
             return []
         apart = np.maximum(0.0, 1.0 - self._rows[len(vector)][: len(numbers)] @ vector)
         close = np.flatnonzero(apart < within)
-        order = close[np.argsort(apart[close], kind="stable")]
-        return [(numbers[i], float(apart[i])) for i in order]
+        named, near = np.array([numbers[i] for i in close], dtype=int), apart[close]
+        order = np.lexsort((named, np.round(near, 12)))
+        return [(int(named[i]), float(near[i])) for i in order]
 
     def first_like(self, vector: NDArray[np.float64], *, within: float) -> int | None:
         """Number of the first fingerprint whose :func:`difference` is below ``within``, if any."""

@@ -6,7 +6,7 @@ arrangements whose distances happen to agree: then atoms are paired one by one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Self
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from htinvert.core import frozen_mask, region_mask
-from htinvert.geometry import LIKE, Fingerprints, fingerprint
+from htinvert.geometry import LIKE, Fingerprints, Sketches, fingerprint
 from htinvert.roles import rigid_bodies, rigid_mask
 
 SAME_HOST = 0.1  # Å: how far a frozen atom may be from its image under a symmetry of the host
@@ -187,19 +187,54 @@ class Known:
     ) -> None:
         self.surely, self.perhaps, self.within, self.apart = surely, perhaps, within, apart
         self._fingerprints = Fingerprints()
-        self._structures: list[Atoms] = []
+        self._structures: dict[int, Atoms] = {}
+        self._count = 0
+        self._sketches: Sketches | None = None
         self._operations: list[Operation] | None = None
 
     def __len__(self) -> int:
-        return len(self._structures)
+        return self._count
 
     def add(self, atoms: Atoms) -> None:
         """Remember a structure; its number is how many came before."""
-        self._fingerprints.add(fingerprint(atoms))
-        self._structures.append(atoms)
+        self._fingerprints.add(fingerprint(atoms), self._count)
+        self._structures[self._count] = atoms
+        self._count += 1
+
+    def state(self) -> list[list[list[float]]] | None:
+        """What :meth:`restore` needs besides the structures, as plain numbers: the operations."""
+        if self._operations is None:
+            return None
+        return [[found.signs.tolist(), found.shift.tolist()] for found in self._operations]
+
+    def restore(
+        self,
+        state: Sequence[Sequence[Sequence[float]]] | None,
+        count: int,
+        sketches: Sketches,
+        read: Callable[[Sequence[int]], list[Atoms]],
+    ) -> None:
+        """Know ``count`` structures, of which only sketches are at hand, before any is added.
+
+        ``read`` fetches them by their numbers, once one comes that may be near.
+        """
+        self._count, self._sketches, self._read = count, sketches, read
+        if state is not None:
+            self._operations = [Operation(np.array(s), np.array(shift)) for s, shift in state]
+
+    def _recall(self, vector: NDArray[np.float64]) -> None:
+        """Fetch the structures known by sketch alone that may be near a fingerprint."""
+        if self._sketches is None:
+            return
+        near = self._sketches.near(vector, within=self.perhaps).tolist()
+        missing = [number for number in near if number not in self._structures]
+        for number, atoms in zip(missing, self._read(missing) if missing else (), strict=True):
+            self._fingerprints.add(fingerprint(atoms), number)
+            self._structures[number] = atoms
 
     def find(self, atoms: Atoms) -> int | None:
         """Number of the nearest known structure that is the same, if any."""
+        self._recall(fingerprint(atoms))
         near = self._fingerprints.near(fingerprint(atoms), within=self.perhaps)
         for number, difference in near[:TIES]:
             if difference < self.surely and not self.apart:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -18,30 +17,18 @@ from typing import Any
 
 from htinvert.cluster import security
 from htinvert.cluster.keeper import Keeper
-from htinvert.cluster.site import LOOPBACK_PAGES, Site, load_site
+from htinvert.cluster.site import Site, load_site
 from htinvert.core import UserError
 from htinvert.dask_pool import DaskPool
 from htinvert.graph import Connection, HerePool, Pool
 from htinvert.parcel import pack
 from htinvert.plan import Plan
+from htinvert.workers import LOOPBACK_PAGES, SETTINGS, hush, local_workers, manners
 
 LOCAL = "local"
 CLOSING_SECONDS = 20.0
 JOB_BLOCK_SECONDS = 1.5  # of a block of candidates on other machines
 TASKS_PER_SECOND = 250  # that one scheduler is asked to hand out
-
-SETTINGS: dict[str, Any] = {
-    "distributed.scheduler.allowed-failures": 0,  # the pool itself judges who killed a worker
-    "distributed.scheduler.worker-saturation": 1.0,  # what waits, waits on the scheduler
-    "distributed.scheduler.work-stealing": False,
-    "distributed.scheduler.worker-ttl": "15 minutes",  # a task may hold Python's lock for long
-    "distributed.worker.memory.terminate": 0.95,
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.admin.low-level-log-length": 0,
-    "distributed.comm.timeouts.connect": "60s",
-    "distributed.comm.timeouts.tcp": "120s",
-}
 
 
 @contextmanager
@@ -68,26 +55,7 @@ def open_pool(plan: Plan, folder: Path) -> Iterator[Pool]:
 @contextmanager
 def local(workers: int) -> Iterator[Connection]:
     """A cluster on this machine: loopback only, no dashboard, one thread per worker process."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    _hush()
-    with (
-        dask.config.set(SETTINGS),
-        tempfile.TemporaryDirectory(prefix="htinvert-", ignore_cleanup_errors=True) as folder,
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=LOOPBACK_PAGES,
-            worker_dashboard_address=LOOPBACK_PAGES,
-            local_directory=folder,
-            silence_logs=logging.ERROR,
-        ) as cluster,
-        closing(Client(cluster, set_as_default=False)) as client,
-    ):
-        client.register_plugin(_manners())
+    with local_workers(workers) as (cluster, client):
         yield Connection(client, workers, alive=lambda: len(cluster.scheduler.workers))
 
 
@@ -102,7 +70,7 @@ def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
     import dask
     from distributed import Client, Scheduler, SpecCluster
 
-    _hush()
+    hush()
     if len(str(folder).split()) > 1:
         raise UserError(
             f"{folder} has blanks in its path, which job scripts cannot take; rename it"
@@ -128,7 +96,7 @@ def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
                 closing(Client(cluster, set_as_default=False)) as client,
                 _kept(site, folder, workers, cluster, theirs) as k,
             ):
-                client.register_plugin(_manners())
+                client.register_plugin(manners())
                 slots = k.most * site.processes
                 yield Connection(
                     client,
@@ -189,32 +157,6 @@ def _tend(keeper: Keeper, blocks: int) -> list[str]:
         raise keeper.trouble
     news, keeper.news = keeper.news, []
     return news
-
-
-def _manners() -> Any:
-    """A plugin for workers: a Ctrl-C is for the driver alone, and so is the terminal."""
-    from distributed import WorkerPlugin
-
-    class Manners(WorkerPlugin):
-        """What a worker process has to know before its first block."""
-
-        name = "htinvert-manners"
-
-        def setup(self, worker: Any) -> None:  # noqa: ARG002  (the form that Dask asks for)
-            """Run on each worker when it starts."""
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            _hush()
-
-    return Manners()
-
-
-def _hush() -> None:
-    """Keep Dask from telling of connections that end: at the end of a run all of them do.
-
-    What ``silence_logs`` hides is shown again as soon as a cluster closes, which is too early.
-    """
-    for part in ("worker", "core", "comm", "batched"):
-        logging.getLogger(f"distributed.{part}").setLevel(logging.CRITICAL)
 
 
 def job_script(profile: str, beside: Path, folder: Path) -> str:

@@ -21,6 +21,7 @@ from htinvert import plugins
 from htinvert.campaign_file import read_yaml
 from htinvert.core import UserError
 from htinvert.graph import JOB_SECONDS, LEAVE_AT
+from htinvert.workers import LOOPBACK_PAGES
 
 SYSTEMS = {
     "slurm": "dask_jobqueue.slurm:SLURMJob",
@@ -35,7 +36,6 @@ OUR_KEYS = {"name", "shared-temp-directory", "config-name"}  # set by the run it
 NODE_LOCAL = (
     "${TMPDIR:-/tmp}"  # where workers keep their scratch files: never a network file system
 )
-LOOPBACK_PAGES = "127.0.0.1:0"  # status pages have no password: nobody but this machine sees them
 
 
 class Terms(BaseModel):

@@ -17,18 +17,15 @@ from ase.calculators.abinit import Abinit as AseAbinit
 from ase.calculators.abinit import AbinitProfile
 from pydantic import PositiveFloat
 
-from htinvert.core import Relaxation
 from htinvert.energy.descent import check_optimizer
-from htinvert.energy.offer import Offer, SinglePoint
-from htinvert.energy.program import check_program, k_points, price_with, program_version, relax_with
-from htinvert.energy.pseudopotentials import by_element, choose, digest
+from htinvert.energy.plane_waves import PlaneWaves
+from htinvert.energy.program import check_program, k_points
 
 DEBIAN = Path("/usr/share/abinit/psp/PseudosHGH_pwteter")
-ENDINGS = (".hgh", ".pspnc", ".fhi", ".psp8", ".xml")
 
 
 @dataclass(frozen=True)
-class Abinit:
+class Abinit(PlaneWaves):
     """Relax with ABINIT, without spin; constraints are honored, the cell is fixed.
 
     Attributes:
@@ -57,47 +54,12 @@ class Abinit:
     optimizer: str = "lbfgs"
 
     name = "ABINIT"
+    endings = (".hgh", ".pspnc", ".fhi", ".psp8", ".xml")
+    version = ("--version", r"(\d[\w.]+)")
 
     def __post_init__(self) -> None:
         check_optimizer(self.optimizer)
         check_program(self.name, self.command, "`apt-get install abinit abinit-data`")
-
-    @property
-    def offer(self) -> Offer:
-        """What ABINIT can do; the zero of its energies is that of nuclei and valence electrons."""
-        known = by_element(self.pseudopotentials, ENDINGS)
-        single = {symbol for symbol, paths in known.items() if len(paths) == 1}
-        content = digest(self.pseudopotentials, ENDINGS, self.files)
-        version = program_version(self.command, "--version", r"(\d[\w.]+)")
-        return Offer(
-            f"ABINIT {version}, {self.xc} ({self.pseudopotentials.name} {content})",
-            elements=frozenset(single | set(self.files)),
-            properties=("energy", "forces", "stress"),
-            memory=1.0,
-            cost="dft",
-        )
-
-    def check_elements(self, symbols: set[str] | tuple[str, ...]) -> None:
-        """Raise :class:`UserError` for elements without one pseudopotential of the functional."""
-        self._chosen(symbols)
-
-    def __call__(self, atoms: Atoms) -> Relaxation:
-        """Relax a structure. Raises :class:`EvaluationFailed` where ABINIT gives up."""
-        return relax_with(self, atoms)
-
-    def single_point(self, atoms: Atoms) -> SinglePoint:
-        """Price a structure as it stands. Raises as a relaxation does."""
-        return price_with(self, atoms)
-
-    def _chosen(self, symbols: set[str] | tuple[str, ...]) -> dict[str, Path]:
-        return choose(
-            self.name,
-            symbols,
-            folder=self.pseudopotentials,
-            endings=ENDINGS,
-            named=self.files,
-            xc=self.xc,
-        )
 
     def calculator(self, atoms: Atoms, folder: Path) -> Any:
         """ASE's calculator for a structure, working in a folder."""

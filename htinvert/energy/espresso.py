@@ -16,13 +16,10 @@ from ase.calculators.espresso import EspressoProfile
 from ase.units import Ry
 from pydantic import PositiveFloat
 
-from htinvert.core import Relaxation, UserError
+from htinvert.core import UserError
 from htinvert.energy.descent import VACUUM, check_optimizer, enclosed
-from htinvert.energy.offer import Offer, SinglePoint
-from htinvert.energy.program import check_program, k_points, price_with, program_version, relax_with
-from htinvert.energy.pseudopotentials import by_element, choose, digest
-
-ENDINGS = (".upf",)
+from htinvert.energy.plane_waves import PlaneWaves
+from htinvert.energy.program import check_program, k_points
 
 
 class PwCalculator(AseEspresso):
@@ -36,7 +33,7 @@ class PwCalculator(AseEspresso):
 
 
 @dataclass(frozen=True)
-class Espresso:
+class Espresso(PlaneWaves):
     """Relax with pw.x, without spin; constraints are honored, the cell is fixed.
 
     Attributes:
@@ -67,6 +64,8 @@ class Espresso:
     optimizer: str = "lbfgs"
 
     name = "Quantum ESPRESSO"
+    endings = (".upf",)
+    version = ("", r"PWSCF\s+v\.(\S+)")
 
     def __post_init__(self) -> None:
         check_optimizer(self.optimizer)
@@ -77,48 +76,11 @@ class Espresso:
             )
         check_program(self.name, self.command, "`apt-get install quantum-espresso`")
 
-    @property
-    def offer(self) -> Offer:
-        """What pw.x can do; the zero of its energies is that of nuclei and valence electrons."""
-        known = by_element(self.pseudopotentials, ENDINGS)
-        single = {symbol for symbol, paths in known.items() if len(paths) == 1}
-        content = digest(self.pseudopotentials, ENDINGS, self.files)
-        version = program_version(self.command, "", r"PWSCF\s+v\.(\S+)")
-        return Offer(
-            f"Quantum ESPRESSO {version}, {self.xc} ({self.pseudopotentials.name} {content})",
-            elements=frozenset(single | set(self.files)),
-            properties=("energy", "forces", "stress"),
-            memory=1.0,
-            cost="dft",
-        )
-
-    def check_elements(self, symbols: set[str] | tuple[str, ...]) -> None:
-        """Raise :class:`UserError` for elements without one pseudopotential of the functional."""
-        self._chosen(symbols)
-
-    def __call__(self, atoms: Atoms) -> Relaxation:
-        """Relax a structure. Raises :class:`EvaluationFailed` where pw.x gives up."""
-        return relax_with(self, atoms)
-
-    def single_point(self, atoms: Atoms) -> SinglePoint:
-        """Price a structure as it stands. Raises as a relaxation does."""
-        return price_with(self, atoms)
-
     def write_inputs(self, atoms: Atoms, folder: Path) -> Path:
         """Write what would be run for a structure as it stands; the path of the input."""
         whole = enclosed(atoms, gap=VACUUM)
         self.calculator(atoms, folder).write_inputfiles(whole, ["energy", "forces", "stress"])
         return folder / "espresso.pwi"
-
-    def _chosen(self, symbols: set[str] | tuple[str, ...]) -> dict[str, Path]:
-        return choose(
-            self.name,
-            symbols,
-            folder=self.pseudopotentials,
-            endings=ENDINGS,
-            named=self.files,
-            xc=self.xc,
-        )
 
     def calculator(self, atoms: Atoms, folder: Path) -> Any:
         """ASE's calculator for a structure, working in a folder."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from htinvert.core import Candidate, Evaluation, Infeasible, Objective, Space
-from htinvert.generators import operators
+from htinvert.core import Candidate, Evaluation, Objective, Space
 from htinvert.generators.population import Member, Population
 from htinvert.generators.walks import HOPS, Changes, Moves, Visit, Walker, accepts
 
@@ -58,7 +58,12 @@ class BasinHopping:
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose the next step of a walker per index."""
-        candidates = (self._propose(index) for index in indices)
+        candidates = (
+            self._moves.propose(
+                self._walkers[index % len(self._walkers)], index, operator=OPERATOR, seed=self.seed
+            )
+            for index in indices
+        )
         return [candidate for candidate in candidates if candidate is not None]
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
@@ -70,25 +75,23 @@ class BasinHopping:
             elif visit:
                 self._others.add(Member(visit.index, visit.atoms, visit.value))
 
+    def state(self) -> list[Any]:
+        """Where the walkers are and what they know, for :meth:`restore`."""
+        walkers = [walker.state() for walker in self._walkers]
+        return [walkers, self._others.state(), sorted(self._used), self._changes.state()]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from a :meth:`state` as if all had been told."""
+        walkers, others, used, changes = state
+        for walker, found in zip(self._walkers, walkers, strict=True):
+            walker.restore(found)
+        self._others.restore(others)
+        self._used, self._changes = set(used), Changes(changes)
+
     @property
     def temperature(self) -> float:
         """KT of the next decision, in units of the weighted sum."""
         return self.heat * self._changes.typical if self.kT is None else self.kT
-
-    def _propose(self, index: int) -> Candidate | None:
-        rng = np.random.default_rng([self.seed, index])
-        walker = self._walkers[index % len(self._walkers)]
-        if walker.current is None:
-            try:
-                atoms = operators.random_structure(self.space, rng=rng)
-            except Infeasible as reason:
-                self.blocked[str(reason)] += 1
-                return None
-            return Candidate(index, atoms, f"{OPERATOR}.start")
-        child = self._moves.step(walker.current.atoms, walker.step, rng)
-        if child is None:
-            return None
-        return Candidate(index, child[0], f"{OPERATOR}.{child[1]}", (walker.current.index,))
 
     def _settle(self, candidate: Candidate, visit: Visit | None) -> None:
         walker = self._walkers[candidate.index % len(self._walkers)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -55,6 +55,15 @@ class Credit:
             floor = min(FLOOR, 0.5 / len(self.names))
             chances = floor + (1.0 - floor * len(self.names)) * chances
         return dict(zip(self.names, chances.tolist(), strict=True))
+
+    def state(self) -> list[Any]:
+        """What was learned, for :meth:`restore`."""
+        return [self._gains.tolist(), self._costs.tolist(), self._price, self._priced]
+
+    def restore(self, state: list[Any]) -> None:
+        """Know what the one knew whose :meth:`state` this is."""
+        gains, costs, self._price, self._priced = state
+        self._gains, self._costs = np.array(gains), np.array(costs)
 
     def _relative_cost(self, evaluation: Evaluation) -> float:
         """Cost of an evaluation over the mean of those before; 1 where it is not known."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,16 @@ class Genetic:
         for evaluation in evaluations:
             self._told += 1
             self._credit.learn(evaluation, self._gain(evaluation) if evaluation.ok else 0.0)
+
+    def state(self) -> list[Any]:
+        """What was learned, for :meth:`restore`."""
+        return [self._told, self._credit.state(), self._members.state()]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from a :meth:`state` as if all had been told."""
+        self._told = state[0]
+        self._credit.restore(state[1])
+        self._members.restore(state[2])
 
     def _gain(self, evaluation: Evaluation) -> float:
         """Offer a structure to the population; how far its family has climbed there, 0 to 1.

@@ -94,6 +94,17 @@ class Guided:
         kept = {member.index for member in self._members.members}
         self._parameters = {i: known for i, known in self._parameters.items() if i in kept}
 
+    def state(self) -> list[Any]:
+        """What was learned, for :meth:`restore`."""
+        parameters = [[index, dict(known)] for index, known in self._parameters.items()]
+        return [self._told, self._members.state(), parameters]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from a :meth:`state` as if all had been told."""
+        self._told, members, parameters = state
+        self._members.restore(members)
+        self._parameters = dict(parameters)
+
     def _propose(self, index: int) -> Candidate | None:
         rng = np.random.default_rng([self.seed, index])
         names = sorted(self._rates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from htinvert.roles import has_roles, restore_roles, rigid_bodies
 
 ENDINGS = (".xyz", ".extxyz", ".cif", ".vasp", ".poscar", ".traj", ".json")
 
-Key = tuple[bytes, bytes]
+OPERATOR = "library"
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Library:
 
     def __post_init__(self) -> None:
         self.blocked: Counter[str] = Counter()
-        self._told: set[Key] = set()
+        self._told: set[str] = set()
         files = _files(self.path)
         if self.space.region is not None and rigid_bodies(self.space.template):
             raise UserError(
@@ -66,14 +67,23 @@ class Library:
             atoms = next(self._members, None)
             if atoms is None:
                 break
-            found.append(Candidate(index, atoms, "library", given=True))
+            found.append(Candidate(index, atoms, OPERATOR, given=True))
         if indices and not found:
             raise Exhausted
         return found
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Remember what has been evaluated, so that a resumed campaign goes on after it."""
-        self._told.update(_key(evaluation.candidate.atoms) for evaluation in evaluations)
+        candidates = (evaluation.candidate for evaluation in evaluations)
+        self._told.update(_key(one.atoms) for one in candidates if one.operator == OPERATOR)
+
+    def state(self) -> list[str]:
+        """What has been evaluated, for :meth:`restore`."""
+        return sorted(self._told)
+
+    def restore(self, state: Sequence[str]) -> None:
+        """Go on after what a :meth:`state` says was evaluated."""
+        self._told = set(state)
 
     def _read(self, files: Sequence[Path]) -> Iterator[Atoms]:
         """Every structure that has not been evaluated, its atoms' roles set."""
@@ -116,11 +126,12 @@ def _bare(found: Atoms, path: Path) -> Atoms:
     return atoms
 
 
-def _key(atoms: Atoms) -> Key:
+def _key(atoms: Atoms) -> str:
     """What tells structures apart well enough; a repetition is refused by the campaign anyway."""
     order = np.arange(1, len(atoms) + 1)
     moments = [atoms.positions.mean(axis=0), order @ atoms.positions / order.sum()]
-    return atoms.numbers.tobytes(), np.round(moments, 4).tobytes()
+    digest = hashlib.sha256(atoms.numbers.tobytes() + np.round(moments, 4).tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _with_roles(atoms: Atoms, space: Space) -> Atoms:

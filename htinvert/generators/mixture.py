@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,19 @@ class Mixture:
         evaluations = list(evaluations)
         for generator in self.generators:
             generator.tell(evaluations)
+
+    def state(self) -> list[Any] | None:
+        """What each generator needs to be restored; None where one of them must be told all."""
+        if not all(hasattr(generator, "restore") for generator in self.generators):
+            return None
+        known: tuple[Any, ...] = self.generators
+        return [generator.state() for generator in known]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        """Let every generator go on from its state as if all had been told."""
+        known: tuple[Any, ...] = self.generators
+        for generator, found in zip(known, state, strict=True):
+            generator.restore(found)
 
     def _propose(self, index: int) -> list[Candidate]:
         rng = np.random.default_rng([self.seed, index, 3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -27,6 +28,16 @@ class Member:
     atoms: Atoms
     value: float
     values: tuple[float, ...] = ()
+
+    def state(self) -> list[Any]:
+        """Its fields, plain but for the atoms, of which :meth:`restored` makes it again."""
+        return [self.index, self.atoms, self.value, list(self.values)]
+
+    @classmethod
+    def restored(cls, state: Sequence[Any]) -> Member:
+        """The member of a :meth:`state`."""
+        index, atoms, value, values = state
+        return cls(index, atoms, value, tuple(values))
 
     @cached_property
     def fingerprint(self) -> NDArray[np.float64]:
@@ -73,6 +84,14 @@ class Population:
         table = np.array([known.values or (known.value,) for known in crowd])
         self.members = [crowd[i] for i in self._order(table)[: self.size]]
         return any(known is member for known in self.members)
+
+    def state(self) -> list[Any]:
+        """Its members, for :meth:`restore`."""
+        return [known.state() for known in self.members]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        """Have the members of a :meth:`state`."""
+        self.members = [Member.restored(known) for known in state]
 
     def kin(self, member: Member) -> list[Member]:
         """The known ones of a member's family."""

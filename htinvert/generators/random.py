@@ -40,5 +40,11 @@ class Random:
             candidates.append(Candidate(index, atoms, "random"))
         return candidates
 
+    def state(self) -> None:
+        """Nothing to remember."""
+
+    def restore(self, state: None) -> None:
+        """Nothing to remember."""
+
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Nothing to learn: the candidates are independent."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from htinvert.core import Candidate, Evaluation, Infeasible, Objective, Space, UserError
-from htinvert.generators import operators
+from htinvert.core import Candidate, Evaluation, Objective, Space, UserError
 from htinvert.generators.walks import HOPS, Changes, Moves, Visit, Walker, accepts
 
 OPERATOR = "replica"
@@ -78,7 +78,12 @@ class ReplicaExchange:
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose the next step of a replica per index."""
-        candidates = (self._propose(index) for index in indices)
+        candidates = (
+            self._moves.propose(
+                self._walkers[index % self.replicas], index, operator=OPERATOR, seed=self.seed
+            )
+            for index in indices
+        )
         return [candidate for candidate in candidates if candidate is not None]
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
@@ -90,20 +95,18 @@ class ReplicaExchange:
                 self._exchange(candidate.index)
                 self._refresh()
 
-    def _propose(self, index: int) -> Candidate | None:
-        rng = np.random.default_rng([self.seed, index])
-        walker = self._walkers[index % self.replicas]
-        if walker.current is None:
-            try:
-                atoms = operators.random_structure(self.space, rng=rng)
-            except Infeasible as reason:
-                self.blocked[str(reason)] += 1
-                return None
-            return Candidate(index, atoms, f"{OPERATOR}.start")
-        child = self._moves.step(walker.current.atoms, walker.step, rng)
-        if child is None:
-            return None
-        return Candidate(index, child[0], f"{OPERATOR}.{child[1]}", (walker.current.index,))
+    def state(self) -> list[Any]:
+        """Where the replicas are and what they know, for :meth:`restore`."""
+        walkers = [walker.state() for walker in self._walkers]
+        counts = [self._best, self._idle, self.exchanges]
+        return [walkers, self._told, self._changes.state(), counts]
+
+    def restore(self, state: list[Any]) -> None:
+        """Go on from a :meth:`state` as if all had been told."""
+        walkers, self._told, changes, (self._best, self._idle, self.exchanges) = state
+        for walker, found in zip(self._walkers, walkers, strict=True):
+            walker.restore(found)
+        self._changes = Changes(changes)
 
     def _settle(self, candidate: Candidate, visit: Visit | None) -> None:
         replica = candidate.index % self.replicas

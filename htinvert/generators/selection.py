@@ -10,7 +10,7 @@ family of like structures. Sorting and crowding are pymoo's (Blank & Deb, IEEE A
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,14 @@ class Breeders(Protocol):
 
     def parents(self, count: int, rounds: int, rng: np.random.Generator) -> list[Member]:
         """Draw ``count`` different members, each the best of ``rounds`` or so."""
+        ...
+
+    def state(self) -> Any:
+        """What :meth:`restore` needs, of plain values and atoms."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Be as the one was whose state this is."""
         ...
 
 
@@ -133,6 +141,14 @@ class EpsilonMoea:
         while len(chosen) < count:
             chosen.append(self._tournament(rounds, rng, [known.index for known in chosen]))
         return [chosen[i] for i in rng.permutation(count)]
+
+    def state(self) -> list[list[Any]]:
+        """Population and archive, for :meth:`restore`."""
+        return [[known.state() for known in some] for some in (self.members, self.archive)]
+
+    def restore(self, state: list[list[Any]]) -> None:
+        """Have the population and archive of a :meth:`state`."""
+        self.members, self.archive = ([Member.restored(one) for one in some] for some in state)
 
     def _tournament(self, rounds: int, rng: np.random.Generator, barred: Collection[int]) -> Member:
         """Draw different members one after the other; a later one wins where it dominates."""

@@ -8,15 +8,24 @@ that one set of defaults does for a Lennard-Jones cluster and for an oxide.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
-from htinvert.core import Evaluation, Infeasible, Objective, Space, UserError, weighted_sum
+from htinvert.core import (
+    Candidate,
+    Evaluation,
+    Infeasible,
+    Objective,
+    Space,
+    UserError,
+    weighted_sum,
+)
 from htinvert.generators.catalog import CATALOG
+from htinvert.generators.operators import random_structure
 from htinvert.generators.operators.bonds import nearest_neighbor
 from htinvert.geometry import LIKE, difference, fingerprint
 
@@ -45,6 +54,10 @@ class Visit:
         value = weighted_sum(evaluation.objectives, objectives)
         index = evaluation.candidate.index
         return cls(index, evaluation.atoms, value, evaluation.objectives)
+
+    def state(self) -> list[Any]:
+        """Its fields, plain but for the atoms."""
+        return [self.index, self.atoms, self.value, dict(self.objectives)]
 
     def is_like(self, other: Visit, *, typical: float) -> bool:
         """Whether both are one minimum: alike, and worth the same but for the relaxation's rest.
@@ -79,6 +92,15 @@ class Walker:
         self.idle = 0 if value < self.best - least else self.idle + 1
         self.best = min(self.best, value)
 
+    def state(self) -> list[Any]:
+        """Where it stands, for :meth:`restore`."""
+        return [self.step, self.current and self.current.state(), self.best, self.idle]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        """Stand where the one stood whose :meth:`state` this is."""
+        self.step, current, self.best, self.idle = state
+        self.current = current and Visit(*current)
+
     def adapt(self, operator: str, *, returned: bool) -> None:
         """Lengthen the step of rattles that fall back into their minimum, shorten the others'."""
         if operator.endswith("rattle"):
@@ -89,8 +111,12 @@ class Walker:
 class Changes:
     """The typical change of the objective from one minimum to the next, as seen lately."""
 
-    def __init__(self) -> None:
-        self._last: deque[float] = deque(maxlen=CHANGES)
+    def __init__(self, last: Iterable[float] = ()) -> None:
+        self._last: deque[float] = deque(last, maxlen=CHANGES)
+
+    def state(self) -> list[float]:
+        """The last ones, of which another can be made."""
+        return list(self._last)
 
     def add(self, change: float) -> None:
         """Learn of a change, up or down."""
@@ -139,6 +165,21 @@ class Moves:
             except Infeasible as reason:
                 self.blocked[str(reason)] += 1
         return None
+
+    def propose(self, walker: Walker, index: int, *, operator: str, seed: int) -> Candidate | None:
+        """The next step of a walker, its first a random structure; None where none can be made."""
+        rng = np.random.default_rng([seed, index])
+        if walker.current is None:
+            try:
+                start = random_structure(self.space, rng=rng)
+            except Infeasible as reason:
+                self.blocked[str(reason)] += 1
+                return None
+            return Candidate(index, start, f"{operator}.start")
+        child = self.step(walker.current.atoms, walker.step, rng)
+        if child is None:
+            return None
+        return Candidate(index, child[0], f"{operator}.{child[1]}", (walker.current.index,))
 
 
 HOPS = {name: operator.hop for name, operator in CATALOG.items() if operator.hop}

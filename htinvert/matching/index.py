@@ -8,13 +8,10 @@ take 50 MB in memory and the maps, read only for likely members, 2 GB on the dis
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from htinvert.core import UserError
 from htinvert.matching.library import Entry, View, read_members
 from htinvert.matching.target import FINE
 from htinvert.spectrum import ANGLES, RADII, SIGNATURE, Singles, signature, spectrum_map
+from htinvert.workers import local_workers
 
 COMPONENTS = 256
 SAMPLE = 1024  # members that the principal components are learned from
@@ -309,36 +307,11 @@ def _replace(partial: Path, cache: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-@contextmanager
-def _local_client(workers: int) -> Iterator[Any]:
-    """A cluster on this machine: loopback only, one thread per worker process."""
-    import dask
-    from distributed import Client, LocalCluster
-
-    settings = {"distributed.admin.low-level-log-length": 0}
-    with (
-        dask.config.set(settings),
-        tempfile.TemporaryDirectory(prefix="htinvert-") as folder,
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-            local_directory=folder,
-            silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
-
-
 def on_dask(view: View, workers: int) -> Mapper:
     """Describe blocks in worker processes of this machine, a few at a time, in order."""
 
     def run(blocks: Iterator[Sequence[Entry]]) -> Iterator[Described]:
-        with _local_client(workers) as client:
+        with local_workers(workers) as (_, client):
             waiting: deque[Any] = deque()
             for block in blocks:
                 waiting.append(client.submit(describe, block, view, pure=False))

@@ -48,7 +48,7 @@ def draw_stages(path: Path, chain: Sequence[Stage], *, top: int = 5) -> None:
     from matplotlib.figure import Figure
 
     rows = [history(entry, chain) for entry in chain[-1].ranked[:top]]
-    figure = Figure(figsize=(0.6 + 2.6 * len(chain), 0.9 + 0.36 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(0.6 + 2.6 * len(chain), 1.1 + 0.36 * len(rows)), layout="constrained")
     axes = figure.subplots()
     places: list[list[tuple[float, float]]] = [[] for _ in rows]
     for x, column in enumerate(zip(*rows, strict=True)):
@@ -64,7 +64,9 @@ def draw_stages(path: Path, chain: Sequence[Stage], *, top: int = 5) -> None:
     for i, line in enumerate(places):
         color, front = (ACCENT, 1.5) if i == 0 else (PALE, 1.0)
         axes.plot(*zip(*line, strict=True), "-", color=color, lw=2, zorder=front)
-    axes.set_xticks(range(len(chain)), [f"{s.folder.name}\n{s.engine}" for s in chain])
+    axes.set_xticks(
+        range(len(chain)), ["\n".join([s.folder.name, s.engine, *s.images]) for s in chain]
+    )
     axes.xaxis.tick_top()
     axes.set_xlim(-0.5, len(chain) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.6)

@@ -67,17 +67,25 @@ class Reader:
         """
         return (row.evaluation for row in self._rows.between(start, signals=signals))
 
-    def evaluation(self, index: int) -> Evaluation:
+    def evaluation(self, index: int, *, signals: bool = True) -> Evaluation:
         """The evaluation of the candidate ``index`` with the signals that were kept of it.
 
         Raises:
             UserError: it has none.
         """
-        return self._rows.one(self._number(index)).evaluation
+        return self._rows.one(self._number(index), signals=signals).evaluation
+
+    def structures(self, numbers: Sequence[int], *, proposed: bool = False) -> list[Atoms]:
+        """Structures of the evaluations with these numbers in commit order, as relaxed or not."""
+        return self._rows.structures(numbers, proposed=proposed)
 
     def has_result(self, index: int) -> bool:
         """Whether a candidate has been committed, ok or failed."""
-        return self._journal.number(index) is not None
+        return self.number(index) is not None
+
+    def number(self, index: int) -> int | None:
+        """How many results were committed before that of a candidate, None where it has none."""
+        return self._journal.number(index)
 
     def _number(self, index: int) -> int:
         number = self._journal.number(index)

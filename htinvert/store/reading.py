@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Candidate, Evaluation, Relaxation, Score, Signal
@@ -109,6 +111,35 @@ class Archive:
             _row({path: values[i] for path, values in page.items()}, atoms, kept.get(start + i, {}))
             for i in range(stop - start)
         ]
+
+    def structures(self, rows: Sequence[int], *, proposed: bool) -> list[Atoms]:
+        """Structures of some rows, given in ascending order, as proposed, or else as relaxed.
+
+        Where there is no relaxation both are the same.
+        """
+        found: list[Atoms] = []
+        for _, some in groupby(rows, key=lambda row: row // PAGE):
+            found += self._page_structures(list(some), proposed=proposed)
+        return found
+
+    def _page_structures(self, rows: Sequence[int], *, proposed: bool) -> list[Atoms]:
+        """The same for rows that are near one another."""
+        start, stop = rows[0], rows[-1] + 1
+        cell = "proposed/cell" if proposed else "candidates/cell"
+        paths = ("candidates/atom_start", "candidates/natoms", "candidates/pbc", cell)
+        first, count, pbc, cells = (self.column(path, start, stop) for path in paths)
+        begin, end = int(first[0]), int(first[-1] + count[-1])
+        position = "proposed/position" if proposed else "atoms/position"
+        paths = ("atoms/number", "atoms/tag", "atoms/motion", position)
+        columns = [self.column(path, begin, end) for path in paths]
+        if proposed:
+            columns[-1] = columns[-1] / STEPS
+        found = []
+        for i in (row - start for row in rows):
+            part = slice(int(first[i]) - begin, int(first[i] + count[i]) - begin)
+            arrays = (column[part] for column in columns)
+            found.append(Geometry(cells[i], pbc[i], *arrays).atoms())
+        return found
 
     def proposal(self, row: int) -> tuple[Candidate, bytes]:
         """What was proposed and became row ``row``, and its key, from its own columns alone."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Signal, UserError
@@ -80,6 +81,18 @@ class Rows:
             raise Damaged(f"result {number} is lost; see htinvert verify {self._folder}")
         found = page[0]
         return found.row(self._journal.signals(number) if signals else {})
+
+    def structures(self, numbers: Sequence[int], *, proposed: bool) -> list[Atoms]:
+        """Structures of some rows, in any order, as proposed, or else as relaxed."""
+        sealed, found = self._sealed(), {}
+        held = sorted({number for number in numbers if number < sealed})
+        if held:
+            read = self._archived().structures(held, proposed=proposed)
+            found = dict(zip(held, read, strict=True))
+        for number in set(numbers) - set(held):
+            evaluation = self.one(number, signals=False).evaluation
+            found[number] = evaluation.candidate.atoms if proposed else evaluation.atoms
+        return [found[number] for number in numbers]
 
     def signals(self, number: int) -> Mapping[str, Signal]:
         """Signals kept of one row, by channel."""

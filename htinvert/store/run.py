@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from htinvert.core import Candidate, Evaluation, UserError
 from htinvert.store import archive
+from htinvert.store.checkpoint import Checkpoint
 from htinvert.store.columns import Layout
 from htinvert.store.folding import Folding
 from htinvert.store.identity import require_recipe
@@ -54,6 +55,7 @@ class Run(Reader):
         if owner is not None:
             who = (owner.require, owner.locks)
             self._folding = Folding(path, layout, attributes, self._marks, *who)
+            self.checkpoint = Checkpoint(path, owner.require)
 
     @classmethod
     def create_or_open(

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -20,9 +20,10 @@ import pytest
 import yaml
 import zarr
 
-from htinvert.campaign import Progress, run
+from htinvert.campaign import Campaign, Progress, run
 from htinvert.cli.campaign import read_plan
-from htinvert.core import UserError
+from htinvert.core import Candidate, Evaluation, UserError
+from htinvert.generators.mixture import Mixture
 from htinvert.rank import operator_yields
 from htinvert.store import Run
 from htinvert.store.salvage import verify
@@ -121,6 +122,55 @@ def test_a_resumed_campaign_goes_on_bit_for_bit_under_any_selection(
     assert ends[0].duplicates == ends[1].duplicates
 
 
+@pytest.mark.parametrize("left", ["whole", "half", "lost", "flipped"])
+def test_a_resumed_campaign_is_told_what_came_after_its_checkpoint(
+    campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """Whatever of the checkpoint is left, the campaign goes on bit for bit."""
+    run(read_plan(campaign(), evaluations=40), tmp_path / "undisturbed")
+    folder = tmp_path / "parts"
+    run(read_plan(campaign(), evaluations=12), folder)
+    state = folder / "checkpoint.json"
+    if left == "half":  # as after a kill: the checkpoint is of an earlier time than the results
+        early = state.read_bytes()
+        run(read_plan(campaign(), evaluations=17), folder)
+        state.write_bytes(early)
+    elif left == "lost":
+        state.unlink()
+    elif left == "flipped":
+        raw = bytearray(state.read_bytes())
+        raw[99] ^= 1
+        state.write_bytes(raw)
+    told: list[int] = []
+    replay, tell = Campaign.replay, Mixture.tell
+
+    def count(self: Mixture, evaluations: list[Evaluation]) -> None:
+        told.append(len(evaluations))
+        tell(self, evaluations)
+
+    def counted(self: Campaign) -> None:
+        monkeypatch.setattr(Mixture, "tell", count)
+        replay(self)
+        monkeypatch.setattr(Mixture, "tell", tell)
+
+    monkeypatch.setattr(Campaign, "replay", counted)
+    end = run(read_plan(campaign(), evaluations=40), folder)
+    assert sum(told) == {"whole": 0, "half": 5, "lost": 12, "flipped": 12}[left]
+    assert records(folder) == records(tmp_path / "undisturbed")
+    assert end.evaluated == 40
+
+
+def test_other_weights_make_a_checkpoint_void(campaign: Writer, tmp_path: Path) -> None:
+    """The population was drawn by the old ones; all is told again, as if they had always held."""
+    weights = {"energy": 1.0, "haadf.registration": 50.0}
+    for name in ("first", "second"):
+        run(read_plan(campaign(), evaluations=15), tmp_path / name)
+    (tmp_path / "second" / "checkpoint.json").unlink()
+    for name in ("first", "second"):
+        run(read_plan(campaign(objectives=weights), evaluations=30), tmp_path / name)
+    assert records(tmp_path / "first") == records(tmp_path / "second")
+
+
 def test_credit_by_measured_seconds_is_replayed_from_what_was_measured(
     campaign: Writer, tmp_path: Path
 ) -> None:
@@ -209,6 +259,25 @@ def test_a_search_that_can_propose_nothing_new_says_why_it_ends(
     path = campaign(search={"generators": [{"use": "random"}], "min_distance": 4.5})
     end = run(read_plan(path), tmp_path / "run")
     assert "the last 20 proposals were nothing new (20 infeasible)" in end.reason
+
+
+def test_a_search_that_proposes_nothing_heeds_a_signal(
+    campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the fifth proposal that comes to nothing the terminal is closed."""
+    asked = 0
+
+    def ask(self: Mixture, indices: Sequence[int]) -> list[Candidate]:
+        nonlocal asked
+        asked += len(indices)
+        if asked == 5:
+            os.kill(os.getpid(), signal.SIGHUP)
+        return []
+
+    monkeypatch.setattr(Mixture, "ask", ask)
+    end = run(read_plan(campaign()), tmp_path / "run")
+    assert end.reason.startswith("interrupted")
+    assert asked == 5
 
 
 def test_a_finished_campaign_evaluates_nothing_again(campaign: Writer, tmp_path: Path) -> None:

@@ -192,7 +192,7 @@ def test_what_a_job_had_no_time_for_is_done_by_another(
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
 def test_signals_of_batch_systems_are_taken_as_a_wish_to_leave(number: signal.Signals) -> None:
-    from htinvert.campaign import interruptible
+    from htinvert.leaving import interruptible
 
     with interruptible() as interrupted:
         os.kill(os.getpid(), number)

@@ -1,7 +1,8 @@
 """A small campaign whose every result is a known function of its number, and who checks it.
 
 As a program it is a server: it imports everything once, and for every line of JSON on its standard
-input forks a driver, or a judge, and answers with one line of JSON.
+input forks a driver, or a judge, and answers with one line of JSON. Given a folder it is a writer
+that goes on for ever.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import sys
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,24 @@ def drive(path: Path, say: Any, *, total: int = TOTAL, block: int = BLOCK) -> No
                 say(f"E{index}\n")
             run.commit(pseudo_evaluation(index)[0] for index in done)
             say("".join(f"A{index}\n" for index in done))
+
+
+def write_on(path: Path) -> None:
+    """Resume, finish what is pending, go on, and say after each batch which are durable."""
+    htinvert.store.run.BLOCK = 200  # so that about half of the time is spent folding
+    run = Run.create_or_open(path, recipe=RECIPE, provenance={})
+    print("opened", flush=True)
+    todo = [candidate.index for candidate in run.pending()]
+    for batch in count(1):
+        new = range(run.next_index, run.next_index + 9)
+        proposed = [pseudo_evaluation(index) for index in new]
+        run.propose((evaluation.candidate, key) for evaluation, key in proposed)
+        todo += new
+        done, todo = todo[:-2], todo[-2:]  # two stay in flight
+        run.commit(pseudo_evaluation(index)[0] for index in done)
+        print(*done, flush=True)
+        if batch % 60 == 0:
+            run.fold()
 
 
 def judge(path: Path) -> dict[str, Any]:
@@ -161,4 +181,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    write_on(Path(sys.argv[1])) if sys.argv[1:] else serve()

@@ -14,57 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from htinvert.core import Candidate, Evaluation, Relaxation, Score, Signal
-from htinvert.store import Run, archive, snap, structure_key
+from htinvert.store import Run, archive
 from htinvert.store.reading import read
 from htinvert.store.salvage import verify
 
+from .pseudo import RECIPE, pseudo_evaluation, same
+
 KILLS, SAMPLE = 200, 8
-RECIPE = {"pseudo": {"version": 1}}
-
-
-def pseudo_evaluation(index: int) -> tuple[Evaluation, bytes]:
-    """What the candidate ``index`` always comes to: a known function of its number, and its key."""
-    from ase import Atoms
-
-    rng = np.random.default_rng([7, index])
-    n = int(rng.integers(1, 9))
-    atoms = snap(Atoms(numbers=rng.integers(1, 90, n), positions=rng.uniform(0, 9, (n, 3))))
-    candidate = Candidate(index, atoms, "pseudo", (index - 1,) if index else ())
-    key = structure_key(atoms, str(index))
-    if index % 7 == 3:
-        return Evaluation(candidate, error=f"pseudo failure {index}"), key
-    relaxed = atoms.copy()
-    relaxed.positions += rng.normal(0, 0.01, (n, 3))
-    energy = float(rng.normal())
-    return Evaluation(
-        candidate,
-        relaxation=Relaxation(relaxed, energy, True, index),
-        scores={"c.m": Score(energy**2, {"d": energy / 3})},
-        objectives={"energy": energy, "c.m": energy**2},
-        parameters={"c": {"width": energy + 1}},
-        signals={"c": Signal.image(rng.random((4, 4)), 0.1)} if index % 50 == 0 else {},
-    ), key
-
-
-def write(path: str) -> None:
-    """The writer: resume, finish what is pending, go on, and say which are durable."""
-    import htinvert.store.run
-
-    htinvert.store.run.BLOCK = 200  # so that about half of the time is spent folding
-    run = Run.create_or_open(path, recipe=RECIPE, provenance={})
-    print("opened", flush=True)
-    todo = [candidate.index for candidate in run.pending()]
-    for batch in range(10**9):
-        start = run.next_index
-        proposed = [pseudo_evaluation(index) for index in range(start, start + 9)]
-        run.propose((evaluation.candidate, key) for evaluation, key in proposed)
-        todo += range(start, start + 9)
-        done, todo = todo[:-2], todo[-2:]  # two stay in flight
-        run.commit(pseudo_evaluation(index)[0] for index in done)
-        print(*done, flush=True)
-        if batch % 60 == 59:
-            run.fold()
+WRITER = Path(__file__).with_name("pseudo.py")
 
 
 def run_and_kill(path: Path, *, batches: int, delay: float) -> set[int]:
@@ -73,7 +30,7 @@ def run_and_kill(path: Path, *, batches: int, delay: float) -> set[int]:
     With -1 batches the delay counts from its start, before it has opened the run.
     """
     writer = subprocess.Popen(
-        [sys.executable, __file__, str(path)],
+        [sys.executable, str(WRITER), str(path)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -99,24 +56,14 @@ def require_all(path: Path, acknowledged: set[int]) -> int:
     return len(found)
 
 
-def require_equal(found: Evaluation, expected: Evaluation) -> None:
-    assert np.array_equal(found.atoms.positions, expected.atoms.positions)
-    assert np.array_equal(found.candidate.atoms.positions, expected.candidate.atoms.positions)
-    assert np.array_equal(found.atoms.numbers, expected.atoms.numbers)
-    assert (found.error, found.objectives) == (expected.error, expected.objectives)
-    assert (found.scores, found.parameters) == (expected.scores, expected.parameters)
-    assert found.candidate.parents == expected.candidate.parents
-    assert found.signals.keys() == expected.signals.keys()
-    for name, kept in found.signals.items():
-        data = expected.signals[name].data
-        assert np.abs(kept.data - data).max() <= 0.501 * np.ptp(data) / 4095  # 12 bits
-
-
 def test_kill_9_loses_no_acknowledged_result_and_doubles_none(full: bool, tmp_path: Path) -> None:
     kills = KILLS if full else SAMPLE
     rng = np.random.default_rng(20261120)
     path, acknowledged, folded = tmp_path / "run", set[int](), 0
-    for kill in range(kills):
+    for kill in range(4 * kills):
+        met = len(acknowledged) > 20 * kills and folded > kills / 4
+        if kill >= kills and met:  # on a busy machine fewer folds are met
+            break
         if kill % 5 == 0:  # while it starts, opens or recovers
             acknowledged |= run_and_kill(path, batches=-1, delay=rng.uniform(0.2, 0.9))
         else:
@@ -125,9 +72,7 @@ def test_kill_9_loses_no_acknowledged_result_and_doubles_none(full: bool, tmp_pa
         if (path / "journal.sqlite").exists() and acknowledged:
             require_all(path, acknowledged)
         folded += (path / "results.zarr").exists()
-    assert (
-        len(acknowledged) > 20 * kills and folded > kills / 4
-    )  # the test has met what it is about
+    assert met
     with Run.create_or_open(path, recipe=RECIPE, provenance={}) as run:
         run.commit(pseudo_evaluation(candidate.index)[0] for candidate in run.pending())
         assert run.pending() == []
@@ -142,8 +87,8 @@ def test_kill_9_loses_no_acknowledged_result_and_doubles_none(full: bool, tmp_pa
     assert acknowledged <= {evaluation.candidate.index for evaluation in journal}
     for evaluation, row in zip(journal, rows, strict=True):
         expected, key = pseudo_evaluation(evaluation.candidate.index)
-        require_equal(evaluation, expected)
-        require_equal(row.evaluation, expected)
+        assert same(evaluation, expected)
+        assert same(row.evaluation, expected)
         assert row.key == key
 
 
@@ -190,8 +135,4 @@ def test_a_fold_cut_short_is_taken_up_again(
     assert verify(path, full=True).problems == []
     assert "refold" not in (path / "log.jsonl").read_text()
     for row, (expected, _) in zip(read(path, signals=True), sample, strict=True):
-        require_equal(row.evaluation, expected)
-
-
-if __name__ == "__main__":
-    write(sys.argv[1])
+        assert same(row.evaluation, expected)

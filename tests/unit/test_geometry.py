@@ -7,11 +7,13 @@ from ase.build import bulk
 
 from htinvert.geometry import (
     Fingerprints,
+    Sketches,
     clashes,
     covalent_distances,
     difference,
     fingerprint,
     shortest_ratio,
+    sketch,
 )
 
 
@@ -103,6 +105,27 @@ def test_a_fingerprint_is_computed_once_for_whoever_asks(
     crystal.set_tags(1 - crystal.get_tags())
     fingerprint(crystal)
     assert len(computed) == 3
+
+
+def test_sketches_miss_no_fingerprint_that_is_near(crystal: Atoms) -> None:
+    """They are an orthogonal projection: what is near stays near, to a thousandth for halves."""
+    rng = np.random.default_rng(5)
+    vectors = []
+    for number in range(90):
+        moved = crystal.copy() if number % 3 else crystal[:-1]
+        moved.rattle(0.01 * number, rng=rng)
+        vectors.append(fingerprint(moved))
+    lengths = np.array([len(vector) for vector in vectors], np.int32)
+    sketches = Sketches(lengths, np.array([sketch(vector) for vector in vectors]))
+    left_out = 0
+    for within in (5e-4, 0.004, 0.03):
+        for vector in vectors[::5]:
+            near = {i for i, one in enumerate(vectors) if difference(one, vector) < within}
+            perhaps = set(sketches.near(vector, within=within).tolist())
+            assert near <= perhaps
+            left_out += len(vectors) - len(perhaps)
+    assert left_out > 1000  # of 4860 pairs: they also tell something
+    assert not sketches.near(fingerprint(bulk("Cu")), within=0.03).size  # of another length
 
 
 def test_near_fingerprints_come_nearest_first(crystal: Atoms) -> None:

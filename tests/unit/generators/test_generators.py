@@ -1,5 +1,7 @@
 """Generators: what they propose depends on seed, index and what they were told, on nothing else."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -11,6 +13,7 @@ from htinvert.generators.mixture import Mixture
 from htinvert.generators.population import Member, Population
 from htinvert.generators.random import Random
 from htinvert.generators.replica_exchange import ReplicaExchange
+from htinvert.store.checkpoint import Checkpoint
 from htinvert.structures.region import search_space
 
 OBJECTIVES = (Objective("energy", 1.0),)
@@ -41,12 +44,14 @@ def generators(space: Space) -> list[Generator]:
         BasinHopping(space, OBJECTIVES, 1),
         ReplicaExchange(space, OBJECTIVES, 1, replicas=3, every=2),
         Mixture((Random(space, OBJECTIVES, 1), Genetic(space, OBJECTIVES, 1)), (0.5, 0.5), 1),
+        Genetic(space, OBJECTIVES, 1, random=4, population=5, selection="epsilon_moea"),
+        Mixture((BasinHopping(space, OBJECTIVES, 1), Random(space, OBJECTIVES, 1)), (0.5, 0.5), 1),
     ]
 
 
-def told(generator: Generator, count: int) -> list[Candidate]:
+def told(generator: Generator, count: int, first: int = 0) -> list[Candidate]:
     made = []
-    for index in range(count):
+    for index in range(first, first + count):
         for candidate in generator.ask([index]):
             made.append(candidate)
             generator.tell([priced(candidate)])
@@ -56,6 +61,22 @@ def told(generator: Generator, count: int) -> list[Candidate]:
 def test_a_replay_of_the_same_history_proposes_the_same(space: Space) -> None:
     for first, second in zip(generators(space), generators(space), strict=True):
         for a, b in zip(told(first, 30), told(second, 30), strict=True):
+            assert (a.index, a.operator, a.parents) == (b.index, b.operator, b.parents)
+            np.testing.assert_array_equal(a.atoms.positions, b.atoms.positions)
+
+
+@pytest.mark.parametrize("count", [3, 17, 40])
+def test_a_generator_restored_from_its_state_proposes_the_same(
+    space: Space, tmp_path: Path, count: int
+) -> None:
+    made = zip(generators(space), generators(space), strict=True)
+    for number, (first, second) in enumerate(made):
+        told(first, count)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        Checkpoint(folder, lambda: None).save({"generator": first.state()}, b"")
+        second.restore(Checkpoint(folder, lambda: None).load()[0]["generator"])
+        for a, b in zip(told(first, 30, count), told(second, 30, count), strict=True):
             assert (a.index, a.operator, a.parents) == (b.index, b.operator, b.parents)
             np.testing.assert_array_equal(a.atoms.positions, b.atoms.positions)
 

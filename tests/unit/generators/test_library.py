@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,9 @@ def test_what_was_evaluated_is_not_proposed_again(folder: Path) -> None:
     first = library(folder).ask([0, 1])
     resumed = library(folder)
     resumed.tell(Evaluation(candidate) for candidate in first)
+    restored = library(folder)
+    restored.restore(json.loads(json.dumps(resumed.state())))
+    assert [one.atoms for one in restored.ask([2, 3])] == [library(folder).ask([0, 1, 2])[2].atoms]
     (left,) = resumed.ask([2, 3])
     assert left.atoms.positions[0, 0] == pytest.approx(0.4, abs=1e-5)  # Å, the third member
 

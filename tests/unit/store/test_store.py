@@ -393,6 +393,12 @@ def test_whole_blocks_are_sealed_and_leave_the_journal(
         for index, after in enumerate(found):
             assert_same(evaluation(index, signal=index % 3 == 0), after)
         assert len(run.table()) == run.counts().ok == 14
+        wanted = [13, 0, 9, 5, 9, 6]  # of the journal, and of three sealed blocks
+        for proposed in (False, True):
+            structures = run.structures(wanted, proposed=proposed)
+            for number, atoms in zip(wanted, structures, strict=True):
+                one = found[number]
+                assert same_atoms(atoms, one.candidate.atoms if proposed else one.atoms)
         assert_same(run.evaluation(3), evaluation(3, signal=True))
         assert run.known(key_of(evaluation(0).candidate))
     assert verify(tmp_path / "run", full=True).problems == []

@@ -1,0 +1,97 @@
+"""Dask's worker processes on this machine, and what every worker does before its first task."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import Any
+
+LOOPBACK_PAGES = "127.0.0.1:0"  # status pages have no password: nobody but this machine sees them
+
+SETTINGS: dict[str, Any] = {
+    "distributed.scheduler.allowed-failures": 0,  # the pool itself judges who killed a worker
+    "distributed.scheduler.worker-saturation": 1.0,  # what waits, waits on the scheduler
+    "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.worker-ttl": "15 minutes",  # a task may hold Python's lock for long
+    "distributed.worker.memory.terminate": 0.95,
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.admin.low-level-log-length": 0,
+    "distributed.comm.timeouts.connect": "60s",
+    "distributed.comm.timeouts.tcp": "120s",
+}
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+KEPT = 256 << 20  # bytes that a worker keeps of what it has freed
+MAPPED = 32 << 20  # bytes from which an array is given back at once, the most that glibc takes
+
+
+@contextmanager
+def local_workers(count: int) -> Iterator[tuple[Any, Any]]:
+    """A cluster on this machine and its client: loopback only, one thread per worker process."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    hush()
+    with (
+        dask.config.set(SETTINGS),
+        tempfile.TemporaryDirectory(prefix="htinvert-", ignore_cleanup_errors=True) as folder,
+        LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=LOOPBACK_PAGES,
+            worker_dashboard_address=LOOPBACK_PAGES,
+            local_directory=folder,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        closing(Client(cluster, set_as_default=False)) as client,
+    ):
+        client.register_plugin(manners())
+        yield cluster, client
+
+
+def manners() -> Any:
+    """A plugin for workers: Ctrl-C and the terminal are for the driver, freed memory is kept."""
+    from distributed import WorkerPlugin
+
+    class Manners(WorkerPlugin):
+        """What a worker process has to know before its first block."""
+
+        name = "htinvert-manners"
+
+        def setup(self, worker: Any) -> None:  # noqa: ARG002  (the form that Dask asks for)
+            """Run on each worker when it starts."""
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            hush()
+            _keep_freed_memory()
+
+    return Manners()
+
+
+def hush() -> None:
+    """Keep Dask from telling of connections that end: at the end of a run all of them do.
+
+    What ``silence_logs`` hides is shown again as soon as a cluster closes, which is too early.
+    """
+    for part in ("worker", "core", "comm", "batched"):
+        logging.getLogger(f"distributed.{part}").setLevel(logging.CRITICAL)
+
+
+def _keep_freed_memory() -> None:
+    """Undo what Dask tells a worker's allocator: to give every 64 kB that is free back at once.
+
+    For images and forces that come and go by the million, page faults would take as long as the
+    work itself. Does nothing where the C library is not glibc.
+    """
+    os.environ.pop("MALLOC_TRIM_THRESHOLD_", None)  # nor for processes that the worker starts
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, MAPPED)
+        mallopt(M_TRIM_THRESHOLD, KEPT)
