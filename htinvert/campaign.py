@@ -235,12 +235,12 @@ class Campaign:
 
     def _fill(self, pool: Pool) -> None:
         """Propose until the pool is full; what is sent is on disk first."""
-        wanted = pool.room()
+        wanted, leave = 0 if self._spent else pool.room(), self._interrupted.is_set
         stop = self.plan.config.stop.evaluations
         if stop is not None:
             wanted = min(wanted, stop - self.progress.evaluated - pool.busy())
         chosen: list[tuple[Candidate, bytes]] = []
-        while len(chosen) < wanted and self._fruitless < FRUITLESS and not self._spent:
+        while len(chosen) < wanted and self._fruitless < FRUITLESS and not leave():
             try:
                 proposal = self._propose()
             except Exhausted:

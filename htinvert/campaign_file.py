@@ -52,6 +52,32 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
     return merged
 
 
+def located(path: Path, problem: str) -> str:
+    """A problem, which begins with its place such as ``search.stop``, behind file and line.
+
+    The line is left out where the place is not in this file but in one that it extends.
+    """
+    place = problem.partition(" ")[0].rstrip(":")
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=StrictLoader)
+    except (yaml.YAMLError, OSError, UnicodeDecodeError):
+        return f"{path.name}: {problem}"
+    line = _line(node, place.split("."), None)
+    return f"{path.name}: {problem}" if line is None else f"{path.name}:{line}: {problem}"
+
+
+def _line(node: Any, steps: list[str], known: int | None) -> int | None:
+    """Line of the innermost key of a place that is there; a key may have dots of its own."""
+    if isinstance(node, yaml.SequenceNode) and steps and steps[0].isdigit():
+        inner = node.value[int(steps[0])]
+        return _line(inner, steps[1:], inner.start_mark.line + 1)
+    for count in range(len(steps), 0, -1):
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.value == ".".join(steps[:count]):
+                return _line(value, steps[count:], key.start_mark.line + 1)
+    return known
+
+
 def merge(below: Any, above: Any) -> Any:
     """What is above in place of what is below, mappings key by key; see the module's docstring."""
     if not isinstance(below, dict) or not isinstance(above, dict):

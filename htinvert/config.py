@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from htinvert import plugins
-from htinvert.campaign_file import read_yaml
+from htinvert.campaign_file import located, read_yaml
 from htinvert.core import ENERGIES, Region, UserError
 from htinvert.io.prepare import parse_step
 from htinvert.optimize import METHODS
@@ -206,7 +206,7 @@ class Config(Part):
 
 def load(path: Path) -> Config:
     """Read and check a campaign file. Raises :class:`UserError` with one line per mistake."""
-    return parse(read_yaml(path), name=path.name)
+    return parse(read_yaml(path), source=path)
 
 
 def load_experiment(path: Path) -> Experiment:
@@ -221,7 +221,7 @@ def load_experiment(path: Path) -> Experiment:
     found = _component_problems({"experiments": {"this": raw}})
     problems += [problem.replace(prefix, "") for problem in found]
     if problems:
-        raise UserError("\n".join(f"{path.name}: {problem}" for problem in problems))
+        raise UserError("\n".join(located(path, problem) for problem in problems))
     return experiment
 
 
@@ -249,12 +249,15 @@ def load_structure(path: Path) -> StructurePart:
     except ValidationError as error:
         problems += [plugins.word(e, StructurePart, ()) for e in error.errors()]
     if problems:
-        raise UserError("\n".join(f"{path.name}: {problem}" for problem in problems))
+        raise UserError("\n".join(located(path, problem) for problem in problems))
     return found
 
 
-def parse(raw: dict[str, Any], *, name: str = "campaign") -> Config:
-    """Check plain objects against the schema and the parameters of every component they name."""
+def parse(raw: dict[str, Any], *, source: Path = Path("campaign")) -> Config:
+    """Check plain objects against the schema and the parameters of every component they name.
+
+    ``source`` is the file that they were read from, for mistakes are named with their lines in it.
+    """
     problems: list[str] = []
     config = None
     try:
@@ -265,7 +268,7 @@ def parse(raw: dict[str, Any], *, name: str = "campaign") -> Config:
     if config is not None and not problems:
         problems += _objective_problems(config)
     if problems or config is None:
-        raise UserError("\n".join(f"{name}: {problem}" for problem in dict.fromkeys(problems)))
+        raise UserError("\n".join(located(source, text) for text in dict.fromkeys(problems)))
     return config
 
 

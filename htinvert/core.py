@@ -15,7 +15,6 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms
 from numpy.typing import NDArray
 
 REGION_TAG = 1
@@ -342,6 +341,8 @@ def region_mask(atoms: Atoms) -> NDArray[np.bool_]:
 
 def frozen_mask(atoms: Atoms) -> NDArray[np.bool_]:
     """Which atoms no relaxation may move, shape (n,)."""
+    from ase.constraints import FixAtoms  # here: it loads half of scipy, which no help page needs
+
     mask = np.zeros(len(atoms), dtype=bool)
     for constraint in atoms.constraints:
         if isinstance(constraint, FixAtoms):

@@ -37,12 +37,12 @@ def verdict(ranked: Sequence[Ranked], region: Region | None) -> str:
     evaluated = sum(entry.members for entry in ranked)
     if place is None:
         return (
-            f"The planted structure was not found in {evaluated} evaluations "
+            f"The planted structure is not among the {evaluated} best evaluations "
             f"(nearest family: {min(gaps):.2f} Å away); try another --seed."
         )
     entry = ranked[place]
     return (
         f"The planted structure is rank {entry.rank} of {len(ranked)} families, "
         f"{gaps[place]:.2f} Å (rms) from the truth, first met as candidate #{entry.first}, "
-        f"after {evaluated} successful evaluations."
+        f"among the {evaluated} best evaluations."
     )

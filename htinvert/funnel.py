@@ -20,7 +20,8 @@ from htinvert.campaign_file import read_yaml
 from htinvert.config import Config
 from htinvert.core import ENERGIES, Candidate, Evaluation, Exhausted, Objective, UserError
 from htinvert.rank import Ranked, rank
-from htinvert.store import Run, snap, structure_key
+from htinvert.store import snap, structure_key
+from htinvert.survey import Survey
 
 Key = bytes
 OPERATOR = "store"
@@ -155,20 +156,16 @@ def sources(config: Config, folder: Path) -> list[str]:
 
 
 def families(folder: Path, objectives: Sequence[Objective]) -> list[Ranked]:
-    """What a run has found, ranked. Raises :class:`UserError` where there is nothing yet."""
-    with Run.open(folder) as store:
-        return ranking(folder, store.evaluations(), objectives)
+    """What a run has found, ranked, as :func:`ranking`. Raises as that does."""
+    return ranking(folder, Survey.of(folder, objectives))
 
 
-def ranking(
-    folder: Path, evaluations: Iterable[Evaluation], objectives: Sequence[Objective]
-) -> list[Ranked]:
-    """The families of a run whose evaluations are read already; raises as :func:`families` does."""
-    good = [evaluation for evaluation in evaluations if evaluation.ok]
-    for name in (objective.name for objective in objectives):
-        if any(name not in evaluation.objectives for evaluation in good):
-            raise UserError(f"{folder} has no {name}, for it was made without; rank without it")
-    ranked = rank(good, objectives)
+def ranking(folder: Path, survey: Survey) -> list[Ranked]:
+    """The families of what a survey holds: of a long run the lowest sums and the Pareto front.
+
+    Raises :class:`UserError` where there is nothing yet.
+    """
+    ranked = rank(survey.best(), survey.objectives)
     if not ranked:
         raise UserError(
             f"{folder} has no successful evaluation to rank yet; look at `htinvert status`"

@@ -25,6 +25,7 @@ from htinvert.rank import Ranked, rank
 from htinvert.report.figures import draw_pareto
 from htinvert.report.summary import draw_channel, lineage
 from htinvert.resume import plan_of
+from htinvert.survey import Survey
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,12 @@ class Run(store.Run):
         """
         changed = {name.replace("__", "."): weight for name, weight in weights.items()}
         objectives = objectives_of(self.path, changed)
-        return Families(rank(self.evaluations(), objectives)[:top], objectives)
+        return Families(self._ranked(objectives)[:top], objectives)
 
     def plot_pareto(self) -> Picture:
-        """All families over energy and the first other objective."""
+        """The families of the best evaluations over energy and the first other objective."""
         objectives = self.objectives
-        ranked = rank(self.evaluations(), objectives)
+        ranked = self._ranked(objectives)
         if not ranked:
             raise UserError(f"{self.path} has no successful evaluation to draw yet")
         draw = functools.partial(
@@ -118,6 +119,11 @@ class Run(store.Run):
             lambda path: draw_channel(path, chosen, evaluation, plan=plan),
             f"candidate #{index} in {name}",
         )
+
+    def _ranked(self, objectives: Sequence[Objective]) -> list[Ranked]:
+        survey = Survey(objectives)
+        survey.read(self)
+        return rank(survey.best(), objectives)
 
     @functools.cached_property
     def _plan(self) -> Plan:

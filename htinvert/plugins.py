@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from ase import Atoms
+from ase.calculators.names import names as calculators
 from pydantic import BaseModel, ConfigDict, create_model
 
 from htinvert.core import UserError
@@ -49,11 +50,20 @@ def find(kind: str, use: str) -> Callable[..., Any]:
     else:
         points = [p for p in entry_points(group=f"htinvert.{kind}") if p.name == use]
         if not points:
-            raise UserError(f"{kind} {use} is unknown; {suggest(use, names(kind))}")
+            raise UserError(f"{kind} {use} is unknown; {_meant(kind, use)}")
         component = points[0].load()
     if not callable(component):
         raise UserError(f"{kind} {use} is not a class or function")
     return component
+
+
+def _meant(kind: str, use: str) -> str:
+    """What to write instead of an unknown name; engines that ASE knows are named through it."""
+    if kind == "energy" and use.lower() == "mace":
+        return "write {use: ase, name: mace.calculators:MACECalculator, model: FILE}"
+    if kind == "energy" and use.lower() in calculators:
+        return f"write {{use: ase, name: {use.lower()}}}"
+    return suggest(use, names(kind))
 
 
 def parameters(

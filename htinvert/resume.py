@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from htinvert.campaign_file import read_yaml, seen_from
-from htinvert.config import parse
+from htinvert.campaign_file import seen_from
+from htinvert.config import load
 from htinvert.core import UserError
 from htinvert.plan import Plan, calibrate, identity_like, make_plan
 from htinvert.store import Run
@@ -31,7 +31,7 @@ def plan_of(folder: Path) -> Plan:
 
     Raises :class:`UserError` where this machine lacks a file or an engine of it.
     """
-    config = parse(read_yaml(folder / "config.yaml"), name="config.yaml")
+    config = load(folder / "config.yaml")
     plan = make_plan(config, folder=folder)
     return plan.calibrated(calibration(plan, folder))
 

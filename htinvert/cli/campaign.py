@@ -121,26 +121,28 @@ def status(folder: RunFolder) -> None:
     Example: htinvert status runs/cdte_tellurene
     """
     from htinvert.funnel import objectives_of
-    from htinvert.rank import operator_yields
     from htinvert.rank import rank as order
-    from htinvert.report.summary import failures, lineage, operator_table
+    from htinvert.report.summary import failures, held, lineage, operator_table
     from htinvert.store import Run
+    from htinvert.survey import Survey
 
     objectives = objectives_of(folder)
+    survey = Survey(objectives)
     with Run.open(folder) as store:
         counts = store.counts()
-        evaluations = list(store.evaluations())
-    ranked = order(evaluations, objectives)
-    yields = operator_yields(evaluations, counts.refused_by, objectives)
+        survey.read(store)
+    ranked = order(survey.best(), objectives)
+    yields = survey.yields(counts.refused_by)
     duplicates = sum(entry.duplicates for entry in yields)
-    seconds = sum(entry.seconds for entry in yields)
+    seconds = survey.seconds
     typer.echo(
         f"{folder}: {counts.ok} evaluated, {counts.failed} failed, {counts.pending} on their way, "
         f"{seconds:.0f} core-seconds"
     )
-    if failed := failures(evaluations):
+    if failed := failures(survey):
         typer.echo(f"failed: {failed}")
-    typer.echo(f"relaxed into a known family: {duplicates} ({duplicates / max(counts.ok, 1):.0%})")
+    share = duplicates / max(len(survey.numbers), 1)
+    typer.echo(f"relaxed into a known family: {duplicates} ({share:.0%}){held(survey)}")
     console().print(operator_table(yields))
     if ranked:
         best = ranked[0]
@@ -164,13 +166,15 @@ def rank_command(
 
     Example: htinvert rank runs/cdte_tellurene --weight haadf.registration=20
     """
-    from htinvert.funnel import families, objectives_of
+    from htinvert.funnel import objectives_of, ranking
     from htinvert.report.figures import draw_pareto
-    from htinvert.report.summary import table
+    from htinvert.report.summary import held, table
+    from htinvert.survey import Survey
 
     objectives = objectives_of(folder, _weights(weight or []))
-    ranked = families(folder, objectives)
-    console().print(table(ranked, objectives, top=top))
+    survey = Survey.of(folder, objectives)
+    ranked = ranking(folder, survey)
+    console().print(table(ranked, objectives, top=top, note=held(survey)))
     if len(objectives) > 1:
         path = folder / "pareto.png"
         draw_pareto(path, ranked, objectives, title=folder.name)
@@ -215,12 +219,10 @@ def read_plan(
     minutes: float | None = None,
 ) -> Plan:
     """Read a campaign, with what the command line overrides."""
-    from htinvert.campaign_file import read_yaml
-    from htinvert.config import parse
+    from htinvert.config import load
     from htinvert.plan import make_plan
 
-    raw = read_yaml(campaign)
-    config = parse(raw, name=campaign.name)
+    config = load(campaign)
     changes: dict[str, Any] = {"seed": seed, "workers": workers, "cluster": cluster}
     stops = {"evaluations": evaluations, "minutes": minutes}
     if any(value is not None for value in stops.values()):
@@ -257,12 +259,12 @@ def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[
     from htinvert.campaign import run
     from htinvert.funnel import ranking
     from htinvert.plan import evaluate_start
-    from htinvert.rank import operator_yields
     from htinvert.report.live import Live
     from htinvert.report.preview import draw_measured, measured_lines
-    from htinvert.report.summary import draw, operator_table, table
+    from htinvert.report.summary import draw, held, operator_table, table
     from htinvert.resume import calibration
     from htinvert.store import Run
+    from htinvert.survey import Survey
 
     out = console()
     for line in measured_lines(plan):
@@ -271,11 +273,13 @@ def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[
         end = run(plan, output, observer=live, fork=fork)
     out.print(f"stopped: {end.reason}")
     plan = plan.calibrated(calibration(plan, output))
+    survey = Survey(plan.objectives)
     with Run.open(output) as store:
-        evaluations, refused = list(store.evaluations()), store.counts().refused_by
-    ranked = ranking(output, evaluations, plan.objectives)
-    out.print(table(ranked, plan.objectives))
-    out.print(operator_table(operator_yields(evaluations, refused, plan.objectives)))
+        survey.read(store)
+        refused = store.counts().refused_by
+    ranked = ranking(output, survey)
+    out.print(table(ranked, plan.objectives, note=held(survey)))
+    out.print(operator_table(survey.yields(refused)))
     pictures = draw_measured(plan, output)
     seconds = float(np.median([entry.evaluation.seconds for entry in ranked]))
     start = evaluate_start(plan) if seconds < WORTH_A_START else None

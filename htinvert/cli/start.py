@@ -35,8 +35,7 @@ def init(
 
     Example: htinvert init boundary --structure grains.vasp --image micrograph.dm3
     """
-    from htinvert.campaign_file import read_yaml
-    from htinvert.config import parse
+    from htinvert.config import load
     from htinvert.starter import SCHEMA, campaign_text, engines
 
     path = Path(f"{name}.yaml")
@@ -53,7 +52,7 @@ def init(
         answers, [e for e in engines(set(answers.composition)) if e != answers.energy]
     )
     path.write_text(text, encoding="utf-8")
-    parse(read_yaml(path), name=path.name)
+    load(path)
     _write_schema(Path(SCHEMA))
     typer.echo(f"written: {path}, {SCHEMA} (for your editor)")
     typer.echo(f"now look at what it would do: htinvert check {path}")

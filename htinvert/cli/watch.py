@@ -77,19 +77,20 @@ def _watch_text(state: State, end: float) -> None:
 
 def _page(state: State) -> Any:
     from rich.console import Group
+    from rich.markup import escape
     from rich.table import Table
 
     facts = state.facts
     if not facts:
         return "waiting for the first evaluation"
     counts = (
-        f"{facts['name']}: {facts['evaluated']} evaluated, {facts['families']} families, "
-        f"{facts['failed']} failed, {facts['pending']} on their way, "
-        f"{sum(facts['refused'].values())} refused"
+        f"{facts['name']}: {facts['evaluated']} evaluated, "
+        f"{facts['families']} families{facts['held']}, {facts['failed']} failed, "
+        f"{facts['pending']} on their way, {sum(facts['refused'].values())} refused"
     )
     view = Table()
     for name in ("rank", "candidate", "formula", *facts["objectives"], "above", "found"):
-        view.add_column(name, justify="right")
+        view.add_column(escape(name), justify="right")  # a unit in brackets is no markup
     for row in facts["best"]:
         values = (f"{value:.4f}" for value in row["values"])
         last = (f"{row['above']:.3f}", f"{row['members']}x")

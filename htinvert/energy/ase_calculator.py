@@ -149,11 +149,11 @@ def _class(name: str) -> Any:
             warnings.simplefilter("ignore")
             return getattr(importlib.import_module(module), attribute)
     except (KeyError, ImportError, AttributeError) as error:
-        advice = (
-            "install its package, or give module:class of one that is"
-            if ":" in name
-            else "`ase info --calculators` lists those that are installed"
-        )
+        advice = "`ase info --calculators` lists those that are installed"
+        if ":" in name:
+            advice = "install its package, or give module:class of one that is"
+        if name.startswith("mace."):
+            advice = 'run `pip install "htinvert[mace]"` in an environment without the extra mlip'
         raise UserError(f"ASE has no calculator {name} here ({error}); {advice}") from error
 
 

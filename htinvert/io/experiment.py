@@ -149,12 +149,13 @@ def _read(
         raise UserError(
             f"{path.name} is {pixels.shape[0]} x {pixels.shape[1]} px, which is no image"
         )
-    notes = (*record.notes, *saturation_notes(pixels))
+    gray = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
+    colors = () if gray is pixels else (f"its {pixels.shape[2]} colors are averaged to gray",)
+    notes = (*record.notes, *colors, *saturation_notes(pixels))
     shape = (pixels.shape[0], pixels.shape[1])
     source = Source(
         path.name, record.name, shape, str(pixels.dtype), record.steps, record.detector, notes
     )
-    gray = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
     return np.asarray(gray, dtype=np.float64), source
 
 

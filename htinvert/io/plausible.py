@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from htinvert.core import UserError
 
 FINEST, COARSEST = 0.005, 20.0  # Å/px; what could show atoms or their lattice
+TYPICAL = 0.2  # Å/px
 SATURATED = 0.05  # share of the pixels at one end of the range
 BLIND = 0.3  # share of the pixels at the upper end: little is left to compare
 LEVELS = 16  # an image of fewer is one of counts, many of which are alike by right
@@ -54,9 +55,9 @@ def check_steps(steps: Steps, file: str) -> None:
     for step in steps:
         if shows_atoms(step):
             continue
-        others = [step * f for f in (10, 0.1, 1e4, 1e-4) if shows_atoms(step * f)]
-        meant = f"; set the experiment's sampling, {others[0]:.4g} if so" if others else ""
+        slips = (0.1, 10, 1e-2, 1e2, 1e-3, 1e3, 1e-4, 1e4)  # nm, pm, µm for Å, pm for nm, and back
+        meant = min((step * f for f in slips), key=lambda s: abs(np.log(s / TYPICAL)))
         raise UserError(
-            f"{file}: a pixel size of {step:.4g} Å/px shows no atoms, "
-            f"did the unit get lost (nm for Å)?{meant or ' Set the sampling [Å/px]'}"
+            f"{file}: a pixel size of {step:.4g} Å/px shows no atoms, did the unit get lost, as nm "
+            f"for Å? Set the experiment's sampling [Å/px], such as {meant:.4g}"
         )

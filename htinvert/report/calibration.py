@@ -52,6 +52,9 @@ def report(
     console.print(table(found))
     console.print(found.evidence, highlight=False)
     console.print(found.sentence, highlight=False)
+    y, x = found.sampling
+    use = f"to use it, write into the experiment's block: sampling: [{y:.5g}, {x:.5g}]"
+    console.print(use, highlight=False, markup=False)
     draw_calibration(picture, image, found, region=region)
     console.print(f"drawn: {picture}", highlight=False)
     return found

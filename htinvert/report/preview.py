@@ -8,10 +8,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from htinvert import plugins
-from htinvert.core import Candidate, Channel, Evaluation, UserError, frozen_mask, region_mask
+from htinvert.core import (
+    Candidate,
+    Channel,
+    Evaluation,
+    Infeasible,
+    UserError,
+    frozen_mask,
+    region_mask,
+)
 from htinvert.evaluate import evaluate
 from htinvert.fit import intervals
+from htinvert.generators.operators.start import random_structure
 from htinvert.io import describe
 from htinvert.plan import Plan, calibrate, evaluate_start
 from htinvert.report.calibration import draw_calibration
@@ -21,6 +32,7 @@ from htinvert.roles import rigid_bodies
 TRIALS = 4  # random candidates that are evaluated for the estimate
 DFT_SECONDS = 3.0  # of a force call of ten atoms on one core; GPAW, CdTe, 300 eV, few k-points
 DFT_EXPONENT = 2.5  # between the square of small cells and the cube of large ones
+TOO_LONG = 14 * 86400.0  # s that a search may take before it is called one for a potential
 DFT_CALLS = 30  # of a relaxation, where fewer are not asked for
 
 
@@ -49,6 +61,13 @@ def preview(plan: Plan, picture: Path, *, console: Any) -> None:
         values = ", ".join(f"{name} {value:.4f}" for name, value in start.objectives.items())
         console.print(f"start structure, relaxed: {values}", highlight=False)
     trials = _trials(plan)
+    if len(trials) < TRIALS and (reason := _crowded(plan)):
+        if not trials:
+            raise UserError(f"none of the first {TRIALS} proposals came about: {reason}")
+        console.print(
+            f"{TRIALS - len(trials)} of the first {TRIALS} proposals came to nothing: {reason}",
+            highlight=False,
+        )
     good = [trial for trial in trials if trial.ok]
     first = good[0] if good else start
     if not first.ok:
@@ -105,6 +124,18 @@ def _trials(plan: Plan) -> list[Evaluation]:
     return [evaluate(candidate, plan.recipe) for candidate in candidates]
 
 
+def _crowded(plan: Plan) -> str:
+    """Why the region cannot be filled at random, and what to do; empty where it can be."""
+    try:
+        random_structure(plan.space, rng=np.random.default_rng(plan.config.seed))
+    except Infeasible as reason:
+        return (
+            f"{reason}; widen the region, ask for fewer atoms in composition, or lower "
+            "search.min_distance"
+        )
+    return ""
+
+
 def _dft_cost(plan: Plan) -> str:
     """An order of magnitude, for a trial would take as long as a candidate."""
     engine: Any = plan.recipe.energy
@@ -117,6 +148,8 @@ def _dft_cost(plan: Plan) -> str:
     if planned is not None:
         total = planned * seconds / max(plan.config.workers, 1)
         text += f"; {planned} evaluations take some {_duration(total)}"
+        if total > TOO_LONG:
+            text += "; search with a potential first, and price its best so: configs/funnel"
     return text + " (an order of magnitude; no trial was made)"
 
 

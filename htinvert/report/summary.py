@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,24 @@ from htinvert.fit import adjusted, compare
 from htinvert.plan import Plan
 from htinvert.rank import Ranked, Yield
 from htinvert.report.figures import Match, draw_match, draw_pareto, footnote, phrase, place
+from htinvert.survey import Survey
 
 
-def table(ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int = 5) -> Any:
-    """A rich table of the best families: energy [eV], image costs, size and first hit of each."""
+def table(
+    ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int = 5, note: str = ""
+) -> Any:
+    """A rich table of the best families: energy [eV], image costs, size and first hit of each.
+
+    ``note`` follows the number of families.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     shown = min(top, len(ranked))
     view = Table(
-        title=f"the {shown} best of {len(ranked)} families", title_justify="left", box=SIMPLE_HEAD
+        title=f"the {shown} best of {len(ranked)} families{note}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
     )
     names = [o.name.replace(".", "\n") if "." in o.name else _head(o.name) for o in objectives]
     for name in ("rank", "candi-\ndate", "formula", *names, "above\n\\[eV]", "first\nhit", "found"):
@@ -72,14 +80,19 @@ def operator_table(yields: Sequence[Yield]) -> Any:
     return view
 
 
-def failures(evaluations: Iterable[Evaluation]) -> str:
+def held(survey: Survey) -> str:
+    """Among how many of how many families were looked for; empty where that is all."""
+    if len(survey.numbers) >= survey.good:
+        return ""
+    return f" among the {len(survey.numbers)} best of {survey.good} evaluations"
+
+
+def failures(survey: Survey) -> str:
     """How many failed of what, the most frequent first, such as ``3 fused, 1 timed out``.
 
     What a failure is called is what stands before the colon in its reason.
     """
-    reasons = (evaluation.error for evaluation in evaluations if evaluation.error)
-    counts = Counter(reason.partition(":")[0] for reason in reasons)
-    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
+    return ", ".join(f"{count} {name}" for name, count in survey.failures()[0].most_common())
 
 
 def lineage(evaluation: Evaluation) -> str:

@@ -297,7 +297,9 @@ def _nothing(
         except UserError:  # too many at once
             break
         if len(table.area):
-            return f"{text}; the nearest are (width x depth) {_nearest(table, limits, largest)}"
+            nearest = _nearest(table, limits, largest)
+            text += "; widen width, depth, max_strain or max_turn: the nearest are (width x depth)"
+            return f"{text} {nearest}"
     periods = [f"{grain.basis[0, 0]:.2f}" for grain in grains]
     return f"{text}, nor near to it; the repeats along the beam are {' and '.join(periods)} Å"
 

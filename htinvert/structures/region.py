@@ -48,7 +48,37 @@ def search_space(
             f"of {len(template)} atoms are frozen); "
             "widen region.lower and region.upper, or give composition"
         )
-    return Space(template, region, dict(sorted(ranges.items())), min_distance)
+    space = Space(template, region, dict(sorted(ranges.items())), min_distance)
+    _check_room(space)
+    return space
+
+
+def _check_room(space: Space) -> None:
+    """Refuse a composition that cannot fit in, however its atoms are packed.
+
+    No packing of spheres is denser than pi / sqrt(18): Hales, Ann. Math. 162, 1065 (2005). So each
+    atom takes at least d³ / sqrt(2), with d the least of the shortest distances; half of d may
+    stick out of the region on either side.
+    """
+    region, cell = space.region, space.template.cell.complete()
+    wanted = {symbol: low for symbol, (low, high) in space.composition.items() if high}
+    distance = min(
+        (d for pair, d in space.min_distance.items() if pair <= set(wanted)), default=0.0
+    )
+    if region is None or region.length == "free" or not distance or not space.template.pbc.all():
+        return
+    normal = np.eye(3)[region.dimension]
+    across = [vector for vector in cell.array if abs(vector @ normal) < ROUNDING]
+    if len(across) != 2:
+        return
+    area = float(np.linalg.norm(np.cross(*across)))
+    most = int(np.sqrt(2.0) * area * (region.upper - region.lower + distance) / distance**3)
+    if sum(wanted.values()) > most:
+        raise UserError(
+            f"composition asks for {sum(wanted.values())} atoms or more in the region, which has "
+            f"room for no more than {most} at {distance:.2f} Å from each other; ask for fewer, "
+            "widen region.lower and region.upper, or give search.min_distance"
+        )
 
 
 def _keep(template: Atoms) -> None:

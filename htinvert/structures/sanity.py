@@ -145,7 +145,7 @@ def _element(atoms: Atoms, exact: tuple[str, int], loose: tuple[str, int]) -> li
     return [
         f"{atoms.symbols[0]} is given {name}({exact[0]}, {count} neighbors at {distance:.2f} Å); "
         f"the reference structure of {atomic_names[number].lower()} is {reference['symmetry']} "
-        f"({group}) with {neighbors} at {nearest:.2f} Å"
+        f"({group}) with {neighbors} at {nearest:.2f} Å; did you mean that?"
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,18 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from htinvert.core import Evaluation, Objective, weighted_sum
+from htinvert.core import ENERGIES, Objective
 from htinvert.funnel import objectives_of
 from htinvert.plan import Plan
 from htinvert.rank import Ranked, rank
 from htinvert.report.figures import draw_pareto
-from htinvert.report.summary import draw_channel, failures, lineage
+from htinvert.report.summary import draw_channel, failures, held, lineage
 from htinvert.store import Run
+from htinvert.survey import Survey
 
 PAUSE = 1.0  # s between two looks at a run
 SHARE = 0.1  # of the time, at most, that goes into looking
 CURVE = 400  # points of the search's history, at most
 TOP = 5
+KEPT = 500  # evaluations with the lowest sums, of which families are made
 
 
 @dataclass
@@ -50,28 +53,34 @@ class State:
             counts = store.counts()
             seen = (counts.ok, counts.failed, counts.pending, sum(counts.refused.values()))
             changed = seen != self._seen
-            evaluations = list(store.evaluations()) if changed else []
+            if changed:
+                self._survey.read(store)
         if changed:
             self._seen = seen
-            self._learn(evaluations, counts)
+            self._learn(self._survey, counts)
             self.version += 1
         self._next = monotonic() + max(PAUSE, (monotonic() - now) / SHARE)
         return changed
 
-    def _learn(self, evaluations: Sequence[Evaluation], counts: Any) -> None:
-        objectives = objectives_of(self.folder)
-        ranked = rank(evaluations, objectives)
+    @functools.cached_property
+    def _survey(self) -> Survey:
+        return Survey(objectives_of(self.folder), kept=KEPT)
+
+    def _learn(self, survey: Survey, counts: Any) -> None:
+        objectives = survey.objectives
+        ranked = rank(survey.best(), objectives)
         self.facts = {
             "name": self.folder.name,
             "evaluated": counts.ok,
             "failed": counts.failed,
             "pending": counts.pending,
             "refused": dict(counts.refused),
-            "failures": failures(evaluations),
+            "failures": failures(survey),
             "families": len(ranked),
-            "objectives": [objective.name for objective in objectives],
+            "held": held(survey),
+            "objectives": [_named(objective.name) for objective in objectives],
             "best": [_row(entry, objectives) for entry in ranked[:TOP]],
-            "history": history(evaluations, objectives),
+            "history": history(survey),
             "pictures": [],
         }
         if ranked:
@@ -92,22 +101,19 @@ class State:
         self.facts["pictures"] = list(self.pictures)
 
 
-def history(
-    evaluations: Sequence[Evaluation], objectives: Sequence[Objective]
-) -> list[tuple[int, float]]:
+def history(survey: Survey) -> list[tuple[int, float]]:
     """Best weighted sum after so many evaluations: where it changed, and the end; 400 at most."""
-    curve: list[tuple[int, float]] = []
-    best = float("inf")
-    for number, evaluation in enumerate(evaluations, 1):
-        if evaluation.ok:
-            total = weighted_sum(evaluation.objectives, objectives)
-            if total < best:
-                best = total
-                curve.append((number, best))
+    curve = [(step.after, step.total) for step in survey.steps()]
     if curve:
-        curve.append((len(evaluations), best))
+        curve.append((len(survey.totals), curve[-1][1]))
     chosen = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), CURVE)).round().astype(int))
     return [curve[place] for place in chosen]
+
+
+def _named(objective: str) -> str:
+    """An objective with its unit, where it has one."""
+    unit = ENERGIES.get(objective)
+    return f"{objective} [{unit}]" if unit else objective
 
 
 def _row(entry: Ranked, objectives: Sequence[Objective]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tornado.ioloop import IOLoop
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PATIENCE = 60.0  # s
 
 
@@ -123,15 +124,17 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def open(self, page: Path, *, width: int, height: int = 900, dark: bool = False) -> None:
-        """Show a file at a width [px] and wait until its script has run."""
+    def open(self, page: Path | str, *, width: int, height: int = 900, dark: bool = False) -> None:
+        """Show a file, or an address, at a width [px] and wait until its script has run."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        self.call("Page.navigate", url="about:blank")  # another fragment alone loads nothing
+        url = page.resolve().as_uri() if isinstance(page, Path) else page
+        self.call("Page.navigate", url=url)
         end = time.monotonic() + PATIENCE
         while not self.evaluate("document.documentElement?.dataset.ready || ''"):
             assert time.monotonic() < end, f"the page's script did not end: {self.complaints}"
@@ -143,3 +146,14 @@ class Page:
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
         found = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
         target.write_bytes(base64.b64decode(found["data"]))
+
+    def serious(self) -> list[Any]:
+        """What axe finds serious or critical; it must have checked something."""
+        self.evaluate(AXE.read_text(encoding="utf-8") + "; null")
+        found = json.loads(self.evaluate("axe.run().then(found => JSON.stringify(found))"))
+        assert len(found["passes"]) > 10
+        return [
+            (violation["id"], violation["nodes"][0]["html"])
+            for violation in found["violations"]
+            if violation["impact"] in ("serious", "critical")
+        ]

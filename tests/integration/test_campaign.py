@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import zarr
 
 from htinvert.campaign import Campaign, Progress, run
 from htinvert.cli.campaign import read_plan
-from htinvert.core import Evaluation, UserError
+from htinvert.core import Candidate, Evaluation, UserError
 from htinvert.generators.mixture import Mixture
 from htinvert.rank import operator_yields
 from htinvert.store import Run
@@ -259,6 +259,25 @@ def test_a_search_that_can_propose_nothing_new_says_why_it_ends(
     path = campaign(search={"generators": [{"use": "random"}], "min_distance": 4.5})
     end = run(read_plan(path), tmp_path / "run")
     assert "the last 20 proposals were nothing new (20 infeasible)" in end.reason
+
+
+def test_a_search_that_proposes_nothing_heeds_a_signal(
+    campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the fifth proposal that comes to nothing the terminal is closed."""
+    asked = 0
+
+    def ask(self: Mixture, indices: Sequence[int]) -> list[Candidate]:
+        nonlocal asked
+        asked += len(indices)
+        if asked == 5:
+            os.kill(os.getpid(), signal.SIGHUP)
+        return []
+
+    monkeypatch.setattr(Mixture, "ask", ask)
+    end = run(read_plan(campaign()), tmp_path / "run")
+    assert end.reason.startswith("interrupted")
+    assert asked == 5
 
 
 def test_a_finished_campaign_evaluates_nothing_again(campaign: Writer, tmp_path: Path) -> None:

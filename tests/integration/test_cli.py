@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from ase.io import read
 from skimage.io import imread
+
+from .conftest import environment
 
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -233,3 +236,27 @@ def test_a_mistake_before_a_fit_is_one_sentence(
     assert sentence in made.stderr
     assert "Traceback" not in made.stderr
     assert not (tmp_path / "registered").exists()
+
+
+def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
+    """A real bash, with what `htinvert --show-completion bash` prints, as after installing it."""
+    program = Path(sys.executable).with_name("htinvert")
+    script = f"""
+        eval "$({program} --show-completion bash)"
+        complete -p htinvert
+        for line in "ra" "report --sc" "match --wor"; do
+            COMP_WORDS=(htinvert $line); COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
+            _htinvert_completion {program}
+            echo "${{COMPREPLY[@]}}"
+        done
+    """
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    hook, *completed = done.stdout.splitlines()
+    assert hook.endswith("-F _htinvert_completion htinvert")
+    assert completed == ["rank", "--scan", "--workers"]

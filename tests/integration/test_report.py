@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 import shutil
@@ -23,7 +22,6 @@ from htinvert.config import load
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
-AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 MEGABYTES = 10
 
 
@@ -177,22 +175,10 @@ def test_it_opens_offline_at_any_width_light_and_dark(
             window.open(run / "report.html", width=width, dark=dark)
             assert window.evaluate("document.documentElement.scrollWidth") <= width
             window.shoot(shots / f"report-{width}-{'dark' if dark else 'light'}.png")
-            assert serious(window) == []
+            assert window.serious() == []
     choose_by_keyboard_and_button(window)
     assert {url.partition(":")[0] for url in window.requests} <= {"file", "data", "blob"}
     assert window.complaints == []
-
-
-def serious(window: Any) -> list[Any]:
-    """What axe finds serious or critical; it must have checked something."""
-    window.evaluate(AXE.read_text(encoding="utf-8") + "; null")
-    found = json.loads(window.evaluate("axe.run().then(found => JSON.stringify(found))"))
-    assert len(found["passes"]) > 20
-    return [
-        (violation["id"], violation["nodes"][0]["html"])
-        for violation in found["violations"]
-        if violation["impact"] in ("serious", "critical")
-    ]
 
 
 def choose_by_keyboard_and_button(window: Any) -> None:

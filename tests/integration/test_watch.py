@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -18,7 +19,7 @@ from htinvert.campaign import Progress, run
 from htinvert.cli.campaign import read_plan
 from htinvert.core import UserError
 from htinvert.watch.server import Viewers, serving
-from htinvert.watch.state import State, history
+from htinvert.watch.state import State
 
 from .conftest import command, environment
 
@@ -68,6 +69,27 @@ def test_the_page_and_its_pictures_are_served_to_this_machine_only(viewed: Viewe
     assert ask(viewed, "/config.yaml")[0] == 404
     assert ask(viewed, "/../journal.sqlite")[0] == 404
     assert ask(viewed, "/", Host="evil.example:80")[0] == 403
+
+
+def test_a_browser_shows_it_at_any_width_light_and_dark(
+    viewed: Viewers, window: Any, tmp_path: Path
+) -> None:
+    """No request elsewhere, no error, nothing wider than the screen, nothing serious by axe."""
+    shots = Path(os.environ.get("HTINVERT_SCREENSHOTS", tmp_path))
+    for width in (390, 1280):
+        for dark in (False, True):
+            window.open(viewed.address, width=width, dark=dark)
+            window.evaluate("Promise.all([...document.images].map(image => image.decode()))")
+            assert window.evaluate("document.documentElement.scrollWidth") <= width
+            window.shoot(shots / f"watch-{width}-{'dark' if dark else 'light'}.png")
+            assert window.serious() == []
+    assert "12 evaluated" in window.evaluate("document.body.innerText")
+    window.evaluate("document.getElementById('stop').click()")
+    window.evaluate("new Promise(said => setInterval(() => stop.disabled && said(), 50))")
+    assert (viewed.state.folder / "stop").exists()
+    home = f"http://127.0.0.1:{viewed.server_port}/"
+    assert {url for url in window.requests if not url.startswith(home)} <= {"about:blank", "data:,"}
+    assert window.complaints == []
 
 
 def test_two_viewers_see_the_same_facts(viewed: Viewers) -> None:
@@ -169,20 +191,3 @@ def test_what_is_no_run_and_a_port_that_is_taken_are_one_sentence(
     assert "is not a run" in done.stderr
     with pytest.raises(UserError, match="cannot be had .* --port"):
         Viewers(viewed.state, viewed.server_port)
-
-
-def test_the_history_is_short_however_long_the_run() -> None:
-    from ase import Atoms
-
-    from htinvert.core import Candidate, Evaluation, Objective, Relaxation
-
-    atoms = Atoms("Cd")
-    relaxation = Relaxation(atoms, 0.0, True, 0)
-    evaluations = [
-        Evaluation(Candidate(i, atoms, "random"), relaxation, objectives={"energy": -float(i)})
-        for i in range(2000)
-    ]
-    found = history(evaluations, [Objective("energy", 2.0)])
-    assert len(found) == 400
-    assert found[0] == (1, 0.0)
-    assert found[-1] == (2000, -3998.0)

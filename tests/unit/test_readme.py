@@ -84,5 +84,5 @@ def test_links_lead_somewhere() -> None:
 
 @pytest.mark.parametrize("text", blocks("yaml"))
 def test_yaml_is_a_valid_campaign(text: str) -> None:
-    config = parse(yaml.load(text, Loader=StrictLoader), name="README.md")  # noqa: S506
+    config = parse(yaml.load(text, Loader=StrictLoader), source=ROOT / "README.md")  # noqa: S506
     assert config.objectives

@@ -1,12 +1,12 @@
-"""Parts of a report's page: one pass over a run, sentences of doubt, charts, pictures."""
+"""Parts of a report's page: sentences of doubt, charts, pictures."""
 
 from __future__ import annotations
 
 import base64
 import io
 import os
-from collections.abc import Iterator
-from dataclasses import replace
+import re
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,15 +16,26 @@ import pytest
 from ase import Atoms
 from PIL import Image
 
-from htinvert.core import Candidate, Evaluation, Objective, Relaxation, UserError
+from htinvert.core import Candidate, Evaluation, Objective, Relaxation
 from htinvert.demo import FOLDER as DEMO
+from htinvert.energy.potential_files import BEGINNINGS, ENDINGS
 from htinvert.rank import Ranked
 from htinvert.report.page import charts, scenes
 from htinvert.report.page.checks import closest
-from htinvert.report.page.citations import SOURCES, citations
-from htinvert.report.page.facts import Pass
+from htinvert.report.page.citations import (
+    ENERGY,
+    FAMILIES,
+    FORWARD,
+    GENERATOR,
+    METRIC,
+    SOURCES,
+    citations,
+    own_source,
+)
 from htinvert.report.page.page import command
 
+CITED = {"energy": ENERGY, "forward": FORWARD, "metric": METRIC, "generator": GENERATOR}
+UNCITED = {"generator": {"store", "library"}}  # hand on what another run or a folder holds
 OBJECTIVES = (Objective("energy", 1.0), Objective("haadf.registration", 10.0))
 
 
@@ -38,40 +49,6 @@ def evaluation(index: int, energy: float, cost: float = 0.2) -> Evaluation:
         objectives={"energy": energy, "haadf.registration": cost},
         seconds=0.5,
     )
-
-
-def test_a_pass_holds_only_the_lowest_sums_but_counts_all() -> None:
-    done = Pass(OBJECTIVES, kept=10)
-    energies = np.random.default_rng(0).permutation(1000).astype(float)
-    made = 0
-
-    def stream() -> Iterator[Evaluation]:
-        nonlocal made
-        for index, energy in enumerate(energies):
-            made += 1
-            yield evaluation(index, float(energy))
-
-    done.read(stream())
-    assert made == done.good == 1000 and done.seconds == pytest.approx(500.0)
-    kept = [e.objectives["energy"] for e in done.best()]
-    assert sorted(kept) == [float(i) for i in range(10)]
-    records = np.minimum.accumulate(energies)
-    assert [step.total - 2.0 for step in done.steps] == sorted(set(records), reverse=True)
-    best = int(np.argmin(energies))
-    assert done.number_of(best) == done.steps[-1].after == best + 1
-
-
-def test_failures_are_counted_by_kind_with_an_example() -> None:
-    done = Pass(OBJECTIVES)
-    lost = [replace(evaluation(i, 0.0), error=f"exploded: atom {i} moved 5 Å") for i in range(3)]
-    done.read([*lost, evaluation(3, 1.0)])
-    assert done.failures == {"exploded": 3} and "atom 0" in done.examples["exploded"]
-    assert done.yields["random"].failed == 3 and done.good == 1
-
-
-def test_an_objective_that_a_run_lacks_is_a_mistake_with_a_sentence() -> None:
-    with pytest.raises(UserError, match="has no stm"):
-        Pass((Objective("stm.correlation", 1.0),)).read([evaluation(0, 1.0)])
 
 
 def test_ticks_are_round_and_inside() -> None:
@@ -117,18 +94,46 @@ def test_the_closest_contact_is_named_by_its_elements() -> None:
     assert ratio == pytest.approx(2.0 / (1.44 + 1.38))  # radii of Cordero et al. (2008)
 
 
-def test_what_a_run_used_is_cited_once_and_nothing_else() -> None:
+def test_every_component_of_a_run_is_cited_once() -> None:
+    haadf = {"forward": {"use": "stem_convolution"}, "metrics": {"registration": {}, "hog": {}}}
+    stm = {"use": "stm", "density": {"use": "gpaw"}}
     config = {
-        "energy": {"use": "lammps"},
-        "experiments": {
-            "a": {"forward": {"use": "stem_convolution"}, "metrics": {"registration": None}},
-            "b": {"forward": {"use": "stem_convolution"}, "metrics": {"correlation": None}},
+        "energy": {"use": "lammps", "potential": "CdTe.sw"},
+        "experiments": {"a": haadf, "b": haadf, "c": {"forward": stm, "metrics": {"hog": {}}}},
+        "search": {
+            "generators": [{"use": "genetic"}, {"use": "mine:Own"}],
+            "screen": {"energy": {"use": "ase", "name": "mace.calculators:MACECalculator"}},
         },
-        "search": {"generators": [{"use": "genetic"}, {"use": "mine:Own"}]},
     }
-    found = citations(config)
-    assert len(found) == len(set(found)) == 9
-    assert SOURCES["lammps"] in found and SOURCES["gpaw"] not in found
+    used = (
+        SOURCES["htinvert"], ENERGY["ase"], ENERGY["lammps"], FAMILIES[".sw"],
+        "Potential CdTe.sw: Wang, Stroud and Markworth, Phys Rev B, 40, 3129 (1989).",
+        FORWARD["stem_convolution"], METRIC["registration"], METRIC["hog"],
+        FORWARD["stm"], ENERGY["gpaw"],
+        GENERATOR["genetic"], SOURCES["screen"], ENERGY["mace"],
+        SOURCES["confidence"], SOURCES["page"],
+    )  # fmt: skip
+    assert citations(config) == list(used)
+
+
+def test_everything_that_ships_has_its_citation() -> None:
+    shipped = {kind: {e.name for e in entry_points(group=f"htinvert.{kind}")} for kind in CITED}
+    for kind, sources in CITED.items():
+        assert shipped[kind] - UNCITED.get(kind, set()) <= set(sources), kind
+    assert set(FAMILIES) == set(ENDINGS) | set(BEGINNINGS)
+    for text in (text for sources in (*CITED.values(), FAMILIES) for text in sources.values()):
+        assert re.search(r"\((18|19|20)\d\d\)|Vision Interface 120 \(1995\)", text), text
+        assert text.endswith(".")
+        for doi in re.findall(r"doi:(\S+?)[;.,]?(?: |$)", text):
+            assert re.fullmatch(r"10\.\d{4,5}/\S+", doi), text
+
+
+def test_a_potential_of_ones_own_cites_what_its_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "mine.eam.alloy"
+    path.write_text("# DATE: 2026 CITATION: A. Nobody, J. Nowhere 1, 1 (2026) COMMENT: none\n")
+    assert own_source(path) == "A. Nobody, J. Nowhere 1, 1 (2026)"
+    path.write_text("# parameters\n")
+    assert own_source(path) == own_source(tmp_path / "gone.sw") == ""
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import ENERGIES, Objective
 from htinvert.rank import Ranked
-from htinvert.report.page.facts import Step
+from htinvert.survey import Step
 
 Floats = NDArray[np.float64]
 

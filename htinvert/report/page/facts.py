@@ -1,101 +1,24 @@
-"""What a report needs of a run, read in one pass that holds only the best in memory."""
+"""What a report needs of a run, of which only the best is held in memory."""
 
 from __future__ import annotations
 
-import heapq
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ase import Atoms
 
 from htinvert import plugins
-from htinvert.campaign_file import read_yaml
 from htinvert.channels import held, make_channels
-from htinvert.config import Config, parse
-from htinvert.core import Channel, Evaluation, Objective, UserError, weighted_sum
+from htinvert.config import Config, load
+from htinvert.core import Channel, Objective, UserError
 from htinvert.demo import FOLDER as DEMO
 from htinvert.funnel import objectives_of
 from htinvert.rank import Ranked, Yield, rank
-from htinvert.report.summary import lineage
 from htinvert.store import Run
-
-KEPT = 2000
-"""Evaluations with the lowest sums, of which families are made."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """A new best: after how many evaluations, its weighted sum, which candidate, whence."""
-
-    after: int
-    total: float
-    candidate: int
-    lineage: str
-
-
-@dataclass
-class Pass:
-    """What one pass over all evaluations leaves."""
-
-    objectives: Sequence[Objective]
-    kept: int = KEPT
-    good: int = 0
-    failed: int = 0
-    unconverged: int = 0
-    seconds: float = 0.0
-    steps: list[Step] = field(default_factory=list)
-    failures: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    yields: dict[str, Yield] = field(default_factory=dict)
-    _best: list[tuple[float, int, Evaluation]] = field(default_factory=list)
-
-    def read(self, evaluations: Iterable[Evaluation]) -> None:
-        """Take in evaluations in the order they were committed."""
-        for number, evaluation in zip(count(1), evaluations, strict=False):
-            self._add(number, evaluation)
-
-    def _add(self, number: int, evaluation: Evaluation) -> None:
-        operator = evaluation.candidate.operator
-        entry = self.yields.setdefault(operator, Yield(operator))
-        entry.evaluated += 1
-        entry.seconds += evaluation.seconds
-        self.seconds += evaluation.seconds
-        if evaluation.error:
-            kind = evaluation.error.partition(":")[0]
-            self.failures[kind] += 1
-            self.examples.setdefault(kind, evaluation.error)
-            entry.failed += 1
-            self.failed += 1
-            return
-        self.good += 1
-        self.unconverged += bool(evaluation.relaxation and not evaluation.relaxation.converged)
-        missing = [o.name for o in self.objectives if o.name not in evaluation.objectives]
-        if missing:
-            raise UserError(f"the run has no {missing[0]}, for it was made without it")
-        total = weighted_sum(evaluation.objectives, self.objectives)
-        if not self.steps or total < self.steps[-1].total:
-            index = evaluation.candidate.index
-            self.steps.append(Step(number, total, index, lineage(evaluation)))
-            entry.improvements += 1
-        item = (-total, -number, evaluation)
-        if len(self._best) < self.kept:
-            heapq.heappush(self._best, item)
-        else:
-            heapq.heappushpop(self._best, item)
-
-    def number_of(self, index: int) -> int:
-        """After how many evaluations a candidate that was kept was committed."""
-        found = (-number for _, number, e in self._best if e.candidate.index == index)
-        return next(found, 0)
-
-    def best(self) -> list[Evaluation]:
-        """The evaluations kept, in the order they were committed."""
-        return [item[2] for item in sorted(self._best, key=lambda item: -item[1])]
+from htinvert.survey import Survey
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +35,8 @@ class Facts:
     provenance: Mapping[str, Any]
     objectives: tuple[Objective, ...]
     ranked: list[Ranked]
-    done: Pass
+    done: Survey
+    yields: Sequence[Yield]
     refused: Mapping[str, int]
     pending: int
     channels: tuple[Channel, ...]
@@ -143,11 +67,6 @@ class Facts:
         """Evaluations, ok and failed."""
         return self.done.good + self.done.failed
 
-    @property
-    def yields(self) -> list[Yield]:
-        """What each operator brought, the busiest first."""
-        return sorted(self.done.yields.values(), key=lambda y: (-y.evaluated, y.operator))
-
 
 def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     """Read a run; ``data`` is the folder that its campaign's paths are relative to.
@@ -155,22 +74,18 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     Raises :class:`UserError` where there is no run, or nothing to rank yet.
     """
     objectives = objectives_of(folder)
-    config = parse(read_yaml(folder / "config.yaml"), name=f"{folder}/config.yaml")
+    config = load(folder / "config.yaml")
     record = folder / "provenance.json"
     provenance = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    done = Pass(objectives)
+    done = Survey(objectives)
     with Run.open(folder) as store:
         counts = store.counts()
-        done.read(store.evaluations())
+        done.read(store)
     ranked = rank(done.best(), objectives)
     if not ranked:
         raise UserError(
             f"{folder} has no successful evaluation to report yet; look at `htinvert status`"
         )
-    for (operator, reason), number in counts.refused_by.items():
-        done.yields.setdefault(operator, Yield(operator)).refused[reason] += number
-    for entry in ranked:
-        done.yields[entry.evaluation.candidate.operator].families += 1
     config = config if data is None else _moved(config, data)
     base = _base(config, folder, data)
     channels, calibrations = _channels(config, base, provenance.get("calibration", {}))
@@ -183,6 +98,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
         objectives,
         ranked,
         done,
+        done.yields(counts.refused_by),
         counts.refused,
         counts.pending,
         channels,

@@ -120,14 +120,14 @@ def _seen(channel: Channel, evaluation: Any) -> Picture:
 
 def _movie(folder: Path, facts: Facts) -> list[Path]:
     """The improvements of the search, one frame each, thinned to what a movie needs."""
-    steps = facts.done.steps
+    steps = facts.done.steps()
     thin = max(1, -(-len(steps) // MOST_FRAMES))
     wanted = {step.candidate: step for step in steps[::-1][::thin]}
     frames = folder / "frames"
     frames.mkdir(exist_ok=True)
     channel, paths = facts.channels[0], []
     with Run.open(facts.folder) as store:
-        found = [e for e in store.evaluations() if e.candidate.index in wanted]
+        found = [store.evaluation(index) for index in wanted]
     for evaluation in found:
         step = wanted[evaluation.candidate.index]
         path = frames / f"{step.after:07d}.png"

@@ -55,6 +55,7 @@ def build(facts: Facts, engine: EngineError, extra: Mapping[str, Any]) -> tuple[
         "ranking": ranking(facts, surety),
         "columns": [o.name for o in facts.objectives],
         "pareto": _pareto(facts, shown),
+        "families": len(facts.ranked),
         "models": _models(facts, shown, surety),
         "channels": _channels(facts, pictures),
         "floors": _floors(facts, surety),
@@ -279,10 +280,11 @@ def _search(facts: Facts, surety: Surety | None) -> dict[str, Any]:
     """History, operators, refusals, failures."""
     held = surety.faces if surety else facts.ranked[:1]
     met = [(facts.done.number_of(f.first), f.rank) for f in held[:8]]
+    steps, (failures, examples) = facts.done.steps(), facts.done.failures()
     yields = facts.yields
     return {
-        "course": charts.course(facts.done.steps, facts.evaluated, met),
-        "improvements": facts.done.steps[::-1][:8],
+        "course": charts.course(steps, facts.evaluated, met),
+        "improvements": steps[::-1][:8],
         "yields": [
             {
                 "name": y.operator,
@@ -303,8 +305,8 @@ def _search(facts: Facts, surety: Surety | None) -> dict[str, Any]:
             ]
         ),
         "failed": [
-            {"reason": reason, "count": n, "example": facts.done.examples[reason]}
-            for reason, n in facts.done.failures.most_common()
+            {"reason": reason, "count": n, "example": examples[reason]}
+            for reason, n in failures.most_common()
         ],
         "kept": min(facts.done.kept, facts.done.good),
         "all_kept": facts.done.good <= facts.done.kept,

@@ -165,7 +165,7 @@ def what_would_change(facts: Facts, surety: Surety | None) -> list[str]:
     found += potentials(facts, surety)
     if surety.claim.inside[-1] and len(surety.ranked) == COMPARED:
         found.append(f"The set may be larger: only the {COMPARED} best families were compared.")
-    last = facts.done.steps[-1].after
+    last = facts.done.steps()[-1].after
     if last > 0.8 * facts.evaluated:
         found.append(
             f"The best was met late, in evaluation {last} of {facts.evaluated}: a longer search "

@@ -233,13 +233,13 @@ def test_a_fourier_transform_is_no_image(tmp_path: Path) -> None:
         read_image(tmp_path / "a.npy", sampling=0.2)
 
 
-@pytest.mark.parametrize(("step", "meant"), [(2e-3, 0.02), (50.0, 5.0), (2.5e3, 0.25)])
+@pytest.mark.parametrize(("step", "meant"), [(2e-3, 0.2), (50.0, 0.5), (2.5e3, 0.25)])
 def test_a_pixel_size_that_shows_no_atoms_is_refused(
     tmp_path: Path, step: float, meant: float
 ) -> None:
-    """The suggestion is the nearest slip of a unit that could show atoms."""
+    """The suggestion is the slip of a unit that comes nearest to what micrographs have."""
     np.savez(tmp_path / "image.npz", image=PIXELS, sampling=step)
-    message = rf"did the unit get lost \(nm for Å\)\?; set the experiment's sampling, {meant:g} if"
+    message = rf"did the unit get lost, as nm for Å\? Set .* sampling \[Å/px\], such as {meant:g}$"
     with pytest.raises(UserError, match=message):
         read_image(tmp_path / "image.npz")
     assert read_image(tmp_path / "image.npz", sampling=0.2).sampling == (0.2, 0.2)

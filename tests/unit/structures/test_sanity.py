@@ -17,7 +17,7 @@ def test_fcc_silicon_is_told_from_silicon() -> None:
     sentences = check(FCC)
     assert sentences == [
         "Si is given as fcc (Fm-3m, 12 neighbors at 2.73 Å); the reference structure of silicon is "
-        "diamond (Fd-3m) with 4 at 2.35 Å",
+        "diamond (Fd-3m) with 4 at 2.35 Å; did you mean that?",
         "Si has 14.4 Å³ per atom where its element at rest has 20.0; check the lattice constants "
         "and the phase",
     ]
