@@ -15,7 +15,7 @@ from htinvert.core import Signal, UserError
 from htinvert.store.columns import NAMED, OK, numbers_only, unescaped
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
-from htinvert.store.reading import PAGE, Archive
+from htinvert.store.reading import PAGE, PICTURES, Archive
 from htinvert.store.record import Row
 from htinvert.store.trouble import Damaged
 
@@ -55,7 +55,7 @@ class Rows:
         while start < end:
             sealed = min(self._sealed(), end)
             if start < sealed:
-                upto = min(start + PAGE, sealed)
+                upto = min(start + (PICTURES if signals else PAGE), sealed)
                 yield from self._archived().rows(start, upto, signals=signals)
                 start = upto
                 continue
@@ -68,7 +68,7 @@ class Rows:
                     f"htinvert verify {self._folder} says what remains"
                 )
             for row in page:
-                kept = self._journal.signals(row.number) if signals else {}
+                kept = self._journal.pixels(row.number) if signals else {}
                 yield row.row(kept)
             start = page[-1].number + 1
 
@@ -80,7 +80,7 @@ class Rows:
         if not page or page[0].number != number:
             raise Damaged(f"result {number} is lost; see htinvert verify {self._folder}")
         found = page[0]
-        return found.row(self._journal.signals(number) if signals else {})
+        return found.row(self._journal.pixels(number) if signals else {})
 
     def structures(self, numbers: Sequence[int], *, proposed: bool) -> list[Atoms]:
         """Structures of some rows, in any order, as proposed, or else as relaxed."""
@@ -98,8 +98,9 @@ class Rows:
         """Signals kept of one row, by channel."""
         if number < self._sealed():
             found = self._archived().pixels(number, number + 1).get(number, {})
-            return {channel: pixels.signal() for channel, pixels in found.items()}
-        return self._journal.signals(number)
+        else:
+            found = self._journal.pixels(number)
+        return {channel: pixels.signal() for channel, pixels in found.items()}
 
     def columns(self, paths: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Columns by path, of one number or word per row; without paths all of them."""
