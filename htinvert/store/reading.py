@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def read(folder: Path, *, signals: bool = False) -> Iterator[Row]:
     """
     archive = Archive(folder, Marks(folder).state())
     for start in range(0, archive.held, PAGE):
-        yield from archive.rows(start, min(start + PAGE, archive.held), signals=signals)
+        rows = archive.rows(start, min(start + PAGE, archive.held))
+        yield from archive.illustrated(start, rows) if signals else rows
 
 
 class Archive:
@@ -107,6 +109,14 @@ class Archive:
             _row({path: values[i] for path, values in page.items()}, atoms, kept.get(start + i, {}))
             for i in range(stop - start)
         ]
+
+    def illustrated(self, start: int, rows: Sequence[Row]) -> Iterator[Row]:
+        """The rows from start on with their signals, of which a few are in memory at once."""
+        for number, row in enumerate(rows, start):
+            if (number - start) % PICTURES == 0:
+                kept = self.pixels(number, min(number + PICTURES, start + len(rows)))
+            signals, exact = unpacked(kept.get(number, {}))
+            yield replace(row, evaluation=replace(row.evaluation, signals=signals, exact=exact))
 
     def structures(self, rows: Sequence[int], *, proposed: bool) -> list[Atoms]:
         """Structures of some rows, given in ascending order, as proposed, or else as relaxed.

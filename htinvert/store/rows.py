@@ -15,7 +15,7 @@ from htinvert.core import Signal, UserError
 from htinvert.store.columns import NAMED, OK, numbers_only, unescaped
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
-from htinvert.store.reading import PAGE, PICTURES, Archive
+from htinvert.store.reading import PAGE, Archive
 from htinvert.store.record import Row
 from htinvert.store.trouble import Damaged
 
@@ -55,8 +55,9 @@ class Rows:
         while start < end:
             sealed = min(self._sealed(), end)
             if start < sealed:
-                upto = min(start + (PICTURES if signals else PAGE), sealed)
-                yield from self._archived().rows(start, upto, signals=signals)
+                upto = min(start + PAGE, sealed)
+                rows = self._archived().rows(start, upto)
+                yield from self._archived().illustrated(start, rows) if signals else rows
                 start = upto
                 continue
             page = self._journal.page(start, end)
