@@ -66,7 +66,7 @@ def run(
         "stages": sources(plan.config, path),
         "folder": os.path.relpath(plan.folder, path),
     }
-    older = Fork(fork, plan.identity) if fork is not None else None
+    older = Fork(fork, plan) if fork is not None else None
     if older is not None:
         facts |= {"fork": {"run_id": older.run_id, "same": sorted(older.same)}}
     with (
@@ -271,13 +271,14 @@ class Campaign:
         return Keep(self.plan.objectives, float("inf") if whole else -self._best[0])
 
     def _without_image(self, evaluation: Evaluation) -> Evaluation:
-        """The same without its images where it is none of the best any more."""
+        """The same without images to look at where it is none of the best any more."""
         keep = self._keep(evaluation.candidate.index)
         if not evaluation.signals or keep is None:
             return evaluation
         if weighted_sum(evaluation.objectives, keep.objectives) <= keep.below:
             return evaluation
-        return replace(evaluation, signals={})
+        exact = {name: evaluation.signals[name] for name in evaluation.exact}
+        return replace(evaluation, signals=exact)
 
     def _durably(self, write: Callable[[], None]) -> None:
         """Write; where the disk is full wait for space, sending nothing new, then give up.

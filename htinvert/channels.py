@@ -101,7 +101,8 @@ def _channel(
         if not low < high:
             raise UserError(f"{place}.free.{parameter} needs a lower bound below the upper")
     forward = _like(forward, observed)
-    return Channel(name, observed, forward, metrics, experiment.free, experiment.method)
+    free, method, keep = experiment.free, experiment.method, experiment.keep
+    return Channel(name, observed, forward, metrics, free, method, keep=keep)
 
 
 def held(channel: Channel, parameters: Mapping[str, float], refitted: Sequence[str]) -> Channel:

@@ -73,6 +73,9 @@ class Experiment(Part):
     ``calibrate`` measures the pixel size from a known crystal in the image first. ``free``
     parameters of the forward model are fitted to the start structure by ``method``; those named in
     ``refit`` (or all, where it is true) again for each candidate, from its parent's values.
+    ``keep`` says which simulated images stay in the run: ``best`` those of the best and of a
+    sample, in 12 bits; ``exact`` all, bit for bit, so that a fork under other metrics need not
+    simulate them again; ``auto`` is exact for an image that takes a second or more.
     """
 
     image: Path
@@ -88,6 +91,7 @@ class Experiment(Part):
     free: dict[str, Bounds] = {}
     refit: bool | tuple[str, ...] = False
     method: str = "powell"
+    keep: Literal["auto", "exact", "best"] = "auto"
 
     @property
     def refitted(self) -> tuple[str, ...]:

@@ -90,13 +90,15 @@ class Signal:
 class Reused:
     """What an earlier evaluation of a structure tells, of the stages that were not changed since.
 
-    ``scores`` and ``parameters`` are those of ``channels`` alone.
+    ``scores`` and ``parameters`` are those of ``channels`` alone; ``signals`` are exact, by
+    channel, as its forward model would simulate them once more.
     """
 
     relaxation: Relaxation
     channels: frozenset[str] = frozenset()
     scores: Mapping[str, Score] = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    signals: Mapping[str, Signal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ class Evaluation:
 
     ``objectives`` holds the numbers that rank, all to be made small: the :data:`ENERGIES` and
     ``channel.metric`` [1]. ``parameters`` holds, per channel, the fitted forward parameters.
+    ``exact`` names those of ``signals`` that are to be kept bit for bit, and says by what imaging
+    they were made; the others are there to be looked at.
     """
 
     candidate: Candidate
@@ -164,6 +168,7 @@ class Evaluation:
     objectives: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     signals: Mapping[str, Signal] = field(default_factory=dict)
+    exact: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     seconds: float = 0.0
 
@@ -201,7 +206,11 @@ class Metric(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """Propose structures. The only stateful part: its state is what it was told, in that order."""
+    """Propose structures. The only stateful part: its state is what it was told, in that order.
+
+    One that also has ``state()``, which returns plain values and atoms, and ``restore(state)`` need
+    not be told everything again when its campaign is resumed.
+    """
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose one candidate per index; an index that came to nothing is left out.
@@ -220,7 +229,9 @@ class Channel:
     """One experiment: what was observed, how to simulate it, how to compare, what may be adjusted.
 
     ``free`` maps a parameter of the forward model to its lower and upper bound; ``method`` is what
-    fits it (see :data:`htinvert.optimize.METHODS`).
+    fits it (see :data:`htinvert.optimize.METHODS`). ``imaging`` is a name for all that decides a
+    simulated signal besides the structure, empty where that is not known; ``keep`` says which
+    signals are kept exactly: ``exact`` all, ``best`` none, ``auto`` those that are costly.
     """
 
     name: str
@@ -229,6 +240,8 @@ class Channel:
     metrics: Mapping[str, Metric]
     free: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     method: str = "powell"
+    imaging: str = ""
+    keep: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)

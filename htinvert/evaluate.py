@@ -23,8 +23,8 @@ from htinvert.core import (
     region_mask,
     weighted_sum,
 )
-from htinvert.fit import fit
 from htinvert.geometry import distance_outside, shortest_ratio
+from htinvert.imaging import image
 from htinvert.roles import rigid_mask
 
 STATUSES = (
@@ -40,7 +40,6 @@ STRAYED = 2.0  # Å out of the region, about an interatomic distance less the sc
 LARGEST_FORCE = 1.0
 # eV/atom; among the strongest compounds, CaF2 has -4.2 (-1228 kJ/mol, CRC Handbook).
 LOWEST_FORMATION = -6.0
-FITS = 25  # signals simulated per parameter that is fitted for every candidate
 
 
 def evaluate(candidate: Candidate, recipe: Recipe) -> Evaluation:
@@ -202,35 +201,27 @@ def _image(
 ) -> Evaluation:
     objectives = energies(relaxation, recipe)
     scores: dict[str, Score] = {}
-    parameters: dict[str, dict[str, float]] = {}
-    forwards = {}
+    images = {}
     for channel in recipe.channels:
-        if candidate.reused and channel.name in candidate.reused.channels:
-            scores |= candidate.reused.scores
-            parameters[channel.name] = dict(candidate.reused.parameters.get(channel.name, {}))
-            continue
-        fitted = fit(
-            channel,
-            relaxation.atoms,
-            start=candidate.start.get(channel.name, {}),
-            max_evaluations=FITS * len(channel.free),
-        )
-        forwards[channel.name] = fitted.forward
-        parameters[channel.name] = fitted.parameters
-        for metric, score in fitted.scores.items():
+        images[channel.name] = image(candidate, channel, relaxation.atoms)
+        for metric, score in images[channel.name].scores.items():
             if not np.isfinite(score.cost):
                 raise EvaluationFailed(f"{channel.name}.{metric} is not finite")
             scores[f"{channel.name}.{metric}"] = score
     objectives |= {name: score.cost for name, score in scores.items()}
     keep, signals = candidate.keep, {}
-    if keep and weighted_sum(objectives, keep.objectives) <= keep.below:
-        signals = {name: forward(relaxation.atoms) for name, forward in forwards.items()}
+    exact = {name: one.exact for name, one in images.items() if keep and one.exact}
+    seen = keep and weighted_sum(objectives, keep.objectives) <= keep.below
+    for name, one in images.items():
+        if one.signal and (seen or name in exact):
+            signals[name] = one.signal()
     return Evaluation(
         candidate,
         relaxation,
         scores=scores,
         objectives=objectives,
-        parameters=parameters,
+        parameters={name: one.parameters for name, one in images.items()},
         signals=signals,
+        exact=exact,
         seconds=perf_counter() - start,
     )

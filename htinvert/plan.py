@@ -42,14 +42,10 @@ from htinvert.guide import Guides
 from htinvert.screen import Screened
 from htinvert.structures.region import search_space
 
-UNCOUNTED = {
-    "name",
-    "stop",
-    "workers",
-    "cluster",
-    "in_flight",
-    "objectives",
-}  # may change when a run is resumed
+UNCOUNTED: Any = {  # may change when a run is resumed
+    **dict.fromkeys(("name", "stop", "workers", "cluster", "in_flight", "objectives"), True),
+    "experiments": {"__all__": {"keep"}},
+}
 IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
 PACKAGES = (
     "htinvert",
@@ -150,12 +146,16 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
         check(symbols)
     energy = with_length(energy, region)
     channels, measured = make_channels(config, folder)
-    recipe = Recipe(energy, channels, config.chemical_potentials, region)
     weights = config.objectives or {
         name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in default_objectives(config)
     }
     objectives = tuple(Objective(name, weight) for name, weight in weights.items())
     identity = _identity(config, atoms, channels, folder)
+    channels = tuple(
+        replace(channel, imaging=_content(identity["experiments"][channel.name]["forward"]))
+        for channel in channels
+    )
+    recipe = Recipe(energy, channels, config.chemical_potentials, region)
     if (offer := getattr(energy, "offer", None)) is not None:
         identity["energy"]["model"] = offer.model  # energies of another version are others
     plan = Plan(config, space, recipe, objectives, identity, measured, folder)
@@ -291,6 +291,10 @@ def _identity(
             if path is not None and path.is_file():
                 _block(identity, place)[key] = _digest(path.read_bytes())
     return identity
+
+
+def _content(block: Any) -> str:
+    return _digest(json.dumps(block, sort_keys=True).encode())
 
 
 def _digest(content: bytes) -> str:

@@ -1,4 +1,7 @@
-"""Signals that were kept, as columns: 12-bit levels with their range, to look at, never to rank."""
+"""Signals that were kept, as columns: 12-bit levels with their range to look at, or exact values.
+
+Where the layout of a folder says ``exact``, data are the values as they were simulated.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ _TEXTS = {
     "range": ("1", "lowest and highest value; value = lowest + data / 4095 (highest - lowest)"),
     "axes": ("as in 'layout'", "step and origin of each axis"),
     "data": ("1", "levels 0 to 4095 of the range, 65535 not finite; axes in 'layout'"),
+    "exact": ("as the forward model says", "values as simulated; axes in 'layout'"),
 }
 
 
@@ -54,6 +58,8 @@ def signal_columns(
 def _folder(channel: str, pixels: Pixels, folders: dict[str, Any]) -> str:
     axes = [[axis.name, axis.unit] for axis in pixels.axes]
     layout = {"channel": channel, "shape": list(pixels.levels.shape), "axes": axes}
+    if pixels.exact:
+        layout |= {"exact": pixels.exact, "type": pixels.levels.dtype.str}
     found = next((name for name, known in folders.items() if known == layout), None)
     if found is None:
         others = sum(known["channel"] == channel for known in folders.values())
@@ -68,7 +74,7 @@ def _columns(name: str, start: int, entries: list[tuple[int, Pixels]], layout: A
         "row": np.array([row for row, _ in entries], "<i8"),
         "range": np.array([[pixels.low, pixels.high] for _, pixels in entries]),
         "axes": np.array(axes, float).reshape(len(entries), -1, 2),
-        "data": np.stack([pixels.levels for _, pixels in entries]).astype("<u2"),
+        "data": np.stack([pixels.levels for _, pixels in entries]),
     }
     return [
         Column(
@@ -80,7 +86,7 @@ def _columns(name: str, start: int, entries: list[tuple[int, Pixels]], layout: A
             {"name": part, "unit": unit, "description": text, "layout": layout},
         )
         for part, array in values.items()
-        for unit, text in [_TEXTS[part]]
+        for unit, text in [_TEXTS["exact" if part == "data" and "exact" in layout else part]]
     ]
 
 
@@ -91,6 +97,13 @@ def layouts_of(arrays: Mapping[str, Any]) -> dict[str, Any]:
         for path, array in arrays.items()
         if path.startswith("signals/") and path.endswith("/row")
     }
+
+
+def rows_of(arrays: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Rows of which there is a signal, ascending."""
+    rows = [np.asarray(arrays[f"signals/{name}/row"][:]) for name in layouts_of(arrays)]
+    found = np.unique(np.concatenate([np.empty(0, np.int64), *rows]))
+    return found[found >= 0]
 
 
 def pixels_of(
@@ -113,6 +126,6 @@ def pixels_of(
                 )
             )
             levels = column(f"signals/{name}/data", *here)[0]
-            pixels = Pixels(levels, low, high, axes)
+            pixels = Pixels(levels, low, high, axes, layout.get("exact", ""))
             found.setdefault(int(rows[entry]), {})[layout["channel"]] = pixels
     return found

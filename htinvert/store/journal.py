@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from htinvert.core import Candidate, Evaluation, Signal, UserError
+from htinvert.core import Candidate, Evaluation, UserError
 from htinvert.store.record import (
     Pixels,
     Row,
@@ -260,7 +260,7 @@ class Journal:
         row = (seq, index, tries, moment, crc, result, relaxed)
         self.connection.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         for channel, signal in evaluation.signals.items():
-            layout, data = pack_signal(signal)
+            layout, data = pack_signal(signal, evaluation.exact.get(channel, ""))
             kept = (seq, channel, layout, crc_of(seq, channel, layout, data), data)
             self.connection.execute("INSERT INTO signals VALUES (?, ?, ?, ?, ?)", kept)
 
@@ -326,10 +326,6 @@ class Journal:
             self._require(good, f"signal {channel} of result {number}")
             found[channel] = unpack_pixels(layout, data)
         return found
-
-    def signals(self, number: int) -> dict[str, Signal]:
-        """The same as signals to look at."""
-        return {channel: found.signal() for channel, found in self.pixels(number).items()}
 
     def rows_with_signals(self, start: int, stop: int) -> list[int]:
         """Numbers of the rows from start to stop of which a signal is kept."""

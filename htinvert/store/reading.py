@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,16 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import Candidate, Evaluation, Relaxation, Score, Signal
+from htinvert.core import Candidate, Evaluation, Relaxation, Score
 from htinvert.store.archive import NAME, damage, members, opened
 from htinvert.store.columns import FAILED, NAMED, PRESENT, unescaped
-from htinvert.store.images import pixels_of
+from htinvert.store.images import pixels_of, rows_of
 from htinvert.store.marks import Archived, Marks, checksum
-from htinvert.store.record import STEPS, Geometry, Pixels, Row, moved
+from htinvert.store.record import STEPS, Geometry, Pixels, Row, moved, unpacked
 from htinvert.store.trouble import Damaged
 
 PAGE = 4096  # rows that are decoded at once
+PICTURES = 64  # the same where all may have an exact image, which is large
 
 _BITS = PRESENT.view("<u8")
 
@@ -32,7 +34,8 @@ def read(folder: Path, *, signals: bool = False) -> Iterator[Row]:
     """
     archive = Archive(folder, Marks(folder).state())
     for start in range(0, archive.held, PAGE):
-        yield from archive.rows(start, min(start + PAGE, archive.held), signals=signals)
+        rows = archive.rows(start, min(start + PAGE, archive.held))
+        yield from archive.illustrated(start, rows) if signals else rows
 
 
 class Archive:
@@ -100,17 +103,20 @@ class Archive:
         for path in paths:  # before anything is read in vain
             self._require_files(path, self.arrays[path], start, stop)
         page = {path: self.column(path, start, stop) for path in paths}
-        kept: Mapping[int, Mapping[str, Signal]] = {}
-        if signals:
-            kept = {
-                number: {channel: pixels.signal() for channel, pixels in found.items()}
-                for number, found in self.pixels(start, stop).items()
-            }
+        kept = self.pixels(start, stop) if signals else {}
         atoms = self._atoms(page)
         return [
             _row({path: values[i] for path, values in page.items()}, atoms, kept.get(start + i, {}))
             for i in range(stop - start)
         ]
+
+    def illustrated(self, start: int, rows: Sequence[Row]) -> Iterator[Row]:
+        """The rows from start on with their signals, of which a few are in memory at once."""
+        for number, row in enumerate(rows, start):
+            if (number - start) % PICTURES == 0:
+                kept = self.pixels(number, min(number + PICTURES, start + len(rows)))
+            signals, exact = unpacked(kept.get(number, {}))
+            yield replace(row, evaluation=replace(row.evaluation, signals=signals, exact=exact))
 
     def structures(self, rows: Sequence[int], *, proposed: bool) -> list[Atoms]:
         """Structures of some rows, given in ascending order, as proposed, or else as relaxed.
@@ -161,6 +167,13 @@ class Archive:
         with damage(self.folder / NAME):
             return pixels_of(self.column, self.arrays, start, stop)
 
+    def pictured(self) -> Iterator[tuple[int, int]]:
+        """Spans of rows, first and one after the last, of which 64 have signals."""
+        found = rows_of(self.arrays)
+        for start in range(0, len(found), PICTURES):
+            some = found[start : start + PICTURES]
+            yield int(some[0]), int(some[-1]) + 1
+
     def _atoms(self, page: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
         first = page["candidates/atom_start"]
         begin, end = int(first[0]), int(first[-1] + page["candidates/natoms"][-1])
@@ -170,7 +183,7 @@ class Archive:
         return {**found, "proposed": steps / STEPS, "begin": begin}
 
 
-def _row(row: Mapping[str, Any], atoms: Mapping[str, Any], signals: Mapping[str, Signal]) -> Row:
+def _row(row: Mapping[str, Any], atoms: Mapping[str, Any], kept: Mapping[str, Pixels]) -> Row:
     plain = {path.removeprefix("candidates/"): value for path, value in row.items()}
     low = int(plain["atom_start"]) - atoms["begin"]
     part = slice(low, low + int(plain["natoms"]))
@@ -192,11 +205,13 @@ def _row(row: Mapping[str, Any], atoms: Mapping[str, Any], signals: Mapping[str,
             int(plain["steps"]),
             None if np.isnan(plain["force"]) else float(plain["force"]),
         )
+    signals, exact = unpacked(kept)
     evaluation = Evaluation(
         candidate,
         relaxation=relaxation,
         **_nested(row),
         signals=signals,
+        exact=exact,
         error=str(plain["error"]) if plain["status"] == FAILED else None,
         seconds=float(plain["seconds"]),
     )

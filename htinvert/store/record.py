@@ -66,13 +66,13 @@ class Stored:
     result: str
     relaxed: bytes | None
 
-    def row(self, signals: Mapping[str, Signal]) -> Row:
+    def row(self, kept: Mapping[str, Pixels]) -> Row:
         """The same as an evaluation, with these signals."""
         parents = tuple(json.loads(self.parents))
         atoms = unpack_structure(self.structure)
         candidate = Candidate(self.index, atoms, self.operator, parents)
         relaxed = None if self.relaxed is None else moved(atoms, *unpack_relaxed(self.relaxed))
-        evaluation = unpack_result(self.result, candidate, relaxed, signals)
+        evaluation = unpack_result(self.result, candidate, relaxed, *unpacked(kept))
         return Row(self.key, evaluation, self.attempts, self.time)
 
 
@@ -102,29 +102,43 @@ class Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """A signal as it is stored: 12-bit levels between ``low`` and ``high``, 65535 not finite."""
+    """A signal as it is stored: 12-bit levels between ``low`` and ``high``, 65535 not finite.
 
-    levels: NDArray[np.uint16]
+    Of an exact one ``levels`` are the values themselves, and ``exact`` says by what imaging.
+    """
+
+    levels: NDArray[Any]
     low: float
     high: float
     axes: tuple[Axis, ...]
+    exact: str = ""
 
     @classmethod
-    def of(cls, signal: Signal) -> Pixels:
-        """Quantize; the error is at most (high - low) / 8190."""
+    def of(cls, signal: Signal, exact: str = "") -> Pixels:
+        """Quantize, with an error of at most (high - low) / 8190, or keep the values."""
         data = signal.data.astype(float)
         finite = np.isfinite(data)
         low, high = (float(f(data[finite])) for f in (np.min, np.max)) if finite.any() else (0, 0)
+        if exact:
+            return cls(signal.data, low, high, signal.axes, exact)
         scale = _LEVELS / (high - low) if high > low else 0.0
         levels = np.full(data.shape, _NOT_FINITE, np.uint16)
         levels[finite] = np.rint((data[finite] - low) * scale).astype(np.uint16)
         return cls(levels, low, high, signal.axes)
 
     def signal(self) -> Signal:
-        """The signal, float32, to look at; never rank by it."""
+        """The signal; float32 and to look at only, never to rank by, where it is not exact."""
+        if self.exact:
+            return Signal(self.levels, self.axes)
         data = self.low + self.levels.astype(float) * ((self.high - self.low) / _LEVELS)
         data[self.levels == _NOT_FINITE] = np.nan
         return Signal(data.astype(np.float32), self.axes)
+
+
+def unpacked(kept: Mapping[str, Pixels]) -> tuple[dict[str, Signal], dict[str, str]]:
+    """Signals by channel, and by what imaging those were made that are exact."""
+    signals = {channel: pixels.signal() for channel, pixels in kept.items()}
+    return signals, {channel: pixels.exact for channel, pixels in kept.items() if pixels.exact}
 
 
 def snap(atoms: Atoms) -> Atoms:
@@ -293,6 +307,7 @@ def unpack_result(
     candidate: Candidate,
     relaxed: Atoms | None,
     signals: Mapping[str, Signal],
+    exact: Mapping[str, str] | None = None,
 ) -> Evaluation:
     """Restore an evaluation from :func:`pack_result`, its structures and its signals."""
     result = json.loads(text)
@@ -306,26 +321,30 @@ def unpack_result(
         objectives=result["objectives"],
         parameters=result["parameters"],
         signals=signals,
+        exact=exact or {},
         error=result["error"],
         seconds=result["seconds"],
     )
 
 
-def pack_signal(signal: Signal) -> tuple[str, bytes]:
-    """JSON of a signal's shape, range and axes, and its 12-bit levels, deflated."""
-    pixels = Pixels.of(signal)
+def pack_signal(signal: Signal, exact: str = "") -> tuple[str, bytes]:
+    """JSON of a signal's shape, range and axes, and its 12-bit levels or its values, deflated."""
+    pixels = Pixels.of(signal, exact)
     axes = [[axis.name, axis.unit, float(axis.step), float(axis.origin)] for axis in signal.axes]
     layout = {"shape": signal.data.shape, "range": [pixels.low, pixels.high], "axes": axes}
-    raw = zlib.compress(pixels.levels.astype("<u2").tobytes(), level=1)
-    return json.dumps(layout, separators=(",", ":")), raw
+    levels = pixels.levels.astype(pixels.levels.dtype.newbyteorder("<"))
+    if exact:
+        layout |= {"exact": exact, "type": levels.dtype.str}
+    return json.dumps(layout, separators=(",", ":")), zlib.compress(levels.tobytes(), level=1)
 
 
 def unpack_pixels(description: str, raw: bytes) -> Pixels:
     """Restore what :func:`pack_signal` packed."""
     layout = json.loads(description)
-    levels = np.frombuffer(zlib.decompress(raw), "<u2").reshape(layout["shape"])
+    levels = np.frombuffer(zlib.decompress(raw), layout.get("type", "<u2"))
     axes = tuple(Axis(*axis) for axis in layout["axes"])
-    return Pixels(levels, layout["range"][0], layout["range"][1], axes)
+    low, high = layout["range"]
+    return Pixels(levels.reshape(layout["shape"]), low, high, axes, layout.get("exact", ""))
 
 
 def _floats(values: Mapping[str, float]) -> dict[str, float]:

@@ -56,7 +56,8 @@ class Rows:
             sealed = min(self._sealed(), end)
             if start < sealed:
                 upto = min(start + PAGE, sealed)
-                yield from self._archived().rows(start, upto, signals=signals)
+                rows = self._archived().rows(start, upto)
+                yield from self._archived().illustrated(start, rows) if signals else rows
                 start = upto
                 continue
             page = self._journal.page(start, end)
@@ -68,7 +69,7 @@ class Rows:
                     f"htinvert verify {self._folder} says what remains"
                 )
             for row in page:
-                kept = self._journal.signals(row.number) if signals else {}
+                kept = self._journal.pixels(row.number) if signals else {}
                 yield row.row(kept)
             start = page[-1].number + 1
 
@@ -80,7 +81,7 @@ class Rows:
         if not page or page[0].number != number:
             raise Damaged(f"result {number} is lost; see htinvert verify {self._folder}")
         found = page[0]
-        return found.row(self._journal.signals(number) if signals else {})
+        return found.row(self._journal.pixels(number) if signals else {})
 
     def structures(self, numbers: Sequence[int], *, proposed: bool) -> list[Atoms]:
         """Structures of some rows, in any order, as proposed, or else as relaxed."""
@@ -98,8 +99,9 @@ class Rows:
         """Signals kept of one row, by channel."""
         if number < self._sealed():
             found = self._archived().pixels(number, number + 1).get(number, {})
-            return {channel: pixels.signal() for channel, pixels in found.items()}
-        return self._journal.signals(number)
+        else:
+            found = self._journal.pixels(number)
+        return {channel: pixels.signal() for channel, pixels in found.items()}
 
     def columns(self, paths: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Columns by path, of one number or word per row; without paths all of them."""

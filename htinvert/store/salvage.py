@@ -222,7 +222,7 @@ class Source:
             page = self._journal.page(start, stop)
             if [row.number for row in page] != list(range(start, stop)):
                 return []
-            return [row.row(self._journal.signals(row.number)) for row in page]
+            return [row.row(self._journal.pixels(row.number)) for row in page]
         except _UNREADABLE:
             return []
 

@@ -170,7 +170,9 @@ def _check_copies(folder: Path, journal: Journal, state: Archived, found: Findin
     if keys.tobytes() != known:
         raise Damaged("results.zarr and journal.sqlite have different keys")
     for number in range(0, state.folded, 4096):
-        held.rows(number, min(number + 4096, state.folded), signals=True)
+        held.rows(number, min(number + 4096, state.folded))
+    for first, stop in held.pictured():
+        held.pixels(first, stop)
     tail = state.folded - state.sealed
     if tail and int(journal.meta("dropped")) <= state.sealed:
         pages = list(pages_of(journal, state.sealed, state.folded))

@@ -1,6 +1,7 @@
 """A fork reuses energies, images of the best are kept, and a full disk is waited for."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from htinvert.cli.campaign import read_plan
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.lammps import Lammps
 from htinvert.store import OutOfSpace, Run
+from htinvert.store.salvage import verify
 
 from .conftest import Writer
 
@@ -87,3 +89,92 @@ def test_a_full_disk_is_waited_for(
 
     with pytest.raises(OutOfSpace):
         run(read_plan(campaign(), evaluations=6), tmp_path / "run")
+
+
+FORWARD = '''
+"""An instrument that notes every image that it makes."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ase import Atoms
+
+from htinvert.core import Signal
+from htinvert.forward.stem_convolution import StemConvolution
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Incoherent imaging that is said to be costly."""
+
+    record: str
+    sampling: float | None = None
+    shape: tuple[int, int] | None = None
+    source_size: float = 0.8
+
+    def __call__(self, atoms: Atoms) -> Signal:
+        """One image."""
+        with (Path(self.record) / "images.txt").open("a") as file:
+            file.write("image\\n")
+        microscope = StemConvolution(
+            sampling=self.sampling, shape=self.shape, source_size=self.source_size, beam="x", up="z"
+        )
+        return microscope(atoms)
+'''
+
+
+def noted(tmp_path: Path, metric: str, keep: str, **forward: float) -> dict[str, Any]:
+    """The tests' experiment with an instrument that notes its images, from outside the package."""
+    (tmp_path / "noted.py").write_text(FORWARD, encoding="utf-8")
+    component = {"use": "noted:Noted", "record": str(tmp_path), **forward}
+    return {
+        "haadf": {
+            "image": "image.npy",
+            "sampling": 0.3,
+            "forward": component,
+            "metrics": {metric: None},
+            "keep": keep,
+        }
+    }
+
+
+def images(tmp_path: Path) -> int:
+    return (tmp_path / "images.txt").read_text().count("image")
+
+
+def test_a_fork_with_another_metric_takes_exact_images_instead_of_simulating(
+    campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All figures are those of simulating again, bit for bit; a fork of the fork has them, too."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("htinvert.store.run.BLOCK", 4)  # some sealed, some not
+
+    def made(name: str, metric: str, keep: str, fork: str = "", **forward: float) -> int:
+        """Run a campaign; how many images it has made but that of the start structure."""
+        before = images(tmp_path)
+        path = campaign(experiments=noted(tmp_path, metric, keep, **forward))
+        older = tmp_path / fork if fork else None
+        run(read_plan(path, evaluations=7), tmp_path / name, fork=older)
+        return images(tmp_path) - before - 1
+
+    (tmp_path / "images.txt").touch()
+    good = made("old", "registration", "exact")
+    made("plain", "registration", "best")
+    assert made("taken", "correlation", "exact", fork="old") == 0
+    assert made("back", "registration", "exact", fork="taken") == 0
+    assert made("simulated", "correlation", "best", fork="plain") >= good > 3
+    assert made("blurred", "correlation", "exact", fork="old", source_size=0.9) == good
+    assert figures(tmp_path / "taken", "correlation") == figures(
+        tmp_path / "simulated", "correlation"
+    )
+    assert figures(tmp_path / "back", "registration") == figures(tmp_path / "old", "registration")
+    assert verify(tmp_path / "taken", full=True).problems == []
+
+
+def figures(folder: Path, metric: str) -> list[tuple[Any, ...]]:
+    """All that the image stage and what follows have found, as it was committed."""
+    with Run.open(folder) as store:
+        found = store.table()
+    named = [name for name in found if name.endswith(metric) or ".haadf" in name]
+    assert f"scores.haadf.{metric}" in named
+    return [tuple(map(str, row)) for row in found[["index", "ok", "energy", *named]].to_numpy()]

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -337,6 +338,44 @@ def test_a_full_disk_loses_nothing_and_says_what_to_do(run: Run) -> None:
     run._journal.connection.execute("PRAGMA max_page_count = 1000000")
     add(run, *many)
     assert run.counts().ok == 399
+
+
+def test_exact_signals_come_back_bit_for_bit_from_journal_archive_and_repair(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("htinvert.store.run.BLOCK", 4)
+    made = []
+    for index in range(10):
+        whole = evaluation(index, signal=True)
+        data = whole.signals["haadf"].data.astype("<f8" if index % 2 else "<f4") / 3
+        data[0, 0] = np.nan
+        signals = {"haadf": Signal(data, whole.signals["haadf"].axes)}
+        exact = {"haadf": "0123"} if index % 3 else {}
+        made.append(replace(whole, signals=signals, exact=exact))
+    with create(tmp_path / "run") as run:
+        for one in made:
+            add(run, one)
+            run._folding.wait()
+        assert_exact(run, made)
+    chunk = tmp_path / "run" / "results.zarr" / "candidates/seconds/c/0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    assert verify(tmp_path / "run", full=True).problems
+    verify(tmp_path / "run", repair=True)
+    assert verify(tmp_path / "run", full=True).problems == []
+    with Run.open(tmp_path / "run") as again:
+        kept = {e.candidate.index for e in again.evaluations()}
+        assert len(kept) >= 6  # the damaged block was sealed, what is lost is sent again
+        assert_exact(again, [one for one in made if one.candidate.index in kept])
+
+
+def assert_exact(run: Run, made: list[Evaluation]) -> None:
+    for one, found in zip(made, run.evaluations(signals=True), strict=True):
+        assert dict(found.exact) == dict(one.exact)
+        if one.exact:
+            ours, theirs = one.signals["haadf"], found.signals["haadf"]
+            assert ours.data.dtype == theirs.data.dtype
+            assert ours.data.tobytes() == theirs.data.tobytes()  # NaN included
+            assert ours.axes == theirs.axes
 
 
 def test_a_flipped_bit_in_a_chunk_is_detected_and_repaired(tmp_path: Path) -> None:
