@@ -20,11 +20,10 @@ from typing import Any
 
 from htinvert.core import Candidate, Evaluation, UserError
 from htinvert.graph import Connect, Share, evaluate_block
+from htinvert.inner import ATTEMPTS
 from htinvert.parcel import Parcel
 
-BLOCKS_PER_WORKER = 2  # one at work, one waiting
 LARGEST_BLOCK = 4096
-ATTEMPTS = 2  # workers that a candidate may kill
 LOSSES = 5  # jobs that may end under a candidate, for reasons that may not be its own
 TOGETHER = 0.05  # s within which the blocks that one worker took with it are heard of
 FETCH_SECONDS = 30.0  # for results that are ready
@@ -92,7 +91,7 @@ class DaskPool:
         Raises :class:`UserError` where there are no workers to be had, or none of them makes
         any progress although everything was begun anew.
         """
-        self._news += self._connection.tend(len(self._blocks))
+        self._news += self._connection.tend(self._occupied())
         evaluations: list[Evaluation] = []
         lost: list[tuple[Block, Any]] = []
         for key, share in self._shares(self._ended(timeout)):
@@ -100,7 +99,9 @@ class DaskPool:
             del self._futures[key]
             if isinstance(share, Share):
                 evaluations += share.evaluations
-                self._send([block[len(share.evaluations) :]], priority=1)  # what time was short for
+                back = {evaluation.candidate.index for evaluation in share.evaluations}
+                short = tuple(candidate for candidate in block if candidate.index not in back)
+                self._send([short], priority=1)  # of time
             else:
                 lost.append((block, share))
         evaluations += self._judge(lost)
@@ -116,16 +117,22 @@ class DaskPool:
         self._heard = self._answered = self._manned = monotonic()
         self._ping = None
 
+    def _occupied(self) -> int:
+        """How many workers have something to do."""
+        return min(len(self._blocks), -(-self.busy() // self._connection.inner))
+
     def _blocks_wanted(self) -> int:
+        """Enough blocks for all processes, and one waiting per worker."""
+        at_work = -(-self._connection.inner // self._block_size())
         if self._connection.resources:  # Dask queues no tasks that ask for resources
-            return self._connection.workers
-        return BLOCKS_PER_WORKER * self._connection.workers
+            return at_work * self._connection.workers
+        return (at_work + 1) * self._connection.workers
 
     def _block_size(self) -> int:
         if not self._seconds or self._in_flight is not None:
             return 1
-        size = round(self._connection.block_seconds / self._seconds)
-        return max(1, min(LARGEST_BLOCK, size))
+        together = self._connection.inner * self._connection.block_seconds
+        return max(1, min(LARGEST_BLOCK, round(together / self._seconds)))
 
     def _send(self, blocks: Sequence[Block], *, priority: int = 0) -> None:
         """Give blocks to Dask, marked so that it keeps all but one per worker on the scheduler.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -129,12 +128,13 @@ def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
                 _kept(site, folder, workers, cluster, theirs) as k,
             ):
                 client.register_plugin(_manners())
-                slots = k.most * site.processes
+                many = k.most * site.processes
                 yield Connection(
                     client,
-                    slots,
+                    many,
                     alive=k.alive,
-                    block_seconds=min(10.0, max(JOB_BLOCK_SECONDS, slots / TASKS_PER_SECOND)),
+                    inner=terms.inner,
+                    block_seconds=min(10.0, max(JOB_BLOCK_SECONDS, many / TASKS_PER_SECOND)),
                     waiting=k.waiting,
                     survived=partial(_survived, cluster, k),
                     tend=partial(_tend, k),
@@ -152,7 +152,7 @@ def _kept(
     keeper = Keeper(
         site,
         run_name(folder),
-        most=max(1, math.ceil(workers / site.processes)),
+        most=site.jobs(workers),
         scheduler=cluster.scheduler,
         address=cluster.scheduler_address,
         folder=folder,

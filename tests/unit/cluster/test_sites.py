@@ -100,6 +100,15 @@ def test_the_last_worker_leaves_before_the_limit(seconds: int) -> None:
         (small(queu="x"), "jobqueue.slurm.queu is unknown; did you mean queue?"),
         (small(name="x"), "jobqueue.slurm.name is set by the run itself; leave it out"),
         (small(cores=8), "processes is 2 and cores is 8; a worker has one thread"),
+        (
+            small(cores=8) | {"htinvert": {"inner": 2}},
+            "cores is 8 and processes is 2, with 2 processes inside each (htinvert.inner); set "
+            "cores to 4, or change the others",
+        ),
+        (
+            small(processes=1) | {"htinvert": {"inner": 2, "resources": {"GPU": 1}}},
+            "htinvert.inner and htinvert.resources exclude each other; drop one",
+        ),
         (small(memory=None), "jobqueue.slurm.memory is missing; give it a value"),
         (small(interface=None), "interface is missing; name the network"),
         (small(walltime=14400), "walltime is 14400; write it in quotes, like '04:00:00'"),
@@ -142,6 +151,18 @@ def test_resources_are_offered_by_every_worker(tmp_path: Path) -> None:
     raw = small() | {"htinvert": {"resources": {"GPU": 1}}}
     (tmp_path / "gpu.yaml").write_text(yaml.safe_dump(raw))
     assert "--resources 'GPU=1'" in job_script("gpu", tmp_path, tmp_path)
+
+
+def test_a_node_may_be_one_worker_with_processes_inside(tmp_path: Path) -> None:
+    raw = small(cores=32, processes=1, memory="64GiB") | {"htinvert": {"inner": 32}}
+    (tmp_path / "nodes.yaml").write_text(yaml.safe_dump(raw))
+    script = job_script("nodes", tmp_path, tmp_path)
+    assert "export HTINVERT_INNER=32" in script
+    assert "--nthreads 32 --memory-limit 64.00GiB --nanny" in script  # a thread waits per process
+    assert load_site("nodes", tmp_path).in_words(64) == (
+        "64 workers are 2 jobs, each of 1 Dask worker with 32 processes inside; 2.15 GB of memory "
+        "per process"
+    )
 
 
 def test_the_known_keys_are_those_of_dask_jobqueue_without_its_old_ones() -> None:
