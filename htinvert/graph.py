@@ -148,6 +148,17 @@ def evaluate_block(parcel: Parcel, candidates: Sequence[Candidate], expected: fl
     return Share(evaluations)
 
 
+def evaluate_packed(parcel: Parcel, block: bytes, expected: float) -> bytes:
+    """The same in the form in which Dask carries it fastest: one string of bytes each way.
+
+    Of objects it would look into every argument, and send every array as a message of its own.
+    """
+    from distributed.protocol import pickle
+
+    share = evaluate_block(parcel, pickle.loads(block), expected)
+    return bytes(pickle.dumps(share))
+
+
 def _in_time(expected: float) -> bool:
     """Whether a candidate that is thought to take so long can still be begun."""
     longest = 0.9 * float(os.environ.get(JOB_SECONDS, "inf"))

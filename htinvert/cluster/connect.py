@@ -17,6 +17,7 @@ from typing import Any
 
 from htinvert.cluster import security
 from htinvert.cluster.keeper import Keeper
+from htinvert.cluster.settings import SETTINGS
 from htinvert.cluster.site import LOOPBACK_PAGES, Site, load_site
 from htinvert.core import UserError
 from htinvert.dask_pool import DaskPool
@@ -28,19 +29,6 @@ LOCAL = "local"
 CLOSING_SECONDS = 20.0
 JOB_BLOCK_SECONDS = 1.5  # of a block of candidates on other machines
 TASKS_PER_SECOND = 250  # that one scheduler is asked to hand out
-
-SETTINGS: dict[str, Any] = {
-    "distributed.scheduler.allowed-failures": 0,  # the pool itself judges who killed a worker
-    "distributed.scheduler.worker-saturation": 1.0,  # what waits, waits on the scheduler
-    "distributed.scheduler.work-stealing": False,
-    "distributed.scheduler.worker-ttl": "15 minutes",  # a task may hold Python's lock for long
-    "distributed.worker.memory.terminate": 0.95,
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.admin.low-level-log-length": 0,
-    "distributed.comm.timeouts.connect": "60s",
-    "distributed.comm.timeouts.tcp": "120s",
-}
 
 
 @contextmanager
