@@ -73,9 +73,11 @@ def check(
     plan = read_plan(campaign, cluster=cluster)
     if plan.config.cluster not in (None, "local"):
         from htinvert.cluster.connect import job_script
+        from htinvert.cluster.memory import require_memory
         from htinvert.cluster.site import load_site
 
         site = load_site(plan.config.cluster, plan.folder)
+        require_memory(plan, site)
         script = job_script(plan.config.cluster, plan.folder, Path("runs") / plan.config.name)
         typer.echo(f"{site.name}: {site.in_words(plan.config.workers)}. Each job is\n\n{script}")
     preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=console())

@@ -17,6 +17,7 @@ from typing import Any
 
 from htinvert.cluster import security
 from htinvert.cluster.keeper import Keeper
+from htinvert.cluster.memory import require_memory
 from htinvert.cluster.settings import SETTINGS
 from htinvert.cluster.site import LOOPBACK_PAGES, Site, load_site
 from htinvert.core import UserError
@@ -42,6 +43,8 @@ def open_pool(plan: Plan, folder: Path) -> Iterator[Pool]:
     if config.workers == 0 and site is None:
         yield HerePool(plan.recipe)
         return
+    if site is not None:
+        require_memory(plan, site)
     parcel = pack(plan.recipe, folder / "recipe")
     workers = config.workers
     connect = partial(local, workers) if site is None else partial(jobs, site, folder, workers)

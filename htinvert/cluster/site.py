@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from htinvert import plugins
 from htinvert.campaign_file import read_yaml
+from htinvert.cluster.settings import exports
 from htinvert.core import UserError
 from htinvert.graph import INNER, JOB_SECONDS, LEAVE_AT
 
@@ -138,8 +139,9 @@ class Site:
             raise UserError(f"{self.name}: {' '.join(str(error).split())}") from error
 
     def _prologue(self) -> list[str]:
-        """Lines before the worker's: one thread each, and the time at which it has to leave."""
+        """Lines before the worker's: one thread each, our settings, and when it has to leave."""
         lines = [f"export {name}=1" for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")]
+        lines += exports()
         if self.terms.inner > 1:
             lines.append(f"export {INNER}={self.terms.inner}")
         if self.job_seconds is not None and self.system != "htcondor":  # it expands $(...) itself
@@ -275,6 +277,8 @@ def _mistakes(settings: Mapping[str, Any], system: str, inner: int) -> list[str]
             f"cores is {cores} and processes is {processes}, with {inner} processes inside each "
             f"(htinvert.inner); set cores to {processes * inner}, or change the others"
         )
+    if settings.get("memory") is not None:
+        problems += _mistaken_memory(settings, system)
     options = settings.get("scheduler-options") or {}
     if not settings.get("interface") and not {"host", "interface"} & set(options):
         problems.append("interface is missing; name the network that all nodes share, like ib0")
@@ -287,3 +291,41 @@ def _mistakes(settings: Mapping[str, Any], system: str, inner: int) -> list[str]
         except UserError as error:
             problems.append(str(error))
     return problems
+
+
+def _mistaken_memory(settings: Mapping[str, Any], system: str) -> list[str]:
+    """What the batch system is asked for must be what the workers are told that they may take."""
+    from dask.utils import parse_bytes
+
+    memory = settings["memory"]
+    try:
+        told = parse_bytes(memory)
+    except (TypeError, ValueError):
+        return [f"memory is {memory!r}; write it like 32GiB"]
+    key, asked = asked_memory(settings, system)
+    if asked is None or asked > 0.99 * told:
+        return []
+    return [
+        f"{key} asks for {asked / 2**30:.3g} GiB and memory is {memory}; make them agree, or the "
+        "batch system ends jobs whose workers are within their limits"
+    ]
+
+
+def asked_memory(settings: Mapping[str, Any], system: str) -> tuple[str, float | None]:
+    """Memory of a job [bytes] that a site file asks for in its batch system's own words.
+
+    And the key that says so. None where dask-jobqueue takes it from ``memory``, or nobody can tell.
+    Units are powers of 1024 in all of them (sbatch, pbs_resources, sge_types, bsub).
+    """
+    key, pattern = {
+        "slurm": ("job-mem", r"^()([1-9][\d.]*)([KMGT]?)"),
+        "lsf": ("mem", r"^()(\d+)()$"),
+        "pbs": ("resource-spec", r"(?:^|[:,])(mem)=([\d.]+)([KMGT]?)B"),
+        "sge": ("resource-spec", r"(h_vmem|mem_free|h_rss|virtual_free)=([\d.]+)([KMGT]?)"),
+    }.get(system, ("", ""))
+    found = re.search(pattern, str(settings.get(key) or ""), re.IGNORECASE)
+    if not pattern or found is None:
+        return key, None
+    unit = found[3].lower() or ("m" if system == "slurm" else "")
+    asked = float(found[2]) * 1024.0 ** " kmgt".index(unit or " ")
+    return key, asked * (int(settings.get("cores") or 1) if system == "sge" else 1)

@@ -7,13 +7,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 import yaml
+from dask.config import collect_env
 
 from htinvert.cluster.connect import job_script, run_name
+from htinvert.cluster.settings import SETTINGS
 from htinvert.cluster.site import (
     SYSTEMS,
     Terms,
+    asked_memory,
     known_keys,
     lifetime,
     load_site,
@@ -110,6 +114,14 @@ def test_the_last_worker_leaves_before_the_limit(seconds: int) -> None:
             "htinvert.inner and htinvert.resources exclude each other; drop one",
         ),
         (small(memory=None), "jobqueue.slurm.memory is missing; give it a value"),
+        (
+            small(memory="4 Gibs"),
+            "jobqueue.slurm.memory is '4 Gibs'; write it like 32GiB",
+        ),
+        (
+            small(**{"job-mem": "2G"}),
+            "jobqueue.slurm.job-mem asks for 2 GiB and memory is 4GiB; make them agree",
+        ),
         (small(interface=None), "interface is missing; name the network"),
         (small(walltime=14400), "walltime is 14400; write it in quotes, like '04:00:00'"),
         (small(walltime="soon"), "walltime 'soon' is no time"),
@@ -122,6 +134,48 @@ def test_a_mistake_in_a_site_is_one_sentence(raw: dict[str, Any], message: str) 
     with pytest.raises(UserError, match=re.escape(message)) as mistake:
         parse_site(raw, "mine.yaml")
     assert str(mistake.value).startswith("mine.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("system", "settings", "asked"),
+    [
+        ("slurm", {"job-mem": "4000"}, 4000 * 2**20),
+        ("slurm", {"job-mem": "0"}, None),
+        ("slurm", {}, None),
+        ("pbs", {"resource-spec": "select=1:ncpus=16:mem=32gb"}, 32 * 2**30),
+        ("pbs", {"resource-spec": "nodes=1:ppn=4,mem=512mb"}, 512 * 2**20),
+        ("pbs", {"resource-spec": "select=1:ncpus=16"}, None),
+        ("sge", {"resource-spec": "h_vmem=2G", "cores": 16}, 32 * 2**30),
+        ("sge", {"resource-spec": "h_rt=60,mem_free=500M", "cores": 2}, 1000 * 2**20),
+        ("lsf", {"mem": 34359738368}, 32 * 2**30),
+        ("oar", {"resource-spec": "/nodes=1/core=16"}, None),
+    ],
+)
+def test_what_a_job_asks_for_is_read_as_the_systems_do(
+    system: str, settings: dict[str, Any], asked: float | None
+) -> None:
+    """After the manual pages of sbatch (--mem), pbs_resources, sge's complex and queue_conf, bsub.
+
+    Slurm's number without a unit is in megabytes and 0 the whole node; Grid Engine's is per slot.
+    """
+    assert asked_memory(settings, system)[1] == asked
+
+
+def test_a_job_whose_limit_is_below_its_workers_is_refused() -> None:
+    raw = small(**{"resource-spec": "select=1:ncpus=2:mem=2gb"})
+    with pytest.raises(UserError, match="resource-spec asks for 2 GiB and memory is 4GiB"):
+        parse_site({"jobqueue": {"pbs": raw["jobqueue"]["slurm"]}}, "mine.yaml")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_workers_in_jobs_are_told_what_those_here_are(system: str, tmp_path: Path) -> None:
+    """Above its limit a worker ends; with nothing to spill, one that pauses would never go on."""
+    script = job_script(system, Path(), tmp_path)
+    names = re.findall(r"export (DASK_\w+)=([\w.]+)", script)
+    told = collect_env(dict(names))
+    for key, value in SETTINGS.items():
+        if not key.startswith("distributed.scheduler."):
+            assert dask.config.get(key, config=told) == value
 
 
 def test_an_unknown_profile_names_what_was_meant(tmp_path: Path) -> None:
