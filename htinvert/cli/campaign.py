@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from htinvert.rank import Ranked
 
 TOP = 5  # families shown when a campaign ends
+GOES_ON = "the same command goes on from here"  # how the reason of an interruption ends
 WORTH_A_START = 20.0  # s per evaluation: below, the start structure joins the Pareto plot
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
@@ -55,7 +56,8 @@ def demo(
     if seed is not None and output == Path("runs/demo"):
         output = Path(f"runs/demo-seed{seed}")
     ranked = run_and_show(plan, output)
-    typer.echo(planted.verdict(ranked, plan.space.region))
+    if ranked:
+        typer.echo(planted.verdict(ranked, plan.space.region))
 
 
 @app.command()
@@ -277,6 +279,9 @@ def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[
     plan = plan.calibrated(calibration(plan, output))
     with Run.open(output) as store:
         evaluations, refused = list(store.evaluations()), store.counts().refused_by
+    if end.reason.endswith(GOES_ON) and not any(evaluation.ok for evaluation in evaluations):
+        out.print("nothing to rank yet")
+        return []
     ranked = ranking(output, evaluations, plan.objectives)
     out.print(table(ranked, plan.objectives))
     out.print(operator_table(operator_yields(evaluations, refused, plan.objectives)))
