@@ -1,21 +1,25 @@
 """How well workers are kept busy, what a candidate costs the driver, and where one driver ends.
 
-Two real workers with candidates that sleep; then crowds of Dask workers, each a thread that sleeps
-for as long as its block would take, against the real scheduler, pool and store in this process.
-``python benchmarks/cluster.py`` runs all, ``--workers 1000 --candidate 2`` one crowd.
+Two real workers with candidates that sleep; then crowds of Dask workers against the real scheduler,
+pool and store in this process. A crowd's workers are real in all that they exchange with the
+scheduler; their evaluations are timers, and what a machine of its own would do for each of them
+(clocks, statistics of itself) is left out. ``python benchmarks/cluster.py`` runs all,
+``--workers 1000 --inner 64 --candidate 40`` one crowd.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import heapq
 import logging
 import multiprocessing
+import resource
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -25,16 +29,35 @@ import numpy as np
 from ase import Atoms
 
 import htinvert.graph
-from htinvert.cluster.connect import JOB_BLOCK_SECONDS, SETTINGS, TASKS_PER_SECOND, local
+from htinvert.cluster.connect import JOB_BLOCK_SECONDS, TASKS_PER_SECOND, local
 from htinvert.core import Candidate, Evaluation, Recipe, Relaxation
 from htinvert.dask_pool import DaskPool
 from htinvert.graph import Connection, Share
 from htinvert.parcel import pack
 from htinvert.store import Run, snap, structure_key
+from htinvert.workers import SETTINGS
 
 ATOMS = 100
-PER_PROCESS = 125  # workers of a crowd in one process
-CROWDS = ((10, 0.02), (10, 0.2), (100, 0.2), (100, 2.0), (300, 10.0))  # workers, s
+DIFFERENT = 2000  # structures; then they come again, under other keys
+CROWD_PROCESSES = 2
+CONNECT_SECONDS = 600.0
+MEASURED = 30.0  # s, after a crowd has become busy
+CROWDS = (  # workers, processes in each, s per candidate
+    (10, 1, 0.02),
+    (100, 1, 0.2),
+    (100, 1, 2.0),
+    (300, 1, 10.0),
+    (1000, 1, 2.0),
+    (1000, 1, 10.0),
+    (1000, 64, 64.0),
+    (1000, 64, 320.0),
+)
+QUIET = {  # what workers do for the machine that they would have to themselves
+    "distributed.admin.tick.interval": "1h",
+    "distributed.admin.system-monitor.interval": "1h",
+    "distributed.worker.profile.enabled": False,
+    "distributed.worker.http.routes": [],
+}
 
 
 @dataclass(frozen=True)
@@ -46,81 +69,112 @@ class Sleep:
     def __call__(self, atoms: Atoms) -> Relaxation:
         """Sleep; the structure stays as it is."""
         time.sleep(self.seconds)
-        return Relaxation(atoms, -1.0, True, 1)
+        return Relaxation(atoms.copy(), -1.0, True, 1)
 
 
-def structures() -> Iterator[Candidate]:
-    """Structures of a hundred atoms, all different."""
+def structures() -> Iterator[tuple[Candidate, bytes]]:
+    """Structures of a hundred atoms and their keys; who proposes them is another story."""
     rng = np.random.default_rng(1)
     grid = 2.5 * np.array(np.unravel_index(range(ATOMS), (5, 5, 4))).T
+    positions = grid + rng.uniform(-0.2, 0.2, (DIFFERENT, *grid.shape))
+    ready = [snap(Atoms([18] * ATOMS, p, cell=[15] * 3, pbc=True)) for p in positions]
+    size = len(structure_key(ready[0], ""))
     for index in count():
-        positions = grid + rng.uniform(-0.2, 0.2, grid.shape)
-        atoms = snap(Atoms([18] * ATOMS, positions, cell=[15] * 3, pbc=True))
-        yield Candidate(index, atoms, "random")
+        yield (
+            Candidate(index, ready[index % DIFFERENT], "random"),
+            index.to_bytes(size, "big"),
+        )
 
 
-def work(pool: DaskPool, folder: Path, *, evaluations: int) -> dict[str, float]:
-    """Pass candidates through pool and store; seconds by the clock and of this process."""
-    source, done, asleep, sent = structures(), 0, 0.0, 0
-    ready = [next(source) for _ in range(evaluations + 4)]  # who proposes them is another story
-    keys = [structure_key(candidate.atoms, "") for candidate in ready]
+@dataclass
+class Work:
+    """What came back of a pool in a while, and what that took, all in seconds.
+
+    ``processor`` is of this process, ``main`` of it in the thread that proposes and commits; the
+    rest is the scheduler's and its connections'.
+    """
+
+    done: int = 0
+    wall: float = 0.0
+    asleep: float = 0.0
+    processor: float = 0.0
+    main: float = 0.0
+
+
+def work(pool: DaskPool, folder: Path, *, warm: float, measured: float) -> Work:
+    """Pass candidates through pool and store; what comes after ``warm`` seconds counts."""
+    source, found = structures(), Work()
+    next(source)  # makes them
+    begun = clocks()
     with Run.create_or_open(folder, recipe={"benchmark": "cluster"}, provenance={}) as store:
-        pool.submit(ready[evaluations:])  # to learn how long they take
-        while not pool.collect(1.0):
-            pass
-        begun, processor = time.perf_counter(), time.process_time()
-        while done < evaluations:
-            part = slice(sent, sent + max(0, min(pool.room(), evaluations - sent)))
-            sent = part.stop
-            if ready[part]:
-                store.propose(list(zip(ready[part], keys[part], strict=True)))
-                pool.submit(ready[part])
-            ended = [e for e in pool.collect(1.0) if e.candidate.index < evaluations]
+        while (now := clocks())[0] < begun[0] + warm + measured:
+            if now[0] > begun[0] + warm and not found.wall:
+                found, begun_counting = Work(wall=1.0), now
+            sent = [next(source) for _ in range(pool.room())]
+            if sent:
+                store.propose(sent)
+                pool.submit([candidate for candidate, _ in sent])
+            ended = pool.collect(1.0)
             store.commit(ended)
-            done += len(ended)
-            asleep += sum(e.seconds for e in ended)
-        wall, processor = time.perf_counter() - begun, time.process_time() - processor
-    return {"done": done, "wall": wall, "processor": processor, "asleep": asleep}
+            found.done += len(ended)
+            found.asleep += sum(e.seconds for e in ended)
+        passed = np.subtract(now, begun_counting)
+    return replace(found, wall=passed[0], processor=passed[1], main=passed[2])
 
 
-def sleeping_block(seconds: float, _: Any, candidates: Sequence[Candidate], __: float) -> Share:
-    """What a worker of a crowd does instead of evaluating."""
-    time.sleep(seconds * len(candidates))
-    return Share(
-        [
-            Evaluation(
-                c,
-                Relaxation(c.atoms, -1.0, True, 1),
-                objectives={"energy": -1.0},
-                seconds=seconds,
-            )
-            for c in candidates
-        ]
-    )
+def clocks() -> tuple[float, float, float]:
+    """Seconds by the clock, of this process, of this thread."""
+    return time.perf_counter(), time.process_time(), time.thread_time()
 
 
-def crowd_process(address: str, workers: int, seconds: float) -> None:
-    """Many Dask workers of one thread in one process and event loop, until the scheduler goes."""
+async def timers(seconds: float, _: Any, block: bytes, __: float) -> bytes:
+    """What a worker of a crowd does instead of evaluating: wait for as long as that would take.
+
+    Each of its processes takes the next candidate when it has done with the one before.
+    """
+    from distributed import get_worker
+    from distributed.protocol import pickle
+
+    worker, now, candidates = get_worker(), time.time(), pickle.loads(block)
+    if not hasattr(worker, "free_at"):
+        worker.free_at = [0.0] * worker.state.nthreads
+    for _ in candidates:
+        last = max(now, worker.free_at[0]) + seconds
+        heapq.heapreplace(worker.free_at, last)
+    await asyncio.sleep(last - now)
+    return bytes(pickle.dumps(Share([evaluated(candidate, seconds) for candidate in candidates])))
+
+
+def evaluated(candidate: Candidate, seconds: float) -> Evaluation:
+    """A result of the size that results have."""
+    relaxation = Relaxation(candidate.atoms.copy(), -1.0, True, 1)
+    return Evaluation(candidate, relaxation, objectives={"energy": -1.0}, seconds=seconds)
+
+
+def crowd_process(address: str, first: int, workers: int, inner: int, seconds: float) -> None:
+    """Many Dask workers in one process and event loop, until the scheduler goes."""
     import dask
     from distributed import Worker
 
-    htinvert.graph.evaluate_block = partial(sleeping_block, seconds)  # type: ignore[assignment]
+    htinvert.graph.evaluate_packed = partial(timers, seconds)  # type: ignore[assignment]
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
     async def serve() -> None:
-        options = {"nthreads": 1, "memory_limit": 0, "dashboard_address": "127.0.0.1:0"}
-        them = [Worker(address, host="127.0.0.1", **options) for _ in range(workers)]
-        await asyncio.gather(*them)
+        options = {"nthreads": inner, "memory_limit": 0, "dashboard_address": "127.0.0.1:0"}
+        names = range(first, first + workers)
+        them = [Worker(address, host="127.0.0.1", name=n, **options) for n in names]
+        for worker in them:
+            await worker
         await asyncio.gather(*(worker.finished() for worker in them))
 
-    with dask.config.set(SETTINGS), tempfile.TemporaryDirectory() as folder:
+    with dask.config.set(SETTINGS | QUIET), tempfile.TemporaryDirectory() as folder:
         dask.config.set({"temporary_directory": folder})
         asyncio.run(serve())
 
 
 @contextmanager
-def crowd(workers: int, seconds: float) -> Iterator[Connection]:
-    """A scheduler in this process and a crowd of sleeping workers in a few others."""
+def crowd(workers: int, inner: int, seconds: float) -> Iterator[Connection]:
+    """A scheduler in this process and a crowd of workers in a few others."""
     import dask
     from distributed import Client, LocalCluster
 
@@ -132,19 +186,26 @@ def crowd(workers: int, seconds: float) -> Iterator[Connection]:
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        shares = [PER_PROCESS] * (workers // PER_PROCESS) + [workers % PER_PROCESS]
-        address = cluster.scheduler_address
+        begun = time.perf_counter()
+        each = -(-workers // CROWD_PROCESSES)
         processes = [
-            spawn.Process(target=crowd_process, args=(address, n, seconds), daemon=True)
-            for n in shares
-            if n
+            spawn.Process(
+                target=crowd_process,
+                args=(cluster.scheduler_address, first, min(each, workers - first), inner, seconds),
+                daemon=True,
+            )
+            for first in range(0, workers, each)
         ]
         for process in processes:
             process.start()
-        client.wait_for_workers(workers, timeout=300)
+        while (here := len(cluster.scheduler.workers)) < workers:
+            if time.perf_counter() - begun > CONNECT_SECONDS:
+                raise TimeoutError(f"only {here} of {workers} workers have connected")
+            time.sleep(0.1)
+        print(f"{workers:5d} workers connected in {time.perf_counter() - begun:.0f} s", flush=True)
         block = min(10.0, max(JOB_BLOCK_SECONDS, workers / TASKS_PER_SECOND))
         alive = partial(_alive, cluster)
-        yield Connection(client, workers, alive=alive, block_seconds=block)
+        yield Connection(client, workers, alive=alive, inner=inner, block_seconds=block)
         for process in processes:
             process.terminate()
 
@@ -158,31 +219,40 @@ def two_workers() -> None:
     with tempfile.TemporaryDirectory() as folder:
         parcel = pack(Recipe(Sleep(0.02)), Path(folder) / "recipe")
         pool = DaskPool(partial(local, 2), parcel)
-        found = work(pool, Path(folder) / "run", evaluations=1500)
+        found = work(pool, Path(folder) / "run", warm=3.0, measured=20.0)
         pool.close()
-    busy = found["asleep"] / 2 / found["wall"]
     print(
-        f"2 workers, 20 ms: busy {100 * busy:.0f} % of the time, "
-        f"{1e3 * found['processor'] / found['done']:.2f} ms of the driver per candidate, "
-        f"{found['done'] / found['wall']:.0f}/s"
+        f"2 workers, 20 ms: {found.done / found.wall:.0f}/s, busy "
+        f"{100 * found.asleep / 2 / found.wall:.0f} % of the time, {cost(found)}",
+        flush=True,
     )
 
 
-def simulated(workers: int, seconds: float) -> None:
-    """One crowd: as many candidates as it ends in some twenty seconds, or two rounds."""
-    evaluations = min(round(workers * max(20.0 / seconds, 3)), 8000)
+def simulated(workers: int, inner: int, seconds: float) -> None:
+    """One crowd, when each of its processes has had its first candidates."""
     with tempfile.TemporaryDirectory() as folder:
         parcel = pack(Recipe(Sleep(seconds)), Path(folder) / "recipe")
-        pool = DaskPool(partial(crowd, workers, seconds), parcel)
-        found = work(pool, Path(folder) / "run", evaluations=evaluations)
+        pool = DaskPool(partial(crowd, workers, inner, seconds), parcel)
+        pool._seconds = seconds  # else the first blocks are of one candidate each
+        warm = max(10.0, 1.5 * seconds)
+        found = work(pool, Path(folder) / "run", warm=warm, measured=max(MEASURED, seconds))
         pool.close()
-    cost = found["processor"] / found["done"]
-    busy = found["asleep"] / workers / found["wall"]
+    ideal = workers * inner / seconds
     print(
-        f"{workers:5d} workers, {seconds:5.2f} s: {found['done'] / found['wall']:7.1f}/s of "
-        f"{workers / seconds:7.1f}/s ideal, busy {100 * busy:3.0f} %, driver {1e3 * cost:.2f} ms "
-        f"of processor per candidate, so at most {1 / cost:.0f}/s",
+        f"{workers:5d} workers x {inner:2d}, {seconds:6.2f} s: {found.done / found.wall:7.1f}/s of "
+        f"{ideal:7.1f}/s ideal, busy {100 * found.done / found.wall / ideal:3.0f} %, {cost(found)}",
         flush=True,
+    )
+
+
+def cost(found: Work) -> str:
+    """What candidates cost this process, in words."""
+    each = 1e3 / max(found.done, 1)
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return (
+        f"driver {each * found.processor:.2f} ms of processor per candidate "
+        f"({each * found.main:.2f} without the scheduler), "
+        f"{100 * found.processor / found.wall:.0f} % of a core; {largest:.1f} GB at most"
     )
 
 
@@ -190,14 +260,15 @@ def main() -> None:
     """Run the benchmark's parts."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--workers", type=int)
+    arguments.add_argument("--inner", type=int, default=1, help="processes in each worker")
     arguments.add_argument("--candidate", type=float, default=2.0, help="seconds per candidate")
     given = arguments.parse_args()
     if given.workers:
-        simulated(given.workers, given.candidate)
+        simulated(given.workers, given.inner, given.candidate)
         return
     two_workers()
-    for workers, seconds in CROWDS:
-        simulated(workers, seconds)
+    for crowd_of in CROWDS:
+        simulated(*crowd_of)
 
 
 if __name__ == "__main__":

@@ -19,12 +19,12 @@ from time import monotonic, sleep
 from typing import Any
 
 from htinvert.core import Candidate, Evaluation, UserError
-from htinvert.graph import Connect, Share, evaluate_block
+from htinvert.graph import Connect, Share, evaluate_packed
+from htinvert.inner import ATTEMPTS
 from htinvert.parcel import Parcel
 
-BLOCKS_PER_WORKER = 2  # one at work, one waiting
 LARGEST_BLOCK = 4096
-ATTEMPTS = 2  # workers that a candidate may kill
+AT_ONCE = 500  # candidates that are asked for and sent together, lest the others wait for them
 LOSSES = 5  # jobs that may end under a candidate, for reasons that may not be its own
 TOGETHER = 0.05  # s within which the blocks that one worker took with it are heard of
 FETCH_SECONDS = 30.0  # for results that are ready
@@ -51,6 +51,7 @@ class DaskPool:
         self._keys = count()
         self._kills: Counter[int] = Counter()  # by candidate
         self._losses: Counter[int] = Counter()
+        self._part = False  # were those just sent as many as can be sent together?
         self._seconds = 0.0  # running mean of the seconds per candidate
         self._news: list[str] = []
         self._heard = self._answered = self._manned = monotonic()
@@ -66,10 +67,12 @@ class DaskPool:
         closing.join(FETCH_SECONDS)
 
     def room(self) -> int:
-        """Candidates that fill the blocks which are missing."""
+        """Candidates that fill the blocks which are missing, or a part of them."""
         if self._in_flight is not None:
             return max(0, self._in_flight - self.busy())
-        return max(0, self._blocks_wanted() - len(self._blocks)) * self._block_size()
+        size = self._block_size()
+        missing = max(0, self._blocks_wanted() - len(self._blocks))
+        return min(missing, max(1, AT_ONCE // size)) * size
 
     def busy(self) -> int:
         """Candidates on their way."""
@@ -82,6 +85,7 @@ class DaskPool:
 
     def submit(self, candidates: Sequence[Candidate]) -> None:
         """Send candidates in blocks."""
+        self._part = len(candidates) >= AT_ONCE // 2
         size = self._block_size()
         starts = range(0, len(candidates), size)
         self._send([tuple(candidates[start : start + size]) for start in starts])
@@ -92,15 +96,20 @@ class DaskPool:
         Raises :class:`UserError` where there are no workers to be had, or none of them makes
         any progress although everything was begun anew.
         """
-        self._news += self._connection.tend(len(self._blocks))
+        self._news += self._connection.tend(self._occupied())
         evaluations: list[Evaluation] = []
         lost: list[tuple[Block, Any]] = []
+        if self._part and self.room():  # more are wanted first
+            timeout = 0.0
+        self._part = False
         for key, share in self._shares(self._ended(timeout)):
             block = self._blocks.pop(key)
             del self._futures[key]
             if isinstance(share, Share):
                 evaluations += share.evaluations
-                self._send([block[len(share.evaluations) :]], priority=1)  # what time was short for
+                back = {evaluation.candidate.index for evaluation in share.evaluations}
+                short = tuple(candidate for candidate in block if candidate.index not in back)
+                self._send([short], priority=1)  # of time
             else:
                 lost.append((block, share))
         evaluations += self._judge(lost)
@@ -116,16 +125,22 @@ class DaskPool:
         self._heard = self._answered = self._manned = monotonic()
         self._ping = None
 
+    def _occupied(self) -> int:
+        """How many workers have something to do."""
+        return min(len(self._blocks), -(-self.busy() // self._connection.inner))
+
     def _blocks_wanted(self) -> int:
+        """Enough blocks for all processes, and one waiting per worker."""
+        at_work = -(-self._connection.inner // self._block_size())
         if self._connection.resources:  # Dask queues no tasks that ask for resources
-            return self._connection.workers
-        return BLOCKS_PER_WORKER * self._connection.workers
+            return at_work * self._connection.workers
+        return (at_work + 1) * self._connection.workers
 
     def _block_size(self) -> int:
         if not self._seconds or self._in_flight is not None:
             return 1
-        size = round(self._connection.block_seconds / self._seconds)
-        return max(1, min(LARGEST_BLOCK, size))
+        together = self._connection.inner * self._connection.block_seconds
+        return max(1, min(LARGEST_BLOCK, round(together / self._seconds)))
 
     def _send(self, blocks: Sequence[Block], *, priority: int = 0) -> None:
         """Give blocks to Dask, marked so that it keeps all but one per worker on the scheduler.
@@ -133,12 +148,13 @@ class DaskPool:
         A worker that dies then takes one block with it, not those that wait behind it.
         """
         from dask._task_spec import Task
+        from distributed.protocol import pickle
 
         tasks, keys = {}, []
         for block in filter(None, blocks):
             key = f"evaluate-{os.getpid()}-{id(self)}-{next(self._keys)}"
-            arguments = (self._parcel, list(block), self._seconds)
-            tasks[key] = Task(key, evaluate_block, *arguments, _data_producer=True)
+            arguments = (self._parcel, pickle.dumps(block), self._seconds)
+            tasks[key] = Task(key, evaluate_packed, *arguments, _data_producer=True)
             self._blocks[key] = block
             keys.append(key)
         if not keys:
@@ -169,12 +185,15 @@ class DaskPool:
 
     def _shares(self, keys: Sequence[str]) -> Iterator[tuple[str, Any]]:
         """What came of these blocks: a share, or the exception that took its place."""
+        from distributed.protocol import pickle
+
         ready = {key: self._futures[key] for key in keys if self._futures[key].done()}
         good = [key for key in ready if ready[key].status == "finished"]
         shares = self._fetch({key: ready[key] for key in good}) if good else {}
         for key in keys:
             future = self._futures[key]
-            if isinstance(share := shares.get(key), Share):
+            if key in shares:
+                share: Share = pickle.loads(shares[key])
                 yield key, share
             elif future.status in ("cancelled", "lost"):
                 yield key, None
@@ -259,12 +278,12 @@ class DaskPool:
                 self._news.append(f"no candidate has ended yet after {patience:.0f} s; waiting")
 
     def _ask_for_an_answer(self, now: float) -> None:
-        """Ping the scheduler without waiting for it."""
+        """Ping the scheduler every few seconds without waiting for it."""
         if self._ping is not None and self._ping.done():
             if self._ping.exception() is None:
                 self._answered = now
             self._ping = None
-        if self._ping is None:
+        if self._ping is None and now - self._answered > NO_ANSWER_SECONDS / 30:
             client = self._connection.client
 
             async def ping() -> None:

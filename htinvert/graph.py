@@ -12,15 +12,23 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
+from threading import Lock
 from time import sleep, time
 from typing import Any, Protocol
 
 from htinvert.core import Candidate, Evaluation, Recipe
 from htinvert.evaluate import evaluate
+from htinvert.inner import InnerPool
 from htinvert.parcel import Parcel
 
 LEAVE_AT = "HTINVERT_LEAVE_AT"  # a job's environment: the time [s since 1970] its workers leave
 JOB_SECONDS = "HTINVERT_JOB_SECONDS"  # and how long they may stay in all
+INNER = "HTINVERT_INNER"  # processes of each worker's inner pool, where it has one
+
+_inner: dict[str, InnerPool] = {}  # of this process: one campaign's, by the recipe's hash
+_opening = Lock()
 
 
 class Pool(Protocol):
@@ -61,8 +69,9 @@ class Connection:
 
     Attributes:
         client: connected to the scheduler.
-        workers: how many worker processes there should be.
+        workers: how many workers of Dask's there should be.
         alive: how many there are.
+        inner: how many processes each of them evaluates with.
         block_seconds: how long a block should last [s].
         waiting: whether workers are still to come, as jobs in a queue are.
         survived: whether a lost worker's job goes on, so that the process alone has died.
@@ -73,6 +82,7 @@ class Connection:
     client: Any
     workers: int
     alive: Callable[[], int]
+    inner: int = 1
     block_seconds: float = 0.5
     waiting: Callable[[], bool] = lambda: False
     survived: Callable[[str], bool] = _true
@@ -119,19 +129,58 @@ class Share:
 
 
 def evaluate_block(parcel: Parcel, candidates: Sequence[Candidate], expected: float) -> Share:
-    """Evaluate candidates one after the other, as far as the job's time goes.
+    """Evaluate candidates, one after the other or in an inner pool, as far as the job's time goes.
 
     ``expected`` is what one is thought to take [s]; none is begun that would take longer, doubled
     for safety, than what is left. The worker then leaves, so that no other block comes here.
     """
-    recipe = parcel.open()
-    evaluations: list[Evaluation] = []
-    for candidate in candidates:
-        if seconds_left() < min(2 * expected, 0.9 * float(os.environ.get(JOB_SECONDS, "inf"))):
-            _leave()
-            break
-        evaluations.append(evaluate(candidate, recipe))
+    in_time = partial(_in_time, expected)
+    if (width := int(os.environ.get(INNER, "1"))) > 1:
+        pool = _inner_pool(parcel, width)
+        evaluations = pool.evaluate(candidates, in_time)
+        if len(evaluations) < len(candidates):
+            pool.rest()  # of other blocks: their results would go with the worker
+    else:
+        recipe = parcel.open()
+        evaluations = [evaluate(c, recipe) for c in takewhile(lambda _: in_time(), candidates)]
+    if len(evaluations) < len(candidates):
+        _leave()
     return Share(evaluations)
+
+
+def evaluate_packed(parcel: Parcel, block: bytes, expected: float) -> bytes:
+    """The same in the form in which Dask carries it fastest: one string of bytes each way.
+
+    Of objects it would look into every argument, and send every array as a message of its own.
+    """
+    from distributed.protocol import pickle
+
+    share = evaluate_block(parcel, pickle.loads(block), expected)
+    return bytes(pickle.dumps(share))
+
+
+def _in_time(expected: float) -> bool:
+    """Whether a candidate that is thought to take so long can still be begun."""
+    longest = 0.9 * float(os.environ.get(JOB_SECONDS, "inf"))
+    return seconds_left() >= min(2 * expected, longest)
+
+
+def _inner_pool(parcel: Parcel, width: int) -> InnerPool:
+    """This worker's inner pool; its processes share the memory that the worker may take."""
+    with _opening:
+        if parcel.digest not in _inner:
+            _inner[parcel.digest] = InnerPool(parcel, width, memory=_memory() / width)
+        return _inner[parcel.digest]
+
+
+def _memory() -> float:
+    """What this worker may take [bytes]; infinite where nobody said."""
+    from distributed import get_worker
+
+    try:
+        return float(get_worker().memory_manager.memory_limit or "inf")
+    except ValueError:  # there is none: somebody calls this by hand
+        return float("inf")
 
 
 def seconds_left() -> float:

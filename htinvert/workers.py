@@ -21,7 +21,12 @@ SETTINGS: dict[str, Any] = {
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,  # with nothing to spill it would never go on
+    "distributed.worker.profile.enabled": False,  # where time goes, a hundred times a second
     "distributed.admin.low-level-log-length": 0,
+    "distributed.admin.tick.interval": "500ms",  # of looks at the clock, by default 50 a second
+    "distributed.admin.system-monitor.interval": "5s",  # and at what the machine is doing
+    "distributed.admin.system-monitor.disk": False,
     "distributed.comm.timeouts.connect": "60s",
     "distributed.comm.timeouts.tcp": "120s",
 }
@@ -55,6 +60,15 @@ def local_workers(count: int) -> Iterator[tuple[Any, Any]]:
     ):
         client.register_plugin(manners())
         yield cluster, client
+
+
+def exports() -> list[str]:
+    """Shell lines that tell the workers of a job the same; what is the scheduler's is left out."""
+    return [
+        f"export DASK_{key.upper().replace('.', '__').replace('-', '_')}={value}"
+        for key, value in SETTINGS.items()
+        if not key.startswith("distributed.scheduler.")
+    ]
 
 
 def manners() -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from htinvert.rank import Ranked
 
 TOP = 5  # families shown when a campaign ends
+GOES_ON = "the same command goes on from here"  # how the reason of an interruption ends
 WORTH_A_START = 20.0  # s per evaluation: below, the start structure joins the Pareto plot
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
@@ -55,7 +56,8 @@ def demo(
     if seed is not None and output == Path("runs/demo"):
         output = Path(f"runs/demo-seed{seed}")
     ranked = run_and_show(plan, output)
-    typer.echo(planted.verdict(ranked, plan.space.region))
+    if ranked:
+        typer.echo(planted.verdict(ranked, plan.space.region))
 
 
 @app.command()
@@ -73,9 +75,13 @@ def check(
     plan = read_plan(campaign, cluster=cluster)
     if plan.config.cluster not in (None, "local"):
         from htinvert.cluster.connect import job_script
+        from htinvert.cluster.memory import require_memory
+        from htinvert.cluster.site import load_site
 
+        site = load_site(plan.config.cluster, plan.folder)
+        require_memory(plan, site)
         script = job_script(plan.config.cluster, plan.folder, Path("runs") / plan.config.name)
-        typer.echo(f"each job of {plan.config.cluster}:\n\n{script}")
+        typer.echo(f"{site.name}: {site.in_words(plan.config.workers)}. Each job is\n\n{script}")
     preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=console())
 
 
@@ -277,6 +283,9 @@ def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[
     with Run.open(output) as store:
         survey.read(store)
         refused = store.counts().refused_by
+    if end.reason.endswith(GOES_ON) and not survey.good:
+        out.print("nothing to rank yet")
+        return []
     ranked = ranking(output, survey)
     out.print(table(ranked, plan.objectives, note=held(survey)))
     out.print(operator_table(survey.yields(refused)))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -17,6 +16,7 @@ from typing import Any
 
 from htinvert.cluster import security
 from htinvert.cluster.keeper import Keeper
+from htinvert.cluster.memory import require_memory
 from htinvert.cluster.site import Site, load_site
 from htinvert.core import UserError
 from htinvert.dask_pool import DaskPool
@@ -42,6 +42,8 @@ def open_pool(plan: Plan, folder: Path) -> Iterator[Pool]:
     if config.workers == 0 and site is None:
         yield HerePool(plan.recipe)
         return
+    if site is not None:
+        require_memory(plan, site)
     parcel = pack(plan.recipe, folder / "recipe")
     workers = config.workers
     connect = partial(local, workers) if site is None else partial(jobs, site, folder, workers)
@@ -97,12 +99,13 @@ def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
                 _kept(site, folder, workers, cluster, theirs) as k,
             ):
                 client.register_plugin(manners())
-                slots = k.most * site.processes
+                many = k.most * site.processes
                 yield Connection(
                     client,
-                    slots,
+                    many,
                     alive=k.alive,
-                    block_seconds=min(10.0, max(JOB_BLOCK_SECONDS, slots / TASKS_PER_SECOND)),
+                    inner=terms.inner,
+                    block_seconds=min(10.0, max(JOB_BLOCK_SECONDS, many / TASKS_PER_SECOND)),
                     waiting=k.waiting,
                     survived=partial(_survived, cluster, k),
                     tend=partial(_tend, k),
@@ -120,7 +123,7 @@ def _kept(
     keeper = Keeper(
         site,
         run_name(folder),
-        most=max(1, math.ceil(workers / site.processes)),
+        most=site.jobs(workers),
         scheduler=cluster.scheduler,
         address=cluster.scheduler_address,
         folder=folder,

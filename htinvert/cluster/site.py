@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from htinvert import plugins
 from htinvert.campaign_file import read_yaml
 from htinvert.core import UserError
-from htinvert.graph import JOB_SECONDS, LEAVE_AT
-from htinvert.workers import LOOPBACK_PAGES
+from htinvert.graph import INNER, JOB_SECONDS, LEAVE_AT
+from htinvert.workers import LOOPBACK_PAGES, exports
 
 SYSTEMS = {
     "slurm": "dask_jobqueue.slurm:SLURMJob",
@@ -50,6 +50,7 @@ class Terms(BaseModel):
         failures: jobs in a row that may end before a worker of theirs arrives.
         interval: seconds between looks at the queue.
         resources: what each worker offers, by name, and each block of candidates asks for.
+        inner: processes of the pool inside each worker, where that has a whole node; 1 is none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +61,7 @@ class Terms(BaseModel):
     failures: int = Field(default=5, ge=1)
     interval: float = Field(default=5.0, gt=0)
     resources: dict[str, float] = {}
+    inner: int = Field(default=1, ge=1)
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,34 @@ class Site:
 
     @property
     def processes(self) -> int:
-        """Worker processes of a job, of one thread each."""
+        """Workers of Dask's in a job."""
         return int(self.settings["processes"])
+
+    @property
+    def slots(self) -> int:
+        """Processes of a job that evaluate: its workers, or all those of their inner pools."""
+        return self.processes * self.terms.inner
+
+    @property
+    def share(self) -> float:
+        """Memory of each process that evaluates [GB]."""
+        from dask.utils import parse_bytes
+
+        return float(parse_bytes(self.settings["memory"]) / self.slots / 1e9)
+
+    def jobs(self, workers: int) -> int:
+        """How many jobs so many processes that evaluate are."""
+        return max(1, -(-workers // self.slots))
+
+    def in_words(self, workers: int) -> str:
+        """What is asked for where so many processes are to evaluate."""
+        jobs, inner = self.jobs(workers), self.terms.inner
+        inside = f" with {inner} processes inside" if inner > 1 else ""
+        return (
+            f"{workers} workers are {jobs} job{'s' if jobs > 1 else ''}, each of "
+            f"{self.processes} Dask worker{'s' if self.processes > 1 else ''}{inside}; "
+            f"{self.share:.3g} GB of memory per process"
+        )
 
     @property
     def job_seconds(self) -> float | None:
@@ -110,8 +138,11 @@ class Site:
             raise UserError(f"{self.name}: {' '.join(str(error).split())}") from error
 
     def _prologue(self) -> list[str]:
-        """Lines before the worker's: one thread each, and the time at which it has to leave."""
+        """Lines before the worker's: one thread each, our settings, and when it has to leave."""
         lines = [f"export {name}=1" for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")]
+        lines += exports()
+        if self.terms.inner > 1:
+            lines.append(f"export {INNER}={self.terms.inner}")
         if self.job_seconds is not None and self.system != "htcondor":  # it expands $(...) itself
             stay = lifetime(self.job_seconds)[0]
             lines.append(f"export {JOB_SECONDS}={stay}")
@@ -198,12 +229,15 @@ def parse_site(raw: Mapping[str, Any], name: str) -> Site:
         raise UserError("\n".join(f"{name}: {problem}" for problem in problems))
     system, given = next(iter(queues.items()))
     settings = {key.replace("_", "-"): value for key, value in (given or {}).items()}
-    problems += [f"jobqueue.{system}.{problem}" for problem in _mistakes(settings, system)]
     terms = Terms()
     try:
         terms = Terms.model_validate(raw.get("htinvert") or {})
     except ValidationError as error:
         problems += [plugins.word(e, Terms, ("htinvert",)) for e in error.errors()]
+    mistakes = _mistakes(settings, system, terms.inner)
+    problems += [f"jobqueue.{system}.{mistake}" for mistake in mistakes]
+    if terms.inner > 1 and terms.resources:
+        problems.append("htinvert.inner and htinvert.resources exclude each other; drop one")
     if problems:
         raise UserError("\n".join(f"{name}: {problem}" for problem in problems))
     keywords = {key.replace("-", "_"): v for key, v in settings.items() if v is not None}
@@ -218,7 +252,7 @@ def known_keys(system: str) -> list[str]:
     return sorted(set(dask.config.get(f"jobqueue.{system}")) - OLD_KEYS - OUR_KEYS)
 
 
-def _mistakes(settings: Mapping[str, Any], system: str) -> list[str]:
+def _mistakes(settings: Mapping[str, Any], system: str, inner: int) -> list[str]:
     known = known_keys(system)
     problems = [
         f"{key} is set by the run itself; leave it out"
@@ -231,12 +265,19 @@ def _mistakes(settings: Mapping[str, Any], system: str) -> list[str]:
     problems += [
         f"{key} is missing; give it a value" for key in needed if settings.get(key) is None
     ]
-    cores, processes = settings.get("cores"), settings.get("processes")
-    if not problems and cores != processes:
+    cores, processes = settings.get("cores"), settings.get("processes") or 0
+    if not problems and inner == 1 and cores != processes:
         problems.append(
             f"processes is {processes} and cores is {cores}; a worker has one thread, so give both "
             "the same number, the workers of a job"
         )
+    elif not problems and cores != processes * inner:
+        problems.append(
+            f"cores is {cores} and processes is {processes}, with {inner} processes inside each "
+            f"(htinvert.inner); set cores to {processes * inner}, or change the others"
+        )
+    if settings.get("memory") is not None:
+        problems += _mistaken_memory(settings, system)
     options = settings.get("scheduler-options") or {}
     if not settings.get("interface") and not {"host", "interface"} & set(options):
         problems.append("interface is missing; name the network that all nodes share, like ib0")
@@ -249,3 +290,41 @@ def _mistakes(settings: Mapping[str, Any], system: str) -> list[str]:
         except UserError as error:
             problems.append(str(error))
     return problems
+
+
+def _mistaken_memory(settings: Mapping[str, Any], system: str) -> list[str]:
+    """What the batch system is asked for must be what the workers are told that they may take."""
+    from dask.utils import parse_bytes
+
+    memory = settings["memory"]
+    try:
+        told = parse_bytes(memory)
+    except (TypeError, ValueError):
+        return [f"memory is {memory!r}; write it like 32GiB"]
+    key, asked = asked_memory(settings, system)
+    if asked is None or asked > 0.99 * told:
+        return []
+    return [
+        f"{key} asks for {asked / 2**30:.3g} GiB and memory is {memory}; make them agree, or the "
+        "batch system ends jobs whose workers are within their limits"
+    ]
+
+
+def asked_memory(settings: Mapping[str, Any], system: str) -> tuple[str, float | None]:
+    """Memory of a job [bytes] that a site file asks for in its batch system's own words.
+
+    And the key that says so. None where dask-jobqueue takes it from ``memory``, or nobody can tell.
+    Units are powers of 1024 in all of them (sbatch, pbs_resources, sge_types, bsub).
+    """
+    key, pattern = {
+        "slurm": ("job-mem", r"^()([1-9][\d.]*)([KMGT]?)"),
+        "lsf": ("mem", r"^()(\d+)()$"),
+        "pbs": ("resource-spec", r"(?:^|[:,])(mem)=([\d.]+)([KMGT]?)B"),
+        "sge": ("resource-spec", r"(h_vmem|mem_free|h_rss|virtual_free)=([\d.]+)([KMGT]?)"),
+    }.get(system, ("", ""))
+    found = re.search(pattern, str(settings.get(key) or ""), re.IGNORECASE)
+    if not pattern or found is None:
+        return key, None
+    unit = found[3].lower() or ("m" if system == "slurm" else "")
+    asked = float(found[2]) * 1024.0 ** " kmgt".index(unit or " ")
+    return key, asked * (int(settings.get("cores") or 1) if system == "sge" else 1)

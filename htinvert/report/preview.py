@@ -212,7 +212,8 @@ def _summary(plan: Plan) -> Any:
     view.add_row("energy", _component(config.energy))
     if (offer := getattr(plan.recipe.energy, "offer", None)) is not None:
         view.add_row("", str(offer))
-        view.add_row("", _memory(offer.memory, max(config.workers, 1)))
+        if config.cluster in (None, "local"):  # elsewhere it is another machine's
+            view.add_row("", _memory(offer.memory, max(config.workers, 1)))
     for channel in plan.recipe.channels:
         height, width = channel.observed.data.shape
         y, x = channel.observed.sampling

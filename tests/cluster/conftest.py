@@ -98,9 +98,16 @@ def campaign(slurm: None, tmp_path: Path) -> Writer:
     """Write a campaign of random clusters, and the site beside it; keywords replace parts."""
     (tmp_path / "engine.py").write_text(ENGINE)
 
-    def make(name: str = "box", *, site: dict[str, Any] | None = None, **changes: Any) -> Path:
+    def make(
+        name: str = "box",
+        *,
+        site: dict[str, Any] | None = None,
+        terms: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> Path:
         raw = yaml.safe_load(SITE.read_text())
         raw["jobqueue"]["slurm"] |= site or {}
+        raw["htinvert"] |= terms or {}
         (tmp_path / "site.yaml").write_text(yaml.safe_dump(raw))
         energy = {"use": "engine:Static"} | changes.pop("energy", {})
         config = {

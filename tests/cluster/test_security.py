@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import pytest
 from distributed import Client
 from distributed.security import Security
@@ -69,3 +70,5 @@ def test_a_run_listens_on_loopback_only_and_refuses_strangers(
     )
     with Client(address, security=own, timeout=10) as client:
         assert len(client.scheduler_info(n_workers=-1)["workers"]) == len(nannies)
+        paused = client.run(dask.config.get, "distributed.worker.memory.pause")
+        assert set(paused.values()) == {False}  # what Dask is told here has reached the jobs

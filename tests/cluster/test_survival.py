@@ -89,6 +89,37 @@ def test_poison_is_quarantined_and_nobody_else_is(campaign: Writer, start: Start
     assert all("died under this candidate 2 times" in poisoned[index][3] for index in culprits)
 
 
+def test_two_nodes_with_two_processes_each_lose_nothing_either(
+    campaign: Writer, start: Start
+) -> None:
+    """One worker per node; the processes inside it die of poison, and one node goes entirely."""
+    path = campaign(
+        "inner",
+        site={"cores": 2, "processes": 1},
+        terms={"inner": 2},
+        energy={"poison": True, "seconds": 0.1},
+        stop={"evaluations": 60},
+    )
+    driver = start(path)
+    driver.wait_until(10)
+    running = jobs(driver.name, "running")
+    assert len(running) == 2
+    subprocess.run(["scancel", running[0]], check=True)
+    driver.end()
+    assert none_left(driver.name)
+    calm = start(campaign("calm", cluster=None, workers=0, stop={"evaluations": 60}))
+    calm.end()
+    poisoned, innocent = evaluations(driver.run), evaluations(calm.run)
+    assert set(poisoned) == set(innocent)
+    culprits = {index for index, e in innocent.items() if number(e[0]) < 3}
+    assert len(culprits) >= 2
+    for index, found in poisoned.items():
+        if index in culprits:
+            assert "died under this candidate 2 times (exit status 1)" in found[3]
+        else:
+            assert found == innocent[index]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_driver_that_is_told_to_leave_takes_its_jobs_along(
     campaign: Writer, start: Start, number: signal.Signals

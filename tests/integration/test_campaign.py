@@ -342,6 +342,32 @@ def test_an_interrupted_campaign_folds_what_it_has(
     np.testing.assert_array_equal(folded["candidates/index"][:], [i for i, _, _ in committed])
 
 
+def test_an_interruption_before_the_first_result_is_no_failure(
+    campaign: Writer, tmp_path: Path
+) -> None:
+    """A driver's job that ends with an error does not go back into the queue."""
+    (tmp_path / "slow.py").write_text(
+        "import time\n"
+        "from dataclasses import dataclass\n"
+        "from pathlib import Path\n"
+        "@dataclass(frozen=True)\n"
+        "class Slow:\n"
+        "    def __call__(self, atoms):\n"
+        "        Path('begun').touch()\n"
+        "        time.sleep(600)\n"
+    )
+    driver = start(campaign(energy={"use": "slow:Slow"}, experiments=None, workers=1), tmp_path)
+    end = time.monotonic() + 90
+    while not list(tmp_path.rglob("begun")):
+        assert time.monotonic() < end and driver.poll() is None
+        time.sleep(0.1)
+    driver.send_signal(signal.SIGTERM)
+    out, _ = driver.communicate(timeout=90)
+    assert "interrupted; the same command goes on from here" in out
+    assert "nothing to rank yet" in out
+    assert driver.returncode == 0, out
+
+
 def test_ten_kills_lose_and_double_nothing(campaign: Writer, tmp_path: Path) -> None:
     """Kill the driver at random moments, resume, and compare what was committed at each death."""
     path, folder = campaign(workers=2, stop={"minutes": 10}), tmp_path / "runs/tiny"

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +132,29 @@ def test_the_one_that_kills_is_found_in_its_block(tmp_path: Path) -> None:
     assert {index for index, error in found.items() if error} == {6}
     assert found[6] == "the worker was lost: it died under this candidate 2 times"
     assert sorted(found) == list(range(20))
+
+
+def test_a_large_crowd_is_filled_bit_by_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first workers begin while candidates for the others are still being proposed."""
+    monkeypatch.setattr(dask_pool, "AT_ONCE", 10)
+
+    @contextmanager
+    def crowd() -> Iterator[Connection]:
+        with local(1) as connection:
+            yield replace(connection, workers=12)
+
+    pool = DaskPool(crowd, packed(tmp_path, seconds=10.0))
+    try:
+        pool._seconds = 10.0  # so that a block is of one
+        for first, room in ((0, 10), (10, 10), (20, 4)):
+            assert pool.room() == room
+            pool.submit([candidate(first + i) for i in range(room)])
+            assert pool.collect(0.0 if room == 4 else 100.0) == []  # without waiting
+        assert (pool.room(), pool.busy()) == (0, 24)
+    finally:
+        pool.close()
 
 
 def test_one_in_flight_leaves_room_for_one(tmp_path: Path) -> None:

@@ -7,13 +7,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 import yaml
+from dask.config import collect_env
 
 from htinvert.cluster.connect import job_script, run_name
 from htinvert.cluster.site import (
     SYSTEMS,
     Terms,
+    asked_memory,
     known_keys,
     lifetime,
     load_site,
@@ -21,6 +24,7 @@ from htinvert.cluster.site import (
     read_walltime,
 )
 from htinvert.core import UserError
+from htinvert.workers import SETTINGS
 
 SITES = sorted((Path(__file__).resolve().parents[3] / "deploy" / "sites").glob("*.yaml"))
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -100,7 +104,24 @@ def test_the_last_worker_leaves_before_the_limit(seconds: int) -> None:
         (small(queu="x"), "jobqueue.slurm.queu is unknown; did you mean queue?"),
         (small(name="x"), "jobqueue.slurm.name is set by the run itself; leave it out"),
         (small(cores=8), "processes is 2 and cores is 8; a worker has one thread"),
+        (
+            small(cores=8) | {"htinvert": {"inner": 2}},
+            "cores is 8 and processes is 2, with 2 processes inside each (htinvert.inner); set "
+            "cores to 4, or change the others",
+        ),
+        (
+            small(processes=1) | {"htinvert": {"inner": 2, "resources": {"GPU": 1}}},
+            "htinvert.inner and htinvert.resources exclude each other; drop one",
+        ),
         (small(memory=None), "jobqueue.slurm.memory is missing; give it a value"),
+        (
+            small(memory="4 Gibs"),
+            "jobqueue.slurm.memory is '4 Gibs'; write it like 32GiB",
+        ),
+        (
+            small(**{"job-mem": "2G"}),
+            "jobqueue.slurm.job-mem asks for 2 GiB and memory is 4GiB; make them agree",
+        ),
         (small(interface=None), "interface is missing; name the network"),
         (small(walltime=14400), "walltime is 14400; write it in quotes, like '04:00:00'"),
         (small(walltime="soon"), "walltime 'soon' is no time"),
@@ -113,6 +134,48 @@ def test_a_mistake_in_a_site_is_one_sentence(raw: dict[str, Any], message: str) 
     with pytest.raises(UserError, match=re.escape(message)) as mistake:
         parse_site(raw, "mine.yaml")
     assert str(mistake.value).startswith("mine.yaml: ")
+
+
+@pytest.mark.parametrize(
+    ("system", "settings", "asked"),
+    [
+        ("slurm", {"job-mem": "4000"}, 4000 * 2**20),
+        ("slurm", {"job-mem": "0"}, None),
+        ("slurm", {}, None),
+        ("pbs", {"resource-spec": "select=1:ncpus=16:mem=32gb"}, 32 * 2**30),
+        ("pbs", {"resource-spec": "nodes=1:ppn=4,mem=512mb"}, 512 * 2**20),
+        ("pbs", {"resource-spec": "select=1:ncpus=16"}, None),
+        ("sge", {"resource-spec": "h_vmem=2G", "cores": 16}, 32 * 2**30),
+        ("sge", {"resource-spec": "h_rt=60,mem_free=500M", "cores": 2}, 1000 * 2**20),
+        ("lsf", {"mem": 34359738368}, 32 * 2**30),
+        ("oar", {"resource-spec": "/nodes=1/core=16"}, None),
+    ],
+)
+def test_what_a_job_asks_for_is_read_as_the_systems_do(
+    system: str, settings: dict[str, Any], asked: float | None
+) -> None:
+    """After the manual pages of sbatch (--mem), pbs_resources, sge's complex and queue_conf, bsub.
+
+    Slurm's number without a unit is in megabytes and 0 the whole node; Grid Engine's is per slot.
+    """
+    assert asked_memory(settings, system)[1] == asked
+
+
+def test_a_job_whose_limit_is_below_its_workers_is_refused() -> None:
+    raw = small(**{"resource-spec": "select=1:ncpus=2:mem=2gb"})
+    with pytest.raises(UserError, match="resource-spec asks for 2 GiB and memory is 4GiB"):
+        parse_site({"jobqueue": {"pbs": raw["jobqueue"]["slurm"]}}, "mine.yaml")
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_workers_in_jobs_are_told_what_those_here_are(system: str, tmp_path: Path) -> None:
+    """Above its limit a worker ends; with nothing to spill, one that pauses would never go on."""
+    script = job_script(system, Path(), tmp_path)
+    names = re.findall(r"export (DASK_\w+)=([\w.]+)", script)
+    told = collect_env(dict(names))
+    for key, value in SETTINGS.items():
+        if not key.startswith("distributed.scheduler."):
+            assert dask.config.get(key, config=told) == value
 
 
 def test_an_unknown_profile_names_what_was_meant(tmp_path: Path) -> None:
@@ -142,6 +205,18 @@ def test_resources_are_offered_by_every_worker(tmp_path: Path) -> None:
     raw = small() | {"htinvert": {"resources": {"GPU": 1}}}
     (tmp_path / "gpu.yaml").write_text(yaml.safe_dump(raw))
     assert "--resources 'GPU=1'" in job_script("gpu", tmp_path, tmp_path)
+
+
+def test_a_node_may_be_one_worker_with_processes_inside(tmp_path: Path) -> None:
+    raw = small(cores=32, processes=1, memory="64GiB") | {"htinvert": {"inner": 32}}
+    (tmp_path / "nodes.yaml").write_text(yaml.safe_dump(raw))
+    script = job_script("nodes", tmp_path, tmp_path)
+    assert "export HTINVERT_INNER=32" in script
+    assert "--nthreads 32 --memory-limit 64.00GiB --nanny" in script  # a thread waits per process
+    assert load_site("nodes", tmp_path).in_words(64) == (
+        "64 workers are 2 jobs, each of 1 Dask worker with 32 processes inside; 2.15 GB of memory "
+        "per process"
+    )
 
 
 def test_the_known_keys_are_those_of_dask_jobqueue_without_its_old_ones() -> None:
