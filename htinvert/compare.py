@@ -27,6 +27,7 @@ Role = Literal["candidate", "null", "floor"]
 FEWEST = 10  # windows that a verdict takes
 SIGNIFICANT = 3.0  # standard errors
 ROLES = ("candidate", "null", "floor")
+REFERENCE = "the reference"  # the verdict on what the others are compared with
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +66,7 @@ class Difference:
     def verdict(self) -> str:
         """What follows, in words."""
         if self.error == 0.0 and self.mean == 0.0:
-            return "the reference"
+            return REFERENCE
         if self.windows < FEWEST:
             return f"no verdict from less than {FEWEST} windows"
         if abs(self.mean) <= SIGNIFICANT * self.error:

@@ -11,7 +11,16 @@ import numpy as np
 from ase import Atoms
 
 from htinvert.channels import make_channel, observe
-from htinvert.compare import Comparison, Contender, Difference, compare, in_place, some, tiles
+from htinvert.compare import (
+    REFERENCE,
+    Comparison,
+    Contender,
+    Difference,
+    compare,
+    in_place,
+    some,
+    tiles,
+)
 from htinvert.config import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
 from htinvert.forward.stm import Stm
@@ -126,20 +135,24 @@ def first_fits(verdict: Verdict) -> list[str]:
         lines.append(
             f"{name}: {fitted.score.cost:.4f} at d_trans {fitted.score.detail['d_trans']:.0f} px, "
             f"{fitted.window}; shear and stretch up to {strain:.2f}, "
-            f"rotation {values['rotation']:.1f} degrees, {values['sampling']:.4f} Å/px"
+            f"rotation {values['rotation'] % 360:.1f} degrees, {values['sampling']:.4f} Å/px"
         )
     return lines + [f"{name}: failed: {reason}" for name, reason in verdict.failed.items()]
 
 
 def show(comparison: Comparison, console: Any, lines: Sequence[str] = ()) -> None:
     """Print first fits and the table of differences."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     for line in lines:
         console.print(line, highlight=False)
-    table = Table(title=f"{comparison.measure}; against {comparison.best}")
-    for heading in ("what", "cost", "difference", "in s.e.", "better in", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("what", "verdict") else "right")
+    title = f"{comparison.measure}; against {comparison.best}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("what")
+    for heading in ("cost", "difference", "s.e.", "better"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for found in comparison.differences():
         table.add_row(*_cells(found))
     console.print(table)
@@ -147,6 +160,8 @@ def show(comparison: Comparison, console: Any, lines: Sequence[str] = ()) -> Non
 
 def _cells(found: Difference) -> tuple[str, ...]:
     name = found.name if found.role == "candidate" else f"{found.role}: {found.name}"
+    if found.verdict == REFERENCE:
+        return name, f"{found.cost:.4f}", "", "", "", found.verdict
     return (
         name,
         f"{found.cost:.4f}",

@@ -1,8 +1,7 @@
 """STM of Cu2O(111) with densities that `workflows/cu2o_stm.py` made by GPAW.
 
 `tests/physics/stm` holds the states up to 1 eV above the Fermi level of terminations; how they were
-computed is in each file's ``method`` and in docs/stm.md. GPAW relaxed the stoichiometric slab,
-CHGNet the two vacancies.
+computed is in each file's ``method`` and in docs/stm.md. GPAW relaxed all of them.
 """
 
 from __future__ import annotations
@@ -110,10 +109,7 @@ def test_the_real_image_is_fitted_from_110_degrees_without_shear(
 
 @pytest.mark.timeout(1800)  # 90 seconds of one core
 def test_on_the_real_image_the_stoichiometric_surface_wins_against_both_vacancies(shared_data):
-    """At fixed bias and isovalue, in pairs over windows that share no pixel.
-
-    The vacancies were relaxed by CHGNet and not by GPAW: see docs/compare.md for what that means.
-    """
+    """At fixed bias and isovalue, in pairs over windows that share no pixel."""
     crop = read_image(shared_data / IMAGE, sampling=0.29297, crop=(220, 370, 140, 290))
     whole = read_image(shared_data / IMAGE, sampling=0.29297)
     candidates = {}
