@@ -6,11 +6,15 @@ bond-order potential at chemical potentials drawn at random. It is imaged with a
 spherical aberration, defocus, probe and detector than the search has, sheared, stretched, jittered
 by row and counted with Poisson noise. The search relaxes all of them by Stillinger-Weber, fits its
 own source size and ranks.
+
+Another kind of problem, on which nothing was tuned, are tilt boundaries in copper (:func:`metals`):
+one element, embedded-atom potentials, grains that are shifted and atoms that are missing.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +38,16 @@ from htinvert.fit import adjusted, fit, score
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.matcher import Known
 from htinvert.metrics.registration import Registration
-from htinvert.planted import BULK, Planted, other_phase, space, substituted_column, vacancy_row
+from htinvert.planted import (
+    BULK,
+    METAL,
+    Planted,
+    other_phase,
+    space,
+    substituted_column,
+    tilt,
+    vacancy_row,
+)
 from htinvert.rank import Ranked, rank
 
 SAMPLING = 0.24  # Å/px
@@ -80,6 +93,42 @@ def library(size: int, seed: int = 1) -> list[list[Variant]]:
         if pairs:
             found.append(pairs)
     return found
+
+
+def metals(size: int, seed: int = 1) -> list[list[Variant]]:
+    """Tilt boundaries in copper relaxed by both potentials, each with siblings.
+
+    Grains are shifted and apart as it comes; siblings have as many atoms missing, but other ones.
+    """
+    rng = np.random.default_rng([13, seed])
+    found: list[list[Variant]] = []
+    while len(found) < size:
+        planted = _tilted(rng)
+        template = space(planted, planted.truth).template
+        count = int(rng.integers(CHANGES + 1))
+        atoms = [_holed(template, count, rng) for _ in range(SIBLINGS)]
+        pairs = [relaxed for each in atoms if (relaxed := _relaxed(each, planted))]
+        if pairs:
+            found.append(pairs)
+    return found
+
+
+def _tilted(rng: np.random.Generator) -> Planted:
+    """A tilt boundary whose upper grain is shifted, 2 cells deep along the beam."""
+    truth = tilt(planes=18, gap=float(rng.uniform(0.0, 0.8))).repeat((2, 1, 1))
+    middle = 0.5 * float(truth.cell[2, 2])
+    upper = truth.positions[:, 2] > middle + 0.1
+    truth.positions[upper, 1] += rng.uniform(0.0, float(truth.cell[1, 1]))
+    truth.wrap()
+    region = {"lower": middle - 1.6, "upper": middle + 1.6, "margin": 4.0, "axis": "z"}
+    inside = int((np.abs(truth.positions[:, 2] - middle) <= 1.6).sum())
+    return Planted(truth, region, {"Cu": (inside - CHANGES, inside)}, METAL)
+
+
+def _holed(template: Atoms, count: int, rng: np.random.Generator) -> Atoms:
+    """The same without so many of the region's atoms."""
+    lost = rng.choice(np.flatnonzero(region_mask(template)), size=count, replace=False)
+    return template[np.setdiff1d(np.arange(len(template)), lost)]
 
 
 def _relaxed(atoms: Atoms, planted: Planted) -> Variant | None:
@@ -128,13 +177,17 @@ def _exchanged(atoms: Atoms, rng: np.random.Generator) -> Atoms:
     return changed
 
 
-def problem(variants: list[list[Variant]], seed: int) -> Problem:
-    """Choose some of a library, plant the one that is the lowest, and record its image."""
-    rng = np.random.default_rng([7, seed])
+def problem(variants: list[list[Variant]], seed: int, *, stream: int = 7) -> Problem:
+    """Choose some of a library, plant the one that is the lowest, and record its image.
+
+    ``stream`` and ``seed`` choose the random numbers: other streams have nothing in common.
+    """
+    rng = np.random.default_rng([stream, seed])
     kinds = rng.choice(len(variants), size=KINDS, replace=False)
     chosen = [variant for kind in kinds for variant in variants[kind]]
     shift = float(rng.uniform(-0.4, 0.4))  # eV, from Te-poor to Te-rich
-    potentials = BULK | {"Te": BULK["Te"] + shift, "Cd": BULK["Cd"] - shift}
+    moved = {"Te": shift, "Cd": -shift, "Cu": shift}
+    potentials = BULK | {symbol: BULK[symbol] + by for symbol, by in moved.items()}
     planted = int(np.argmin([_energy(v.truth, potentials) for v in chosen]))
     truth = chosen[planted].truth.atoms
     center = (0.5 * float(truth.cell[2, 2]), 0.5 * float(truth.cell[1, 1]))
@@ -229,13 +282,25 @@ def _family_of(planted: int, ranked: list[Ranked], evaluations: list[Evaluation]
     return place
 
 
-def coverage(problems: int, size: int, level: float = 0.9) -> tuple[float, Counter[int], float]:
-    """Share of problems whose set holds the truth, sizes of the sets, share where it is rank 1."""
-    variants = library(size)
+def coverage(
+    problems: int,
+    size: int,
+    level: float = 0.9,
+    *,
+    make: Callable[[int, int], list[list[Variant]]] = library,
+    seed: int = 1,
+    stream: int = 7,
+) -> tuple[float, Counter[int], float]:
+    """Share of problems whose set holds the truth, sizes of the sets, share where it is rank 1.
+
+    ``make`` is :func:`library` or :func:`metals`, called with ``size`` and ``seed``; ``stream`` is
+    that of :func:`problem`.
+    """
+    variants = make(size, seed)
     sizes: Counter[int] = Counter()
     held, first = 0, 0
-    for seed in range(problems):
-        inside, count, place = claimed(problem(variants, seed), level)
+    for number in range(problems):
+        inside, count, place = claimed(problem(variants, number, stream=stream), level)
         held += inside
         first += place == 1
         sizes[count] += 1
