@@ -100,13 +100,18 @@ def forget_damaged(root: Path) -> None:
     shutil.rmtree(root.with_name(root.name + ".damaged"), ignore_errors=True)
 
 
+def restorable(folder: Path, state: Archived, bad: Iterable[str]) -> set[str]:
+    """Those of the damaged files that are descriptions of which there is a whole copy."""
+    copy = folder / COPY
+    if not copy.is_file() or checksum(copy) != state.files.get(COPY):
+        return set()
+    return {name for name in bad if name.endswith("zarr.json")}
+
+
 def restore_descriptions(folder: Path, state: Archived, bad: Iterable[str]) -> list[str]:
     """Write damaged ``zarr.json`` again from the copy; returns those that could be."""
-    copy = folder / COPY
-    wanted = [name for name in bad if name.endswith("zarr.json")]
-    if not wanted or not copy.is_file() or checksum(copy) != state.files.get(COPY):
-        return []
-    texts = json.loads(copy.read_text())
+    wanted = sorted(restorable(folder, state, bad))
+    texts = json.loads((folder / COPY).read_text()) if wanted else {}
     for name in wanted:
         write_durably(folder / name, texts[name].encode())
     return wanted

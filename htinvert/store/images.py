@@ -16,6 +16,8 @@ from htinvert.store.columns import Column, escaped
 from htinvert.store.record import Pixels
 
 PER_FILE = 256
+Read = Callable[[str, int, int], NDArray[Any]]
+
 
 _TEXTS = {
     "row": ("1", "row in candidates/* of each signal, -1 none"),
@@ -99,23 +101,26 @@ def layouts_of(arrays: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def rows_of(arrays: Mapping[str, Any]) -> NDArray[np.int64]:
-    """Rows of which there is a signal, ascending."""
-    rows = [np.asarray(arrays[f"signals/{name}/row"][:]) for name in layouts_of(arrays)]
+def rows_of(column: Read, arrays: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Rows of which there is a signal, ascending; ``column`` reads safely."""
+    rows = [_entries(column, arrays, name) for name in layouts_of(arrays)]
     found = np.unique(np.concatenate([np.empty(0, np.int64), *rows]))
     return found[found >= 0]
 
 
+def _entries(column: Read, arrays: Mapping[str, Any], name: str) -> NDArray[Any]:
+    """The row that each entry of a folder belongs to, -1 of none."""
+    path = f"signals/{name}/row"
+    return column(path, 0, arrays[path].shape[0])
+
+
 def pixels_of(
-    column: Callable[[str, int, int], NDArray[Any]],
-    arrays: Mapping[str, Any],
-    start: int,
-    stop: int,
+    column: Read, arrays: Mapping[str, Any], start: int, stop: int
 ) -> dict[int, dict[str, Pixels]]:
     """Signals of the rows from start to stop, by row and channel; ``column`` reads safely."""
     found: dict[int, dict[str, Pixels]] = {}
     for name, layout in layouts_of(arrays).items():
-        rows = np.asarray(arrays[f"signals/{name}/row"][:])
+        rows = _entries(column, arrays, name)
         for entry in map(int, np.flatnonzero((rows >= start) & (rows < stop))):
             here = (entry, entry + 1)
             ((low, high),) = column(f"signals/{name}/range", *here).tolist()

@@ -169,7 +169,8 @@ class Archive:
 
     def pictured(self) -> Iterator[tuple[int, int]]:
         """Spans of rows, first and one after the last, of which 64 have signals."""
-        found = rows_of(self.arrays)
+        with damage(self.folder / NAME):
+            found = rows_of(self.column, self.arrays)
         for start in range(0, len(found), PICTURES):
             some = found[start : start + PICTURES]
             yield int(some[0]), int(some[-1]) + 1

@@ -50,26 +50,37 @@ def verify(
     found = inspect(folder, full=full or repair)
     if not found.problems:
         return found
-    if full or repair:
-        source = Source(folder, found)
-        for _ in source.rows(observer or _ignore):
-            pass
-        found.lost = source.lost
-        found.notes += source.notes
-        source.close()
     if repair:
         _repair(folder, found, observer or _ignore)
+    elif full and not _only_descriptions(folder, found):
+        _count(folder, found, found, observer or _ignore)
     return found
 
 
+def _only_descriptions(folder: Path, found: Findings) -> bool:
+    """Whether nothing is wrong but descriptions of which there is a copy: all values are there."""
+    copied = archive.restorable(folder, Marks(folder).state(), found.bad)
+    return len(found.problems) == len(copied) and copied == found.bad
+
+
+def _count(folder: Path, damaged: Findings, found: Findings, observer: Observer) -> None:
+    """Note in ``found`` how many results cannot be read of a run that is ``damaged``."""
+    source = Source(folder, damaged)
+    for _ in source.rows(observer):
+        pass
+    found.lost = source.lost
+    found.notes += source.notes
+    source.close()
+
+
 def _repair(folder: Path, found: Findings, observer: Observer) -> None:
-    state = Marks(folder).state()
-    restored = archive.restore_descriptions(folder, state, found.bad)
-    left = inspect(folder, full=True) if restored else found
-    if restored:
+    left = found
+    if restored := archive.restore_descriptions(folder, Marks(folder).state(), found.bad):
         found.notes.append(f"written again: {', '.join(restored)}")
+        left = inspect(folder, full=True)
     if not left.problems:
         return
+    _count(folder, left, found, observer)
     if left.journal and not found.lost and _fold_anew(folder):
         found.notes.append("results.zarr was made again from journal.sqlite")
     else:

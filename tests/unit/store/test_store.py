@@ -393,6 +393,32 @@ def test_a_flipped_bit_in_a_chunk_is_detected_and_repaired(tmp_path: Path) -> No
         assert verify(tmp_path / "run", full=True).problems == []
 
 
+def test_a_lost_chunk_of_signal_rows_is_not_read_as_no_signals(tmp_path: Path) -> None:
+    with create(tmp_path / "run") as run:
+        add(run, *SAMPLE)
+    (tmp_path / "run" / "results.zarr" / "signals/haadf/row/c/0").unlink()
+    with pytest.raises(Damaged, match="is lost"):
+        list(read(tmp_path / "run", signals=True))
+
+
+def test_a_damaged_description_costs_no_result_for_there_is_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("htinvert.store.run.BLOCK", 4)
+    with create(tmp_path / "run") as run:
+        for index in range(14):
+            add(run, evaluation(index))
+            run._folding.wait()
+        assert int(run._journal.meta("dropped")) > 0  # else the journal has all of it, too
+    (tmp_path / "run" / "results.zarr" / "candidates/index/zarr.json").write_bytes(bytes(300))
+    assert verify(tmp_path / "run", full=True).code == REPAIRABLE
+    found = verify(tmp_path / "run", repair=True)
+    assert (found.code, found.lost) == (REPAIRABLE, 0)
+    assert verify(tmp_path / "run", full=True).problems == []
+    with Run.open(tmp_path / "run") as again:
+        assert len(list(again.evaluations())) == 14
+
+
 @pytest.mark.parametrize("name", ["scores/haadf.fom/c/0", "candidates/key/c/0/0", "zarr.json"])
 def test_a_lost_file_is_noticed_at_the_next_start(tmp_path: Path, name: str) -> None:
     with create(tmp_path / "run") as run:
