@@ -18,7 +18,7 @@ from ase import Atoms
 from htinvert import campaign
 from htinvert.config import parse
 from htinvert.core import Candidate, Evaluation, Relaxation, Score
-from htinvert.memory import ROW, Memory
+from htinvert.memory import REPEAT, ROW, Memory
 from htinvert.plan import Plan, make_plan
 from htinvert.store import Run
 from htinvert.store.checkpoint import ROWS, STATE
@@ -140,7 +140,7 @@ def leave_checkpoint(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) ->
             known._learn(found)
         once = known._memory.rows()
         kept = np.resize(once, rows)
-        kept["family"][len(once) :] = False
+        kept["kind"][len(once) :] = REPEAT
         state = known.state() | {"told": rows, "last": rows - 1}
         state["progress"] |= {"evaluated": rows}
         run.checkpoint.save(state, kept.tobytes())
