@@ -22,10 +22,11 @@ from htinvert.matcher import Known
 from htinvert.plan import Plan
 from htinvert.store import Run
 
+COARSE = 16  # numbers of the sketch of a proposal, of which only its very like is looked for
 ROW = np.dtype(
     [
         ("length", "<u2"),  # of both fingerprints, for a relaxation keeps the atoms
-        ("proposed", "u1", SKETCH),
+        ("proposed", "u1", COARSE),
         ("relaxed", "u1", SKETCH),
         ("kind", "u1"),
     ]
@@ -78,7 +79,7 @@ class Memory:
         Its proposal is remembered elsewhere, when it is sent.
         """
         vector = fingerprint(evaluation.candidate.atoms)
-        proposed = (len(vector), sketch(vector))
+        proposed = (len(vector), sketch(vector, COARSE))
         if not evaluation.ok:
             self._added.append((*proposed, np.zeros(SKETCH), FAILED))
             return False

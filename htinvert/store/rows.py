@@ -107,9 +107,13 @@ class Rows:
     def columns(self, paths: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Columns by path, of one number or word per row; without paths all of them."""
         sealed, end = self._sealed(), self._journal.committed()
-        if self._marks.closed() is not None:  # the archive has a copy of the rest, too
+        state, marked = self._marks.state(), len(self._marks.events)
+        if state.folded > sealed and not state.unfinished:  # a copy of more, as columns
             with suppress(Damaged, OSError):
-                return self._columns(paths, self._marks.state().folded, end)
+                found = self._columns(paths, state.folded, end)
+                self._marks.read()
+                if len(self._marks.events) == marked:  # nobody has begun to write it anew
+                    return found
         return self._columns(paths, sealed, end)
 
     def _columns(
