@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -18,8 +19,7 @@ FINGERPRINT_CUTOFF = 6.0  # Å
 FINGERPRINT_STEP = 0.05  # Å
 FINGERPRINT_WIDTH = 0.15  # Å, standard deviation of the smearing
 RECENT = 1024  # fingerprints that are kept for whoever asks next
-SKETCH = 32  # numbers that a fingerprint is boiled down to
-ROUNDING = 1e-3  # by how much two sketches may be farther apart than their fingerprints, for halves
+SKETCH = 48  # numbers that a fingerprint is boiled down to, a byte each
 # Difference below which structures are of one family: relaxations into one minimum stay below it,
 # an exchange of two elements in a boundary layer lies above.
 LIKE = 2e-3
@@ -185,23 +185,27 @@ def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> float
     return max(0.0, 1.0 - float(first @ second))
 
 
-def sketch(vector: NDArray[np.float64]) -> NDArray[np.float16]:
-    """Sums over 32 stretches of a fingerprint, each over the root of its length: shape (32,).
+def sketch(vector: NDArray[np.float64], size: int = SKETCH) -> NDArray[np.uint8]:
+    """A fingerprint as a few bytes, by which most others can be told to be unlike it."""
+    return np.rint(255.0 * stretches(vector, size)).astype(np.uint8)
 
-    An orthogonal projection, so two sketches are no farther apart than their fingerprints, which
-    are unlike for sure where the sketches are: sqrt(2 difference) is the Euclidean distance of two
-    unit vectors.
+
+def stretches(vector: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Sums over so many stretches of a fingerprint, each over the root of its length: 0 to 1.
+
+    An orthogonal projection, so these are no farther apart for two fingerprints than they are
+    themselves, which is sqrt(2 difference) for unit vectors.
     """
-    if len(vector) < SKETCH:
-        vector = np.pad(vector, (0, SKETCH - len(vector)))
-    starts, roots = _stretches(len(vector))
-    return np.asarray((np.add.reduceat(vector, starts) / roots).astype(np.float16))
+    if len(vector) < size:
+        vector = np.pad(vector, (0, size - len(vector)))
+    starts, roots = _cuts(len(vector), size)
+    return np.asarray(np.add.reduceat(vector, starts) / roots)
 
 
 @cache
-def _stretches(length: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Where the 32 stretches of so many numbers begin, and the roots of their lengths."""
-    edges = np.linspace(0, length, SKETCH + 1).astype(int)
+def _cuts(length: int, size: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where the stretches of so many numbers begin, and the roots of their lengths."""
+    edges = np.linspace(0, length, size + 1).astype(int)
     return edges[:-1], np.sqrt(np.diff(edges))
 
 
@@ -210,24 +214,32 @@ class Sketches:
 
     Args:
         lengths: of the fingerprints, shape (n,).
-        values: their sketches, shape (n, 32).
+        values: their sketches, shape (n, size).
     """
 
-    def __init__(self, lengths: NDArray[np.int32], values: NDArray[np.float16]) -> None:
-        self._parts = {}
-        for length in np.unique(lengths):
-            (numbers,) = np.nonzero(lengths == length)
-            part = values[numbers].astype(np.float32)
-            self._parts[int(length)] = numbers, part, np.einsum("ij,ij->i", part, part)
+    def __init__(self, lengths: NDArray[np.integer], values: NDArray[np.uint8]) -> None:
+        self._lengths, self._values = lengths, values
+
+    @cached_property
+    def _parts(self) -> dict[int, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+        """Numbers, sketches and their squares, by length of the fingerprint."""
+        found = {}
+        for length in np.unique(self._lengths):
+            (numbers,) = np.nonzero(self._lengths == length)
+            part = self._values[numbers].astype(np.float32) / np.float32(255.0)
+            found[int(length)] = numbers, part, np.einsum("ij,ij->i", part, part)
+        return found
 
     def near(self, vector: NDArray[np.float64], *, within: float) -> NDArray[np.intp]:
         """Numbers of all whose :func:`difference` may be less than ``within``, ascending."""
         if len(vector) not in self._parts:
             return np.empty(0, dtype=np.intp)
         numbers, part, squares = self._parts[len(vector)]
-        own = sketch(vector).astype(np.float32)
+        size = part.shape[1]
+        own = stretches(vector, size).astype(np.float32)
+        rounding = np.sqrt(size) / 510.0 + 1e-3  # of bytes, and of single precision
         apart = squares - 2.0 * (part @ own) + own @ own
-        return np.asarray(numbers[apart < (np.sqrt(2.0 * within) + ROUNDING) ** 2 + ROUNDING**2])
+        return np.asarray(numbers[apart < (np.sqrt(2.0 * within) + rounding) ** 2])
 
 
 class Fingerprints:

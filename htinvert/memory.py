@@ -22,17 +22,17 @@ from htinvert.matcher import Known
 from htinvert.plan import Plan
 from htinvert.store import Run
 
+COARSE = 16  # numbers of the sketch of a proposal, of which only its very like is looked for
 ROW = np.dtype(
     [
-        ("proposed", "<i4"),  # length of the fingerprint
-        ("proposed_sketch", "<f2", SKETCH),
-        ("relaxed", "<i4"),  # -1 of a failure
-        ("relaxed_sketch", "<f2", SKETCH),
-        ("family", "?"),  # the first of its family
+        ("length", "<u2"),  # of both fingerprints, for a relaxation keeps the atoms
+        ("proposed", "u1", COARSE),
+        ("relaxed", "u1", SKETCH),
+        ("kind", "u1"),
     ]
 )
 """What is kept of an evaluation; rows follow the order of commits."""
-NONE = -1
+FAILED, REPEAT, FIRST = range(3)  # kinds: not evaluated, of a known family, the first of one
 FORMAT = 1  # of a checkpoint; to be raised with every change of what generators keep
 
 Parameters = Mapping[str, Mapping[str, float]]
@@ -79,9 +79,9 @@ class Memory:
         Its proposal is remembered elsewhere, when it is sent.
         """
         vector = fingerprint(evaluation.candidate.atoms)
-        proposed = (len(vector), sketch(vector))
+        proposed = (len(vector), sketch(vector, COARSE))
         if not evaluation.ok:
-            self._added.append((*proposed, NONE, np.zeros(SKETCH), False))
+            self._added.append((*proposed, np.zeros(SKETCH), FAILED))
             return False
         self.relaxed.add(evaluation.atoms)
         first = self.families.find(evaluation.atoms) is None
@@ -89,8 +89,8 @@ class Memory:
             self.families.add(evaluation.atoms)
         if self._refits:
             self._fitted[evaluation.candidate.index] = evaluation.parameters
-        vector = fingerprint(evaluation.atoms)
-        self._added.append((*proposed, len(vector), sketch(vector), first))
+        relaxed = sketch(fingerprint(evaluation.atoms))
+        self._added.append((*proposed, relaxed, FIRST if first else REPEAT))
         return not first
 
     def fitted(self, index: int) -> Parameters | None:
@@ -122,10 +122,9 @@ class Memory:
     def restore(self, state: Sequence[Any], rows: NDArray[Any]) -> None:
         """Know what the one knew whose :meth:`state` this is and who has saved these rows."""
         self._restored = len(rows)
-        everything = np.arange(len(rows))
-        good = np.flatnonzero(rows["relaxed"] != NONE)
-        first = np.flatnonzero(rows["family"])
-        self._know(self.proposed, state[0], rows, everything, "proposed")
+        good = np.flatnonzero(rows["kind"] != FAILED)
+        first = np.flatnonzero(rows["kind"] == FIRST)
+        self._know(self.proposed, state[0], rows, np.arange(len(rows)), "proposed")
         self._know(self.relaxed, state[1], rows, good, "relaxed")
         self._know(self.families, state[2], rows, first, "relaxed")
 
@@ -136,6 +135,5 @@ class Memory:
             wanted = chosen[list(numbers)].tolist()
             return self._store.structures(wanted, proposed=which == "proposed")
 
-        found = rows[chosen]
-        sketches = Sketches(found[which], found[f"{which}_sketch"])
+        sketches = Sketches(rows["length"][chosen], rows[which][chosen])
         known.restore(state, len(chosen), sketches, read)

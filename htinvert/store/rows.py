@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,19 @@ class Rows:
     def columns(self, paths: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Columns by path, of one number or word per row; without paths all of them."""
         sealed, end = self._sealed(), self._journal.committed()
+        state, marked = self._marks.state(), len(self._marks.events)
+        if state.folded > sealed and not state.unfinished:  # a copy of more, as columns
+            with suppress(Damaged, OSError):
+                found = self._columns(paths, state.folded, end)
+                self._marks.read()
+                if len(self._marks.events) == marked:  # nobody has begun to write it anew
+                    return found
+        return self._columns(paths, sealed, end)
+
+    def _columns(
+        self, paths: Sequence[str] | None, sealed: int, end: int
+    ) -> dict[str, NDArray[Any]]:
+        """The first ``sealed`` rows from the archive, the others from the journal."""
         tail = self._tail(sealed, end)
         held = self._archived().arrays if sealed else {}
         names = paths or [f"candidates/{name}" for name in TABLE] + sorted(
@@ -140,7 +154,8 @@ class Rows:
 
     def _archived(self) -> Archive:
         state = self._marks.state()
-        if self._archive is None or self._archive.sealed != state.sealed:
+        known = self._archive and (self._archive.sealed, self._archive.held)
+        if self._archive is None or known != (state.sealed, state.folded):
             self._archive = Archive(self._folder, state)
         return self._archive
 

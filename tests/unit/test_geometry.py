@@ -108,7 +108,7 @@ def test_a_fingerprint_is_computed_once_for_whoever_asks(
 
 
 def test_sketches_miss_no_fingerprint_that_is_near(crystal: Atoms) -> None:
-    """They are an orthogonal projection: what is near stays near, to a thousandth for halves."""
+    """They are an orthogonal projection: what is near stays near, but for the bytes' rounding."""
     rng = np.random.default_rng(5)
     vectors = []
     for number in range(90):
