@@ -27,6 +27,7 @@ LARGEST_BLOCK = 4096
 AT_ONCE = 500  # candidates that are asked for and sent together, lest the others wait for them
 LOSSES = 5  # jobs that may end under a candidate, for reasons that may not be its own
 TOGETHER = 0.05  # s within which the blocks that one worker took with it are heard of
+FETCHED = 100  # blocks whose results are asked for together, lest they take longer than ...
 FETCH_SECONDS = 30.0  # for results that are ready
 NO_WORKER_SECONDS = 60.0
 NO_ANSWER_SECONDS = 60.0  # of the scheduler
@@ -189,8 +190,11 @@ class DaskPool:
 
         ready = {key: self._futures[key] for key in keys if self._futures[key].done()}
         good = [key for key in ready if ready[key].status == "finished"]
-        shares = self._fetch({key: ready[key] for key in good}) if good else {}
-        for key in keys:
+        for key in good[FETCHED:]:
+            self._done.put(key)
+        shares = self._fetch({key: ready[key] for key in good[:FETCHED]}) if good else {}
+        later = set(good[FETCHED:])
+        for key in (key for key in keys if key not in later):
             future = self._futures[key]
             if key in shares:
                 share: Share = pickle.loads(shares[key])

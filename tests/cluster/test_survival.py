@@ -135,14 +135,15 @@ def test_a_driver_that_is_told_to_leave_takes_its_jobs_along(
 
 
 @pytest.mark.skipif(
-    os.environ.get("HTINVERT_TORTURE") != "full", reason="takes six minutes: make torture runs it"
+    os.environ.get("HTINVERT_TORTURE") != "full", reason="takes minutes: make torture runs it"
 )
 def test_jobs_of_one_minute_finish_a_longer_campaign(campaign: Writer) -> None:
     """The driver's own job goes back into the queue; workers leave before their limit.
 
-    Three workers need 60 s for 450 candidates of 0.4 s, which one job of a minute cannot have.
+    Three workers need 40 s for 300 candidates of 0.4 s, and the driver is told to leave 20 s
+    before its minute is over, by Slurm's grain of time often half a minute before.
     """
-    stop = {"evaluations": 450}
+    stop = {"evaluations": 300}
     energy = {"seconds": 0.4}
     path = campaign("long", site={"walltime": "00:01:00"}, stop=stop, energy=energy, workers=3)
     command = ["sbatch", "--time=1", "--signal=B:USR1@20", "--mem=500", "--output=driver.log"]
@@ -153,15 +154,15 @@ def test_jobs_of_one_minute_finish_a_longer_campaign(campaign: Writer) -> None:
         env=environment(path.parent),
         check=True,
     )
-    end = time.monotonic() + 400
+    end = time.monotonic() + 800
     while jobs("long-driver"):
         assert time.monotonic() < end, (path.parent / "driver.log").read_text()
         time.sleep(1)
     text = (path.parent / "driver.log").read_text()
-    assert "450 evaluations are done" in text, text
+    assert "300 evaluations are done" in text, text
     assert "time is up: back into the queue" in text
     found = evaluations(path.parent / "runs/long")
-    assert len(found) == 450
+    assert len(found) == 300
     assert [e[3] for e in found.values() if "worker" in (e[3] or "")] == []
 
 

@@ -157,6 +157,23 @@ def test_a_large_crowd_is_filled_bit_by_bit(
         pool.close()
 
 
+def test_results_are_taken_in_bit_by_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten thousand at once once took longer than results may take, and were asked for again."""
+    monkeypatch.setattr(dask_pool, "FETCHED", 2)
+    pool = DaskPool(lambda: local(1), packed(tmp_path))
+    try:
+        pool._seconds = 10.0  # so that a block is of one
+        pool.submit([candidate(i) for i in range(5)])
+        deadline = time.monotonic() + 60
+        while pool._done.qsize() < 5:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        sizes = [len(pool.collect(1.0)) for _ in range(3)]
+        assert (sizes, pool.busy()) == ([2, 2, 1], 0)
+    finally:
+        pool.close()
+
+
 def test_one_in_flight_leaves_room_for_one(tmp_path: Path) -> None:
     pool = DaskPool(lambda: local(1), packed(tmp_path), in_flight=1)
     try:
