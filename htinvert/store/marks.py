@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,11 @@ Files = dict[str, tuple[int, int]]
 
 
 class Marks:
-    """The log of one run, as it was when read; :meth:`append` adds to it durably."""
+    """The log of one run, as it was when read; :meth:`append` adds to it durably.
+
+    A driver folds in one thread and reads in another, so both methods take turns: a line that is
+    read between its writing and its being noted would be noted twice.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "commits.log"
@@ -30,18 +35,20 @@ class Marks:
         self.broken = ""
         self._crc = 0
         self._whole = 0  # bytes of whole lines
+        self._turn = threading.Lock()
         self.read()
 
     def read(self) -> None:
         """Read what was added; a last line without its end is being written, or was cut short."""
-        if not self.path.exists():
-            return
-        with self.path.open("rb") as file:
-            file.seek(self._whole)
-            added = file.read()
-        while not self.broken and b"\n" in added:
-            line, _, added = added.partition(b"\n")
-            self._take(line)
+        with self._turn:
+            if not self.path.exists():
+                return
+            with self.path.open("rb") as file:
+                file.seek(self._whole)
+                added = file.read()
+            while not self.broken and b"\n" in added:
+                line, _, added = added.partition(b"\n")
+                self._take(line)
 
     def _take(self, line: bytes) -> None:
         crc, _, text = line.partition(b" ")
@@ -64,6 +71,10 @@ class Marks:
             Damaged: the log before it is damaged.
             OSError: the disk is full or failing.
         """
+        with self._turn:
+            self._append(what, fields)
+
+    def _append(self, what: str, fields: Mapping[str, Any]) -> None:
         if self.broken:
             raise Damaged(f"{self.broken}; htinvert verify --repair makes it anew")
         event = {"what": what, **fields, "previous": self._crc}

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from htinvert.core import (
 from htinvert.roles import RigidBody, motion
 from htinvert.store import Damaged, Run, snap, structure_key
 from htinvert.store.journal import Journal
+from htinvert.store.marks import Marks
 from htinvert.store.reading import read
 from htinvert.store.salvage import verify
 from htinvert.store.verify import REPAIRABLE
@@ -565,3 +567,19 @@ def test_the_journal_is_durable_without_shared_memory(run: Run) -> None:
     }
     assert pragma == {"journal_mode": "truncate", "synchronous": 2, "busy_timeout": 30000}
     journal.connection.close()
+
+
+def test_a_driver_may_read_its_log_while_a_fold_adds_to_it(tmp_path: Path) -> None:
+    marks = Marks(tmp_path)
+
+    def add_lines() -> None:
+        for number in range(200):
+            marks.append("folding", number=number)
+
+    adding = threading.Thread(target=add_lines)
+    adding.start()
+    while adding.is_alive():
+        marks.read()
+    adding.join()
+    assert marks.broken == ""
+    assert [event["number"] for event in Marks(tmp_path).events] == list(range(200))
