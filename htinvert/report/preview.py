@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,9 @@ def _dft_cost(plan: Plan) -> str:
 def _cost(plan: Plan, trials: list[Evaluation]) -> str:
     seconds = sum(trial.seconds for trial in trials) / len(trials)
     workers = max(plan.config.workers, 1)
-    text = f"cost: {seconds:.2g} s per candidate, {workers / seconds:.2g}/s on {workers} workers"
+    rate = workers / seconds
+    shown = f"{rate:.0f}" if rate > 10 else f"{rate:.2g}"
+    text = f"cost: {seconds:.2g} s per candidate, {shown}/s on {workers} workers"
     planned = plan.config.stop.evaluations
     if planned is not None:
         text += f"; {planned} evaluations take about {_duration(planned * seconds / workers)}"
@@ -226,7 +229,7 @@ def _summary(plan: Plan) -> Any:
         experiment = config.experiments[channel.name]
         path = plugins.resolve(experiment.image, plan.folder)
         view.add_row("", str(describe(path, signal=experiment.signal, channel=experiment.channel)))
-        view.add_row("", f"{channel.forward}")
+        view.add_row("", _model(experiment.forward, channel.forward))
         if callable(offer := getattr(channel.forward, "offer", None)):
             view.add_row("", str(offer(atoms)))
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
@@ -239,6 +242,20 @@ def _memory(each: float, workers: int) -> str:
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     text = f"{workers} workers take about {each * workers:.2g} of {there:.0f} GB of memory"
     return text if each * workers < there else f"{text}: too much; choose fewer workers"
+
+
+def _model(spec: dict[str, Any], forward: Any) -> str:
+    """What was asked of a forward model, and the numbers and words that it takes by itself."""
+    rest = (
+        {f.name: getattr(forward, f.name) for f in fields(forward)} if is_dataclass(forward) else {}
+    )
+    plain = {name: value for name, value in rest.items() if isinstance(value, int | float | str)}
+    taken = ", ".join(
+        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in plain.items()
+        if value and name not in spec
+    )
+    return f"{_component(spec)}; besides: {taken}" if taken else _component(spec)
 
 
 def _component(spec: dict[str, Any]) -> str:
