@@ -37,7 +37,9 @@ class Gpaw:
 
     Attributes:
         cutoff: kinetic energy up to which plane waves are taken [eV].
-        kpoint_density: points of the Brillouin zone per 1/Å, times 2 pi; Gamma is among them.
+        kpoint_density: points of the Brillouin zone per 1/Å, times 2 pi.
+        gamma: whether Gamma is among them; else the mesh is half a step off along every axis, and
+            time reversal leaves half of it (Monkhorst & Pack, Phys. Rev. B 13, 5188 (1976)).
         xc: exchange-correlation functional, ``PBE`` or ``LDA``.
         width: of the Fermi-Dirac distribution [eV].
         magnetic_moments: initial moment by element [Bohr magnetons], in place of the structure's.
@@ -49,6 +51,7 @@ class Gpaw:
 
     cutoff: PositiveFloat = 400.0
     kpoint_density: PositiveFloat = 3.5
+    gamma: bool = True
     xc: str = "PBE"
     width: PositiveFloat = 0.05
     magnetic_moments: Mapping[str, float] = field(default_factory=dict)
@@ -122,7 +125,7 @@ class Gpaw:
         return gpaw.GPAW(
             mode=gpaw.PW(self.cutoff),
             xc=self.xc,
-            kpts={"density": self.kpoint_density, "gamma": True},
+            kpts={"density": self.kpoint_density, "gamma": self.gamma},
             occupations={"name": "fermi-dirac", "width": self.width},
             convergence=dict(convergence),
             symmetry={} if symmetric else {"point_group": False},
