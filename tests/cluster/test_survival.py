@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,12 +79,9 @@ def test_one_in_flight_repeats_itself_bit_for_bit(campaign: Writer, start: Start
 def test_poison_is_quarantined_and_nobody_else_is(campaign: Writer, start: Start) -> None:
     driver = start(campaign("poisoned", energy={"poison": True}, stop={"evaluations": 60}))
     driver.end()
-    calm = start(campaign("calm", cluster=None, workers=0, stop={"evaluations": 60}))
-    calm.end()
-    poisoned, innocent = evaluations(driver.run), evaluations(calm.run)
+    poisoned = evaluations(driver.run)
+    innocent, culprits = without_poison(campaign, start)
     assert set(poisoned) == set(innocent)
-    culprits = {index for index, e in innocent.items() if number(e[0]) < 3}
-    assert len(culprits) >= 2
     lost = {index for index, e in poisoned.items() if "the worker was lost" in (e[3] or "")}
     assert lost == culprits
     assert all("died under this candidate 2 times" in poisoned[index][3] for index in culprits)
@@ -107,12 +105,9 @@ def test_two_nodes_with_two_processes_each_lose_nothing_either(
     subprocess.run(["scancel", running[0]], check=True)
     driver.end()
     assert none_left(driver.name)
-    calm = start(campaign("calm", cluster=None, workers=0, stop={"evaluations": 60}))
-    calm.end()
-    poisoned, innocent = evaluations(driver.run), evaluations(calm.run)
+    poisoned = evaluations(driver.run)
+    innocent, culprits = without_poison(campaign, start)
     assert set(poisoned) == set(innocent)
-    culprits = {index for index, e in innocent.items() if number(e[0]) < 3}
-    assert len(culprits) >= 2
     for index, found in poisoned.items():
         if index in culprits:
             assert "died under this candidate 2 times (exit status 1)" in found[3]
@@ -164,6 +159,16 @@ def test_jobs_of_one_minute_finish_a_longer_campaign(campaign: Writer) -> None:
     found = evaluations(path.parent / "runs/long")
     assert len(found) == 300
     assert [e[3] for e in found.values() if "worker" in (e[3] or "")] == []
+
+
+def without_poison(campaign: Writer, start: Start) -> tuple[dict[int, Any], set[int]]:
+    """What 60 evaluations come to where nothing kills, and those of them that poison would kill."""
+    calm = start(campaign("calm", cluster=None, workers=0, stop={"evaluations": 60}))
+    calm.end()
+    innocent = evaluations(calm.run)
+    culprits = {index for index, e in innocent.items() if number(e[0]) < 3}
+    assert len(culprits) >= 2
+    return innocent, culprits
 
 
 def number(positions: bytes) -> int:
