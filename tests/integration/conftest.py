@@ -23,6 +23,17 @@ Writer = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def experiment(**changes: Any) -> dict[str, Any]:
+    """The campaign's experiments with something else in the only one's block; None removes."""
+    haadf: dict[str, Any] = {
+        "image": "image.npy",
+        "sampling": 0.3,
+        "forward": {"use": "stem_convolution"},
+        "metrics": {"registration": None},
+    }
+    return {"haadf": {k: v for k, v in (haadf | changes).items() if v is not None}}
+
+
 @pytest.fixture
 def campaign(tmp_path: Path) -> Writer:
     """Write a campaign file with its structure and image; keywords replace parts of it."""

@@ -15,20 +15,10 @@ import pytest
 from ase.io import read
 from skimage.io import imread
 
-from .conftest import environment
+from .conftest import environment, experiment
 
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def experiment(**changes: Any) -> dict[str, Any]:
-    haadf: dict[str, Any] = {
-        "image": "image.npy",
-        "sampling": 0.3,
-        "forward": {"use": "stem_convolution"},
-        "metrics": {"registration": None},
-    }
-    return {"haadf": {k: v for k, v in (haadf | changes).items() if v is not None}}
 
 
 def test_from_check_to_export(campaign: Writer, htinvert: Command, tmp_path: Path) -> None:

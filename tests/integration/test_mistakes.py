@@ -20,6 +20,8 @@ from matplotlib import get_cachedir
 
 from htinvert.cli import main
 
+from .conftest import experiment
+
 Writer = Callable[..., Path]
 Make = Callable[[Path], object]
 
@@ -47,14 +49,8 @@ class Mistake:
 
 
 def haadf(**changes: Any) -> dict[str, Any]:
-    """A campaign's experiments with something else in the only one's block; None removes."""
-    block: dict[str, Any] = {
-        "image": "image.npy",
-        "sampling": 0.3,
-        "forward": {"use": "stem_convolution"},
-        "metrics": {"registration": None},
-    } | changes
-    return {"experiments": {"haadf": {k: v for k, v in block.items() if v is not None}}}
+    """A campaign whose only experiment has something else in its block; None removes."""
+    return {"experiments": experiment(**changes)}
 
 
 def stored(name: str, block: dict[str, Any]) -> Make:
