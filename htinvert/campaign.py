@@ -36,7 +36,7 @@ from htinvert.graph import Pool
 from htinvert.leaving import interruptible
 from htinvert.memory import ROW, Memory, terms
 from htinvert.plan import Plan, provenance
-from htinvert.progress import Progress
+from htinvert.progress import GOES_ON, Progress
 from htinvert.resume import calibration, parameters, resumed, write_config
 from htinvert.store import OutOfSpace, Run, snap, structure_key
 
@@ -176,14 +176,14 @@ class Campaign:
         while not interrupted.is_set():
             if asked.exists():
                 asked.unlink()
-                self.progress.reason = "asked to stop; the same command goes on from here"
+                self.progress.reason = f"asked to stop; {GOES_ON}"
                 return
             if self.finished() or (self._exhausted() and not pool.busy()):
                 return
             self._fill(pool)
             self._take(pool.collect(TICK))
             self._report(pool.news())
-        self.progress.reason = "interrupted; the same command goes on from here"
+        self.progress.reason = f"interrupted; {GOES_ON}"
         self._observer(self.progress)
 
     def _inherit(self, pool: Pool, older: Fork) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from htinvert.core import Evaluation
 
+GOES_ON = "the same command goes on from here"  # how the reason of an interruption ends
 KEPT = ("evaluated", "failed", "duplicates", "core_seconds", "reached", "best", "since_best")
 
 
@@ -34,6 +35,11 @@ class Progress:
     reason: str = ""
     since_best: int = 0
     session: int = 0
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody ended the campaign before its stop rules did."""
+        return self.reason.endswith(GOES_ON)
 
     def state(self) -> dict[str, Any]:
         """What follows from the evaluations alone, for :meth:`restore`."""

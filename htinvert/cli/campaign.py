@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from htinvert.rank import Ranked
 
 TOP = 5  # families shown when a campaign ends
-GOES_ON = "the same command goes on from here"  # how the reason of an interruption ends
 WORTH_A_START = 20.0  # s per evaluation: below, the start structure joins the Pareto plot
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
@@ -283,7 +282,7 @@ def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[
     with Run.open(output) as store:
         survey.read(store)
         refused = store.counts().refused_by
-    if end.reason.endswith(GOES_ON) and not survey.good:
+    if end.interrupted and not survey.good:
         out.print("nothing to rank yet")
         return []
     ranked = ranking(output, survey)
