@@ -23,12 +23,12 @@ from ase.io import read
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from htinvert.campaign import run
-from htinvert.campaign_file import read_yaml
-from htinvert.config import parse
+from htinvert.campaign.loop import run
+from htinvert.campaign.plan import make_plan
+from htinvert.config.campaign import parse
+from htinvert.config.yaml_file import read_yaml
 from htinvert.core import region_mask
-from htinvert.geometry import LIKE, Fingerprints, fingerprint
-from htinvert.plan import make_plan
+from htinvert.geometry.fingerprint import LIKE, Fingerprints, fingerprint
 from htinvert.store import Run
 
 ROOT = Path(__file__).parents[1]

@@ -28,14 +28,14 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-import htinvert.graph
+import htinvert.pool.here
 from htinvert.cluster.connect import JOB_BLOCK_SECONDS, TASKS_PER_SECOND, local
 from htinvert.core import Candidate, Evaluation, Recipe, Relaxation
-from htinvert.dask_pool import DaskPool
-from htinvert.graph import Connection, Share
-from htinvert.parcel import pack
+from htinvert.pool.here import Connection, Share
+from htinvert.pool.on_dask import DaskPool
+from htinvert.pool.parcel import pack
+from htinvert.pool.workers import SETTINGS
 from htinvert.store import Run, snap, structure_key
-from htinvert.workers import SETTINGS
 
 ATOMS = 100
 DIFFERENT = 2000  # structures; then they come again, under other keys
@@ -156,7 +156,7 @@ def crowd_process(address: str, first: int, workers: int, inner: int, seconds: f
     import dask
     from distributed import Worker
 
-    htinvert.graph.evaluate_packed = partial(timers, seconds)  # type: ignore[assignment]
+    htinvert.pool.here.evaluate_packed = partial(timers, seconds)  # type: ignore[assignment]
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
     async def serve() -> None:

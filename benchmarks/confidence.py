@@ -4,8 +4,8 @@
     python benchmarks/confidence.py --problems 40 --library 12 --seed 2 --stream 11
     python benchmarks/confidence.py --problems 40 --library 12 --seed 2 --stream 11 --kind metals
 
-The problems are those of htinvert.planted_variants; the first line repeats those that the set was
-developed on, the others do not. Three minutes per 80 problems on one core.
+The problems are those of htinvert.testing.planted_variants; the first line repeats those that the
+set was developed on, the others do not. Three minutes per 80 problems on one core.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from time import process_time
 
 from scipy.stats import binomtest
 
-from htinvert.planted_variants import KINDS, SIBLINGS, coverage, library, metals
+from htinvert.testing.planted_variants import KINDS, SIBLINGS, coverage, library, metals
 
 MAKE = {"library": library, "metals": metals}
 

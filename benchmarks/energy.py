@@ -17,9 +17,9 @@ from ase.calculators.calculator import Calculator
 from ase.calculators.lammpslib import LAMMPSlib
 
 from htinvert.energy.descent import relax
+from htinvert.energy.isolation import Isolated, end_children
 from htinvert.energy.lammps import Lammps
 from htinvert.energy.potential_files import potential_path
-from htinvert.isolation import Isolated, end_children
 
 ROUNDS = 5
 MODEL = Lammps(Path("CdTe.sw"), fmax=0.01)

@@ -21,11 +21,11 @@ from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.matching.member import Structure
 from htinvert.matching.pipeline import Effort, leads, likely_pairs, settle
 from htinvert.matching.target import FINE, resampled, tiles
-from htinvert.matching.trials import Spoiled, library
 from htinvert.matching.verdict import judge
 from htinvert.metrics.hog import Hog
+from htinvert.metrics.log_polar import signature, spectrum_map
 from htinvert.metrics.sift import Sift
-from htinvert.spectrum import signature, spectrum_map
+from htinvert.testing.matching_trials import Spoiled, library
 
 CASES = {  # angles, states, peak counts, targets, effort
     "A": (4 + 1.7 * np.arange(40), None, 20.0, 100, Effort(placed=12, tolerance=0.25)),

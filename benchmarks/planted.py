@@ -17,13 +17,13 @@ import numpy as np
 from ase.io import read
 from scipy.stats import binomtest
 
-from htinvert.campaign import run
-from htinvert.campaign_file import read_yaml
-from htinvert.config import parse
-from htinvert.plan import make_plan
-from htinvert.planted import KINDS, misplaced
-from htinvert.rank import rank
+from htinvert.campaign.loop import run
+from htinvert.campaign.plan import make_plan
+from htinvert.config.campaign import parse
+from htinvert.config.yaml_file import read_yaml
+from htinvert.ranking.rank import rank
 from htinvert.store import Run
+from htinvert.testing.planted import KINDS, misplaced
 
 ROOT = Path(__file__).parents[1]
 CLOSE = 0.3  # Å rms

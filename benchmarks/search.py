@@ -15,7 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from htinvert import campaign, config, plan
+from htinvert.campaign.loop import loop as campaign
+from htinvert.campaign.loop import plan
+from htinvert.config.campaign import campaign as config
 from htinvert.core import Evaluation, UserError
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -19,11 +19,11 @@ from ase import Atoms
 from ase.io import write
 
 from htinvert.core import Signal
-from htinvert.density import Density, Held
-from htinvert.density_file import write_zarr
+from htinvert.density.files import read_density
+from htinvert.density.grid import Density, Held
+from htinvert.density.stored import write_zarr
 from htinvert.forward.stm import Stm
 from htinvert.forward.stm_surface import constant_current, find_slab
-from htinvert.io.density import read_density
 from htinvert.metrics.registration import Registration
 
 SHAPE = (160, 160, 260)

@@ -15,11 +15,11 @@ from statistics import median
 import numpy as np
 from ase import Atoms
 
-from htinvert import campaign
-from htinvert.config import parse
+from htinvert.campaign.loop import loop as campaign
+from htinvert.campaign.memory import REPEAT, ROW, Memory
+from htinvert.campaign.plan import Plan, make_plan
+from htinvert.config.campaign import parse
 from htinvert.core import Candidate, Evaluation, Relaxation, Score
-from htinvert.memory import REPEAT, ROW, Memory
-from htinvert.plan import Plan, make_plan
 from htinvert.store import Run
 from htinvert.store.checkpoint import ROWS, STATE
 

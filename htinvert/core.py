@@ -4,7 +4,7 @@ A structure is an :class:`ase.Atoms`, never wrapped. Lengths are in Å, energies
 degrees unless a name says otherwise. Images are indexed ``(y, x)``, positions ``(x, y, z)``.
 Atoms that a search may exchange carry tag 1 (the *region*), all others tag 0 (the *host*); atoms
 that no relaxation may move are held by :class:`ase.constraints.FixAtoms`, a grain that moves as a
-whole by :class:`htinvert.roles.RigidBody`.
+whole by :class:`htinvert.geometry.roles.RigidBody`.
 """
 
 from __future__ import annotations
@@ -229,9 +229,9 @@ class Channel:
     """One experiment: what was observed, how to simulate it, how to compare, what may be adjusted.
 
     ``free`` maps a parameter of the forward model to its lower and upper bound; ``method`` is what
-    fits it (see :data:`htinvert.optimize.METHODS`). ``imaging`` is a name for all that decides a
-    simulated signal besides the structure, empty where that is not known; ``keep`` says which
-    signals are kept exactly: ``exact`` all, ``best`` none, ``auto`` those that are costly.
+    fits it (see :data:`htinvert.evaluation.optimize.METHODS`). ``imaging`` is a name for all that
+    decides a simulated signal besides the structure, empty where that is not known; ``keep`` says
+    which signals are kept exactly: ``exact`` all, ``best`` none, ``auto`` those that are costly.
     """
 
     name: str

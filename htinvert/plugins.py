@@ -20,7 +20,7 @@ from ase.calculators.names import names as calculators
 from pydantic import BaseModel, ConfigDict, create_model
 
 from htinvert.core import UserError
-from htinvert.isolation import Isolated, Limits
+from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
 CONTEXT = frozenset({"space", "objectives", "seed", "guide"})  # what a campaign has for generators
@@ -71,7 +71,7 @@ def parameters(
 ) -> type[BaseModel]:
     """A pydantic model of a component's parameters, those named in ``skip`` left out.
 
-    An energy model takes ``limits`` besides its own, see :mod:`htinvert.isolation`.
+    An energy model takes ``limits`` besides its own, see :mod:`htinvert.energy.isolation`.
     """
     function = component if inspect.isfunction(component) else component.__init__
     hints = get_type_hints(function, include_extras=True)

@@ -10,10 +10,10 @@ import argparse
 from pathlib import Path
 
 from htinvert import plugins
-from htinvert.channels import make_channel
-from htinvert.config import load_experiment, load_structure
+from htinvert.campaign.channels import make_channel
+from htinvert.config.campaign import load_experiment, load_structure
 from htinvert.core import UserError
-from htinvert.register import register
+from htinvert.image.register import register
 
 
 def main() -> None:

@@ -22,10 +22,10 @@ from ase.io import read, write
 from rich.console import Console
 
 from htinvert import plugins
-from htinvert.config import load_experiment
+from htinvert.config.campaign import load_experiment
 from htinvert.core import UserError
-from htinvert.io import read_structure
 from htinvert.report.compare import compare_with_progress
+from htinvert.structures.write import read_structure
 
 
 def relaxed(name: str, atoms: Atoms, energy: dict[str, Any], kept: Path, folder: Path) -> Atoms:

@@ -18,7 +18,7 @@ import yaml
 from ase.io import write as write_atoms
 from make_demo_experiment import Microscope, record, scan, write
 
-from htinvert.planted import KINDS, campaign, relaxed
+from htinvert.testing.planted import KINDS, campaign, relaxed
 
 SCOPE = Microscope(shape=(84, 100), thickness=6, phonons=3, step=0.45, potential=0.1)
 REACH = 10.5  # Å above and below the boundary that is imaged

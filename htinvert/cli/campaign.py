@@ -12,9 +12,9 @@ from htinvert.cli.app import Scan, Tie, app, console
 from htinvert.core import UserError
 
 if TYPE_CHECKING:
+    from htinvert.campaign.plan import Plan
     from htinvert.core import Objective
-    from htinvert.plan import Plan
-    from htinvert.rank import Ranked
+    from htinvert.ranking.rank import Ranked
 
 TOP = 5  # families shown when a campaign ends
 WORTH_A_START = 20.0  # s per evaluation: below, the start structure joins the Pareto plot
@@ -49,7 +49,7 @@ def demo(
 
     Example: htinvert demo --seed 3
     """
-    from htinvert import demo as planted
+    from htinvert.report import demo as planted
 
     plan = read_plan(planted.CAMPAIGN, seed=seed, workers=workers)
     if seed is not None and output == Path("runs/demo"):
@@ -74,11 +74,11 @@ def check(
     plan = read_plan(campaign, cluster=cluster)
     if plan.config.cluster not in (None, "local"):
         from htinvert.cluster.connect import job_script
-        from htinvert.cluster.memory import require_memory
+        from htinvert.cluster.needs import require_memory
         from htinvert.cluster.site import load_site
 
         site = load_site(plan.config.cluster, plan.folder)
-        require_memory(plan, site)
+        require_memory(plan.config, plan.recipe, plan.space.template, site)
         script = job_script(plan.config.cluster, plan.folder, Path("runs") / plan.config.name)
         typer.echo(f"{site.name}: {site.in_words(plan.config.workers)}. Each job is\n\n{script}")
     preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=console())
@@ -125,11 +125,11 @@ def status(folder: RunFolder) -> None:
 
     Example: htinvert status runs/cdte_tellurene
     """
-    from htinvert.funnel import objectives_of
-    from htinvert.rank import rank as order
+    from htinvert.campaign.funnel import objectives_of
+    from htinvert.ranking.rank import rank as order
+    from htinvert.ranking.survey import Survey
     from htinvert.report.summary import failures, held, lineage, operator_table
     from htinvert.store import Run
-    from htinvert.survey import Survey
 
     objectives = objectives_of(folder)
     survey = Survey(objectives)
@@ -171,10 +171,10 @@ def rank_command(
 
     Example: htinvert rank runs/cdte_tellurene --weight haadf.registration=20
     """
-    from htinvert.funnel import objectives_of, ranking
+    from htinvert.campaign.funnel import objectives_of, ranking
+    from htinvert.ranking.survey import Survey
     from htinvert.report.figures import draw_pareto
     from htinvert.report.summary import held, table
-    from htinvert.survey import Survey
 
     objectives = objectives_of(folder, _weights(weight or []))
     survey = Survey.of(folder, objectives)
@@ -199,9 +199,9 @@ def export(
 
     Example: htinvert export runs/cdte_tellurene best.xyz --top 5
     """
-    from htinvert.funnel import families, objectives_of
-    from htinvert.io import write_structures, write_table
+    from htinvert.campaign.funnel import families, objectives_of
     from htinvert.report.summary import row
+    from htinvert.structures.write import write_structures, write_table
 
     if target.suffix not in (".xyz", ".cif", ".vasp", ".csv"):
         raise UserError(f"{target.name} has no known ending; choose .xyz, .cif, .vasp or .csv")
@@ -224,8 +224,8 @@ def read_plan(
     minutes: float | None = None,
 ) -> Plan:
     """Read a campaign, with what the command line overrides."""
-    from htinvert.config import load
-    from htinvert.plan import make_plan
+    from htinvert.campaign.plan import make_plan
+    from htinvert.config.campaign import load
 
     config = load(campaign)
     changes: dict[str, Any] = {"seed": seed, "workers": workers, "cluster": cluster}
@@ -245,7 +245,7 @@ def further(plan: Plan, folder: Path, more: int) -> Plan:
     """
     from dataclasses import replace
 
-    from htinvert.config import Stop
+    from htinvert.config.campaign import Stop
     from htinvert.store import Run
 
     done = 0
@@ -261,15 +261,15 @@ def run_and_show(plan: Plan, output: Path, *, fork: Path | None = None) -> list[
     """Run a plan with a progress bar; end with tables and pictures."""
     import numpy as np
 
-    from htinvert.campaign import run
-    from htinvert.funnel import ranking
-    from htinvert.plan import evaluate_start
+    from htinvert.campaign.funnel import ranking
+    from htinvert.campaign.loop import run
+    from htinvert.campaign.plan import evaluate_start
+    from htinvert.campaign.resume import calibration
+    from htinvert.ranking.survey import Survey
     from htinvert.report.live import Live
     from htinvert.report.preview import draw_measured, measured_lines
     from htinvert.report.summary import draw, held, operator_table, table
-    from htinvert.resume import calibration
     from htinvert.store import Run
-    from htinvert.survey import Survey
 
     out = console()
     for line in measured_lines(plan):
@@ -306,8 +306,8 @@ def _show_scan(
     ties: Sequence[str],
 ) -> None:
     """Show which family is the best at which chemical potential."""
-    from htinvert.campaign_file import read_yaml
-    from htinvert.potentials import read_scan
+    from htinvert.config.yaml_file import read_yaml
+    from htinvert.ranking.chemical_potentials import read_scan
     from htinvert.report.potentials import draw_scan, scan_table
 
     fixed = read_yaml(folder / "config.yaml")["chemical_potentials"]
@@ -320,7 +320,7 @@ def _show_scan(
 
 def _show_stages(folder: Path, top: int) -> None:
     """Show the best of a funnel's last run as all of its stages saw them."""
-    from htinvert.funnel import source_of, stages
+    from htinvert.campaign.funnel import source_of, stages
     from htinvert.report.stages import draw_stages, stage_table
 
     if source_of(folder) is None:

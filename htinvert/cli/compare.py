@@ -23,7 +23,7 @@ def compare(
 
     Example: htinvert compare configs/experiments/cu2o_stm.yaml ideal.xyz vacancy.xyz
     """
-    from htinvert.config import load_experiment
+    from htinvert.config.campaign import load_experiment
     from htinvert.report.compare import compare_with_progress
 
     if len(structures) < 2:

@@ -14,7 +14,7 @@ from htinvert.core import UserError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from htinvert.config import Experiment
+    from htinvert.config.campaign import Experiment
 
 YAML = (".yaml", ".yml")
 
@@ -37,7 +37,7 @@ def calibrate(
 
     Example: htinvert calibrate twin.dm3 --phase CdTe --crystal zincblende -a 6.48 --zone 1,1,0
     """
-    from htinvert.io import read_image
+    from htinvert.image.read import read_image
     from htinvert.report.calibration import report
     from htinvert.structures.file import from_file
 
@@ -122,7 +122,7 @@ def _experiment(
     metric: dict[str, Any],
 ) -> Experiment:
     """The block of a YAML file, or one made of an image and the command's options."""
-    from htinvert.config import Experiment, load_experiment
+    from htinvert.config.campaign import Experiment, load_experiment
 
     if image.suffix in YAML:
         return load_experiment(image)
@@ -141,9 +141,9 @@ def _experiment(
 
 def _refitted(experiment: Experiment, free: Sequence[str], method: str | None) -> Experiment:
     """An experiment with more free parameters, such as ``defocus=-50:50``, or another method."""
-    from htinvert.optimize import METHODS
+    from htinvert.evaluation.optimize import METHODS
+    from htinvert.image.register import FREE
     from htinvert.plugins import suggest
-    from htinvert.register import FREE
 
     bounds = {}
     for text in free:

@@ -66,9 +66,9 @@ def match(
 
 def _observed(image: Path, sampling: float | None) -> tuple[Signal, bool, str]:
     """The micrograph, whether its scale is known, and whom to credit."""
-    from htinvert.channels import observe
-    from htinvert.config import load_experiment
-    from htinvert.io import describe, read_image
+    from htinvert.campaign.channels import observe
+    from htinvert.config.campaign import load_experiment
+    from htinvert.image.read import describe, read_image
 
     if image.suffix in YAML:
         experiment = load_experiment(image)

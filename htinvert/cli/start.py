@@ -16,7 +16,7 @@ from htinvert.core import UserError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from htinvert.starter import Answers, Microscope
+    from htinvert.config.starter import Answers, Microscope
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, take what is likely.")]
 
@@ -35,8 +35,8 @@ def init(
 
     Example: htinvert init boundary --structure grains.vasp --image micrograph.dm3
     """
-    from htinvert.config import load
-    from htinvert.starter import SCHEMA, campaign_text, engines
+    from htinvert.config.campaign import load
+    from htinvert.config.starter import SCHEMA, campaign_text, engines
 
     path = Path(f"{name}.yaml")
     if path.exists():
@@ -67,7 +67,7 @@ def schema(
     Example: htinvert schema -o htinvert.schema.json
     """
     if output is None:
-        from htinvert.schema import campaign_schema
+        from htinvert.config.schema import campaign_schema
 
         typer.echo(json.dumps(campaign_schema(), indent=1))
     else:
@@ -76,7 +76,7 @@ def schema(
 
 
 def _write_schema(path: Path) -> None:
-    from htinvert.schema import campaign_schema
+    from htinvert.config.schema import campaign_schema
 
     path.write_text(json.dumps(campaign_schema(), indent=1) + "\n", encoding="utf-8")
 
@@ -85,7 +85,7 @@ def _answers(
     name: str, structure: str, atoms: Atoms, image: str | None, minutes: float | None, asks: bool
 ) -> Answers:
     """Ask for what the files do not tell, with what is likely as the default."""
-    from htinvert import starter
+    from htinvert.config import starter
 
     likely = starter.directions(atoms)
     beam = _ask("beam along (x, y, z)", likely[0], asks) if image else likely[0]
@@ -118,8 +118,8 @@ def _answers(
 
 def _microscope(image: str, asks: bool) -> Microscope:
     """How the image was taken; a pixel size that the file has is not asked for."""
-    from htinvert.io import describe
-    from htinvert.starter import Microscope
+    from htinvert.config.starter import Microscope
+    from htinvert.image.read import describe
 
     source = describe(Path(image))
     typer.echo(str(source))

@@ -51,7 +51,7 @@ def build(
 def _structure(config: Path, choice: int | None) -> Atoms:
     """The structure that a file describes; of a campaign's, the roles that its region gives."""
     from htinvert import plugins
-    from htinvert.config import load_structure
+    from htinvert.config.campaign import load_structure
     from htinvert.core import Region
     from htinvert.structures.region import search_space
 

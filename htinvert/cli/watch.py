@@ -11,7 +11,7 @@ import typer
 from htinvert.cli.app import app, console
 
 if TYPE_CHECKING:
-    from htinvert.plan import Plan
+    from htinvert.campaign.plan import Plan
     from htinvert.watch.state import State
 
 TICK = 0.2  # s
@@ -52,9 +52,9 @@ def watch(
 
 def _plan(folder: Path) -> Plan | None:
     """What the pictures need; None, with a sentence, where this machine lacks something."""
+    from htinvert.campaign.funnel import objectives_of
+    from htinvert.campaign.resume import plan_of
     from htinvert.core import UserError
-    from htinvert.funnel import objectives_of
-    from htinvert.resume import plan_of
 
     objectives_of(folder)  # says so where it is no run
     try:

@@ -14,16 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ase import Atoms
+
 from htinvert.cluster import security
 from htinvert.cluster.keeper import Keeper
-from htinvert.cluster.memory import require_memory
+from htinvert.cluster.needs import require_memory
 from htinvert.cluster.site import Site, load_site
-from htinvert.core import UserError
-from htinvert.dask_pool import DaskPool
-from htinvert.graph import Connection, HerePool, Pool
-from htinvert.parcel import pack
-from htinvert.plan import Plan
-from htinvert.workers import LOOPBACK_PAGES, SETTINGS, hush, local_workers, manners
+from htinvert.config.campaign import Config
+from htinvert.core import Recipe, UserError
+from htinvert.pool.here import Connection, HerePool, Pool
+from htinvert.pool.on_dask import DaskPool
+from htinvert.pool.parcel import pack
+from htinvert.pool.workers import LOOPBACK_PAGES, SETTINGS, hush, local_workers, manners
 
 LOCAL = "local"
 CLOSING_SECONDS = 20.0
@@ -32,19 +34,28 @@ TASKS_PER_SECOND = 250  # that one scheduler is asked to hand out
 
 
 @contextmanager
-def open_pool(plan: Plan, folder: Path) -> Iterator[Pool]:
-    """Start the workers that a plan asks for, for the run in a folder; or none, where it says 0.
+def open_pool(
+    config: Config, recipe: Recipe, start: Atoms, *, base: Path, folder: Path
+) -> Iterator[Pool]:
+    """Start the workers that a campaign asks for, or none, where it says 0.
+
+    Args:
+        config: of the campaign; the profile of its cluster lies relative to ``base``.
+        recipe: what the workers evaluate by.
+        start: a structure of the campaign's size, for what memory an image of it takes.
+        base: the folder that the paths of the config are relative to.
+        folder: of the run, where the recipe travels by.
 
     Raises :class:`UserError` where the profile of its cluster or that itself does not work.
     """
-    config, folder = plan.config, folder.resolve()
-    site = None if config.cluster in (None, LOCAL) else load_site(config.cluster, plan.folder)
+    folder = folder.resolve()
+    site = None if config.cluster in (None, LOCAL) else load_site(config.cluster, base)
     if config.workers == 0 and site is None:
-        yield HerePool(plan.recipe)
+        yield HerePool(recipe)
         return
     if site is not None:
-        require_memory(plan, site)
-    parcel = pack(plan.recipe, folder / "recipe")
+        require_memory(config, recipe, start, site)
+    parcel = pack(recipe, folder / "recipe")
     workers = config.workers
     connect = partial(local, workers) if site is None else partial(jobs, site, folder, workers)
     pool = DaskPool(connect, parcel, in_flight=config.in_flight)

@@ -18,10 +18,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from htinvert import plugins
-from htinvert.campaign_file import read_yaml
+from htinvert.config.yaml_file import read_yaml
 from htinvert.core import UserError
-from htinvert.graph import INNER, JOB_SECONDS, LEAVE_AT
-from htinvert.workers import LOOPBACK_PAGES, exports
+from htinvert.pool.here import INNER, JOB_SECONDS, LEAVE_AT
+from htinvert.pool.workers import LOOPBACK_PAGES, exports
 
 SYSTEMS = {
     "slurm": "dask_jobqueue.slurm:SLURMJob",
@@ -237,7 +237,7 @@ def parse_site(raw: Mapping[str, Any], name: str) -> Site:
     mistakes = _mistakes(settings, system, terms.inner)
     problems += [f"jobqueue.{system}.{mistake}" for mistake in mistakes]
     if terms.inner > 1 and terms.resources:
-        problems.append("htinvert.inner and htinvert.resources exclude each other; drop one")
+        problems.append("htinvert.pool.inner and htinvert.resources exclude each other; drop one")
     if problems:
         raise UserError("\n".join(f"{name}: {problem}" for problem in problems))
     keywords = {key.replace("-", "_"): v for key, v in settings.items() if v is not None}
@@ -274,7 +274,7 @@ def _mistakes(settings: Mapping[str, Any], system: str, inner: int) -> list[str]
     elif not problems and cores != processes * inner:
         problems.append(
             f"cores is {cores} and processes is {processes}, with {inner} processes inside each "
-            f"(htinvert.inner); set cores to {processes * inner}, or change the others"
+            f"(htinvert.pool.inner); set cores to {processes * inner}, or change the others"
         )
     if settings.get("memory") is not None:
         problems += _mistaken_memory(settings, system)

@@ -30,8 +30,8 @@ from htinvert.energy.offer import Offer, SinglePoint
 class AseCalculator:
     """Relax with an ASE calculator; constraints of the structure are honored, the cell is fixed.
 
-    A rigid body (:class:`htinvert.roles.RigidBody`) is one particle to the optimizer, so that its
-    total force is what ``fmax`` limits.
+    A rigid body (:class:`htinvert.geometry.roles.RigidBody`) is one particle to the optimizer, so
+    that its total force is what ``fmax`` limits.
 
     Attributes:
         name: ASE's name of the calculator, such as ``emt`` or ``lj``, or ``module:class`` of one

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed, Relaxation, UserError
 from htinvert.energy.offer import SinglePoint
-from htinvert.roles import rigid_bodies, rigid_mask
+from htinvert.geometry.roles import rigid_bodies, rigid_mask
 
 OPTIMIZERS = {"lbfgs": LBFGS, "fire": FIRE}
 VACUUM = 12.0  # Å between periodic images for plane waves, along a vector that is not periodic

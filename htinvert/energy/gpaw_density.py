@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
 from htinvert.core import EvaluationFailed, UserError
-from htinvert.density import Density, decay
-from htinvert.density_file import read_zarr, write_zarr
+from htinvert.density.grid import Density, decay
+from htinvert.density.stored import read_zarr, write_zarr
 from htinvert.energy.gpaw import _gpaw, datasets
 from htinvert.energy.offer import check_covered, check_installed
 

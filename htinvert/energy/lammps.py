@@ -32,7 +32,7 @@ from htinvert.energy.potential_files import (
     potential_path,
     style_of,
 )
-from htinvert.roles import RigidBody, rigid_bodies
+from htinvert.geometry.roles import RigidBody, rigid_bodies
 
 TIGHTER = 0.25  # factor on the threshold of a minimization that left a rigid body unrelaxed
 
@@ -41,7 +41,8 @@ TIGHTER = 0.25  # factor on the threshold of a minimization that left a rigid bo
 class Lammps:
     """Minimize with LAMMPS; the cell is fixed.
 
-    Atoms held by ``FixAtoms`` stay, those of a :class:`htinvert.roles.RigidBody` move as a whole.
+    Atoms held by ``FixAtoms`` stay, those of a :class:`htinvert.geometry.roles.RigidBody` move as a
+    whole.
 
     Attributes:
         potential: a potential file, or the name of one that ships with LAMMPS; its name tells the

@@ -14,7 +14,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed, Relaxation, UserError, frozen_mask
-from htinvert.roles import rigid_bodies
+from htinvert.geometry.roles import rigid_bodies
 
 MEMORY = 8  # steps that the minimizer remembers
 WORST_RISE = 1e-10  # by which a step may raise the energy, relative

@@ -27,7 +27,7 @@ from htinvert.energy import vasp_files
 from htinvert.energy.descent import VACUUM, check_optimizer, enclosed
 from htinvert.energy.offer import Offer, SinglePoint, check_covered
 from htinvert.energy.program import k_points, price_with, relax_with, scratch
-from htinvert.roles import rigid_bodies
+from htinvert.geometry.roles import rigid_bodies
 
 
 @dataclass(frozen=True)

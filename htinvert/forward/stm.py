@@ -18,7 +18,7 @@ from scipy import fft
 from scipy.ndimage import map_coordinates, spline_filter
 
 from htinvert.core import Signal, UserError
-from htinvert.density import Density, DensitySource, has_all_electrons
+from htinvert.density.grid import Density, DensitySource, has_all_electrons
 from htinvert.forward import stem_convolution
 from htinvert.forward.declaration import KnownAnswer, Parameter, check_bounds
 from htinvert.forward.memo import fingerprint, remember

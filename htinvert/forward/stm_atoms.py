@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
 from htinvert.core import UserError
-from htinvert.density import Density
+from htinvert.density.grid import Density
 
 DECAY = 0.51232  # sqrt(2 m) / hbar [1/Å per sqrt(eV)]
 AT_RADIUS = 0.1  # 1/Å³ at the covalent radius: the order of what calculations give

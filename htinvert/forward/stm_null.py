@@ -13,7 +13,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Signal
-from htinvert.density import Density, Held
+from htinvert.density.grid import Density, Held
 
 Floats = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from ase import Atoms
 from htinvert.core import Space
 from htinvert.generators import operators
 from htinvert.generators.operators import is_free_cluster
-from htinvert.roles import rigid_bodies
+from htinvert.geometry.roles import rigid_bodies
 
 
 def _always(space: Space) -> bool:  # noqa: ARG001  (the form of a condition)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import REGION_TAG, Infeasible, Space, region_mask
 from htinvert.generators.operators import composition_of, host_of, is_valid, shift_grain
-from htinvert.geometry import distances, limits
+from htinvert.geometry.distances import distances, limits
 
 PLACES = 400  # points drawn at once for a new atom
 CLIMBS = 3  # times that a chosen point is drawn anew around its best

@@ -19,7 +19,7 @@ from htinvert.core import (
 )
 from htinvert.generators.guidance import OPERATORS
 from htinvert.generators.population import Member, Population
-from htinvert.roles import rigid_bodies
+from htinvert.geometry.roles import rigid_bodies
 
 FILL, SHIFT = "guided_fill", "guided_shift"
 

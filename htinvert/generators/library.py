@@ -25,8 +25,8 @@ from htinvert.core import (
     UserError,
     frozen_mask,
 )
-from htinvert.geometry import distance_outside
-from htinvert.roles import has_roles, restore_roles, rigid_bodies
+from htinvert.geometry.distances import distance_outside
+from htinvert.geometry.roles import has_roles, restore_roles, rigid_bodies
 
 ENDINGS = (".xyz", ".extxyz", ".cif", ".vasp", ".poscar", ".traj", ".json")
 

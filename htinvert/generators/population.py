@@ -12,7 +12,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Evaluation, Objective
-from htinvert.geometry import LIKE, difference, fingerprint
+from htinvert.geometry.fingerprint import LIKE, difference, fingerprint
 
 Order = Callable[[NDArray[np.float64]], NDArray[np.intp]]
 

@@ -27,7 +27,7 @@ from htinvert.core import (
 from htinvert.generators.catalog import CATALOG
 from htinvert.generators.operators import random_structure
 from htinvert.generators.operators.bonds import nearest_neighbor
-from htinvert.geometry import LIKE, difference, fingerprint
+from htinvert.geometry.fingerprint import LIKE, difference, fingerprint
 
 SMALLEST_STEP, LARGEST_STEP = 0.1, 0.7  # of the distance between neighbors
 RETURNS = 0.2  # share of the rattles that should fall back into the minimum they come from

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from htinvert.core import UserError
 from htinvert.matching.library import Entry, View, read_members
 from htinvert.matching.target import FINE
-from htinvert.spectrum import ANGLES, RADII, SIGNATURE, Singles, signature, spectrum_map
-from htinvert.workers import local_workers
+from htinvert.metrics.log_polar import ANGLES, RADII, SIGNATURE, Singles, signature, spectrum_map
+from htinvert.pool.workers import local_workers
 
 COMPONENTS = 256
 SAMPLE = 1024  # members that the principal components are learned from

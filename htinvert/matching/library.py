@@ -9,7 +9,7 @@ from pathlib import Path
 
 from htinvert.core import Signal, UserError
 from htinvert.forward.stem_convolution import StemConvolution
-from htinvert.io import read_image
+from htinvert.image.read import read_image
 from htinvert.matching.member import Member, Picture, Structure
 from htinvert.store import Run
 from htinvert.structures.file import from_file

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from htinvert.core import EvaluationFailed
 from htinvert.matching.pose import Fitted, Placed, Pose, Renderer, place, refine
 from htinvert.matching.target import Tile
-from htinvert.spectrum import Singles, Turn, prepare_map, turns
+from htinvert.metrics.log_polar import Singles, Turn, prepare_map, turns
 
 TURNS = 2  # for each tile: a crystal's spectrum looks alike in several
 LEADS = 6  # for each member

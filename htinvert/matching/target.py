@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from htinvert.core import Signal, UserError
-from htinvert.spectrum import signature, spectrum_map
+from htinvert.metrics.log_polar import signature, spectrum_map
 
 FINE, COARSE = 0.3, 0.6  # Å/px of fits and of descriptors, and of finding a place
 WHOLE = 120.0  # Å: an image of at most this side is one tile

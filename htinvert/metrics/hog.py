@@ -14,7 +14,7 @@ from htinvert.metrics.correlation import (
     check_comparable,
     normalized_cross_correlation,
 )
-from htinvert.spectrum import prepare_map, spectrum_map, turns
+from htinvert.metrics.log_polar import prepare_map, spectrum_map, turns
 
 Floats = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.calibration.calibrate import TOLERANCE, Calibration, calibrate
-from htinvert.calibration.spots import power_spectrum
-from htinvert.calibration.zone import Zone
 from htinvert.core import Signal
+from htinvert.image.calibration.calibrate import TOLERANCE, Calibration, calibrate
+from htinvert.image.calibration.spots import power_spectrum
+from htinvert.image.calibration.zone import Zone
 from htinvert.report.figures import ACCENT, FRONT, PALE, pyplot, scale_bar
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,8 @@ def report(
 ) -> Calibration:
     """Calibrate, print what was found and draw it.
 
-    Raises :class:`~htinvert.core.UserError` as :func:`~htinvert.calibration.calibrate.calibrate`.
+    Raises :class:`~htinvert.core.UserError` as
+    :func:`~htinvert.image.calibration.calibrate.calibrate`.
     """
     found = calibrate(
         image,

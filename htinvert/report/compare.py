@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from htinvert.channels import make_channel, observe
-from htinvert.compare import (
+from htinvert.campaign.channels import make_channel, observe
+from htinvert.config.campaign import Experiment
+from htinvert.core import Channel, Metric, Signal, UserError
+from htinvert.forward.stm import Stm
+from htinvert.image.compare import (
     REFERENCE,
     Comparison,
     Contender,
@@ -21,14 +24,11 @@ from htinvert.compare import (
     some,
     tiles,
 )
-from htinvert.config import Experiment
-from htinvert.core import Channel, Metric, Signal, UserError
-from htinvert.forward.stm import Stm
-from htinvert.io import write_table
+from htinvert.image.compare_surfaces import Study, Verdict, compare_surfaces, settle_domains
+from htinvert.image.surface import Window, best_window
 from htinvert.metrics.registration import Registration
 from htinvert.structures.file import from_file
-from htinvert.surface_compare import Study, Verdict, compare_surfaces, settle_domains
-from htinvert.surface_fit import Window, best_window
+from htinvert.structures.write import write_table
 
 SIZE = 79  # px: two windows of the structural similarity, and what the peer compared
 COLORS = {"candidate": "C0", "null": "0.6", "floor": "C2"}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import ENERGIES, Evaluation, Metric, Objective, Signal
-from htinvert.rank import Ranked
+from htinvert.ranking.rank import Ranked
 
 ACCENT, FRONT, PALE = "#d1495b", "#00798c", "#b8bfc6"
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from htinvert.config.vary import read_enumeration
 from htinvert.core import UserError
-from htinvert.enumeration import read_enumeration
-from htinvert.io import write_structure, write_table
+from htinvert.structures.write import write_structure, write_table
 
 
 def write_library(config: Path, folder: Path, *, console: Any) -> list[Path]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-from htinvert.plan import Plan
-from htinvert.progress import Progress
+from htinvert.campaign.plan import Plan
+from htinvert.campaign.progress import Progress
 from htinvert.report.summary import lineage
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from htinvert.core import Signal
-from htinvert.io import write_table
 from htinvert.matching.index import build_index, on_dask
 from htinvert.matching.library import View, entries
 from htinvert.matching.match import Answer, match
 from htinvert.matching.pipeline import Effort, Hit
 from htinvert.report.figures import ACCENT, pyplot, scale_bar
+from htinvert.structures.write import write_table
 
 SHOWN = 5  # hits on the contact sheet
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from htinvert.core import Objective
-from htinvert.potentials import Scan, reigns, totals
-from htinvert.rank import Ranked
+from htinvert.ranking.chemical_potentials import Scan, reigns, totals
+from htinvert.ranking.rank import Ranked
 from htinvert.report.figures import PALE, pyplot
 
 

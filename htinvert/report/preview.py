@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from htinvert import plugins
+from htinvert.campaign.plan import Plan, calibrate, evaluate_start
 from htinvert.core import (
     Candidate,
     Channel,
@@ -21,14 +22,13 @@ from htinvert.core import (
     frozen_mask,
     region_mask,
 )
-from htinvert.evaluate import evaluate
-from htinvert.fit import intervals
+from htinvert.evaluation.evaluate import evaluate
+from htinvert.evaluation.fit import intervals
 from htinvert.generators.operators.start import random_structure
-from htinvert.io import describe
-from htinvert.plan import Plan, calibrate, evaluate_start
+from htinvert.geometry.roles import rigid_bodies
+from htinvert.image.read import describe
 from htinvert.report.calibration import draw_calibration
 from htinvert.report.summary import draw_channel
-from htinvert.roles import rigid_bodies
 
 TRIALS = 4  # random candidates that are evaluated for the estimate
 DFT_SECONDS = 3.0  # of a force call of ten atoms on one core; GPAW, CdTe, 300 eV, few k-points

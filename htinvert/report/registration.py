@@ -10,16 +10,16 @@ from typing import Any
 
 from ase import Atoms
 
-from htinvert.channels import make_channel
-from htinvert.config import Experiment
+from htinvert.campaign.channels import make_channel
+from htinvert.config.campaign import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
-from htinvert.fit import Trial
-from htinvert.io import write_structure, write_table
+from htinvert.evaluation.fit import Trial
+from htinvert.image.register import FREE, Registered, register
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
-from htinvert.register import FREE, Registered, register
 from htinvert.report.figures import Match, draw_match, footnote, phrase
 from htinvert.structures.file import from_file
+from htinvert.structures.write import write_structure, write_table
 
 MOST_FRAMES = 40
 FRAMES_PER_SECOND = 5

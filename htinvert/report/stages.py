@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from htinvert.campaign.funnel import Stage, history
 from htinvert.core import ENERGIES
-from htinvert.funnel import Stage, history
-from htinvert.rank import Ranked
+from htinvert.ranking.rank import Ranked
 from htinvert.report.figures import ACCENT, FRONT, PALE
 
 

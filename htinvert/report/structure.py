@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from htinvert.core import region_mask
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.view import Direction, view_frame
-from htinvert.io import write_structure
+from htinvert.geometry.roles import has_roles, rigid_mask, roles
 from htinvert.report.figures import ACCENT, FRONT, PALE, pyplot, scale_bar
-from htinvert.roles import has_roles, rigid_mask, roles
 from htinvert.structures.sanity import check
+from htinvert.structures.write import write_structure
 
 FINE = 0.1  # Å/px of the simulated image
 FEWEST = 200  # pixels of its longer side

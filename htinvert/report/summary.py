@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from htinvert.campaign.plan import Plan
 from htinvert.core import ENERGIES, Channel, Evaluation, EvaluationFailed, Objective
-from htinvert.fit import adjusted, compare
-from htinvert.plan import Plan
-from htinvert.rank import Ranked, Yield
+from htinvert.evaluation.fit import adjusted, compare
+from htinvert.ranking.rank import Ranked, Yield
+from htinvert.ranking.survey import Survey
 from htinvert.report.figures import Match, draw_match, draw_pareto, footnote, phrase, place
-from htinvert.survey import Survey
 
 
 def table(

@@ -1,7 +1,7 @@
 """A structure's key, and evaluations as raw little-endian bytes plus JSON (never pickle).
 
 What is kept of a structure: elements, positions [Å], cell [Å], periodicity, tags, and how each atom
-may move (:func:`htinvert.roles.motion`). Momenta, charges and the like are not kept.
+may move (:func:`htinvert.geometry.roles.motion`). Momenta, charges and the like are not kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from htinvert.core import (
     Score,
     Signal,
 )
-from htinvert.roles import motion, rigid_bodies, set_motion
+from htinvert.geometry.roles import motion, rigid_bodies, set_motion
 
 STEPS = 1e6
 """Grid steps per Å: positions and cells are snapped before they are hashed, evaluated, stored."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from htinvert.core import UserError
-from htinvert.geometry import covalent_distances, limits
+from htinvert.geometry.distances import covalent_distances, limits
 
 REACH = 4.0  # Å: atoms farther apart never touch
 GRID = 0.25  # Å between the shifts that are tried

@@ -10,7 +10,7 @@ from ase.io import read
 from ase.neighborlist import neighbor_list
 
 from htinvert.core import UserError
-from htinvert.roles import restore_roles
+from htinvert.geometry.roles import restore_roles
 
 LARGEST_FILE = 50_000_000  # bytes; a structure for a search has thousands of atoms, not millions
 COINCIDENT = 0.1  # Å
@@ -26,7 +26,7 @@ def from_file(
     """Read a structure [Å]; leave out the elements in ``remove``, then repeat the cell.
 
     ``index`` chooses from a file that holds several, -1 being the last. Roles that htinvert wrote
-    are kept (:mod:`htinvert.roles`), constraints of other programs dropped. Raises
+    are kept (:mod:`htinvert.geometry.roles`), constraints of other programs dropped. Raises
     :class:`UserError` where the file is missing, unreadable, empty or not finite, holds several
     structures and none is chosen, has sites that are occupied in part or by several elements, or
     atoms that coincide.

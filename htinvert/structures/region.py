@@ -13,8 +13,8 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from htinvert.core import HOST_TAG, REGION_TAG, Region, Space, UserError, frozen_mask, region_mask
-from htinvert.geometry import distance_outside
-from htinvert.roles import RigidBody, rigid_bodies, rigid_mask
+from htinvert.geometry.distances import distance_outside
+from htinvert.geometry.roles import RigidBody, rigid_bodies, rigid_mask
 
 TOUCHING = 1.2  # of the covalent sum: closer atoms are bonded
 ROUNDING = 1e-6  # Å: an atom at the very end of the margin relaxes on every machine
@@ -27,7 +27,7 @@ def search_space(
     composition: Mapping[str, tuple[int, int]],
     min_distance: Mapping[frozenset[str], float],
 ) -> Space:
-    """Tag and constrain a start structure; see :mod:`htinvert.roles` for what the roles mean.
+    """Tag and constrain a start structure; ``geometry.roles`` says what the roles mean.
 
     Without a region, roles that the structure has (by tags of 0 and 1, ``FixAtoms``, ``RigidBody``)
     are kept, and all atoms are free where it has none. Elements without a composition range keep

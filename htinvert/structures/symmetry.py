@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from htinvert.core import UserError
-from htinvert.roles import motion
+from htinvert.geometry.roles import motion
 
 TOLERANCE = 0.01  # Å; published coordinates have three or four digits
 

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
 
-from htinvert.campaign import ask_to_stop
+from htinvert.campaign.loop import ask_to_stop
 from htinvert.core import UserError
 from htinvert.watch.state import State
 

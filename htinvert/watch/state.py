@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from htinvert.campaign.funnel import objectives_of
+from htinvert.campaign.plan import Plan
 from htinvert.core import ENERGIES, Objective
-from htinvert.funnel import objectives_of
-from htinvert.plan import Plan
-from htinvert.rank import Ranked, rank
+from htinvert.ranking.rank import Ranked, rank
+from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
 from htinvert.report.summary import draw_channel, failures, held, lineage
 from htinvert.store import Run
-from htinvert.survey import Survey
 
 PAUSE = 1.0  # s between two looks at a run
 SHARE = 0.1  # of the time, at most, that goes into looking

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from ase.io import read
 
-from htinvert.io import read_structure
-from htinvert.roles import roles
+from htinvert.geometry.roles import roles
+from htinvert.structures.write import read_structure
 
 Writer = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]

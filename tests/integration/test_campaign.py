@@ -20,11 +20,11 @@ import pytest
 import yaml
 import zarr
 
-from htinvert.campaign import Campaign, Progress, run
+from htinvert.campaign.loop import Campaign, Progress, run
 from htinvert.cli.campaign import read_plan
 from htinvert.core import Candidate, Evaluation, UserError
 from htinvert.generators.mixture import Mixture
-from htinvert.rank import operator_yields
+from htinvert.ranking.rank import operator_yields
 from htinvert.store import Run
 from htinvert.store.salvage import verify
 from htinvert.store.tables import crc_of
@@ -255,7 +255,7 @@ def test_what_relaxes_into_a_known_family_is_counted_and_shown(
 def test_a_search_that_can_propose_nothing_new_says_why_it_ends(
     campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("htinvert.campaign.FRUITLESS", 20)
+    monkeypatch.setattr("htinvert.campaign.loop.FRUITLESS", 20)
     path = campaign(search={"generators": [{"use": "random"}], "min_distance": 4.5})
     end = run(read_plan(path), tmp_path / "run")
     assert "the last 20 proposals were nothing new (20 infeasible)" in end.reason

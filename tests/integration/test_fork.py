@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from htinvert import campaign as loop
-from htinvert.campaign import run
+from htinvert.campaign.loop import loop, run
 from htinvert.cli.campaign import read_plan
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.lammps import Lammps

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from htinvert.campaign import run
+from htinvert.campaign.funnel import families, history, objectives_of, stages
+from htinvert.campaign.loop import run
 from htinvert.cli.campaign import read_plan
 from htinvert.core import UserError
-from htinvert.funnel import families, history, objectives_of, stages
 from htinvert.store import Run
 
 ROOT = Path(__file__).resolve().parents[2]

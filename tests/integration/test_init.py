@@ -14,7 +14,7 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from htinvert.starter import amounts, boundary, directions, engines
+from htinvert.config.starter import amounts, boundary, directions, engines
 
 from .conftest import command, environment
 

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from htinvert import inner
 from htinvert.cluster.connect import local
 from htinvert.core import Candidate, Recipe, Relaxation, UserError
-from htinvert.dask_pool import DaskPool
-from htinvert.graph import INNER, JOB_SECONDS, LEAVE_AT, Connection, evaluate_block
-from htinvert.inner import InnerPool
-from htinvert.parcel import Parcel, pack
+from htinvert.pool import inner
+from htinvert.pool.here import INNER, JOB_SECONDS, LEAVE_AT, Connection, evaluate_block
+from htinvert.pool.inner import InnerPool
+from htinvert.pool.on_dask import DaskPool
+from htinvert.pool.parcel import Parcel, pack
 
 ROOT = Path(__file__).resolve().parents[2]
 

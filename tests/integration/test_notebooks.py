@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from htinvert.campaign import run
+from htinvert.campaign.loop import run
 from htinvert.cli.campaign import read_plan
 from htinvert.core import UserError
-from htinvert.notebook import Run
+from htinvert.report.notebook import Run
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "docs" / "notebooks").glob("*.ipynb"))
 

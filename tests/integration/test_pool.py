@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from htinvert import dask_pool
 from htinvert.cluster.connect import local
 from htinvert.core import Candidate, Recipe, Relaxation, UserError
-from htinvert.dask_pool import DaskPool
-from htinvert.graph import JOB_SECONDS, LEAVE_AT, Connection, evaluate_block
-from htinvert.parcel import Parcel, pack
+from htinvert.pool import on_dask as dask_pool
+from htinvert.pool.here import JOB_SECONDS, LEAVE_AT, Connection, evaluate_block
+from htinvert.pool.on_dask import DaskPool
+from htinvert.pool.parcel import Parcel, pack
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def test_what_a_job_had_no_time_for_is_done_by_another(
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGHUP])
 def test_signals_of_batch_systems_are_taken_as_a_wish_to_leave(number: signal.Signals) -> None:
-    from htinvert.leaving import interruptible
+    from htinvert.campaign.interrupt import interruptible
 
     with interruptible() as interrupted:
         os.kill(os.getpid(), number)

@@ -17,7 +17,7 @@ import pytest
 from ase.io import read
 from skimage.io import imread
 
-from htinvert.config import load
+from htinvert.config.campaign import load
 
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

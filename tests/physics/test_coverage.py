@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from htinvert.planted_variants import KINDS, SIBLINGS, coverage, metals
+from htinvert.testing.planted_variants import KINDS, SIBLINGS, coverage, metals
 
 PROBLEMS, LIBRARY = 40, 8
 

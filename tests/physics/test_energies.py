@@ -18,7 +18,7 @@ from htinvert.energy.chgnet import Chgnet
 from htinvert.energy.gpaw import Gpaw
 from htinvert.energy.lammps import Lammps
 from htinvert.energy.sevennet import SevenNet
-from htinvert.roles import RigidBody
+from htinvert.geometry.roles import RigidBody
 
 
 def installed(module: str) -> bool:

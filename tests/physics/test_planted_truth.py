@@ -8,12 +8,12 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from htinvert import demo
-from htinvert.campaign import run
+from htinvert.campaign.loop import run
 from htinvert.cli.campaign import read_plan
 from htinvert.core import region_mask
-from htinvert.geometry import clashes
-from htinvert.rank import distance, rank
+from htinvert.geometry.distances import clashes
+from htinvert.ranking.rank import distance, rank
+from htinvert.report import demo
 from htinvert.store import Run
 
 ROOT = Path(__file__).parents[2]

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from htinvert.compare import some, tiles
 from htinvert.core import Signal
-from htinvert.density_file import read_zarr
+from htinvert.density.files import FileDensity
+from htinvert.density.stored import read_zarr
 from htinvert.forward.stm import Stm
 from htinvert.forward.stm_null import plane_waves, with_relief
-from htinvert.io import read_image
-from htinvert.io.density import FileDensity
+from htinvert.image.compare import some, tiles
+from htinvert.image.compare_surfaces import Study, compare_surfaces, fit_surface, lattice_turns
+from htinvert.image.read import read_image
+from htinvert.image.surface import Window, settle
 from htinvert.metrics.registration import Registration
-from htinvert.surface_compare import Study, compare_surfaces, fit_surface, lattice_turns
-from htinvert.surface_fit import Window, settle
 
 FOLDER = Path(__file__).parent / "stm"
 STOICHIOMETRIC = FOLDER / "cu2o_111_stoichiometric.zip"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from htinvert.campaign_file import StrictLoader
-from htinvert.config import parse
+from htinvert.config.campaign import parse
+from htinvert.config.yaml_file import StrictLoader
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

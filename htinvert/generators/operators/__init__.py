@@ -2,10 +2,10 @@
 
 None of them knows an instrument or an energy. Each draws from the generator it is given, leaves
 the host as its first parent has it, and raises :class:`htinvert.core.Infeasible`, naming the
-constraint that blocks it, where it finds no legal child. The roles of atoms (:mod:`htinvert.roles`)
-are the first parent's, and so is the place of a grain that moves as one rigid body: only
-:func:`shift_grain` and a relaxation change it. The operators of ``ase-ga`` keep the composition
-fixed and know no window, so these are our own.
+constraint that blocks it, where it finds no legal child. The roles of atoms
+(:mod:`htinvert.geometry.roles`) are the first parent's, and so is the place of a grain that moves
+as one rigid body: only :func:`shift_grain` and a relaxation change it. The operators of ``ase-ga``
+keep the composition fixed and know no window, so these are our own.
 """
 
 from htinvert.generators.operators.cluster import relocate_surface, twist

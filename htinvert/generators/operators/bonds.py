@@ -12,7 +12,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import region_mask
-from htinvert.geometry import distances
+from htinvert.geometry.distances import distances
 
 REACH = 1.35  # of a bond length: between the first and the second shell of close packing (1.41)
 EXPONENT = 6  # of the attraction, as Lennard-Jones has it

@@ -19,7 +19,7 @@ from htinvert.generators.operators.legal import (
     objection,
     without,
 )
-from htinvert.geometry import Fingerprints, fingerprint
+from htinvert.geometry.fingerprint import Fingerprints, fingerprint
 
 MOST_ORDERINGS = 500  # arrangements of elements over sites that are looked at one by one
 SAME_ORDERING = 1e-6  # difference of fingerprints: equivalent by symmetry

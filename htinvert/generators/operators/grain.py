@@ -15,8 +15,8 @@ from htinvert.generators.operators.legal import (
     insert,
     without,
 )
-from htinvert.geometry import clashes, distances
-from htinvert.roles import RigidBody, rigid_bodies, rigid_mask
+from htinvert.geometry.distances import clashes, distances
+from htinvert.geometry.roles import RigidBody, rigid_bodies, rigid_mask
 
 HOST_REACH = 6.0  # Å beyond the margin in which a host atom finds the grain that it belongs to
 GRAIN_SHIFT = 1.5  # Å: half of the way to the next equivalent place, about

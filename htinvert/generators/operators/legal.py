@@ -10,7 +10,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import REGION_TAG, Infeasible, Space, region_mask
-from htinvert.geometry import clashes, clearance, distance_outside, limits
+from htinvert.geometry.distances import clashes, clearance, distance_outside, limits
 
 TRIES = 30  # children drawn before an operator gives up
 PLACES = 200  # points drawn at once for a new atom

@@ -16,7 +16,7 @@ from htinvert.generators.operators.legal import (
     is_free_cluster,
 )
 from htinvert.generators.operators.symmetry import symmetric_cluster
-from htinvert.roles import rigid_bodies
+from htinvert.geometry.roles import rigid_bodies
 
 SYMMETRIC = 0.5  # share of random clusters that have a point group
 

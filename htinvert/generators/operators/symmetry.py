@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from htinvert.core import REGION_TAG, Space
 from htinvert.generators.operators.legal import box_center, host_of, insert, random_points
-from htinvert.geometry import clearance
+from htinvert.geometry.distances import clearance
 
 HIGHEST = 6  # fold of a rotation axis
 ORBIT_TRIES = 40  # points drawn for each element

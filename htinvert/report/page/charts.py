@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import ENERGIES, Objective
-from htinvert.rank import Ranked
-from htinvert.survey import Step
+from htinvert.ranking.rank import Ranked
+from htinvert.ranking.survey import Step
 
 Floats = NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from ase.data import covalent_radii
 from numpy.typing import NDArray
 
 from htinvert.core import region_mask
-from htinvert.geometry import distances
-from htinvert.rank import Ranked
+from htinvert.geometry.distances import distances
+from htinvert.ranking.rank import Ranked
 from htinvert.report.page.facts import Facts
 from htinvert.report.page.surety import composition
 
@@ -112,8 +112,8 @@ def _errors(channel: Any, atoms: Atoms, values: dict[str, float], free: Any) -> 
     from dataclasses import replace
 
     from htinvert.core import EvaluationFailed, Signal
-    from htinvert.evidence import picture
-    from htinvert.fit import intervals
+    from htinvert.evaluation.fit import intervals
+    from htinvert.image.evidence import picture
 
     fitted = {name: value for name, value in values.items() if name != "sampling"}
     if not fitted:

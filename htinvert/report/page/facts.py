@@ -11,14 +11,14 @@ from typing import Any
 from ase import Atoms
 
 from htinvert import plugins
-from htinvert.channels import held, make_channels
-from htinvert.config import Config, load
+from htinvert.campaign.channels import held, make_channels
+from htinvert.campaign.funnel import objectives_of
+from htinvert.config.campaign import Config, load
 from htinvert.core import Channel, Objective, UserError
-from htinvert.demo import FOLDER as DEMO
-from htinvert.funnel import objectives_of
-from htinvert.rank import Ranked, Yield, rank
+from htinvert.ranking.rank import Ranked, Yield, rank
+from htinvert.ranking.survey import Survey
+from htinvert.report.demo import FOLDER as DEMO
 from htinvert.store import Run
-from htinvert.survey import Survey
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,10 @@ from typing import Any
 
 import yaml
 
-from htinvert.campaign_file import read_yaml, seen_from
+from htinvert.config.yaml_file import read_yaml, seen_from
 from htinvert.core import Channel
-from htinvert.evidence import Picture, picture
-from htinvert.io import write_structures, write_table
-from htinvert.rank import Ranked
+from htinvert.image.evidence import Picture, picture
+from htinvert.ranking.rank import Ranked
 from htinvert.report.calibration import draw_calibration
 from htinvert.report.figures import draw_match, draw_pareto, footnote, phrase
 from htinvert.report.page.facts import Facts
@@ -20,6 +19,7 @@ from htinvert.report.page.scenes import match_of
 from htinvert.report.registration import join_movie
 from htinvert.report.summary import row
 from htinvert.store import Run
+from htinvert.structures.write import write_structures, write_table
 
 KINDS = (".png", ".pdf")
 STRUCTURES = 10

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from htinvert.confidence import EngineError
 from htinvert.core import UserError
+from htinvert.ranking.confidence import EngineError
 from htinvert.report.page.facts import read_run
 from htinvert.report.page.files import write_files
 from htinvert.report.page.page import build, write

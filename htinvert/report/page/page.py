@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
-from htinvert.confidence import EngineError
 from htinvert.core import ENERGIES, Channel
-from htinvert.demo import FOLDER as DEMO
-from htinvert.evidence import Picture
-from htinvert.rank import Ranked
+from htinvert.image.evidence import Picture
+from htinvert.ranking.confidence import EngineError
+from htinvert.ranking.rank import Ranked
+from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.figures import footnote, phrase
 from htinvert.report.page import charts, checks, scenes
 from htinvert.report.page.citations import citations, potential

@@ -13,9 +13,9 @@ from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 
 from htinvert.core import Channel, EvaluationFailed, region_mask
-from htinvert.evidence import Picture, picture
 from htinvert.forward.view import view_frame
-from htinvert.rank import Ranked
+from htinvert.image.evidence import Picture, picture
+from htinvert.ranking.rank import Ranked
 from htinvert.report.figures import Match
 
 AROUND = 7.0  # Å of the grains that are drawn beside a region

@@ -9,7 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from htinvert.confidence import (
+from htinvert.core import ENERGIES, Region, region_mask
+from htinvert.geometry.duplicates import displacement
+from htinvert.image.evidence import Bounds, Picture, bounds
+from htinvert.ranking.confidence import (
     ENGINE_ERRORS,
     POSITION_ERRORS,
     Claim,
@@ -20,10 +23,8 @@ from htinvert.confidence import (
     energy_weight,
     weight_range,
 )
-from htinvert.core import ENERGIES, Region, region_mask
-from htinvert.evidence import Bounds, Picture, bounds, gather
-from htinvert.matcher import displacement
-from htinvert.rank import Ranked
+from htinvert.ranking.evidence import gather
+from htinvert.ranking.rank import Ranked
 from htinvert.report.page.facts import Facts
 
 COMPARED = 40

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from htinvert.funnel import history, stages
-from htinvert.potentials import read_scan, reigns, totals
+from htinvert.campaign.funnel import history, stages
+from htinvert.ranking.chemical_potentials import read_scan, reigns, totals
 from htinvert.report.page.charts import Chart
 from htinvert.report.page.facts import Facts
 from htinvert.report.page.surety import composition
@@ -43,7 +43,8 @@ def stage_table(facts: Facts, figures: Path) -> dict[str, Any] | None:
 def scan_table(facts: Facts, wanted: str, ties: Sequence[str], figures: Path) -> dict[str, Any]:
     """Which family is the best at which chemical potential, with its chart.
 
-    Raises :class:`~htinvert.core.UserError` as :func:`~htinvert.potentials.read_scan` does.
+    Raises :class:`~htinvert.core.UserError` as
+    :func:`~htinvert.ranking.chemical_potentials.read_scan` does.
     """
     scan = read_scan(wanted, ties, facts.config.chemical_potentials)
     figures.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from htinvert.cluster.security import address_of, certificates, is_loopback, req
 from htinvert.core import Axis, Channel, Recipe, Signal, UserError
 from htinvert.energy.lennard_jones import LennardJones
 from htinvert.forward.stem_convolution import StemConvolution
-from htinvert.parcel import _opened, pack
+from htinvert.pool.parcel import _opened, pack
 
 
 @pytest.mark.parametrize("host", ["10.0.0.5", "0.0.0.0", "node17"])  # noqa: S104

@@ -24,7 +24,7 @@ from htinvert.cluster.site import (
     read_walltime,
 )
 from htinvert.core import UserError
-from htinvert.workers import SETTINGS
+from htinvert.pool.workers import SETTINGS
 
 SITES = sorted((Path(__file__).resolve().parents[3] / "deploy" / "sites").glob("*.yaml"))
 SCRIPTS = Path(__file__).parent / "scripts"
@@ -106,12 +106,12 @@ def test_the_last_worker_leaves_before_the_limit(seconds: int) -> None:
         (small(cores=8), "processes is 2 and cores is 8; a worker has one thread"),
         (
             small(cores=8) | {"htinvert": {"inner": 2}},
-            "cores is 8 and processes is 2, with 2 processes inside each (htinvert.inner); set "
-            "cores to 4, or change the others",
+            "cores is 8 and processes is 2, with 2 processes inside each (htinvert.pool.inner); "
+            "set cores to 4, or change the others",
         ),
         (
             small(processes=1) | {"htinvert": {"inner": 2, "resources": {"GPU": 1}}},
-            "htinvert.inner and htinvert.resources exclude each other; drop one",
+            "htinvert.pool.inner and htinvert.resources exclude each other; drop one",
         ),
         (small(memory=None), "jobqueue.slurm.memory is missing; give it a value"),
         (

@@ -12,8 +12,8 @@ from ase.constraints import FixAtoms
 from ase.stress import voigt_6_to_full_3x3_stress
 
 from htinvert.core import EnergyModel, UserError
-from htinvert.isolation import Isolated
-from htinvert.roles import RigidBody
+from htinvert.energy.isolation import Isolated
+from htinvert.geometry.roles import RigidBody
 
 from .conftest import Case, cases
 

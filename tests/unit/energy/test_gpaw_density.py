@@ -10,7 +10,7 @@ import pytest
 from ase import Atoms
 
 from htinvert.core import EvaluationFailed, UserError
-from htinvert.density import decay
+from htinvert.density.grid import decay
 from htinvert.forward.stm import Stm
 
 pytest.importorskip("gpaw", reason="pip install htinvert[dft]")

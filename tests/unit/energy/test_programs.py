@@ -19,9 +19,9 @@ from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy import pseudopotentials
 from htinvert.energy.abinit import DEBIAN, Abinit
 from htinvert.energy.espresso import Espresso
+from htinvert.energy.isolation import Isolated, Limits, end_children
 from htinvert.energy.program import complaint, k_points, program_version
-from htinvert.isolation import Isolated, Limits, end_children
-from htinvert.roles import RigidBody
+from htinvert.geometry.roles import RigidBody
 
 SILICON_UPF = DEBIAN.parent / "14-Si.nlcc.UPF"  # LDA; Debian's abinit-data has this one
 needs_abinit = pytest.mark.skipif(

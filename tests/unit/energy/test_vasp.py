@@ -22,7 +22,7 @@ from pymatgen.io.vasp import Incar, Kpoints, Poscar
 
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.vasp import Vasp
-from htinvert.roles import RigidBody
+from htinvert.geometry.roles import RigidBody
 
 STAND_IN = Path(__file__).parent / "stand_in_for_vasp.py"
 

@@ -85,7 +85,7 @@ def test_the_integral_is_the_sum_of_cross_sections_with_a_gap_too(grains: Atoms)
 
 def test_a_gap_is_recovered_from_an_image(grains: Atoms) -> None:
     from htinvert.core import Channel
-    from htinvert.fit import fit
+    from htinvert.evaluation.fit import fit
     from htinvert.metrics.correlation import Correlation
 
     model = StemConvolution(sampling=0.2, shape=(70, 50))

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 
 from htinvert.core import EvaluationFailed, UserError
-from htinvert.density import Density, Held, decay, valence_electrons
+from htinvert.density.grid import Density, Held, decay, valence_electrons
 from htinvert.forward.stm import Stm
 from htinvert.forward.stm_atoms import DECAY, AtomDensity
 from htinvert.forward.stm_surface import find_slab, round_tip, voxel_isosurface

@@ -9,7 +9,7 @@ from ase.cluster import Octahedron
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htinvert.config import load
+from htinvert.config.campaign import load
 from htinvert.core import Infeasible, Space, region_mask
 from htinvert.generators import operators
 from htinvert.generators.catalog import CATALOG
@@ -22,7 +22,8 @@ from htinvert.generators.operators.symmetry import (
     point_group,
     symmetric_cluster,
 )
-from htinvert.geometry import covalent_distances, difference, fingerprint
+from htinvert.geometry.distances import covalent_distances
+from htinvert.geometry.fingerprint import difference, fingerprint
 from htinvert.structures.box import box
 
 OXIDE = Space(box(14.0), None, {"O": (4, 6), "Ti": (2, 4)}, covalent_distances(["Ti", "O"]))

@@ -11,8 +11,9 @@ from htinvert.generators import operators
 from htinvert.generators.basin_hopping import BasinHopping
 from htinvert.generators.catalog import CATALOG
 from htinvert.generators.genetic import Genetic
-from htinvert.geometry import clashes, covalent_distances, difference, fingerprint
-from htinvert.roles import motion, rigid_bodies, rigid_mask, roles
+from htinvert.geometry.distances import clashes, covalent_distances
+from htinvert.geometry.fingerprint import difference, fingerprint
+from htinvert.geometry.roles import motion, rigid_bodies, rigid_mask, roles
 from htinvert.structures.region import search_space
 
 

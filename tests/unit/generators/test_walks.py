@@ -6,7 +6,7 @@ from ase import Atoms
 
 from htinvert.core import Candidate, Evaluation, Objective, Recipe, Relaxation, Space, UserError
 from htinvert.energy.lennard_jones import LennardJones
-from htinvert.evaluate import evaluate
+from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.basin_hopping import BasinHopping
 from htinvert.generators.random import Random
 from htinvert.generators.replica_exchange import ReplicaExchange

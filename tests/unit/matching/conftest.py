@@ -10,10 +10,10 @@ import pytest
 from ase import Atoms
 
 from htinvert.core import Signal
-from htinvert.io import write_structure
 from htinvert.matching.index import Index, build_index
 from htinvert.matching.library import View, entries
-from htinvert.matching.trials import Spoiled, tilt_boundary
+from htinvert.structures.write import write_structure
+from htinvert.testing.matching_trials import Spoiled, tilt_boundary
 
 ANGLES = (8.0, 18.0, 30.0, 44.0)
 SPOILED = Spoiled(

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from htinvert.core import Signal, UserError
-from htinvert.io import write_structure
 from htinvert.matching.index import Index, build_index
 from htinvert.matching.library import View, entries
 from htinvert.matching.match import match
 from htinvert.matching.pipeline import Effort
-from htinvert.matching.trials import tilt_boundary
+from htinvert.structures.write import write_structure
+from htinvert.testing.matching_trials import tilt_boundary
 
 QUICK = Effort(placed=2, places=3, fitted=2)
 Picture = Callable[[float], Signal]

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from ase.constraints import FixAtoms
 
-from htinvert.roles import motion
+from htinvert.geometry.roles import motion
 from htinvert.store import Fenced, Run
 from htinvert.store.checkpoint import ROWS, STATE, Checkpoint
 

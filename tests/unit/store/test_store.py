@@ -27,7 +27,7 @@ from htinvert.core import (
     UserError,
     frozen_mask,
 )
-from htinvert.roles import RigidBody, motion
+from htinvert.geometry.roles import RigidBody, motion
 from htinvert.store import Damaged, Run, snap, structure_key
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks

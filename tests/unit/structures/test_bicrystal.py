@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from htinvert.core import UserError
-from htinvert.geometry import covalent_distances
+from htinvert.geometry.distances import covalent_distances
 from htinvert.structures.bicrystal import bicrystal, join
 from htinvert.structures.coincidence import coincidences
 from htinvert.structures.collisions import collisions

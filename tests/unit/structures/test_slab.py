@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htinvert.core import HOST_TAG, UserError, frozen_mask, region_mask
-from htinvert.geometry import fingerprint
+from htinvert.geometry.fingerprint import fingerprint
 from htinvert.structures.prototype import prototype
 from htinvert.structures.sanity import coordination_of
 from htinvert.structures.slab import slab, terminations

@@ -1,0 +1,189 @@
+"""A funnel: campaigns of which each evaluates the best structures of the one before it.
+
+Its second stage has the generator ``{use: store, run: runs/screen, top: 20}`` and a better engine,
+a better image, or both. Which structure came from which is found by its key, for what a stage
+proposes is what the one before it relaxed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import PositiveInt
+
+from htinvert.config.campaign import Config
+from htinvert.config.yaml_file import read_yaml
+from htinvert.core import ENERGIES, Candidate, Evaluation, Exhausted, Objective, UserError
+from htinvert.ranking.rank import Ranked, rank
+from htinvert.ranking.survey import Survey
+from htinvert.store import snap, structure_key
+
+Key = bytes
+OPERATOR = "store"
+
+
+@dataclass
+class BestOf:
+    """Propose the best families of another run, as they were relaxed there; then nothing more.
+
+    Attributes:
+        run: the other run's folder, as seen from where the command is started.
+        top: how many families, in the order of their ranking.
+        weights: other weights of its objectives to rank by, such as ``{energy: 0}``.
+    """
+
+    run: str
+    top: PositiveInt = 10
+    weights: Mapping[str, float] = field(default_factory=dict)
+    _left: list[Evaluation] | None = field(default=None, init=False, repr=False)
+    _told: set[Key] = field(default_factory=set, init=False, repr=False)
+
+    def ask(self, indices: Sequence[int]) -> list[Candidate]:
+        """Propose the next of the other run's best for each index.
+
+        Raises :class:`Exhausted` where none is left, :class:`UserError` where there is no such run.
+        """
+        if self._left is None:
+            self._left = self._best()
+        candidates = []
+        for index in indices:
+            while self._left and key_of(self._left[0]) in self._told:
+                self._left.pop(0)
+            if self._left:
+                best = self._left.pop(0)
+                start = best.parameters
+                candidates.append(Candidate(index, best.atoms, OPERATOR, start=start, given=True))
+        if indices and not candidates:
+            raise Exhausted
+        return candidates
+
+    def tell(self, evaluations: Iterable[Evaluation]) -> None:
+        """Remember what has been evaluated, so that a resumed campaign goes on behind it."""
+        own = (found for found in evaluations if found.candidate.operator == OPERATOR)
+        self._told.update(key_of(evaluation, proposed=True) for evaluation in own)
+
+    def state(self) -> list[str]:
+        """What has been evaluated, for :meth:`restore`."""
+        return sorted(key.hex() for key in self._told)
+
+    def restore(self, state: Sequence[str]) -> None:
+        """Go on behind what a :meth:`state` says was evaluated."""
+        self._told = {bytes.fromhex(key) for key in state}
+
+    def _best(self) -> list[Evaluation]:
+        folder = Path(self.run)
+        if not (folder / "config.yaml").is_file():
+            raise UserError(
+                f"the generator store takes its candidates from {folder}, which is not a run; run "
+                "that campaign first, from the same folder"
+            )
+        ranked = families(folder, objectives_of(folder, self.weights))
+        return [entry.evaluation for entry in ranked[: self.top]]
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A run of a funnel: its ranking, and the place (from 1) of each relaxed structure in it.
+
+    ``engine`` and ``images`` are what it was priced and imaged with, by the names in its file.
+    """
+
+    folder: Path
+    engine: str
+    images: tuple[str, ...]
+    objectives: tuple[Objective, ...]
+    ranked: Sequence[Ranked]
+    places: Mapping[Key, Ranked]
+
+
+def stages(folder: Path) -> list[Stage]:
+    """A run and those that its candidates came from, the first one first.
+
+    A run whose source is not there any more is where the funnel begins to be known.
+    """
+    chain: list[Stage] = []
+    while folder not in [stage.folder for stage in chain]:
+        objectives = objectives_of(folder)
+        ranked = families(folder, objectives)
+        config = read_yaml(folder / "config.yaml")
+        engine = str(config["energy"]["use"])
+        channels = config.get("experiments", {}).values()
+        images = tuple(dict.fromkeys(str(channel["forward"]["use"]) for channel in channels))
+        places = {key_of(entry.evaluation): entry for entry in ranked}
+        chain.insert(0, Stage(folder, engine, images, objectives, ranked, places))
+        source = source_of(folder)
+        if source is None:
+            break
+        folder = source
+    return chain
+
+
+def source_of(folder: Path) -> Path | None:
+    """The run that a run's candidates came from, None where there is none or it is gone."""
+    facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    known = (Path(os.path.normpath(folder / path)) for path in facts.get("stages", []))
+    return next((path for path in known if (path / "config.yaml").is_file()), None)
+
+
+def history(entry: Ranked, chain: Sequence[Stage]) -> list[Ranked | None]:
+    """A family of the last stage, and what it was in each stage before, the first one first.
+
+    None stands for a stage that did not know it, as for what a later stage's own search found.
+    """
+    found: list[Ranked | None] = [entry]
+    for stage in reversed(chain[:-1]):
+        latest = found[0]
+        key = key_of(latest.evaluation, proposed=True) if latest else b""
+        found.insert(0, stage.places.get(key))
+    return found
+
+
+def key_of(evaluation: Evaluation, *, proposed: bool = False) -> Key:
+    """Key of the structure that an evaluation ended with, or of the one it began from."""
+    atoms = evaluation.candidate.atoms if proposed else evaluation.atoms
+    return structure_key(snap(atoms), "")
+
+
+def sources(config: Config, folder: Path) -> list[str]:
+    """Runs that a campaign's candidates come from, as seen from its own folder."""
+    runs = [spec["run"] for spec in config.search.generators if spec["use"] == "store"]
+    return [os.path.relpath(run, folder) for run in runs]
+
+
+def families(folder: Path, objectives: Sequence[Objective]) -> list[Ranked]:
+    """What a run has found, ranked, as :func:`ranking`. Raises as that does."""
+    return ranking(folder, Survey.of(folder, objectives))
+
+
+def ranking(folder: Path, survey: Survey) -> list[Ranked]:
+    """The families of what a survey holds: of a long run the lowest sums and the Pareto front.
+
+    Raises :class:`UserError` where there is nothing yet.
+    """
+    ranked = rank(survey.best(), survey.objectives)
+    if not ranked:
+        raise UserError(
+            f"{folder} has no successful evaluation to rank yet; look at `htinvert status`"
+        )
+    return ranked
+
+
+def objectives_of(
+    folder: Path, weights: Mapping[str, float] | None = None
+) -> tuple[Objective, ...]:
+    """The objectives that a run was made with, with other weights where given."""
+    if not (folder / "config.yaml").is_file():
+        raise UserError(f"{folder} is not a run (it has no config.yaml); name a run's folder")
+    known: dict[str, Any] = read_yaml(folder / "config.yaml")["objectives"]
+    for name in weights or {}:
+        if name not in known and name not in ENERGIES:
+            raise UserError(
+                f"objective {name} is unknown to {folder}; known are {', '.join(known)}"
+            )
+    merged = known | dict(weights or {})
+    return tuple(Objective(name, float(weight)) for name, weight in merged.items())

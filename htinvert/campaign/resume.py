@@ -1,0 +1,67 @@
+"""What a run's folder tells of how the run was begun, so that it goes on in the same way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from htinvert.campaign.identity import identity_like
+from htinvert.campaign.plan import Plan, calibrate, make_plan
+from htinvert.config.campaign import load
+from htinvert.config.yaml_file import seen_from
+from htinvert.core import UserError
+from htinvert.store import Run
+
+
+def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
+    """Imaging parameters that a run was begun with, or a new fit to the start structure."""
+    record = path / "provenance.json"
+    if record.is_file():
+        found = json.loads(record.read_text(encoding="utf-8")).get("calibration", {})
+        return {name: values for name, values in found.items() if values}
+    return calibrate(plan)
+
+
+def plan_of(folder: Path) -> Plan:
+    """The plan that a run goes on with, at the imaging parameters that it was begun with.
+
+    Raises :class:`UserError` where this machine lacks a file or an engine of it.
+    """
+    config = load(folder / "config.yaml")
+    plan = make_plan(config, folder=folder)
+    return plan.calibrated(calibration(plan, folder))
+
+
+def resumed(plan: Plan, path: Path) -> Plan:
+    """The plan as a run in ``path`` knows it: keys that are younger than the run are left out."""
+    if not (path / "journal.sqlite").is_file():
+        return plan
+    with suppress(UserError), Run.open(path) as store:
+        return replace(plan, identity=identity_like(plan.identity, store.recipe))
+    return plan  # whoever opens it for writing says what is wrong
+
+
+def write_config(plan: Plan, path: Path) -> None:
+    """Keep the configuration in the run's folder; it names files as seen from there."""
+    target = path / "config.yaml"
+    weights = {objective.name: objective.weight for objective in plan.objectives}
+    config = plan.config.model_copy(update={"objectives": weights})
+    raw = seen_from(path, config.model_dump(mode="json", exclude_none=True), plan.folder)
+    text = yaml.safe_dump(raw, sort_keys=False)
+    partial = target.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(target)
+
+
+def parameters(plan: Plan) -> dict[str, dict[str, float]]:
+    """Per channel, what its free parameters were found to be on the start structure."""
+    return {
+        channel.name: {name: getattr(channel.forward, name) for name in experiment.free}
+        for channel in plan.recipe.channels
+        if (experiment := plan.config.experiments[channel.name])
+    }

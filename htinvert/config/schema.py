@@ -1,0 +1,112 @@
+"""The JSON schema of a campaign, with every installed component: editors complete from it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from htinvert import plugins
+from htinvert.config.campaign import Config
+from htinvert.config.yaml_file import EXTENDS
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+KINDS = {"energy": "energy", "forward": "forward", "structure": "structure", "phase": "structure"}
+ENTRY = re.compile(r"^ {4,8}(\w+): (.+(?:\n {9,}.+)*)", re.M)  # of a docstring's list
+
+
+class _Lenient(GenerateJsonSchema):
+    """What JSON cannot say, such as a structure inside of a block, may be anything."""
+
+    def handle_invalid_for_json_schema(
+        self,
+        schema: Any,  # noqa: ARG002  (pydantic's signature)
+        error_info: str,  # noqa: ARG002
+    ) -> JsonSchemaValue:
+        return {}
+
+
+def campaign_schema() -> dict[str, Any]:
+    """The schema of a campaign's file, as plain objects; what a block's ``use`` allows included.
+
+    Keys have the sentences of the components' docstrings. A campaign that extends another one may
+    leave out what else is required.
+    """
+    schema = _schema_of(Config)
+    definitions = schema.setdefault("$defs", {})
+    for kind in plugins.GROUPS:
+        definitions[kind] = _component(kind, definitions)
+    _refine(schema, definitions)
+    for part in definitions.values():
+        part.pop("required", None)
+    required = {"required": schema.pop("required")}
+    schema["anyOf"] = [required, {"required": [EXTENDS]}]
+    schema["properties"][EXTENDS] = {"type": "string", "description": "a campaign to begin from"}
+    schema["properties"]["search"] = {"$ref": "#/$defs/Search"}
+    return {"$schema": DIALECT, "title": "htinvert campaign"} | {
+        key: value for key, value in schema.items() if key != "title"
+    }
+
+
+def _refine(schema: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Put the components' schemas where the configuration says only that there is one."""
+    parts = [schema, *(definitions[name] for name in ("Experiment", "CalibrationPart"))]
+    parts += [definitions["ScreenPart"]]
+    for part in parts:
+        for name, kind in KINDS.items():
+            if name in part["properties"]:
+                part["properties"][name] = {"$ref": f"#/$defs/{kind}"}
+    search = definitions["Search"]["properties"]["generators"]
+    search["items"] = {"$ref": "#/$defs/generator"}
+    metrics = {
+        name: {"anyOf": [{"type": "null"}, _parameters("metric", name, definitions)]}
+        for name in plugins.names("metric")
+    }
+    definitions["Experiment"]["properties"]["metrics"] = {
+        "type": "object",
+        "minProperties": 1,
+        "properties": metrics,
+    }
+
+
+def _component(kind: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """A block ``{use: name, ...}`` of a kind: one rule per name, anything for a module's own."""
+    names = plugins.names(kind)
+    rules = [
+        {
+            "if": {"properties": {"use": {"const": name}}, "required": ["use"]},
+            "then": _parameters(kind, name, definitions),
+        }
+        for name in names
+    ]
+    use = {"anyOf": [{"enum": names}, {"type": "string", "pattern": ":"}]}
+    return {"type": "object", "properties": {"use": use}, "allOf": rules}
+
+
+def _parameters(kind: str, name: str, definitions: dict[str, Any]) -> dict[str, Any]:
+    """Schema of what a component takes, with its docstring's sentences."""
+    component = plugins.find(kind, name)
+    schema = _schema_of(plugins.parameters(component, kind=kind))
+    definitions.update(schema.pop("$defs", {}))
+    described = dict(ENTRY.findall(inspect.getdoc(component) or ""))
+    for key, sentence in described.items():
+        if key in schema["properties"]:
+            schema["properties"][key]["description"] = " ".join(sentence.split())
+    schema["properties"]["use"] = {}
+    if kind == "generator":
+        schema["properties"]["share"] = {"type": "number", "exclusiveMinimum": 0}
+    schema["description"] = _first_sentence(component)
+    schema.pop("required", None)
+    return schema
+
+
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema(schema_generator=_Lenient)
+
+
+def _first_sentence(component: Callable[..., Any]) -> str:
+    return (inspect.getdoc(component) or "").split("\n\n")[0].replace("\n", " ")

@@ -1,0 +1,220 @@
+"""Adjust a forward model's free parameters until its signal fits what was observed.
+
+Bounded, each parameter scaled to 0..1, without randomness: a few points of a Halton sequence, then
+a local method (Powell's unless another is named) from the best of them; see
+:mod:`htinvert.evaluation.optimize`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from htinvert.core import Channel, EvaluationFailed, ForwardModel, Score, Signal
+from htinvert.evaluation.optimize import Box, minimize
+
+Floats = NDArray[np.float64]
+Parameters = dict[str, float]
+
+FAILED = 1e6
+"""Cost of a trial that could not be scored."""
+PROBES_PER_PARAMETER = 4
+STARTS = 2
+"""Descents from different probes, where no start is given."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One simulated signal on the way: stage, parameters by name, cost, top-left [px] if placed."""
+
+    stage: str
+    parameters: Mapping[str, float]
+    cost: float
+    site: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A forward model in its best fit; ``trials`` holds every signal simulated on the way."""
+
+    forward: ForwardModel
+    parameters: Parameters
+    scores: dict[str, Score]
+    trials: tuple[Trial, ...] = field(default=(), repr=False)
+
+
+def fit(
+    channel: Channel,
+    atoms: Atoms,
+    *,
+    start: Mapping[str, float] | None = None,
+    max_evaluations: int = 200,
+    observer: Callable[[Trial], None] | None = None,
+) -> Fitted:
+    """Fit ``channel.free`` to ``channel.observed``, minimizing the first metric's cost.
+
+    Args:
+        channel: what was observed, how to simulate it, what may be adjusted.
+        atoms: the structure, left as it is.
+        start: parameters to start from, such as a parent's; those missing start at the forward
+            model's own value. With a start no other points are probed.
+        max_evaluations: most signals to simulate, >= 1.
+        observer: told of every trial.
+
+    Raises:
+        EvaluationFailed: where no trial could be simulated and scored.
+        ValueError: where the forward model lacks a free parameter, the method is unknown, or there
+            is no metric.
+    """
+    if not channel.metrics:
+        raise ValueError(f'channel "{channel.name}" has no metric; give it at least one')
+    if not channel.free:
+        return Fitted(channel.forward, {}, score(channel, channel.forward, atoms))
+    search = _Search(channel, atoms, observer)
+    points = [search.box.scaled(search.initial(start or {}))]
+    if start is None:
+        count = min(PROBES_PER_PARAMETER * len(channel.free), max_evaluations // 4)
+        points += search.box.probes(count)
+    for point in points:
+        search.cost("probe", point)
+    search.descend(points, max_evaluations)
+    return search.fitted()
+
+
+def intervals(channel: Channel, atoms: Atoms, parameters: Mapping[str, float]) -> Parameters:
+    """Standard error of each fitted parameter, by name, from the curvature of the squared residual.
+
+    Gain and offset in closed form, every pixel taken as independent: lower limits. Empty where
+    simulated and observed signal do not match pixel by pixel.
+    """
+    box = Box(channel.free)
+    target = channel.observed.data
+
+    def residual(point: Floats) -> Floats:
+        simulated = adjusted(channel.forward, box.parameters(point))(atoms)
+        return unexplained(simulated.data, normalized(target))
+
+    shape = adjusted(channel.forward, parameters)(atoms).data.shape
+    if not box.names or shape != target.shape or not np.ptp(target):
+        return {}
+    errors = box.standard_errors(residual, box.scaled(parameters))
+    return dict(zip(box.names, map(float, errors), strict=True))
+
+
+def score(channel: Channel, forward: ForwardModel, atoms: Atoms) -> dict[str, Score]:
+    """Simulate ``atoms`` once and compare with the channel's observation by each of its metrics."""
+    return compare(channel, forward(atoms))
+
+
+def compare(channel: Channel, simulated: Signal) -> dict[str, Score]:
+    """Score of each metric of ``channel`` for a simulated signal, by name.
+
+    Where the sampling is free it is what the fit finds out about the observed signal, whose own
+    axes are then read with it.
+    """
+    observed = channel.observed
+    if "sampling" in channel.free:
+        observed = sampled_like(observed, simulated)
+    return {name: metric(simulated, observed) for name, metric in channel.metrics.items()}
+
+
+def sampled_like(observed: Signal, simulated: Signal) -> Signal:
+    """The same data, its axes read with the steps of ``simulated``."""
+    steps = zip(observed.axes, simulated.sampling, strict=True)
+    return Signal(observed.data, tuple(replace(axis, step=step) for axis, step in steps))
+
+
+def adjusted(forward: Any, parameters: Mapping[str, float]) -> Any:
+    """A forward model with other parameters."""
+    return replace(forward, **parameters)
+
+
+def unexplained(simulated: NDArray[np.floating], observed: Floats) -> Floats:
+    """What gain and offset of a simulation leave of an observation of zero mean and unit norm.
+
+    Both of one shape, flat or not; returns a flat array. Gain >= 0 and offset in closed form.
+    """
+    values = simulated.astype(float).ravel()
+    values -= values.mean()
+    gain = max(float(values @ observed) / max(float(values @ values), 1e-300), 0.0)
+    return np.asarray(observed - gain * values)
+
+
+def normalized(data: NDArray[np.floating]) -> Floats:
+    """Data as a flat vector of zero mean and unit norm; EvaluationFailed where it is constant."""
+    values = data.astype(float).ravel()
+    values = values - values.mean()
+    norm = float(np.linalg.norm(values))
+    if norm == 0.0:
+        raise EvaluationFailed("the comparison region is constant")
+    return np.asarray(values / norm)
+
+
+class _Search:
+    """Trials of one fit: remembers the best and logs them all."""
+
+    def __init__(
+        self, channel: Channel, atoms: Atoms, observer: Callable[[Trial], None] | None
+    ) -> None:
+        self.channel = channel
+        self.atoms = atoms
+        self.box = Box(channel.free)
+        self.trials: list[Trial] = []
+        self._costs: dict[bytes, float] = {}
+        self._observer = observer
+        self._metric = next(iter(channel.metrics))
+        self._failure = ""
+
+    def initial(self, start: Mapping[str, float]) -> Parameters:
+        """Where to begin: ``start``, else the forward model's own values, else the middle."""
+        found = {}
+        for name, (lower, upper) in self.channel.free.items():
+            if not hasattr(self.channel.forward, name):
+                raise ValueError(f'forward model has no parameter "{name}"; take it out of free')
+            value = start.get(name, getattr(self.channel.forward, name))
+            found[name] = value if isinstance(value, int | float) else (lower + upper) / 2
+        return found
+
+    def cost(self, stage: str, point: Floats) -> float:
+        """First metric's cost at a point; logged, once for each point."""
+        key = point.tobytes()
+        if key in self._costs:
+            return self._costs[key]
+        parameters = self.box.parameters(point)
+        try:
+            simulated = adjusted(self.channel.forward, parameters)(self.atoms)
+            cost = compare(self.channel, simulated)[self._metric].cost
+        except EvaluationFailed as failure:
+            self._failure, cost = str(failure), FAILED
+        self._costs[key] = cost
+        trial = Trial(stage, parameters, cost)
+        self.trials.append(trial)
+        if self._observer is not None:
+            self._observer(trial)
+        return cost
+
+    def descend(self, points: list[Floats], most: int) -> None:
+        """Minimize from the best of the points, each descent with its share of what is left."""
+        points = sorted(points, key=lambda point: self.cost("probe", point))[:STARTS]
+        if self.cost("probe", points[0]) >= FAILED:
+            raise EvaluationFailed(self._failure)
+        method = self.channel.method
+        for number, point in enumerate(points):
+            share = (most - len(self.trials)) // (len(points) - number)
+            if share > 0:  # the point itself is known already
+                minimize(
+                    partial(self.cost, method), point, method=method, max_evaluations=share + 1
+                )
+
+    def fitted(self) -> Fitted:
+        """The best trial, scored by every metric."""
+        best = min(self.trials, key=lambda trial: trial.cost)
+        forward = adjusted(self.channel.forward, best.parameters)
+        scores = score(self.channel, forward, self.atoms)
+        return Fitted(forward, dict(best.parameters), scores, tuple(self.trials))

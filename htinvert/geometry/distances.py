@@ -1,0 +1,105 @@
+"""Distances in periodic cells, and which of them are too short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers, covalent_radii
+from numpy.typing import NDArray
+
+from htinvert.core import Region
+
+
+def covalent_distances(
+    symbols: Iterable[str], *, ratio: float = 0.7
+) -> dict[frozenset[str], float]:
+    """Shortest sensible distance [Å] of every pair of elements: ``ratio`` times the covalent sum.
+
+    Radii of Cordero et al., Dalton Trans. 2832 (2008); 0.7 is the customary ratio in genetic
+    algorithms (Vilhelmsen & Hammer, J. Chem. Phys. 141, 044711 (2014)).
+    """
+    names = sorted(set(symbols))
+    radius = {name: float(covalent_radii[atomic_numbers[name]]) for name in names}
+    return {frozenset((a, b)): ratio * (radius[a] + radius[b]) for a in names for b in names}
+
+
+def distances(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> NDArray[np.float64]:
+    """Distances [Å] from ``points``, shape (m, 3), to the atoms and their periodic images.
+
+    Returns shape (m, n, images); all distances up to ``cutoff`` [Å] are among them. Along a cell
+    vector more than twice the cutoff high the nearest image is the one of the rounded fraction.
+    """
+    cell = atoms.cell.complete()
+    fractions = cell.scaled_positions(points)[:, None] - cell.scaled_positions(atoms.positions)
+    fractions -= np.round(fractions) * atoms.pbc
+    heights = 1.0 / np.linalg.norm(cell.reciprocal(), axis=1)
+    reach = np.where(2.0 * cutoff <= heights, 0, np.ceil(cutoff / heights + 0.5)) * atoms.pbc
+    ranges = [np.arange(-n, n + 1) for n in reach]
+    images = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+    vectors = (fractions[:, :, None] + images) @ cell.array
+    return np.asarray(np.sqrt(np.einsum("mnik,mnik->mni", vectors, vectors)))
+
+
+def distance_outside(
+    points: NDArray[np.float64], region: Region, atoms: Atoms
+) -> NDArray[np.float64]:
+    """How far outside of a region points, shape (m, 3) [Å], lie: shape (m,) [Å], 0 inside.
+
+    For a box the nearest image in the plane of the boundary counts, by the cell of ``atoms``.
+    """
+    points = np.asarray(points, dtype=float)[None]
+    if region.box:
+        inplane = atoms.pbc & (np.abs(atoms.cell.array[:, region.dimension]) < 1e-6)
+        ranges = [np.arange(-n, n + 1) for n in inplane.astype(int)]
+        images = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+        points = points + (images @ atoms.cell.array)[:, None]
+    excess = np.zeros_like(points)
+    for axis, (lower, upper) in region.bounds.items():
+        excess[..., axis] = np.maximum(lower - points[..., axis], points[..., axis] - upper)
+    return np.asarray(np.linalg.norm(np.maximum(excess, 0.0), axis=-1).min(axis=0))
+
+
+def limits(
+    first: Iterable[str], second: Iterable[str], min_distance: Mapping[frozenset[str], float]
+) -> NDArray[np.float64]:
+    """Shortest allowed distances [Å], shape (len(first), len(second))."""
+    second = list(second)
+    return np.array([[min_distance.get(frozenset((a, b)), 0.0) for b in second] for a in first])
+
+
+def clearance(
+    points: NDArray[np.float64],
+    symbol: str,
+    atoms: Atoms,
+    min_distance: Mapping[frozenset[str], float],
+) -> NDArray[np.bool_]:
+    """At which of ``points``, shape (m, 3) [Å], an atom is far enough from all others."""
+    allowed = limits([symbol], atoms.get_chemical_symbols(), min_distance)
+    apart = distances(points, atoms, cutoff=float(allowed.max(initial=0.0)))
+    return np.asarray((apart >= allowed[:, :, None]).all(axis=(1, 2)))
+
+
+def clashes(
+    atoms: Atoms, mask: NDArray[np.bool_], min_distance: Mapping[frozenset[str], float]
+) -> bool:
+    """True where an atom of ``mask``, shape (n,), is closer to another than allowed."""
+    chosen = np.flatnonzero(mask)
+    symbols = np.array(atoms.get_chemical_symbols())
+    allowed = limits(symbols[chosen], symbols, min_distance)
+    if not allowed.size:
+        return False
+    apart = distances(atoms.positions[chosen], atoms, cutoff=float(allowed.max()))
+    own = apart[np.arange(len(chosen)), chosen]
+    apart[np.arange(len(chosen)), chosen] = np.where(own > 1e-9, own, np.inf)  # itself
+    return bool((apart < allowed[:, :, None]).any())
+
+
+def shortest_ratio(atoms: Atoms) -> float:
+    """Smallest ratio of a distance to the sum of covalent radii, infinite where nothing is near."""
+    apart = distances(atoms.positions, atoms, cutoff=3.0)
+    each = np.arange(len(atoms))
+    apart[each, each] = np.where(apart[each, each] > 1e-9, apart[each, each], np.inf)
+    radii = np.asarray(covalent_radii)[atoms.numbers]
+    return float(np.min(apart.min(axis=2) / (radii[:, None] + radii)))

@@ -1,0 +1,250 @@
+"""Whether two structures in one host are the same, atom by atom, and which of many are known.
+
+A fingerprint tells quickly what is unlike. What it finds alike may still be a mirror image, or two
+arrangements whose distances happen to agree: then atoms are paired one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Self
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from htinvert.core import frozen_mask, region_mask
+from htinvert.geometry.fingerprint import LIKE, Fingerprints, Sketches, fingerprint
+from htinvert.geometry.roles import rigid_bodies, rigid_mask
+
+SAME_HOST = 0.1  # Å: how far a frozen atom may be from its image under a symmetry of the host
+LOOSE_HOST = 0.4  # Å: the same where no atom is frozen and the host has relaxed
+BODY_ATOMS = 12  # of a rigid grain that tell where it is
+TIES = 8  # of the nearest fingerprints that are matched atom by atom
+REPEATED = 5e-4  # difference of fingerprints below which a proposal repeats a known structure
+REPEATED_WITHIN = 0.1  # Å rms: and the same up to four times that difference
+SAME_BASIN = 0.3  # Å rms: within it a structure relaxes to where its neighbor did, 8 times of 10
+BASIN_REACH = 0.03  # difference of fingerprints that 0.3 Å rms may make
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """``position * signs + shift`` [Å] maps a host onto itself; both of shape (3,)."""
+
+    signs: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+
+IDENTITY = Operation(np.ones(3), np.zeros(3))
+
+
+def host_operations(atoms: Atoms, *, mirrors: bool = False) -> list[Operation]:
+    """Translations that map the frozen host of a structure onto itself, and mirrors on request.
+
+    A host that repeats inside its cell has more than one; the first does nothing. With ``mirrors``
+    reflections of x, y and z and their products (half turns, inversion) are tried too. Where no
+    atom is frozen the relaxing host counts instead; without any host there is the identity alone.
+    """
+    frozen = frozen_mask(atoms)
+    host = atoms[frozen if frozen.any() else ~region_mask(atoms) & ~rigid_mask(atoms)]
+    tolerance = SAME_HOST if frozen.any() else LOOSE_HOST
+    if not len(host):
+        return [IDENTITY]
+    found = [IDENTITY]
+    for signs in product((1.0, -1.0), repeat=3) if mirrors else [(1.0, 1.0, 1.0)]:
+        found += _operations(host, np.array(signs), tolerance)
+    return found
+
+
+def _operations(host: Atoms, signs: NDArray[np.float64], tolerance: float) -> list[Operation]:
+    """Operations with these signs, without the identity."""
+    cell = host.cell.complete()
+    turned = cell.scaled_positions(cell.array * signs)[host.pbc]
+    if np.abs(turned - np.round(turned)).max(initial=0.0) > 1e-3:
+        return []  # the lattice is not kept
+    species, counts = np.unique(host.numbers, return_counts=True)
+    rare = np.flatnonzero(host.numbers == species[np.argmin(counts)])
+    found = []
+    for target in host.positions[rare]:  # where the first of the rarest element may go
+        shift = _nearest(target - host.positions[rare[0]] * signs, host)
+        moved = host.positions * signs + shift
+        gaps = _gaps(moved, host.positions, host)
+        gaps[host.numbers[:, None] != host.numbers] = np.inf
+        does_nothing = (signs > 0).all() and np.linalg.norm(shift) < tolerance
+        if gaps.min(axis=1).max() < tolerance and not does_nothing:
+            found.append(Operation(signs, shift))
+    return found
+
+
+def displacement(
+    first: Atoms, second: Atoms, operations: Sequence[Operation] | None = None
+) -> float:
+    """Root-mean-square displacement [Å] between two structures in the same host.
+
+    Atoms of the region are paired element by element so that the sum of squares is smallest (Kuhn's
+    assignment), under each operation that keeps the host; the best counts. A rigid grain adds how
+    far it is from where the other has it. Infinite where compositions differ. Without a host there
+    is no frame of reference, and sorted distances are compared instead, as in Vilhelmsen & Hammer,
+    J. Chem. Phys. 141, 044711 (2014): unchanged by any rotation, and by mirroring.
+    """
+    ours, theirs = (atoms[region_mask(atoms)] for atoms in (first, second))
+    if sorted(ours.numbers) != sorted(theirs.numbers):
+        return float("inf")
+    if len(ours) == len(first):
+        return _distance_lists(ours, theirs)
+    found = float("inf")
+    for operation in operations or host_operations(first):
+        apart = _assigned(ours, theirs, operation)
+        if apart < found:
+            found = min(found, max(apart, _bodies_apart(first, second, operation)))
+    return found
+
+
+def _assigned(ours: Atoms, theirs: Atoms, operation: Operation) -> float:
+    if not len(ours):
+        return 0.0
+    moved = ours.positions * operation.signs + operation.shift
+    squares = 0.0
+    for number in np.unique(ours.numbers):
+        pair = moved[ours.numbers == number], theirs.positions[theirs.numbers == number]
+        cost = _gaps(*pair, theirs) ** 2
+        squares += float(cost[linear_sum_assignment(cost)].sum())
+    return float(np.sqrt(squares / len(ours)))
+
+
+def _bodies_apart(first: Atoms, second: Atoms, operation: Operation) -> float:
+    """Largest distance [Å] of a rigid body from its place in the other structure."""
+    found = 0.0
+    for body, other in zip(rigid_bodies(first), rigid_bodies(second), strict=True):
+        some = body.index[:BODY_ATOMS]
+        moved = first.positions[some] * operation.signs + operation.shift
+        gaps = _gaps(moved, second.positions[other.index], second)
+        gaps[first.numbers[some][:, None] != second.numbers[other.index]] = np.inf
+        found = max(found, float(gaps.min(axis=1).max()))
+    return found
+
+
+def _distance_lists(first: Atoms, second: Atoms) -> float:
+    """Rms difference [Å] of sorted distances, each pair of elements by itself."""
+    if len(first) < 2:
+        return 0.0
+    return float(np.sqrt(np.mean((_sorted_distances(first) - _sorted_distances(second)) ** 2)))
+
+
+def _sorted_distances(atoms: Atoms) -> NDArray[np.float64]:
+    gaps = _gaps(atoms.positions, atoms.positions, atoms)
+    i, j = np.triu_indices(len(atoms), 1)
+    kinds = np.sort(atoms.numbers[np.stack([i, j])], axis=0)
+    return np.asarray(gaps[i, j][np.lexsort((gaps[i, j], kinds[1], kinds[0]))])
+
+
+def _nearest(vectors: NDArray[np.float64], atoms: Atoms) -> NDArray[np.float64]:
+    """The shortest periodic image of vectors, shape (..., 3) [Å]; right for short ones."""
+    fractions = vectors @ np.linalg.inv(atoms.cell.complete().array)
+    return np.asarray(vectors - (np.round(fractions) * atoms.pbc) @ atoms.cell.complete().array)
+
+
+def _gaps(
+    first: NDArray[np.float64], second: NDArray[np.float64], atoms: Atoms
+) -> NDArray[np.float64]:
+    """Distances [Å] between points, shapes (m, 3) and (n, 3), to nearest images: shape (m, n)."""
+    return np.asarray(np.linalg.norm(_nearest(first[:, None] - second[None], atoms), axis=-1))
+
+
+class Known:
+    """Structures in the order they were added, each found again when it comes once more.
+
+    Attributes:
+        surely: difference of fingerprints below which two structures are the same.
+        perhaps: difference above which they are not; in between, atoms are paired.
+        within: rms displacement [Å] up to which paired structures are the same.
+        apart: whether a symmetry of the host makes another structure of one, as an image sees it
+            that shows where a mirrored or shifted copy lies. A fingerprint cannot tell, so every
+            pair below ``perhaps`` is then matched atom by atom, just as it stands.
+    """
+
+    @classmethod
+    def proposals(cls, *, apart: bool) -> Self:
+        """For structures about to be evaluated, which none should be twice."""
+        return cls(surely=REPEATED, perhaps=4 * REPEATED, within=REPEATED_WITHIN, apart=apart)
+
+    @classmethod
+    def basins(cls, *, within: float = SAME_BASIN, apart: bool) -> Self:
+        """For relaxed structures that a proposal ``within`` [Å] would only relax to again."""
+        radius = max(within, REPEATED_WITHIN)
+        return cls(surely=REPEATED, perhaps=BASIN_REACH, within=radius, apart=apart)
+
+    @classmethod
+    def families(cls) -> Self:
+        """For relaxed structures: what relaxed into one minimum is one, mirror images included."""
+        return cls(surely=0.25 * LIKE, perhaps=2.0 * LIKE, within=SAME_BASIN)
+
+    def __init__(
+        self, *, surely: float, perhaps: float, within: float, apart: bool = False
+    ) -> None:
+        self.surely, self.perhaps, self.within, self.apart = surely, perhaps, within, apart
+        self._fingerprints = Fingerprints()
+        self._structures: dict[int, Atoms] = {}
+        self._count = 0
+        self._sketches: Sketches | None = None
+        self._operations: list[Operation] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, atoms: Atoms) -> None:
+        """Remember a structure; its number is how many came before."""
+        self._fingerprints.add(fingerprint(atoms), self._count)
+        self._structures[self._count] = atoms
+        self._count += 1
+
+    def state(self) -> list[list[list[float]]] | None:
+        """What :meth:`restore` needs besides the structures, as plain numbers: the operations."""
+        if self._operations is None:
+            return None
+        return [[found.signs.tolist(), found.shift.tolist()] for found in self._operations]
+
+    def restore(
+        self,
+        state: Sequence[Sequence[Sequence[float]]] | None,
+        count: int,
+        sketches: Sketches,
+        read: Callable[[Sequence[int]], list[Atoms]],
+    ) -> None:
+        """Know ``count`` structures, of which only sketches are at hand, before any is added.
+
+        ``read`` fetches them by their numbers, once one comes that may be near.
+        """
+        self._count, self._sketches, self._read = count, sketches, read
+        if state is not None:
+            self._operations = [Operation(np.array(s), np.array(shift)) for s, shift in state]
+
+    def _recall(self, vector: NDArray[np.float64]) -> None:
+        """Fetch the structures known by sketch alone that may be near a fingerprint."""
+        if self._sketches is None:
+            return
+        near = self._sketches.near(vector, within=self.perhaps).tolist()
+        missing = [number for number in near if number not in self._structures]
+        for number, atoms in zip(missing, self._read(missing) if missing else (), strict=True):
+            self._fingerprints.add(fingerprint(atoms), number)
+            self._structures[number] = atoms
+
+    def find(self, atoms: Atoms) -> int | None:
+        """Number of the nearest known structure that is the same, if any."""
+        self._recall(fingerprint(atoms))
+        near = self._fingerprints.near(fingerprint(atoms), within=self.perhaps)
+        for number, difference in near[:TIES]:
+            if difference < self.surely and not self.apart:
+                return number
+            if displacement(self._structures[number], atoms, self._keep(atoms)) <= self.within:
+                return number
+        return None
+
+    def _keep(self, atoms: Atoms) -> list[Operation]:
+        """Operations that keep the host, which is the same for all."""
+        if self._operations is None:
+            self._operations = [IDENTITY] if self.apart else host_operations(atoms, mirrors=True)
+        return self._operations

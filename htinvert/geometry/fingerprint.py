@@ -1,0 +1,196 @@
+"""A fingerprint that tells like structures from unlike ones, searched among many at once."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from htinvert.core import region_mask
+from htinvert.geometry.distances import distances
+from htinvert.geometry.roles import motion, rigid_bodies
+
+FINGERPRINT_CUTOFF = 6.0  # Å
+
+FINGERPRINT_STEP = 0.05  # Å
+
+FINGERPRINT_WIDTH = 0.15  # Å, standard deviation of the smearing
+
+RECENT = 1024  # fingerprints that are kept for whoever asks next
+
+SKETCH = 48  # numbers that a fingerprint is boiled down to, a byte each
+
+# Difference below which structures are of one family: relaxations into one minimum stay below it,
+# an exchange of two elements in a boundary layer lies above.
+LIKE = 2e-3
+
+
+def fingerprint(atoms: Atoms) -> NDArray[np.float64]:
+    """:func:`smeared_distances`, read-only; the last few structures are not computed again.
+
+    A campaign and each of its generators ask for the same one, one after the other.
+    """
+    key = b"".join(
+        part.tobytes()
+        for part in (
+            *(atoms.numbers, atoms.positions, atoms.get_tags(), atoms.cell.array, atoms.pbc),
+            motion(atoms),
+        )
+    )
+    found = _recent.get(key)
+    if found is None:
+        found = smeared_distances(atoms)
+        found.setflags(write=False)
+        while len(_recent) >= RECENT:
+            del _recent[next(iter(_recent))]
+        _recent[key] = found
+    return found
+
+
+_recent: dict[bytes, NDArray[np.float64]] = {}  # fingerprints by all that they depend on
+
+
+def smeared_distances(atoms: Atoms) -> NDArray[np.float64]:
+    """Smeared distances of the region's atoms, by pair of elements; flat, unit length.
+
+    The radial form of Oganov & Valle, J. Chem. Phys. 130, 104504 (2009), restricted to pairs with
+    at least one atom of the region (all pairs where it is empty, but for those inside of one rigid
+    grain or the frozen one, which tell nothing) and weighted by 1/r so that near neighbors count
+    most. Unchanged by translation, rotation, mirroring and order of atoms.
+    """
+    mask = region_mask(atoms)
+    chosen = np.flatnonzero(mask) if mask.any() else np.arange(len(atoms))
+    apart = distances(atoms.positions[chosen], atoms, cutoff=FINGERPRINT_CUTOFF)
+    near = (apart > 1e-9) & (apart < FINGERPRINT_CUTOFF)
+    if not mask.any() and rigid_bodies(atoms):
+        held = motion(atoms)
+        near &= ~((held[:, None] == held) & (held > 0))[:, :, None]
+    first, second, _ = np.nonzero(near)
+    r = apart[near]
+    ends = np.sort(np.stack([atoms.numbers[chosen[first]], atoms.numbers[second]]), axis=0)
+    fade = 0.5 * (1.0 + np.cos(np.pi * r / FINGERPRINT_CUTOFF)) / np.maximum(r, 0.5)
+    size = round(FINGERPRINT_CUTOFF / FINGERPRINT_STEP)
+    place = r / FINGERPRINT_STEP
+    low = np.minimum(place.astype(int), size - 1)
+    species = np.unique(atoms.numbers)
+    pairs = [(a, b) for i, a in enumerate(species) for b in species[i:]]
+    rows = np.zeros((len(pairs), size + 1))
+    for row, (a, b) in zip(rows, pairs, strict=True):
+        used = (ends[0] == a) & (ends[1] == b)
+        share = (place - low)[used]
+        np.add.at(row, low[used], (1.0 - share) * fade[used])
+        np.add.at(row, low[used] + 1, share * fade[used])
+    width = FINGERPRINT_WIDTH / FINGERPRINT_STEP
+    vector = gaussian_filter1d(rows, width, axis=1, mode="constant").ravel()
+    return np.asarray(vector / (np.linalg.norm(vector) or 1.0))
+
+
+def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Cosine distance of two fingerprints, 0 for alike ones to 1; 1 where their elements differ."""
+    if first.shape != second.shape:
+        return 1.0
+    return max(0.0, 1.0 - float(first @ second))
+
+
+def sketch(vector: NDArray[np.float64], size: int = SKETCH) -> NDArray[np.uint8]:
+    """A fingerprint as a few bytes, by which most others can be told to be unlike it."""
+    return np.rint(255.0 * stretches(vector, size)).astype(np.uint8)
+
+
+def stretches(vector: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Sums over so many stretches of a fingerprint, each over the root of its length: 0 to 1.
+
+    An orthogonal projection, so these are no farther apart for two fingerprints than they are
+    themselves, which is sqrt(2 difference) for unit vectors.
+    """
+    if len(vector) < size:
+        vector = np.pad(vector, (0, size - len(vector)))
+    starts, roots = _cuts(len(vector), size)
+    return np.asarray(np.add.reduceat(vector, starts) / roots)
+
+
+@cache
+def _cuts(length: int, size: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where the stretches of so many numbers begin, and the roots of their lengths."""
+    edges = np.linspace(0, length, size + 1).astype(int)
+    return edges[:-1], np.sqrt(np.diff(edges))
+
+
+class Sketches:
+    """Sketches of many fingerprints, searched all at once for those that may be near.
+
+    Args:
+        lengths: of the fingerprints, shape (n,).
+        values: their sketches, shape (n, size).
+    """
+
+    def __init__(self, lengths: NDArray[np.integer], values: NDArray[np.uint8]) -> None:
+        self._lengths, self._values = lengths, values
+
+    @cached_property
+    def _parts(self) -> dict[int, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+        """Numbers, sketches and their squares, by length of the fingerprint."""
+        found = {}
+        for length in np.unique(self._lengths):
+            (numbers,) = np.nonzero(self._lengths == length)
+            part = self._values[numbers].astype(np.float32) / np.float32(255.0)
+            found[int(length)] = numbers, part, np.einsum("ij,ij->i", part, part)
+        return found
+
+    def near(self, vector: NDArray[np.float64], *, within: float) -> NDArray[np.intp]:
+        """Numbers of all whose :func:`difference` may be less than ``within``, ascending."""
+        if len(vector) not in self._parts:
+            return np.empty(0, dtype=np.intp)
+        numbers, part, squares = self._parts[len(vector)]
+        size = part.shape[1]
+        own = stretches(vector, size).astype(np.float32)
+        rounding = np.sqrt(size) / 510.0 + 1e-3  # of bytes, and of single precision
+        apart = squares - 2.0 * (part @ own) + own @ own
+        return np.asarray(numbers[apart < (np.sqrt(2.0 * within) + rounding) ** 2])
+
+
+class Fingerprints:
+    """Fingerprints by number, searched all at once."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, NDArray[np.float64]] = {}  # by length; a table with room to grow
+        self._numbers: dict[int, list[int]] = {}
+        self._count = 0
+
+    def add(self, vector: NDArray[np.float64], number: int | None = None) -> None:
+        """Remember a fingerprint under a number, that of how many came before unless given."""
+        length = len(vector)
+        numbers = self._numbers.setdefault(length, [])
+        rows = self._rows.get(length, np.empty((16, length)))
+        if len(numbers) == len(rows):
+            rows = np.concatenate([rows, np.empty_like(rows)])
+        rows[len(numbers)] = vector
+        self._rows[length] = rows
+        numbers.append(self._count if number is None else number)
+        self._count += 1
+
+    def near(self, vector: NDArray[np.float64], *, within: float) -> list[tuple[int, float]]:
+        """Numbers and :func:`difference` of all that are nearer than ``within``, nearest first.
+
+        Of those that are as near but for rounding the lowest number comes first.
+        """
+        numbers = self._numbers.get(len(vector), [])
+        if not numbers:
+            return []
+        apart = np.maximum(0.0, 1.0 - self._rows[len(vector)][: len(numbers)] @ vector)
+        close = np.flatnonzero(apart < within)
+        named, near = np.array([numbers[i] for i in close], dtype=int), apart[close]
+        order = np.lexsort((named, np.round(near, 12)))
+        return [(int(named[i]), float(near[i])) for i in order]
+
+    def first_like(self, vector: NDArray[np.float64], *, within: float) -> int | None:
+        """Number of the first fingerprint whose :func:`difference` is below ``within``, if any."""
+        numbers = self._numbers.get(len(vector), [])
+        if not numbers:
+            return None
+        alike = 1.0 - self._rows[len(vector)][: len(numbers)] @ vector < within
+        return numbers[int(np.argmax(alike))] if alike.any() else None

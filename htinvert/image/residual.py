@@ -1,0 +1,164 @@
+"""From the residual of a registered image to a field that says where atoms are missing.
+
+The image of a structure is simulated again with the parameters that its evaluation has fitted,
+placed where the registration puts it, and brought to the observed one by gain and offset of least
+squares. What is left, smoothed by the width of the probe and divided by what one atom would
+give, is a number of missing atoms per position across the beam. Copies of a position in the window,
+as a periodic cell has them, are averaged, so noise falls with their number. A channel takes part
+whose forward model has a method ``view`` (:class:`htinvert.forward.view.View`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from htinvert.core import Channel, EvaluationFailed, Infeasible, Signal
+from htinvert.evaluation.fit import adjusted, compare
+from htinvert.forward.view import View
+from htinvert.generators.guidance import Guide, Look
+
+FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # full width at half maximum in standard deviations
+SOURCE_SIZE = 1.0  # Å, width of the smoothing for models that do not say theirs
+KEPT = 0.8  # share of the pixels, those that fit best, that decide on gain and offset
+REFITS = 3
+
+Floats = NDArray[np.float64]
+Parameters = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Residual:
+    """What is missing, in atoms, at each pixel of a simulated image, shape (ny, nx)."""
+
+    missing: Floats
+    view: View
+    cell: Floats
+    pbc: NDArray[np.bool_]
+
+    def __call__(self, points: Floats) -> Floats:
+        """Missing atoms at positions [Å], shape (k, 3): the mean over the copies in the window."""
+        copies = points[:, None] + self._translations()
+        pixels = self.view.pixels(copies.reshape(-1, 3))
+        shape = np.array(self.missing.shape)
+        inside = ((pixels >= 0) & (pixels <= shape - 1)).all(axis=1)
+        values = np.zeros(len(pixels))
+        values[inside] = map_coordinates(self.missing, pixels[inside].T, order=1)
+        count = inside.reshape(len(points), -1).sum(axis=1)
+        return np.asarray(values.reshape(len(points), -1).sum(axis=1) / np.maximum(count, 1))
+
+    def _translations(self) -> Floats:
+        """Lattice vectors [Å] that bring the cell to all of the window, shape (m, 3)."""
+        corners = np.array([[0, 0], self.missing.shape]) - 1
+        reach = float(np.linalg.norm(np.diff(self.view.lines(corners.astype(float)), axis=0)))
+        flat = self.cell @ self.view.frame[:2].T
+        counts = [
+            int(np.ceil(reach / length)) + 1 if periodic and length > 1e-3 else 0
+            for length, periodic in zip(np.linalg.norm(flat, axis=1), self.pbc, strict=True)
+        ]
+        steps = [np.arange(-count, count + 1) for count in counts]
+        grid = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 3)
+        shifts = grid @ self.cell
+        beyond = np.linalg.norm(shifts @ self.view.frame[:2].T, axis=1)
+        largest = reach + float(np.linalg.norm(flat, axis=1).max())
+        return np.asarray(shifts[beyond <= largest])
+
+
+@dataclass(frozen=True, eq=False)
+class Guides:
+    """Compares structures with all channels that show where in an image a position appears.
+
+    ``guides(parameters)`` is a :data:`htinvert.generators.guidance.Look`, ``Atoms -> Guide``, at
+    the fitted forward parameters, by channel, of an evaluation. The fields of several channels are
+    averaged.
+    """
+
+    channels: tuple[Channel, ...]
+
+    def __post_init__(self) -> None:
+        seen = tuple(channel for channel in self.channels if hasattr(channel.forward, "view"))
+        object.__setattr__(self, "channels", seen)
+
+    def __bool__(self) -> bool:
+        return bool(self.channels)
+
+    def __call__(self, parameters: Parameters) -> Look:
+        """How to look at structures under these parameters."""
+        return partial(look, channels=self.channels, parameters=parameters)
+
+
+def look(atoms: Atoms, *, channels: tuple[Channel, ...], parameters: Parameters) -> Guide:
+    """Compare ``atoms`` with the channels. Raises Infeasible where one cannot be simulated."""
+    numbers, counts = np.unique(atoms.numbers, return_counts=True)
+    number = int(numbers[np.argmax(counts)])
+    try:
+        fields = [
+            residual(channel, atoms, parameters.get(channel.name, {}), number=number)
+            for channel in channels
+        ]
+    except EvaluationFailed as failure:
+        raise Infeasible(f"the structure cannot be compared: {failure}") from failure
+    rms = float(np.sqrt(np.mean([(field.missing**2).mean() for field in fields])))
+    return Guide(lambda points: np.mean([field(points) for field in fields], axis=0), number, rms)
+
+
+def residual(
+    channel: Channel, atoms: Atoms, parameters: Mapping[str, float], *, number: int
+) -> Residual:
+    """What the channel's observation lacks or has too much of, in atoms of element ``number``.
+
+    Raises :class:`EvaluationFailed` where observation and simulation have nothing in common.
+    """
+    forward: Any = adjusted(channel.forward, parameters)
+    simulated = forward(atoms)
+    detail = next(iter(compare(channel, simulated).values())).detail
+    row, column = int(detail.get("row", 0)), int(detail.get("column", 0))
+    forward = _refined(forward, detail, simulated)
+    image = forward(atoms).data.astype(float)
+    ny, nx = image.shape
+    observed = channel.observed.data[row : row + ny, column : column + nx].astype(float)
+    view: View = forward.view(atoms)
+    pixel = np.array(simulated.sampling)
+    sigma = getattr(forward, "source_size", SOURCE_SIZE) / FWHM / pixel
+    missing = gaussian_filter(_explained(image, observed) - image, sigma, mode="nearest")
+    middle = view.lines(np.array([[(ny - 1) / 2, (nx - 1) / 2]]))
+    one = Atoms(chemical_symbols[number], middle, cell=atoms.cell, pbc=atoms.pbc)
+    unit = float(gaussian_filter(forward(one).data.astype(float), sigma, mode="nearest").max())
+    return Residual(missing / unit, view, atoms.cell.complete().array, atoms.pbc)
+
+
+def _refined(forward: Any, detail: Mapping[str, float], simulated: Signal) -> Any:
+    """The forward model shifted by the part of a pixel that the registration found."""
+    if not (hasattr(forward, "shift_x") and "row_refined" in detail):
+        return forward
+    dy, dx = simulated.sampling
+    return replace(
+        forward,
+        shift_x=forward.shift_x + dx * (detail["column_refined"] - detail["column"]),
+        shift_y=forward.shift_y + dy * (detail["row_refined"] - detail["row"]),
+    )
+
+
+def _explained(image: Floats, observed: Floats) -> Floats:
+    """The observed image in units of the simulated one: gain and offset of least squares.
+
+    The pixels that fit worst, where atoms are missing, are left out (least trimmed squares:
+    Rousseeuw, J. Am. Stat. Assoc. 79, 871 (1984), by a few concentration steps).
+    """
+    x, y = image.ravel(), observed.ravel()
+    keep = np.ones(len(x), dtype=bool)
+    for _ in range(REFITS + 1):
+        gain, offset = np.polyfit(x[keep], y[keep], 1)
+        error = np.abs(y - gain * x - offset)
+        keep = error <= np.quantile(error, KEPT)
+    if not gain > 0.0:
+        raise EvaluationFailed("the simulated image does not resemble the observed one")
+    return np.asarray((observed - offset) / gain)

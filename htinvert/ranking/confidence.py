@@ -1,0 +1,232 @@
+"""How sure a ranking is: which families the data and the energies cannot tell from the best.
+
+The weighted sums of two families are compared paired, window by window of the image, so that what
+both have wrong (blur, drift, noise) cancels. The set that is claimed is that of multiple
+comparisons with the best (Hsu, Ann. Stat. 12, 1136 (1984)) with the largest studentized difference
+under a bootstrap, as in the model confidence set of Hansen, Lunde & Nason, Econometrica 79, 453
+(2011).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from htinvert.core import ENERGIES, Objective, UserError
+from htinvert.ranking.rank import Ranked
+
+Floats = NDArray[np.float64]
+
+LEVEL = 0.9
+DRAWS = 2000
+SPREAD = 3.0  # by which factor a weight is varied, up and down
+ENGINE_ERRORS = {
+    "dft": 0.024,  # eV/atom: Hautier et al., Phys. Rev. B 85, 155208 (2012), PBE among ternaries
+    "machine learned": 0.038,  # and CHGNet's 0.030 (Deng et al., Nat. Mach. Intell. 5, 1031 (2023))
+    "interatomic potential": 0.1,  # a convention: no figure holds for all; see docs/confidence.md
+}
+"""Error of an energy per atom whose surroundings differ [eV/atom], by class of engine."""
+POSITION_ERRORS = {"dft": 0.03, "machine learned": 0.05, "interatomic potential": 0.12}
+"""How far an engine's relaxation leaves an atom from its place, per axis [Å]; conventions, too."""
+CLASSES = {
+    "gpaw": "dft",
+    "abinit": "dft",
+    "espresso": "dft",
+    "chgnet": "machine learned",
+    "sevennet": "machine learned",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What speaks for n families, the best first, in units of the weighted sum.
+
+    Attributes:
+        totals: weighted sums, shape (n,).
+        windows: per image objective its weighted costs in each window, shape (n, windows); their
+            mean over the windows is the family's.
+        engine: errors that the engine is to blame for, by kind (``energy``, ``position``), each of
+            shape (k, n): a row is what one standard normal number adds to every family. What
+            families share cancels.
+    """
+
+    totals: Floats
+    windows: Mapping[str, Floats]
+    engine: Mapping[str, Floats]
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """A set of families that holds the right one with a probability of at least ``level``.
+
+    Attributes:
+        level: the claimed probability, if the right family is among those that were compared.
+        inside: which of the families are in the set, shape (n,).
+        p_values: of each family being as good as the best, shape (n,); the set holds those above
+            ``1 - level``.
+        by_image: share of bootstraps of the image's windows in which each is the first, (n,).
+        by_engine: the same under errors of the engine's energies and positions, shape (n,).
+        by_both: the same under both, shape (n,).
+        errors: standard error of each family's sum less the best's, shape (n,).
+    """
+
+    level: float
+    inside: NDArray[np.bool_]
+    p_values: Floats
+    by_image: Floats
+    by_engine: Floats
+    by_both: Floats
+    errors: Floats
+
+
+@dataclass(frozen=True)
+class EngineError:
+    """How wrong an engine may be.
+
+    Attributes:
+        name: of its class in :data:`ENGINE_ERRORS`, or ``given``.
+        energy: standard error per atom [eV/atom]; atoms with the same surroundings err alike.
+        position: of a relaxed position, per axis [Å].
+    """
+
+    name: str
+    energy: float
+    position: float
+
+    @classmethod
+    def default(
+        cls, engine: str, *, energy: float | None = None, position: float | None = None
+    ) -> EngineError:
+        """The convention for an engine by its name in a campaign, or what is given instead.
+
+        Raises :class:`UserError` where a number is negative.
+        """
+        if min(energy or 0.0, position or 0.0) < 0:
+            raise UserError("an engine's error must not be negative; give 0 or more")
+        kind = CLASSES.get(engine, "interatomic potential")
+        return cls(
+            kind if energy is None else "given",
+            ENGINE_ERRORS[kind] if energy is None else energy,
+            POSITION_ERRORS[kind] if position is None else position,
+        )
+
+
+def energy_weight(
+    objectives: Sequence[Objective], atoms: Atoms, found: Mapping[str, float]
+) -> float:
+    """By how much the weighted sum grows where the energy grows by 1 eV [1/eV]."""
+    return sum(
+        o.weight
+        * (1.0 if o.name in ("energy", "total_energy") else _per_energy(o.name, atoms, found))
+        for o in objectives
+        if o.name in ENERGIES
+    )
+
+
+def _per_energy(name: str, atoms: Atoms, found: Mapping[str, float]) -> float:
+    """What an energy per atom or area gains per eV of the cell."""
+    if name == "formation_energy":
+        return 1.0 / max(len(atoms), 1)
+    return found[name] / found["energy"] if found.get("energy") else 0.0
+
+
+def claim(evidence: Evidence, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 1) -> Claim:
+    """Which families cannot be told from the best at a level; the rest are worse, significantly.
+
+    Windows are drawn with replacement, the same ones for all families; the engine's errors are
+    normal. A family is out where its sum exceeds another's by more than the
+    differences of all pairs scatter, jointly, in all but ``1 - level`` of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    images = _image_scatter(evidence, draws, rng)
+    engines = np.zeros_like(images)
+    for factors in evidence.engine.values():
+        engines += rng.normal(size=(draws, len(factors))) @ factors
+    scatter = images + engines
+    p_values = _p_values(evidence.totals, scatter)
+    return Claim(
+        level=level,
+        inside=p_values > 1.0 - level,
+        p_values=p_values,
+        by_image=_first(evidence.totals + images),
+        by_engine=_first(evidence.totals + engines),
+        by_both=_first(evidence.totals + scatter),
+        errors=(scatter - scatter[:, [int(np.argmin(evidence.totals))]]).std(axis=0),
+    )
+
+
+def _image_scatter(evidence: Evidence, draws: int, rng: np.random.Generator) -> Floats:
+    """Weighted costs in bootstraps less their means, shape (draws, n)."""
+    found = np.zeros((draws, len(evidence.totals)))
+    for costs in evidence.windows.values():
+        count = costs.shape[1]
+        shares = rng.multinomial(count, np.full(count, 1.0 / count), size=draws) / count
+        found += shares @ costs.T - costs.mean(axis=1)
+    return found
+
+
+def _p_values(totals: Floats, scatter: Floats) -> Floats:
+    """Probability, if a family is the best, that its largest studentized excess is as large.
+
+    ``scatter`` of all sums has shape (draws, n).
+    """
+    found = np.ones(len(totals))
+    for i in range(len(totals)):
+        others = np.arange(len(totals)) != i
+        if not others.any():
+            break
+        apart = scatter[:, [i]] - scatter[:, others]
+        spread = np.maximum(apart.std(axis=0), 1e-9 * max(float(np.ptp(totals)), 1e-9))
+        excess = float(((totals[i] - totals[others]) / spread).max())
+        found[i] = float(((apart / spread).max(axis=1) >= excess).mean()) if excess > 0 else 1.0
+    return found
+
+
+def _first(sums: Floats) -> Floats:
+    """Share of draws in which each is the lowest, from sums of shape (draws, n)."""
+    return np.bincount(sums.argmin(axis=1), minlength=sums.shape[1]) / len(sums)
+
+
+def by_weights(
+    ranked: Sequence[Ranked],
+    objectives: Sequence[Objective],
+    *,
+    spread: float = SPREAD,
+    draws: int = DRAWS,
+    seed: int = 1,
+) -> Floats:
+    """Share of weights in which each family is the first, shape (n,).
+
+    Each weight is multiplied by a factor between ``1 / spread`` and ``spread``, evenly in its
+    logarithm and independent of the others.
+    """
+    values = np.array([[r.evaluation.objectives[o.name] for o in objectives] for r in ranked])
+    rng = np.random.default_rng(seed)
+    factors = np.exp(rng.uniform(-1, 1, size=(draws, len(objectives))) * np.log(spread))
+    return _first(factors * [o.weight for o in objectives] @ values.T)
+
+
+def weight_range(
+    ranked: Sequence[Ranked], objectives: Sequence[Objective], name: str
+) -> tuple[float, float]:
+    """Factors of one objective's weight between which the first family stays the first.
+
+    From 0 to infinity where it always does; exact, for a sum is linear in each weight.
+    """
+    chosen = next(o for o in objectives if o.name == name)
+    lower, upper = 0.0, float("inf")
+    best = ranked[0]
+    for entry in ranked[1:]:
+        gap = entry.total - best.total
+        slope = chosen.weight * (
+            entry.evaluation.objectives[name] - best.evaluation.objectives[name]
+        )
+        if slope < 0:
+            upper = min(upper, 1.0 - gap / slope)
+        elif slope > 0:
+            lower = max(lower, 1.0 - gap / slope)
+    return max(lower, 0.0), upper

@@ -1,0 +1,137 @@
+"""What speaks for each of the best families: windows of their images, and errors of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from ase import Atoms
+from ase.data import covalent_radii
+from ase.geometry import get_distances
+from ase.neighborlist import neighbor_list
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from htinvert.core import (
+    Metric,
+    Objective,
+    frozen_mask,
+)
+from htinvert.image.evidence import Picture, local_costs, window_costs
+from htinvert.ranking.confidence import EngineError, Evidence, energy_weight
+from htinvert.ranking.rank import Ranked
+
+Floats = NDArray[np.float64]
+
+Places = NDArray[np.int64]
+
+SAME_SITE = 0.4  # Å
+
+BONDED = 1.25  # of the sum of covalent radii
+
+RATTLES, FEWEST_RATTLES = 8, 4  # draws that tell what misplaced atoms cost; fewer for images
+
+RATTLED_PIXELS = 200**2  # that are larger than this
+
+
+def gather(
+    ranked: Sequence[Ranked],
+    pictures: Sequence[dict[str, Picture]],
+    objectives: Sequence[Objective],
+    *,
+    engine: EngineError,
+) -> Evidence:
+    """What speaks for families whose images, per channel, have been simulated again."""
+    structures = [entry.evaluation.atoms for entry in ranked]
+    sites = shared_sites(structures)
+    per_energy = [
+        energy_weight(objectives, entry.evaluation.atoms, entry.evaluation.objectives)
+        for entry in ranked
+    ]
+    errors = {"energy": engine.energy * surroundings(structures, sites) * per_energy}
+    windows = {}
+    for objective in objectives:
+        channel, _, metric = objective.name.partition(".")
+        if not metric or channel not in pictures[0]:
+            continue
+        seen = [each[channel] for each in pictures]
+        chosen = seen[0].channel.metrics[metric]
+        costs = [entry.evaluation.objectives[objective.name] for entry in ranked]
+        windows[objective.name] = objective.weight * np.array(
+            [window_costs(chosen, *pair) for pair in zip(seen, costs, strict=True)]
+        )
+        misplaced = objective.weight * rattled(seen, sites, chosen, engine.position)
+        errors["position"] = np.concatenate([errors.get("position", misplaced[:0]), misplaced])
+    totals = np.array([entry.total for entry in ranked])
+    return Evidence(totals, windows, errors)
+
+
+def shared_sites(structures: Sequence[Atoms]) -> list[Places]:
+    """Numbers of the sites that atoms are at, one array per structure.
+
+    Atoms of two structures, of one element and within 0.4 Å (and periodic images), are at one site.
+    """
+    known = structures[0][:0]
+    found = []
+    for atoms in structures:
+        numbers = np.full(len(atoms), -1)
+        if len(known):
+            gaps = get_distances(atoms.positions, known.positions, cell=atoms.cell, pbc=atoms.pbc)[
+                1
+            ]
+            gaps[atoms.numbers[:, None] != known.numbers] = np.inf
+            for row, column in zip(*linear_sum_assignment(np.minimum(gaps, 10.0)), strict=True):
+                numbers[row] = column if gaps[row, column] <= SAME_SITE else -1
+        new = np.flatnonzero(numbers < 0)
+        numbers[new] = len(known) + np.arange(len(new))
+        known += atoms[new]
+        found.append(numbers)
+    return found
+
+
+def surroundings(structures: Sequence[Atoms], sites: Sequence[Places]) -> Floats:
+    """Which structure has which atom in which surroundings: 1 or 0, shape (kinds, structures).
+
+    An atom is of one kind with another at the same site that is bonded to the same sites.
+    """
+    kinds: dict[tuple[int, frozenset[int]], int] = {}
+    entries = []
+    for column, (atoms, numbers) in enumerate(zip(structures, sites, strict=True)):
+        cutoffs = BONDED * np.asarray(covalent_radii)[atoms.numbers]
+        bonded: list[set[int]] = [set() for _ in numbers]
+        for i, j in zip(*neighbor_list("ij", atoms, cutoffs), strict=True):
+            bonded[i].add(int(numbers[j]))
+        for number, others in zip(numbers, bonded, strict=True):
+            kind = kinds.setdefault((int(number), frozenset(others)), len(kinds))
+            entries.append((kind, column))
+    found = np.zeros((len(kinds), len(structures)))
+    found[tuple(np.array(entries).T)] = 1.0
+    return found[~found.all(axis=1)]
+
+
+def rattled(
+    pictures: Sequence[Picture],
+    sites: Sequence[Places],
+    metric: Metric,
+    distance: float,
+    *,
+    seed: int = 1,
+) -> Floats:
+    """What misplaced atoms do to costs: one factor per draw, shape (draws, families).
+
+    Atoms that may move are put ``distance`` [Å] off along each axis, those at one site by the same.
+    The image stays where it is: a jump to another repeat of the lattice is no error of an atom.
+    """
+    rng = np.random.default_rng(seed)
+    most = 1 + max(int(numbers.max()) for numbers in sites)
+    pixels = pictures[0].channel.observed.data.size
+    draws = int(np.clip(RATTLES * RATTLED_PIXELS / pixels, FEWEST_RATTLES, RATTLES))
+    costs = np.empty((draws, len(pictures)))
+    for row in costs:
+        moves = rng.normal(0.0, distance, (most, 3))
+        for place, (found, numbers) in enumerate(zip(pictures, sites, strict=True)):
+            atoms = found.atoms.copy()
+            moving = ~frozen_mask(atoms)
+            atoms.positions[moving] += moves[numbers[moving]]
+            row[place] = local_costs(metric, found.forward(atoms).data, found.patch).mean()
+    return np.asarray((costs - costs.mean(axis=0)) / np.sqrt(draws - 1))

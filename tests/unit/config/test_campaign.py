@@ -1,0 +1,119 @@
+"""Configuration: every mistake is named at once, with its path and what was probably meant."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from htinvert.config.campaign import Config, load, parse
+from htinvert.core import UserError
+
+GOOD: dict[str, Any] = {
+    "name": "tiny",
+    "structure": {"use": "prototype", "formula": "Cu", "crystal": "fcc", "a": 3.6},
+    "energy": {"use": "ase", "name": "emt"},
+}
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def with_(**changes: Any) -> dict[str, Any]:
+    return {**GOOD, **changes}
+
+
+def mistakes(raw: dict[str, Any]) -> str:
+    with pytest.raises(UserError) as caught:
+        parse(raw)
+    return str(caught.value)
+
+
+def test_a_minimal_campaign_is_valid() -> None:
+    config = parse(GOOD)
+    assert isinstance(config, Config)
+    assert config.stop.evaluations == 200
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_campaign_of_the_repository_is_valid(path: Path) -> None:
+    assert load(path).name
+
+
+def test_an_unknown_key_gets_a_suggestion() -> None:
+    text = mistakes(with_(search={"generator": []}))
+    assert "search.generator is unknown; did you mean generators?" in text
+
+
+def test_all_mistakes_come_at_once_each_on_a_line() -> None:
+    text = mistakes(
+        with_(
+            sed=3,
+            energy={"use": "lammps", "potential": "CdTe.sw", "fmx": 1e-3},
+            region={"lower": "low"},
+            search={"generators": [{"use": "genetic", "populaton": 3}]},
+        )
+    )
+    assert "sed is unknown; did you mean seed?" in text
+    assert "energy.fmx is unknown; did you mean fmax?" in text
+    assert "region.lower: input should be a valid number" in text
+    assert "region.upper is missing" in text
+    assert "search.generators.0.populaton is unknown; did you mean population?" in text
+    assert len(text.splitlines()) == 5
+
+
+def test_an_unknown_component_names_the_known_ones() -> None:
+    assert "energy.use: energy lamps is unknown; did you mean lammps?" in mistakes(
+        with_(energy={"use": "lamps"})
+    )
+
+
+def test_a_component_of_ones_own_is_found_by_module_and_attribute() -> None:
+    config = parse(
+        with_(energy={"use": "htinvert.energy.ase_calculator:AseCalculator", "name": "lj"})
+    )
+    assert config.energy["name"] == "lj"
+    assert "cannot be imported" in mistakes(with_(energy={"use": "no.such:thing"}))
+
+
+def test_an_objective_that_nothing_computes_is_refused() -> None:
+    text = mistakes(with_(objectives={"energy": 1.0, "haadf.registration": 2.0}))
+    assert "objectives.haadf.registration is unknown" in text
+
+
+def test_a_composition_range_must_not_be_upside_down() -> None:
+    assert "Te asks for 5 to 3 atoms" in mistakes(with_(composition={"Te": [5, 3]}))
+
+
+@pytest.mark.parametrize(
+    ("region", "message"),
+    [
+        ({"above": "loose"}, "region.above"),
+        ({"above": "rigid", "below": "rigid"}, "both rigid"),
+        ({"move": "zx"}, "region.move is 'zx'; choose one of xyz"),
+        ({"box": {"z": [1, 2]}}, "region.box bounds z"),
+        ({"box": {"w": [1, 2]}}, "region.box.w"),
+        ({"upper": 1.0}, "goes from 2 to 1 Å along z"),
+        ({"abov": "rigid"}, "region.abov is unknown; did you mean above?"),
+    ],
+)
+def test_a_region_is_checked_before_anything_is_built(region: dict[str, Any], message: str) -> None:
+    assert message in mistakes(with_(region={"lower": 2.0, "upper": 4.0} | region))
+
+
+def test_grains_are_frozen_unless_one_is_said_to_be_rigid() -> None:
+    region = parse(with_(region={"lower": 2.0, "upper": 4.0})).region
+    assert region is not None
+    assert (region.below, region.above, region.box) == ("frozen", "frozen", {})
+    given = {"lower": 2.0, "upper": 4.0, "above": "rigid", "box": {"x": [1, 2]}}
+    region = parse(with_(region=given)).region
+    assert region is not None
+    assert (region.above, region.box) == ("rigid", {"x": (1.0, 2.0)})
+
+
+def test_a_target_names_an_objective_or_the_total() -> None:
+    assert parse(with_(stop={"target": {"energy": -3.0, "total": -2.0}})).stop.target["total"] == -2
+    text = mistakes(with_(stop={"target": {"enrgy": -3.0}}))
+    assert "stop.target.enrgy is unknown; did you mean energy?" in text
+
+
+@pytest.mark.parametrize("rule", ["evaluations", "core_seconds", "minutes", "patience"])
+def test_a_stop_rule_of_nothing_is_refused(rule: str) -> None:
+    assert f"stop.{rule}: input should be greater than 0" in mistakes(with_(stop={rule: 0}))

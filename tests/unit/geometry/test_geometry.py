@@ -1,0 +1,132 @@
+"""Distances and fingerprints."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from htinvert.geometry.distances import clashes, covalent_distances, shortest_ratio
+from htinvert.geometry.fingerprint import Fingerprints, Sketches, difference, fingerprint, sketch
+
+
+def test_covalent_distances_are_the_customary_share_of_the_sum_of_radii() -> None:
+    distances = covalent_distances(["Cd", "Te"], ratio=0.7)
+    # Cordero 2008: Cd 1.44, Te 1.38 Å
+    assert distances[frozenset({"Cd", "Te"})] == pytest.approx(0.7 * 2.82)
+    assert distances[frozenset({"Te"})] == pytest.approx(0.7 * 2.76)
+
+
+def test_atoms_clash_also_across_the_cell_border() -> None:
+    pair = Atoms("Te2", positions=[[0, 0, 0.2], [0, 0, 9.8]], cell=[9, 9, 10], pbc=True)
+    limit = {frozenset({"Te"}): 1.0}
+    assert clashes(pair, np.array([True, False]), limit)
+    pair.pbc = False
+    assert not clashes(pair, np.array([True, False]), limit)
+    assert not clashes(pair, np.array([False, False]), limit)
+
+
+def test_the_shortest_ratio_of_bulk_cdte_is_about_one() -> None:
+    crystal = bulk("CdTe", "zincblende", a=6.48)
+    assert shortest_ratio(crystal) == pytest.approx(6.48 * np.sqrt(3) / 4 / 2.82)
+
+
+@pytest.fixture
+def crystal() -> Atoms:
+    atoms = bulk("CdTe", "zincblende", a=6.48, cubic=True)
+    atoms.rattle(0.3, seed=1)
+    return atoms
+
+
+def test_a_fingerprint_is_blind_to_translation_rotation_mirror_and_order(crystal: Atoms) -> None:
+    twin = crystal[np.random.default_rng(0).permutation(len(crystal))]
+    twin.positions[:, 0] *= -1
+    twin.translate([1.0, 2.0, 3.0])
+    twin.wrap()
+    twin.rotate(30, (1, 2, 3), rotate_cell=True)
+    assert difference(fingerprint(crystal), fingerprint(twin)) < 1e-9
+
+
+def test_a_fingerprint_grows_with_displacement(crystal: Atoms) -> None:
+    gaps = []
+    for amplitude in (0.02, 0.1, 0.5):
+        moved = crystal.copy()
+        moved.rattle(amplitude, seed=2)
+        gaps.append(difference(fingerprint(crystal), fingerprint(moved)))
+    assert gaps[0] < 2e-3 < gaps[1] < gaps[2]
+
+
+def test_other_elements_are_as_different_as_can_be(crystal: Atoms) -> None:
+    assert difference(fingerprint(crystal), fingerprint(bulk("Cu"))) == 1.0
+
+
+def test_a_vacancy_is_seen(crystal: Atoms) -> None:
+    assert difference(fingerprint(crystal), fingerprint(crystal[:-1])) > 0.01
+
+
+def test_the_first_like_fingerprint_is_found_among_many(crystal: Atoms) -> None:
+    rng = np.random.default_rng(4)
+    vectors = []
+    for number in range(60):
+        moved = crystal.copy() if number % 3 else crystal[:-1]
+        moved.rattle(0.2, rng=rng)
+        vectors.append(fingerprint(moved))
+    known = Fingerprints()
+    for vector in vectors:
+        known.add(vector)
+    other = fingerprint(bulk("Cu"))
+    assert known.first_like(other, within=0.9) is None
+    for within in (1e-9, 0.05, 0.3):
+        for vector in vectors[::7]:
+            alike = [i for i, one in enumerate(vectors) if difference(one, vector) < within]
+            assert known.first_like(vector, within=within) == alike[0]
+
+
+def test_a_fingerprint_is_computed_once_for_whoever_asks(
+    crystal: Atoms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+    monkeypatch.setattr(
+        "htinvert.geometry.fingerprint.smeared_distances",
+        lambda atoms: computed.append(1) or np.ones(3),
+    )
+    crystal.rattle(0.01, seed=11)  # nobody has asked for this one
+    fingerprint(crystal)
+    fingerprint(crystal.copy())
+    assert len(computed) == 1
+    crystal.positions[0] += 0.5
+    fingerprint(crystal)
+    crystal.set_tags(1 - crystal.get_tags())
+    fingerprint(crystal)
+    assert len(computed) == 3
+
+
+def test_sketches_miss_no_fingerprint_that_is_near(crystal: Atoms) -> None:
+    """They are an orthogonal projection: what is near stays near, but for the bytes' rounding."""
+    rng = np.random.default_rng(5)
+    vectors = []
+    for number in range(90):
+        moved = crystal.copy() if number % 3 else crystal[:-1]
+        moved.rattle(0.01 * number, rng=rng)
+        vectors.append(fingerprint(moved))
+    lengths = np.array([len(vector) for vector in vectors], np.int32)
+    sketches = Sketches(lengths, np.array([sketch(vector) for vector in vectors]))
+    left_out = 0
+    for within in (5e-4, 0.004, 0.03):
+        for vector in vectors[::5]:
+            near = {i for i, one in enumerate(vectors) if difference(one, vector) < within}
+            perhaps = set(sketches.near(vector, within=within).tolist())
+            assert near <= perhaps
+            left_out += len(vectors) - len(perhaps)
+    assert left_out > 1000  # of 4860 pairs: they also tell something
+    assert not sketches.near(fingerprint(bulk("Cu")), within=0.03).size  # of another length
+
+
+def test_near_fingerprints_come_nearest_first(crystal: Atoms) -> None:
+    known = Fingerprints()
+    for size in (0.3, 0.02, 0.1):
+        moved = crystal.copy()
+        moved.rattle(size, seed=1)
+        known.add(fingerprint(moved))
+    found = known.near(fingerprint(crystal), within=0.9)
+    assert [number for number, _ in found] == [1, 2, 0]
+    assert [number for number, _ in known.near(fingerprint(crystal), within=found[1][1])] == [1]

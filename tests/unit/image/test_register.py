@@ -1,0 +1,132 @@
+"""Registration: a structure is found where it is, whatever the start, the same on every run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from htinvert.core import Signal, UserError
+from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.image.register import Registered, register, row_peaks
+from htinvert.metrics.registration import Registration
+
+SAMPLING = 0.2  # Å/px
+
+
+@pytest.fixture(scope="module")
+def boundary() -> Atoms:
+    """A twin-like slab: the upper half of a CdTe crystal mirrored, vacuum above and below."""
+    lower = bulk("CdTe", "zincblende", a=6.48, cubic=True).repeat((1, 1, 3))
+    upper = lower.copy()
+    upper.positions[:, 1] *= -1
+    upper.positions[:, 2] += 19.44 + 0.6
+    both = lower + upper
+    both.set_cell([6.48, 6.48, 40.0])
+    both.pbc = (True, True, False)
+    return both
+
+
+def micrograph(atoms: Atoms, *, shape: tuple[int, int] = (190, 150), **changes: Any) -> Signal:
+    """Make a noisy image with a known distortion, larger than what is compared."""
+    settings = {"source_size": 1.3, "stretch_x": 0.015, "stretch_y": -0.01} | changes
+    truth = StemConvolution(sampling=SAMPLING, shape=shape, center=(20.0, 3.0), **settings)
+    image = truth(atoms).data
+    counts = np.random.default_rng(0).poisson(300 * image / image.max())
+    return Signal.image(counts.astype(np.float32), SAMPLING)
+
+
+def fitted(atoms: Atoms, image: Signal) -> Registered:
+    guess = StemConvolution(
+        sampling=SAMPLING, shape=(120, 100), center=(20.0, 3.0), source_size=1.0
+    )
+    return register(atoms, image, forward=guess, metric=Registration(intensity="matched"))
+
+
+@pytest.fixture(scope="module")
+def result(boundary: Atoms) -> Registered:
+    return fitted(boundary, micrograph(boundary))
+
+
+def test_the_distortion_is_recovered(result: Registered) -> None:
+    found = result.parameters
+    assert found["stretch_x"] == pytest.approx(0.015, abs=0.002)
+    assert found["stretch_y"] == pytest.approx(-0.01, abs=0.002)
+    assert found["rotation"] == pytest.approx(0.0, abs=0.2)  # degrees
+    assert found["source_size"] == pytest.approx(1.3, abs=0.1)  # Å
+    assert result.score.detail["d_trans"] == 0
+
+
+def test_a_free_pixel_size_is_found(boundary: Atoms) -> None:
+    image = micrograph(boundary, stretch_x=0.0, stretch_y=0.0)
+    claimed = Signal.image(image.data, 0.197)
+    forward = StemConvolution(sampling=0.197, shape=(120, 100), center=(20.0, 3.0))
+    free = {
+        "shift_x": (-4.0, 4.0),
+        "shift_y": (-4.0, 4.0),
+        "sampling": (0.19, 0.21),
+        "source_size": (0.5, 2.0),
+    }
+    metric = Registration(intensity="matched")
+    found = register(boundary, claimed, forward=forward, metric=metric, free=free)
+    assert found.parameters["sampling"] == pytest.approx(SAMPLING, rel=2e-3)
+
+
+def test_the_stated_errors_are_of_the_right_size(result: Registered) -> None:
+    for name, truth in (("stretch_x", 0.015), ("stretch_y", -0.01), ("rotation", 0.0)):
+        assert abs(result.parameters[name] - truth) < 10 * result.intervals[name]
+
+
+def test_the_same_input_gives_the_same_result(boundary: Atoms, result: Registered) -> None:
+    again = fitted(boundary, micrograph(boundary))
+    assert again.parameters == result.parameters
+    assert again.score == result.score
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shift_x": 3 * SAMPLING, "shift_y": -3 * SAMPLING},
+        {"rotation": 3.0},
+        {"stretch_x": 0.015 + 0.03, "stretch_y": -0.01 + 0.03},
+    ],
+    ids=["shifted 3 px", "rotated 3 degrees", "scaled 3 %"],
+)
+def test_the_figure_of_merit_forgives_what_the_microscope_did(
+    boundary: Atoms, result: Registered, changes: dict[str, float]
+) -> None:
+    moved = fitted(boundary, micrograph(boundary, **changes))
+    assert moved.score.cost == pytest.approx(result.score.cost, abs=0.005)
+
+
+def test_a_tiny_move_of_the_atoms_changes_the_cost_a_tiny_bit(
+    boundary: Atoms, result: Registered
+) -> None:
+    moved = boundary.copy()
+    moved.positions += np.random.default_rng(1).choice([-1e-4, 1e-4], size=(len(moved), 3))
+    other = fitted(moved, micrograph(boundary))
+    assert other.score.cost == pytest.approx(result.score.cost, abs=1e-3)
+
+
+def test_every_simulated_image_is_in_the_log(boundary: Atoms, result: Registered) -> None:
+    costs = [trial.cost for trial in result.trials]
+    assert min(costs) == result.score.cost
+    best = result.trials[int(np.argmin(costs))]
+    again = replace(result.forward, **best.parameters)(boundary)
+    np.testing.assert_array_equal(again.data, result.simulated.data)
+
+
+def test_a_structure_larger_than_the_image_is_a_mistake(boundary: Atoms) -> None:
+    with pytest.raises(UserError, match="larger"):
+        fitted(boundary, micrograph(boundary, shape=(90, 90)))
+
+
+def test_peaks_come_from_different_rows() -> None:
+    y, x = np.mgrid[:60, :60]
+    ncc = np.cos(2 * np.pi * x / 10) * np.exp(-(((y - 30) % 60) / 20.0))
+    assert len({row for row, _ in row_peaks(ncc)}) >= 1
+    assert len(row_peaks(ncc, count=3)) <= 12

@@ -1,0 +1,210 @@
+"""How sure: what is told apart and what is not, and costs that come with their floor and null."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from htinvert.core import (
+    Candidate,
+    Channel,
+    Evaluation,
+    Objective,
+    Region,
+    Relaxation,
+    Signal,
+    UserError,
+)
+from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.image.evidence import bounds, noise_level, picture, repeat_cost, window_costs
+from htinvert.metrics.correlation import Correlation
+from htinvert.metrics.registration import Registration
+from htinvert.metrics.ssim import ssim, ssim_map
+from htinvert.ranking.confidence import (
+    EngineError,
+    Evidence,
+    by_weights,
+    claim,
+    energy_weight,
+    weight_range,
+)
+from htinvert.ranking.evidence import rattled, shared_sites, surroundings
+from htinvert.ranking.rank import Ranked
+
+OBJECTIVES = (Objective("energy", 1.0), Objective("haadf.registration", 10.0))
+
+
+def ranked(*values: tuple[float, float]) -> list[Ranked]:
+    """Families by energy [eV] and image cost, in the order given."""
+    found = []
+    for place, (energy, cost) in enumerate(values, 1):
+        atoms = Atoms("CdTe", cell=[9, 9, 9], pbc=True, tags=[1, 1])
+        evaluation = Evaluation(
+            Candidate(place, atoms, "random"),
+            Relaxation(atoms, energy, True, 1),
+            objectives={"energy": energy, "haadf.registration": cost},
+        )
+        total = energy + 10 * cost
+        found.append(Ranked(place, evaluation, total, total - values[0][0], 1, place, True))
+    return found
+
+
+def test_families_of_equal_sums_and_noisy_windows_are_claimed_together() -> None:
+    rng = np.random.default_rng(0)
+    costs = rng.normal(1.0, 0.2, size=(3, 40))
+    costs -= costs.mean(axis=1, keepdims=True)
+    costs[2] += 2.0  # ten times the scatter of a window: no draw makes up for it
+    evidence = Evidence(costs.mean(axis=1), {"haadf": costs}, {})
+    found = claim(evidence)
+    assert list(found.inside) == [True, True, False]
+    assert found.by_both.sum() == pytest.approx(1.0)
+    assert found.p_values[2] == 0.0
+
+
+def test_what_all_families_have_wrong_does_not_blur_their_difference() -> None:
+    """Windows are paired: a common error ten times the difference is no reason for doubt."""
+    rng = np.random.default_rng(1)
+    common = rng.normal(1.0, 1.0, size=40)
+    costs = np.array([common, common + 0.1 + rng.normal(0.0, 0.02, 40)])
+    found = claim(Evidence(costs.mean(axis=1), {"haadf": costs}, {}))
+    assert list(found.inside) == [True, False]
+
+
+def test_an_engine_that_errs_more_claims_more_families() -> None:
+    sums = np.array([0.0, 0.5, 3.0])
+    sizes = [
+        int(claim(Evidence(sums, {}, {"energy": error * np.eye(3)})).inside.sum())
+        for error in (0.05, 0.5, 5.0)
+    ]
+    assert sizes == [1, 2, 3]
+
+
+def test_the_set_holds_the_best_of_equal_means_as_often_as_it_claims() -> None:
+    """Ten families, one truly lower by one standard error: inside in at least 90 % of 200 draws.
+
+    Four standard deviations of a share of 200 below 0.9 are 0.815.
+    """
+    rng = np.random.default_rng(2)
+    truth = np.r_[-1.0, np.zeros(9)]
+    held = 0
+    for seed in range(200):
+        seen = truth + rng.normal(size=10)
+        held += claim(Evidence(seen, {}, {"energy": np.eye(10)}), draws=400, seed=seed).inside[0]
+    assert held / 200 > 0.815
+
+
+def test_a_single_family_is_claimed_alone() -> None:
+    found = claim(Evidence(np.array([1.0]), {}, {"energy": np.array([[0.1]])}))
+    assert found.inside.all() and found.by_both[0] == 1.0
+
+
+def test_weights_between_which_the_first_stays_first_are_where_sums_cross() -> None:
+    families = ranked((0.0, 0.30), (-1.0, 0.50), (2.0, 0.29))  # sums 3, 4, 4.9
+    lower, upper = weight_range(families, OBJECTIVES, "haadf.registration")
+    assert lower == pytest.approx(0.5)  # 10 f 0.3 = -1 + 10 f 0.5
+    assert upper == pytest.approx(20.0)  # 10 f 0.3 = 2 + 10 f 0.29
+    shares = by_weights(families, OBJECTIVES)
+    assert shares[0] > 0.5 and shares[1] > 0.0 and shares.sum() == pytest.approx(1.0)
+
+
+def test_an_engine_has_the_error_of_its_class_unless_one_is_given() -> None:
+    assert EngineError.default("gpaw").energy < EngineError.default("chgnet").energy
+    assert EngineError.default("lammps", energy=0.2).energy == 0.2
+    with pytest.raises(UserError, match="must not be negative"):
+        EngineError.default("gpaw", energy=-1.0)
+
+
+def test_an_error_that_two_families_share_does_not_tell_them_apart_less() -> None:
+    sums = np.array([0.0, 0.5])
+    shared = claim(Evidence(sums, {}, {"energy": np.array([[5.0, 5.0], [0.1, 0.0]])}))
+    alone = claim(Evidence(sums, {}, {"energy": 5.0 * np.eye(2)}))
+    assert list(shared.inside) == [True, False] and list(alone.inside) == [True, True]
+
+
+def test_atoms_err_alike_where_their_surroundings_are_the_same() -> None:
+    """A chain of six, bonded to its neighbors; one end is replaced: it and its neighbor differ."""
+    first = Atoms("Cu6", positions=[[2.5 * i, 0, 0] for i in range(6)], cell=[30, 9, 9], pbc=True)
+    second = first[[5, 0, 1, 2, 3, 4]]
+    second[0].symbol = "Ag"
+    sites = shared_sites([first, second])
+    assert list(sites[1]) == [6, 0, 1, 2, 3, 4]
+    found = surroundings([first, second], sites)
+    assert found.sum(axis=0).tolist() == [2.0, 2.0]
+
+
+def test_an_energy_per_atom_weighs_as_much_less_as_there_are_atoms() -> None:
+    atoms, found = Atoms("Cd4"), {"energy": 2.0, "formation_energy": 0.5}
+    assert energy_weight((Objective("formation_energy", 8.0),), atoms, found) == pytest.approx(2.0)
+
+
+@pytest.fixture(scope="module")
+def channel() -> Channel:
+    """A crystal of CdTe with noise of a known size, and the model that made it."""
+    atoms = crystal()
+    model = StemConvolution(sampling=0.25, shape=(80, 90), source_size=1.0)
+    clean = model(atoms).data.astype(float)
+    noise = np.random.default_rng(3).normal(0.0, 0.1 * clean.std(), clean.shape)
+    observed = Signal.image(clean + noise, 0.25)
+    return Channel("haadf", observed, model, {"registration": Registration()})
+
+
+def crystal() -> Atoms:
+    """CdTe seen along x, its middle the region."""
+    from htinvert.testing.planted import stacked
+
+    atoms = stacked("ABCABCA").repeat((1, 2, 1))
+    atoms.set_tags(np.abs(atoms.positions[:, 2] - 0.5 * atoms.cell[2, 2]) < 3.0)
+    return atoms
+
+
+def test_costs_by_window_have_the_cost_as_their_mean(channel: Channel) -> None:
+    seen = picture(channel, crystal(), {})
+    for metric in (Registration(), Correlation()):
+        cost = metric(seen.simulated, channel.observed).cost
+        shares = window_costs(metric, seen, cost)
+        assert len(shares) >= 20 and shares.mean() == pytest.approx(cost)
+
+
+def test_a_jump_to_another_repeat_is_no_windows_and_blurs_nothing(channel: Channel) -> None:
+    """``d_trans`` of 16 px costs 1.6: all windows have it alike, so they scatter as without."""
+    seen = picture(channel, crystal(), {})
+    near, far = (window_costs(Registration(), seen, cost) for cost in (0.2, 1.8))
+    np.testing.assert_allclose(far - near, 1.6)
+
+
+def test_the_map_of_similarity_has_the_similarity_as_its_mean(channel: Channel) -> None:
+    seen = picture(channel, crystal(), {})
+    local = ssim_map(seen.simulated.data, seen.patch)
+    assert local.mean() == pytest.approx(ssim(seen.simulated.data, seen.patch), abs=1e-9)
+
+
+def test_noise_is_measured_where_no_probe_passes_anything(channel: Channel) -> None:
+    clean = channel.forward(crystal()).data
+    assert noise_level(channel.observed.data) == pytest.approx(0.1 * clean.std(), rel=0.1)
+
+
+def test_a_cost_lies_between_floor_and_null_model(channel: Channel) -> None:
+    """The model that made the image scores as the floor says; scrambled atoms score worse."""
+    seen, metric = picture(channel, crystal(), {}), channel.metrics["registration"]
+    cost = metric(seen.simulated, channel.observed).cost
+    middle = 0.5 * float(crystal().cell[2, 2])
+    region = Region("z", middle - 3.0, middle + 3.0, 2.0)
+    perfect = crystal()[np.abs(crystal().positions[:, 2] - middle) > 3.0]  # the region is empty
+    found = bounds(metric, seen, region=region, start=perfect)
+    assert found.floor[0] == pytest.approx(cost, rel=0.1)
+    assert found.start is not None and found.start > 2 * cost
+    assert found.scrambled and min(found.scrambled) > 2 * cost
+
+
+def test_an_image_repeats_itself_but_noise_does_not(channel: Channel) -> None:
+    metric = Registration()
+    repeated = repeat_cost(metric, channel.observed)
+    assert repeated is not None and repeated < 0.2
+    noise = np.random.default_rng(4).normal(size=(60, 60))
+    assert repeat_cost(metric, Signal.image(noise, 0.25)) is None
+
+
+def test_atoms_that_no_image_shows_moving_cost_nothing(channel: Channel) -> None:
+    """Twice the same family: the same misplacement, so their difference has no error."""
+    seen, atoms = picture(channel, crystal(), {}), crystal()
+    found = rattled([seen, seen], shared_sites([atoms, atoms]), Registration(), 0.1)
+    assert np.abs(found[:, 0]).max() > 0 and np.allclose(found[:, 0], found[:, 1])

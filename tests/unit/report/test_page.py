@@ -1,0 +1,154 @@
+"""Parts of a report's page: sentences of doubt, charts, pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from ase import Atoms
+from PIL import Image
+
+from htinvert.core import Candidate, Evaluation, Objective, Relaxation
+from htinvert.energy.potential_files import BEGINNINGS, ENDINGS
+from htinvert.ranking.rank import Ranked
+from htinvert.report.demo import FOLDER as DEMO
+from htinvert.report.page import charts, scenes
+from htinvert.report.page.checks import closest
+from htinvert.report.page.citations import (
+    ENERGY,
+    FAMILIES,
+    FORWARD,
+    GENERATOR,
+    METRIC,
+    SOURCES,
+    citations,
+    own_source,
+)
+from htinvert.report.page.page import command
+
+CITED = {"energy": ENERGY, "forward": FORWARD, "metric": METRIC, "generator": GENERATOR}
+UNCITED = {"generator": {"store", "library"}}  # hand on what another run or a folder holds
+OBJECTIVES = (Objective("energy", 1.0), Objective("haadf.registration", 10.0))
+
+
+def evaluation(index: int, energy: float, cost: float = 0.2) -> Evaluation:
+    """A dimer with given objectives."""
+    atoms = Atoms("CdTe", positions=[[0, 0, 0], [2.8, 0, 0]], cell=[9, 9, 9], pbc=True)
+    atoms.set_tags([1, 0])
+    return Evaluation(
+        Candidate(index, atoms, "random"),
+        Relaxation(atoms, energy, True, 1),
+        objectives={"energy": energy, "haadf.registration": cost},
+        seconds=0.5,
+    )
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert charts.ticks(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert charts.ticks(-2.6, -2.4) == [-2.6, -2.55, -2.5, -2.45, -2.4]
+    assert charts.ticks(0.0, 3828.0) == [0.0, 1000.0, 2000.0, 3000.0]
+
+
+def test_the_pareto_plot_has_one_mark_per_choice_of_which_one_is_in_the_tab_order() -> None:
+    ranked = [
+        Ranked(i, evaluation(i, float(i), 0.4 - 0.05 * i), float(i), float(i), 1, i, True)
+        for i in range(1, 6)
+    ]
+    svg = charts.pareto(ranked, OBJECTIVES, {1: 0, 2: 1, 5: 2})
+    assert svg.count('role="radio"') == 3
+    assert svg.count('tabindex="0"') == 1 and svg.count('tabindex="-1"') == 2
+    assert "rank 5, candidate #5: 4.000, 0.1500" in svg
+    assert svg.count('class="point"') == 2
+
+
+def test_a_residual_is_red_where_positive_blue_where_negative_clear_where_unknown() -> None:
+    uri = scenes.diverging(np.array([[1.0, -1.0], [0.0, np.nan]]), 1.0)
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+    red, blue, white, clear = pixels.reshape(4, 4)
+    assert red[0] > 2 * red[2] and blue[2] > 2 * blue[0]
+    assert white[:3].min() > 240 and clear[3] == 0
+
+
+def test_a_structure_is_turned_into_the_images_frame() -> None:
+    """Along x with z up: y points to the right, z up, x toward the viewer."""
+    atoms = Atoms("Cd2", positions=[[0, 0, 0], [1, 2, 3]], cell=[9, 9, 9], tags=[0, 1])
+    entry = Ranked(1, Evaluation(Candidate(0, atoms, "random")), 0.0, 0.0, 1, 0, True)
+    first, second = scenes.structure(entry, "x", "z")["atoms"]
+    moved = np.subtract(second[1:4], first[1:4])
+    np.testing.assert_allclose(moved, [2.0, 3.0, 1.0])
+    assert (first[4], second[4]) == (0, 1)
+
+
+def test_the_closest_contact_is_named_by_its_elements() -> None:
+    atoms = Atoms("CdTeTe", positions=[[0, 0, 0], [0, 0, 2.0], [0, 0, 7.0]], cell=[9] * 3)
+    distance, ratio, pair = closest(atoms)
+    assert (distance, pair) == (pytest.approx(2.0), "Cd-Te")
+    assert ratio == pytest.approx(2.0 / (1.44 + 1.38))  # radii of Cordero et al. (2008)
+
+
+def test_every_component_of_a_run_is_cited_once() -> None:
+    haadf = {"forward": {"use": "stem_convolution"}, "metrics": {"registration": {}, "hog": {}}}
+    stm = {"use": "stm", "density": {"use": "gpaw"}}
+    config = {
+        "energy": {"use": "lammps", "potential": "CdTe.sw"},
+        "experiments": {"a": haadf, "b": haadf, "c": {"forward": stm, "metrics": {"hog": {}}}},
+        "search": {
+            "generators": [{"use": "genetic"}, {"use": "mine:Own"}],
+            "screen": {"energy": {"use": "ase", "name": "mace.calculators:MACECalculator"}},
+        },
+    }
+    used = (
+        SOURCES["htinvert"], ENERGY["ase"], ENERGY["lammps"], FAMILIES[".sw"],
+        "Potential CdTe.sw: Wang, Stroud and Markworth, Phys Rev B, 40, 3129 (1989).",
+        FORWARD["stem_convolution"], METRIC["registration"], METRIC["hog"],
+        FORWARD["stm"], ENERGY["gpaw"],
+        GENERATOR["genetic"], SOURCES["screen"], ENERGY["mace"],
+        SOURCES["confidence"], SOURCES["page"],
+    )  # fmt: skip
+    assert citations(config) == list(used)
+
+
+def test_everything_that_ships_has_its_citation() -> None:
+    shipped = {kind: {e.name for e in entry_points(group=f"htinvert.{kind}")} for kind in CITED}
+    for kind, sources in CITED.items():
+        assert shipped[kind] - UNCITED.get(kind, set()) <= set(sources), kind
+    assert set(FAMILIES) == set(ENDINGS) | set(BEGINNINGS)
+    for text in (text for sources in (*CITED.values(), FAMILIES) for text in sources.values()):
+        assert re.search(r"\((18|19|20)\d\d\)|Vision Interface 120 \(1995\)", text), text
+        assert text.endswith(".")
+        for doi in re.findall(r"doi:(\S+?)[;.,]?(?: |$)", text):
+            assert re.fullmatch(r"10\.\d{4,5}/\S+", doi), text
+
+
+def test_a_potential_of_ones_own_cites_what_its_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "mine.eam.alloy"
+    path.write_text("# DATE: 2026 CITATION: A. Nobody, J. Nowhere 1, 1 (2026) COMMENT: none\n")
+    assert own_source(path) == "A. Nobody, J. Nowhere 1, 1 (2026)"
+    path.write_text("# parameters\n")
+    assert own_source(path) == own_source(tmp_path / "gone.sw") == ""
+
+
+@pytest.mark.parametrize(
+    ("origin", "base", "said"),
+    [
+        (DEMO, None, "htinvert demo --seed 4 --workers 2"),
+        (None, DEMO, "htinvert demo --seed 4 --workers 2"),  # a run from before that was recorded
+        (DEMO.parent, None, "htinvert run planted.yaml"),
+        (None, None, "htinvert run planted.yaml"),
+    ],
+)
+def test_the_command_that_repeats_a_run_is_one_that_a_user_has(
+    tmp_path: Path, origin: Path | None, base: Path | None, said: str
+) -> None:
+    provenance = {"folder": os.path.relpath(origin, tmp_path)} if origin else {}
+    config = SimpleNamespace(name="planted", seed=4, workers=2)
+    facts: Any = SimpleNamespace(folder=tmp_path, provenance=provenance, base=base, config=config)
+    assert command(facts) == said
