@@ -17,6 +17,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float64]
+Reals = NDArray[np.floating]  # single precision stays single, double stays double
 REGION_TAG = 1
 HOST_TAG = 0
 ENERGIES = {

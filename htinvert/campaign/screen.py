@@ -18,12 +18,12 @@ from typing import Literal, Self
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
 from htinvert.core import (
     ENERGIES,
     Candidate,
     Evaluation,
+    Floats,
     Generator,
     Infeasible,
     Objective,
@@ -42,8 +42,6 @@ NOISE = 0.1  # of the differences' deviation: relaxations into one minimum do no
 OUTLIER = 3.0  # a weighted sum further above the median than so many times median less best is cut
 ALIKE = 0.05  # of an image's cost: structures of one fingerprint that differ more are not alike
 LEARNED = 400  # evaluations, the latest, that the surrogate learns from
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,9 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import Channel, EvaluationFailed, ForwardModel, Score, Signal
+from htinvert.core import Channel, EvaluationFailed, Floats, ForwardModel, Score, Signal
 from htinvert.evaluation.optimize import Box, minimize
 
-Floats = NDArray[np.float64]
 Parameters = dict[str, float]
 
 FAILED = 1e6

@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize
 from scipy.stats.qmc import Halton
 
-Floats = NDArray[np.float64]
+from htinvert.core import Floats
+
 Cost = Callable[[Floats], float]
 
 LOCAL = ("powell", "nelder-mead", "cobyla", "l-bfgs-b", "slsqp", "tnc")

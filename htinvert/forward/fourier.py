@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import map_coordinates
 
-Floats = NDArray[np.float64]
+from htinvert.core import Floats
+
 Complexes = NDArray[np.complex128]
 
 _OVERSAMPLING = 2.5  # of the series' grid, where it is interpolated; error below 1e-5 of the peak

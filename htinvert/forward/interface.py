@@ -7,9 +7,9 @@ from ase import Atoms
 from ase.geometry import find_mic
 from numpy.typing import NDArray
 
-CLOSEST = 1.0  # Å: of two atoms nearer than this across the boundary, the lower one goes
+from htinvert.core import Floats
 
-Floats = NDArray[np.float64]
+CLOSEST = 1.0  # Å: of two atoms nearer than this across the boundary, the lower one goes
 
 
 def move_grain(

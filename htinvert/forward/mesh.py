@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.interpolate import BSpline, PPoly
 
+from htinvert.core import Floats
 from htinvert.forward.probe import Optics, Probe, aperture_transfer, source_transfer, transfer
 
-Floats = NDArray[np.float64]
 Indices = NDArray[np.int_]
 Singles = NDArray[np.float32]
 

@@ -22,7 +22,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 from scipy import fft
 
-from htinvert.core import UserError
+from htinvert.core import Floats, UserError
 from htinvert.forward.cross_section import (
     BORN,
     interaction_parameter,
@@ -30,7 +30,6 @@ from htinvert.forward.cross_section import (
     wavelength,
 )
 
-Floats = NDArray[np.float64]
 Device = Literal["cpu", "gpu"]
 
 COARSEST = 0.1  # Å/px of the wave, however small the detector

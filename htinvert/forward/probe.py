@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.interpolate import CubicSpline
 
+from htinvert.core import Floats
 from htinvert.forward.cross_section import wavelength
 
-Floats = NDArray[np.float64]
 AnyFloats = TypeVar("AnyFloats", NDArray[np.float32], NDArray[np.float64])
 
 _NEGLIGIBLE = 1e-9  # part of the transfer function that may be left out

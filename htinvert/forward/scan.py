@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import distance_transform_edt, maximum_filter
 
+from htinvert.core import Floats
 from htinvert.forward.slab import Slab
 from htinvert.forward.stem_convolution import Window
 
-Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 Mask = NDArray[np.bool_]
 

@@ -11,10 +11,8 @@ from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from htinvert.core import UserError
+from htinvert.core import Floats, UserError
 from htinvert.forward.view import Direction, view_frame
-
-Floats = NDArray[np.float64]
 
 _PARALLEL = 1e-3  # Å: a repeat vector off the beam by so little runs along it
 

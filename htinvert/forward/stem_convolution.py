@@ -16,7 +16,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import Signal, UserError
+from htinvert.core import Floats, Signal, UserError
 from htinvert.forward.cross_section import cross_section
 from htinvert.forward.declaration import KnownAnswer, Parameter, check_bounds
 from htinvert.forward.fourier import interpolate, sum_rows, waves
@@ -25,7 +25,6 @@ from htinvert.forward.mesh import mesh_image, mesh_points
 from htinvert.forward.probe import Probe, sampled_transfer, transfer
 from htinvert.forward.view import Direction, View, view_frame
 
-Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
 _PATIENCE = 1.5  # times as long as a mesh that the exact series may take

@@ -13,11 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import map_coordinates, spline_filter
 
-from htinvert.core import Signal, UserError
+from htinvert.core import Floats, Signal, UserError
 from htinvert.density.grid import Density, DensitySource, has_all_electrons
 from htinvert.forward import stem_convolution
 from htinvert.forward.declaration import KnownAnswer, Parameter, check_bounds
@@ -33,7 +32,6 @@ from htinvert.forward.stm_surface import (
 )
 from htinvert.forward.view import View
 
-Floats = NDArray[np.float64]
 Mode = Literal["constant_current", "constant_height", "isosurface"]
 
 _FWHM = 2 * np.sqrt(2 * np.log(2))  # in standard deviations

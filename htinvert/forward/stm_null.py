@@ -10,12 +10,9 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
-from htinvert.core import Signal
+from htinvert.core import Floats, Signal
 from htinvert.density.grid import Density, Held
-
-Floats = NDArray[np.float64]
 
 _KAPPA = 1.0  # 1/Å, any: heights do not depend on it
 _ISOVALUE = 1e-4  # 1/Å³, any

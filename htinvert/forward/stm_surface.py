@@ -14,9 +14,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import EvaluationFailed, UserError
+from htinvert.core import EvaluationFailed, Floats, UserError
 
-Floats = NDArray[np.float64]
 Grid = NDArray[np.float32]
 
 LEAST_VACUUM = 5.0  # Å: in less the tails of both sides of a slab meet where a tip would be

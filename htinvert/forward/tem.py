@@ -18,7 +18,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 from scipy import fft
 
-from htinvert.core import Axis, Signal, UserError
+from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.forward import multislice, stem_convolution
 from htinvert.forward.cross_section import wavelength
 from htinvert.forward.declaration import KnownAnswer, Offer, Parameter, check_bounds
@@ -44,7 +44,6 @@ from htinvert.forward.stem_convolution import (
 )
 from htinvert.forward.view import Direction, View
 
-Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex64]
 
 _FWHM = 2 * np.sqrt(2 * np.log(2))  # in standard deviations

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+
+from htinvert.core import Floats
 
 Direction = str | tuple[float, float, float]
-Floats = NDArray[np.float64]
 
 ON_BOUNDARY = 1e-6  # Å: an atom so little below the boundary belongs to the upper grain
 

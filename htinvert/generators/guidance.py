@@ -17,7 +17,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import REGION_TAG, Infeasible, Space, region_mask
+from htinvert.core import REGION_TAG, Floats, Infeasible, Space, region_mask
 from htinvert.generators.operators import composition_of, host_of, is_valid, shift_grain
 from htinvert.geometry.distances import distances, limits
 
@@ -32,8 +32,6 @@ UNLIKELY = 4.0  # log likelihood: changes that are less likely than e^-4 are not
 SHIFTS = 20  # of a grain, compared at once
 STEPS = (0.3, 1.0, 3.0)  # Å, how far a grain may go: to mend its place, or to find another
 SHARPNESS = 3.0  # power of what is missing: 1 would follow noise, infinity always the same place
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,13 +15,11 @@ from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
-from htinvert.core import Channel, EvaluationFailed, Metric, Signal, UserError
+from htinvert.core import Channel, EvaluationFailed, Floats, Metric, Signal, UserError
 from htinvert.evaluation.fit import fit, sampled_like
 from htinvert.image.surface import Window
 
-Floats = NDArray[np.float64]
 Role = Literal["candidate", "null", "floor"]
 
 FEWEST = 10  # windows that a verdict takes

@@ -13,14 +13,11 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
-from htinvert.core import EvaluationFailed, Metric, Signal
+from htinvert.core import EvaluationFailed, Floats, Metric, Signal
 from htinvert.forward.stm_null import lattice_average, plane_waves, with_relief
 from htinvert.image.compare import Comparison, Contender, Refit, compare
 from htinvert.image.surface import Settled, Window, around, settle
-
-Floats = NDArray[np.float64]
 
 NULL_PHASES = (-90.0, -60.0, -30.0, 30.0, 60.0, 90.0)  # degrees, of three plane waves
 SAME_LATTICE = 0.02  # of the longer vector: how far a turned lattice may be from itself

@@ -18,6 +18,7 @@ from scipy import fft
 from htinvert.core import (
     Channel,
     EvaluationFailed,
+    Floats,
     Metric,
     Region,
     Signal,
@@ -29,8 +30,6 @@ from htinvert.generators.random import Random
 from htinvert.geometry.distances import covalent_distances
 from htinvert.metrics.correlation import normalized_cross_correlation
 from htinvert.metrics.ssim import ssim_map
-
-Floats = NDArray[np.float64]
 
 WINDOW = 3.0  # Å, about the distance of atomic columns; never below two windows of SSIM
 

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 from scipy.optimize import least_squares
 
-from htinvert.core import EvaluationFailed, Metric, Score, Signal
+from htinvert.core import EvaluationFailed, Floats, Metric, Score, Signal
 from htinvert.evaluation.fit import Trial, adjusted, normalized, sampled_like, unexplained
 from htinvert.evaluation.optimize import STEP, Box, minimize
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
 
-Floats = NDArray[np.float64]
 Site = tuple[int, int]
 
 FREE: Mapping[str, tuple[float, float]] = {

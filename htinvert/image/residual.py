@@ -21,7 +21,7 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from htinvert.core import Channel, EvaluationFailed, Infeasible, Signal
+from htinvert.core import Channel, EvaluationFailed, Floats, Infeasible, Signal
 from htinvert.evaluation.fit import adjusted, compare
 from htinvert.forward.view import View
 from htinvert.generators.guidance import Guide, Look
@@ -31,7 +31,6 @@ SOURCE_SIZE = 1.0  # Å, width of the smoothing for models that do not say their
 KEPT = 0.8  # share of the pixels, those that fit best, that decide on gain and offset
 REFITS = 3
 
-Floats = NDArray[np.float64]
 Parameters = Mapping[str, Mapping[str, float]]
 
 

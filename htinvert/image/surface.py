@@ -15,14 +15,11 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
-from htinvert.core import EvaluationFailed, Metric, Score, Signal, UserError
+from htinvert.core import EvaluationFailed, Floats, Metric, Score, Signal, UserError
 from htinvert.evaluation.fit import Trial, adjusted, normalized, sampled_like, unexplained
 from htinvert.evaluation.optimize import STEP, Box, minimize
-
-Floats = NDArray[np.float64]
 
 GROWTH = (0.5, 0.75, 1.0)  # of the window: where the lattice is found, followed, and fitted
 PHASES = 10  # shifts along each lattice vector

@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, spline_filter
 
-from htinvert.core import EvaluationFailed, Signal
+from htinvert.core import EvaluationFailed, Floats, Signal
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.view import view_frame
 from htinvert.matching.pose import Pose
-
-Floats = NDArray[np.float64]
 
 SIDES = (48.0, 80.0)  # Å, least and greatest side of the image that describes a structure
 CRYSTAL = 30.0  # Å: a periodic cell that is smaller is a crystal, and its repeats are meant

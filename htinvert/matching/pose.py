@@ -12,13 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import laplace, maximum_filter
 
-from htinvert.core import EvaluationFailed, Signal
+from htinvert.core import EvaluationFailed, Floats, Signal
 from htinvert.metrics.correlation import normalized_cross_correlation
-
-Floats = NDArray[np.float64]
 
 FWHM2 = 8 * np.log(2)  # squared full width at half maximum over variance of a Gaussian
 SOURCE = (0.3, 3.0)  # Å, bounds of the source size

@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
-from htinvert.core import EvaluationFailed, Score, Signal
+from htinvert.core import EvaluationFailed, Floats, Score, Signal
 from htinvert.metrics.correlation import (
     allowed_offsets,
     check_comparable,
     normalized_cross_correlation,
 )
 from htinvert.metrics.log_polar import prepare_map, spectrum_map, turns
-
-Floats = NDArray[np.float64]
 
 CLIP = 0.2  # of a block's unit norm, as published
 

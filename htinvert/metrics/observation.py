@@ -12,8 +12,6 @@ from scipy import fft
 from htinvert.core import EvaluationFailed
 from htinvert.metrics.ssim import Moments, local_moments, single
 
-Floats = NDArray[np.float64]
-
 FLAT = 1e-7  # relative contrast below which an image counts as constant (float32 round-off)
 
 

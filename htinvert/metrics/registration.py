@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from htinvert.core import Score, Signal, UserError
+from htinvert.core import Reals, Score, Signal, UserError
 from htinvert.metrics.correlation import (
     allowed_offsets,
     check_comparable,
@@ -24,7 +24,6 @@ from htinvert.metrics.ssim import PatchSimilarity, single, ssim_definition
 
 REPEAT = 0.05  # how much lower a peak of the correlation may be and still be a crystal's repeat
 
-Floats = NDArray[np.floating]
 Offset = tuple[int, int]
 
 _NOISE = 0.02  # part of the highest correlation by which a peak may be lower and count as equal
@@ -116,7 +115,7 @@ class Registration:
             )
 
     def _best_patch(
-        self, simulated: Signal, observed: Signal, ncc: Floats
+        self, simulated: Signal, observed: Signal, ncc: Reals
     ) -> tuple[float, float, Offset, Offset]:
         """Cost, d_sim, residual shift [px] and top-left of the patch with the lowest cost."""
         distances = self._distances(simulated, observed, ncc)
@@ -132,7 +131,7 @@ class Registration:
                 cost, chosen = trial, (shift, site)
         return cost, distances[chosen[1]], *chosen
 
-    def _distances(self, simulated: Signal, observed: Signal, ncc: Floats) -> dict[Offset, float]:
+    def _distances(self, simulated: Signal, observed: Signal, ncc: Reals) -> dict[Offset, float]:
         """``d_sim`` at each peak and on the way down from the best one to a patch among worse."""
         moments = prepare(observed.data).moments(ssim_definition(self.ssim).window)
         similarity = PatchSimilarity(
@@ -156,7 +155,7 @@ class Registration:
         return distances
 
 
-def correlation_peaks(ncc: Floats, *, count: int) -> list[Offset]:
+def correlation_peaks(ncc: Reals, *, count: int) -> list[Offset]:
     """The first ``count`` local maxima of ``ncc``, best first.
 
     Those that only noise tells from the highest come in the order of their distance from the
@@ -172,7 +171,7 @@ def correlation_peaks(ncc: Floats, *, count: int) -> list[Offset]:
 
 
 def _summits(
-    values: Floats, floor: float, *, edge: Literal["wrap", "clip"]
+    values: Reals, floor: float, *, edge: Literal["wrap", "clip"]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Rows and columns of the local maxima among eight neighbors, from ``floor`` on."""
     places = np.flatnonzero(values >= floor)
@@ -185,7 +184,7 @@ def _summits(
     return rows, columns
 
 
-def refine(ncc: Floats, site: Offset) -> tuple[float, float]:
+def refine(ncc: Reals, site: Offset) -> tuple[float, float]:
     """Sub-pixel place [px] of the maximum near ``site``: a parabola along each axis."""
     row, column = site
     down = _vertex(ncc[:, column], row)
@@ -224,7 +223,7 @@ def _strongest_shift(
     return min(shifts, key=lambda shift: (abs(shift[0]) + abs(shift[1]), shift))
 
 
-def _vertex(values: Floats, index: int) -> float:
+def _vertex(values: Reals, index: int) -> float:
     """Offset of a parabola's top from ``index``, -0.5 to 0.5; 0 at the border or off a peak."""
     if not 0 < index < len(values) - 1:
         return 0.0
@@ -233,7 +232,7 @@ def _vertex(values: Floats, index: int) -> float:
     return float(np.clip((left - right) / (2 * bend), -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def _neighbors(site: Offset, ncc: Floats) -> list[Offset]:
+def _neighbors(site: Offset, ncc: Reals) -> list[Offset]:
     """The allowed ones among the four offsets around ``site``, the best correlated first."""
     steps = ((-1, 0), (0, -1), (0, 1), (1, 0))
     around = [(site[0] + dy, site[1] + dx) for dy, dx in steps]

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from htinvert.core import EvaluationFailed, Score, Signal, UserError
+from htinvert.core import EvaluationFailed, Floats, Score, Signal, UserError
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
 
-Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 FEWEST = 4  # consistent matches below which the placement is left to correlation

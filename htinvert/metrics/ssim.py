@@ -15,10 +15,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
-from htinvert.core import EvaluationFailed
+from htinvert.core import EvaluationFailed, Reals
 
-Floats = NDArray[np.floating]  # single precision stays single, double stays double
-Moments = tuple[Floats, Floats]
+Moments = tuple[Reals, Reals]
 
 _K1, _K2 = 0.01, 0.03
 
@@ -74,7 +73,7 @@ def ssim_definition(name: str) -> SsimDefinition:
     return SSIM_DEFINITIONS[name]
 
 
-def _scaled(image: NDArray[np.floating], definition: SsimDefinition) -> Floats:
+def _scaled(image: NDArray[np.floating], definition: SsimDefinition) -> Reals:
     """The image with its extremes at 0 and the data range."""
     data = np.asarray(image, dtype=np.float64)
     low, high = float(data.min()), float(data.max())
@@ -86,7 +85,7 @@ def _scaled(image: NDArray[np.floating], definition: SsimDefinition) -> Floats:
     return np.floor(scaled) if definition.quantized else scaled
 
 
-def _similarity(first: Floats, second: Floats, definition: SsimDefinition) -> float:
+def _similarity(first: Reals, second: Reals, definition: SsimDefinition) -> float:
     """Mean of the local similarity over all windows inside the images."""
     moments1, moments2 = (local_moments(image, definition.window) for image in (first, second))
     product = box_mean(first * second, definition.window)
@@ -95,7 +94,7 @@ def _similarity(first: Floats, second: Floats, definition: SsimDefinition) -> fl
 
 def ssim_map(
     first: NDArray[np.floating], second: NDArray[np.floating], *, definition: str = "float7"
-) -> Floats:
+) -> Reals:
     """Local similarity [1] of each window inside two images, of which :func:`ssim` is the mean.
 
     Shape (ny - window + 1, nx - window + 1); raises as :func:`ssim` does for what is no image.
@@ -108,15 +107,15 @@ def ssim_map(
 
 
 def _mean_similarity(
-    first: Moments, second: Moments, product: Floats, definition: SsimDefinition
+    first: Moments, second: Moments, product: Reals, definition: SsimDefinition
 ) -> float:
     """Mean of the local similarity [1] over all windows."""
     return float(np.mean(_local_similarity(first, second, product, definition), dtype=np.float64))
 
 
 def _local_similarity(
-    first: Moments, second: Moments, product: Floats, definition: SsimDefinition
-) -> Floats:
+    first: Moments, second: Moments, product: Reals, definition: SsimDefinition
+) -> Reals:
     """Local similarity [1], eq. 13, from local moments and the local mean product."""
     (mean1, variance1), (mean2, variance2) = first, second
     c1, c2 = (_K1 * definition.data_range) ** 2, (_K2 * definition.data_range) ** 2
@@ -137,13 +136,13 @@ def _local_similarity(
     return means
 
 
-def local_moments(image: Floats, size: int) -> Moments:
+def local_moments(image: Reals, size: int) -> Moments:
     """Mean and sample variance over each size x size window inside ``image``."""
     mean = box_mean(image, size)
     return mean, (box_mean(image**2, size) - mean**2) * _sample_factor(size)
 
 
-def box_mean(image: Floats, size: int) -> Floats:
+def box_mean(image: Reals, size: int) -> Reals:
     """Mean over each size x size window inside ``image``."""
     ny, nx = image.shape
     sums = _sums(_sums(image.ravel(), size, step=nx), size, step=1)
@@ -152,7 +151,7 @@ def box_mean(image: Floats, size: int) -> Floats:
     return np.asarray(as_strided(sums, shape, strides) * sums.dtype.type(1 / size**2))
 
 
-def _sums(values: Floats, count: int, *, step: int) -> Floats:
+def _sums(values: Reals, count: int, *, step: int) -> Reals:
     """Sums of each ``count`` values ``step`` apart, put together from those of 1, 2, 4, ..."""
     size = len(values) - (count - 1) * step
     total, run, span, done = np.zeros(size, values.dtype), values, 1, 0
@@ -181,7 +180,7 @@ class PatchSimilarity:
     def __init__(
         self,
         simulated: NDArray[np.floating],
-        observed: Floats,
+        observed: Reals,
         moments: Moments,
         *,
         definition: str,
@@ -225,7 +224,7 @@ class PatchSimilarity:
         product = box_mean(simulated * scaled, size)
         return _mean_similarity(own, moments, product, self._definition)
 
-    def _brought_to(self, patch: Floats) -> tuple[Floats, Moments]:
+    def _brought_to(self, patch: Reals) -> tuple[Reals, Moments]:
         """The simulation with the gain and offset closest to a scaled patch, and its moments."""
         mean = self._simulated.mean(dtype=np.float64)
         centered = self._simulated - np.float32(mean)
@@ -239,6 +238,6 @@ class PatchSimilarity:
         return image, (gain * self._own[0] + offset, gain**2 * self._own[1])
 
 
-def single(image: Floats) -> NDArray[np.float32]:
+def single(image: Reals) -> NDArray[np.float32]:
     """The image in single precision."""
     return image.astype(np.float32, copy=False)

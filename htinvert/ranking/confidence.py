@@ -16,10 +16,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import ENERGIES, Objective, UserError
+from htinvert.core import ENERGIES, Floats, Objective, UserError
 from htinvert.ranking.rank import Ranked
-
-Floats = NDArray[np.float64]
 
 LEVEL = 0.9
 DRAWS = 2000

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from htinvert.core import (
+    Floats,
     Metric,
     Objective,
     frozen_mask,
@@ -20,8 +21,6 @@ from htinvert.core import (
 from htinvert.image.evidence import Picture, local_costs, window_costs
 from htinvert.ranking.confidence import EngineError, Evidence, energy_weight
 from htinvert.ranking.rank import Ranked
-
-Floats = NDArray[np.float64]
 
 Places = NDArray[np.int64]
 

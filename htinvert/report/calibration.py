@@ -11,13 +11,11 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import Signal
+from htinvert.core import Floats, Signal
 from htinvert.image.calibration.calibrate import TOLERANCE, Calibration, calibrate
 from htinvert.image.calibration.spots import power_spectrum
 from htinvert.image.calibration.zone import Zone
 from htinvert.report.figures import ACCENT, FRONT, PALE, pyplot, scale_bar
-
-Floats = NDArray[np.float64]
 
 _SHOWN_PERIODS = 9  # lattice planes across the shown part of the image
 _SHOWN_RESIDUALS = 24

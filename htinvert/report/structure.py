@@ -12,7 +12,7 @@ from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 
-from htinvert.core import region_mask
+from htinvert.core import Floats, region_mask
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.view import Direction, view_frame
 from htinvert.geometry.roles import has_roles, rigid_mask, roles
@@ -24,8 +24,6 @@ FINE = 0.1  # Å/px of the simulated image
 FEWEST = 200  # pixels of its longer side
 LARGEST = 80.0  # Å: of a larger structure the middle is shown
 MARGIN = 1.5  # Å around the cell
-
-Floats = NDArray[np.float64]
 
 
 def explain(atoms: Atoms) -> list[str]:

@@ -14,10 +14,8 @@ from ase import Atoms
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-from htinvert.core import Signal
+from htinvert.core import Floats, Signal
 from htinvert.forward.stem_convolution import StemConvolution
-
-Floats = NDArray[np.float64]
 
 SIDE = 170.0  # Å of a bicrystal: more than the diagonal of any field below
 CDTE = 6.48  # Å, lattice constant

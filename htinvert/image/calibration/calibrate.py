@@ -9,12 +9,10 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import Signal, UserError
+from htinvert.core import Floats, Signal, UserError
 from htinvert.image.calibration.lattice import Limits, Match, decompose, match
 from htinvert.image.calibration.spots import Spots, find_spots
 from htinvert.image.calibration.zone import Pattern, Zone, axis_name, low_index_patterns, pattern
-
-Floats = NDArray[np.float64]
 
 TOLERANCE = 0.1  # of the header's pixel size
 HIGHEST = 2  # index of the zone axes that are tried instead

@@ -13,10 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from htinvert.core import Floats
 from htinvert.image.calibration.spots import Spots
 from htinvert.image.calibration.zone import Pattern
-
-Floats = NDArray[np.float64]
 
 NEAR = (
     1.0  # bins: a spot this close to its reciprocal vector, or within NEAR_RELATIVE, is explained

@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import nnls
 
-from htinvert.core import UserError
-
-Floats = NDArray[np.float64]
+from htinvert.core import Floats, UserError
 
 _SMALLEST = 32  # px: below, no lattice has spots apart from the center
 _ABOVE = 30.0  # power over the background's median; noise reaches it in 1e-9 of all pixels

@@ -10,9 +10,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import UserError
+from htinvert.core import Floats, UserError
 
-Floats = NDArray[np.float64]
 Zone = tuple[int, int, int]
 
 _FINEST = 2.0  # 1/Å: no image resolves 0.5 Å here

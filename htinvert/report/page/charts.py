@@ -7,13 +7,10 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from htinvert.core import ENERGIES, Objective
+from htinvert.core import ENERGIES, Floats, Objective
 from htinvert.ranking.rank import Ranked
 from htinvert.ranking.survey import Step
-
-Floats = NDArray[np.float64]
 
 WIDTH, HEIGHT = 640.0, 400.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 14.0, 48.0
