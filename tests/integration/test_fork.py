@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import yaml
 
-from htinvert.campaign.loop import loop, run
+from htinvert.campaign import loop
+from htinvert.campaign.loop import run
 from htinvert.cli.campaign import read_plan
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.lammps import Lammps
