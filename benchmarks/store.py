@@ -15,7 +15,7 @@ from statistics import median
 import numpy as np
 from ase import Atoms
 
-from htinvert.campaign.loop import loop as campaign
+from htinvert.campaign import loop
 from htinvert.campaign.memory import REPEAT, ROW, Memory
 from htinvert.campaign.plan import Plan, make_plan
 from htinvert.config.campaign import parse
@@ -134,7 +134,7 @@ def leave_checkpoint(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) ->
     The rows repeat as the structures do; so nothing that is read on resume is smaller than it is.
     """
     with create(path) as run:
-        known = campaign.Campaign(plan(rows), run, campaign._ignore)
+        known = loop.Campaign(plan(rows), run, loop._ignore)
         for number in range(len(pairs)):
             found, _ = evaluation(number, pairs[number], np.random.default_rng(number))
             known._memory.proposed.add(found.candidate.atoms)
@@ -150,10 +150,10 @@ def leave_checkpoint(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) ->
 def go_on(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) -> None:
     """Resume the campaign, and look for known structures among all."""
     made = plan(rows)
-    seconds, end = timed(lambda: campaign.run(made, path))
+    seconds, end = timed(lambda: loop.run(made, path))
     print(f"resume and end the campaign: {seconds:.2f} s, {end.evaluated} evaluations")
     with create(path) as run:
-        known = campaign.Campaign(plan(rows), run, campaign._ignore)
+        known = loop.Campaign(plan(rows), run, loop._ignore)
         print(f"  of that, know what was known: {timed(known.replay)[0]:.2f} s")
         new = structures(NEW, np.random.default_rng(3))
         memory: Memory = known._memory
@@ -167,7 +167,7 @@ def go_on(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) -> None:
         print(f"  find a known one that was {rows // len(pairs)} times: {seconds:.2f} s")
     if rows <= REPLAYED:
         (path / STATE).unlink()
-        seconds, _ = timed(lambda: campaign.run(plan(rows), path))
+        seconds, _ = timed(lambda: loop.run(plan(rows), path))
         print(f"  without a checkpoint: {seconds:.0f} s")
 
 
