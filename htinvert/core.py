@@ -82,6 +82,54 @@ class Signal:
         axes = tuple(Axis(name, "Å", float(step)) for name, step in zip("yx", steps, strict=True))
         return cls(np.ascontiguousarray(data, dtype=np.float32), axes)
 
+    @classmethod
+    def curve(
+        cls,
+        x: NDArray[np.floating],
+        y: NDArray[np.floating],
+        *,
+        name: str = "x",
+        unit: str = "1",
+    ) -> Signal:
+        """Make a curve from evenly spaced x and the values y, both of shape (n,).
+
+        Raises ValueError where x is not evenly spaced to 1 % of a step, or has fewer than 2 points.
+        """
+        places, count = np.asarray(x, dtype=float), len(x)
+        step = (places[-1] - places[0]) / (count - 1) if count > 1 else 0.0
+        even = places[0] + step * np.arange(count) if count else places
+        if not step > 0.0 or np.abs(places - even).max() > 0.01 * step:
+            raise ValueError(f"{name} is not evenly spaced and rising; rebin the curve")
+        data = np.ascontiguousarray(y, dtype=np.float32)
+        return cls(data, (Axis(name, unit, float(step), float(places[0])),))
+
+    @classmethod
+    def pattern(
+        cls,
+        data: NDArray[np.floating],
+        sampling: float | tuple[float, float],
+        *,
+        unit: str = "1/Å",
+        scan: float | tuple[float, ...] = (),
+    ) -> Signal:
+        """Make a diffraction pattern (ky, kx), or a scan of them with axes (y, x) [Å] before.
+
+        The zero of both axes is the middle pixel, index n // 2. ``sampling`` is in ``unit`` per
+        pixel, ``scan`` the step of each axis before the last two [Å].
+        """
+        steps = (sampling, sampling) if isinstance(sampling, int | float) else sampling
+        before = (scan,) * (data.ndim - 2) if isinstance(scan, int | float) else scan
+        names = "yx"[-len(before) :] if before else ""
+        axes = [Axis(name, "Å", float(step)) for name, step in zip(names, before, strict=True)]
+        for name, step, size in zip(("ky", "kx"), steps, data.shape[-2:], strict=True):
+            axes.append(Axis(name, unit, float(step), -float(step) * (size // 2)))
+        return cls(np.ascontiguousarray(data, dtype=np.float32), tuple(axes))
+
+    def coordinates(self, axis: int = 0) -> NDArray[np.float64]:
+        """Where the points of an axis lie, in its unit: shape (n,)."""
+        along = self.axes[axis]
+        return along.origin + along.step * np.arange(self.data.shape[axis], dtype=float)
+
     @property
     def sampling(self) -> tuple[float, ...]:
         """Step of each axis in its unit, for an image (y, x) in Å/px."""
