@@ -64,10 +64,15 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Signal:
-    """Measured or simulated data, float32, one :class:`Axis` per dimension; images (y, x)."""
+    """Measured or simulated data, float32, one :class:`Axis` per dimension; images (y, x).
+
+    ``quantity`` names the values and their unit, such as ``G [Å⁻²]``; points that are NaN were not
+    measured.
+    """
 
     data: NDArray[np.float32]
     axes: tuple[Axis, ...]
+    quantity: str = ""
 
     def __post_init__(self) -> None:
         if self.data.ndim != len(self.axes):
@@ -90,6 +95,7 @@ class Signal:
         *,
         name: str = "x",
         unit: str = "1",
+        quantity: str = "",
     ) -> Signal:
         """Make a curve from evenly spaced x and the values y, both of shape (n,).
 
@@ -101,7 +107,8 @@ class Signal:
         if not step > 0.0 or np.abs(places - even).max() > 0.01 * step:
             raise ValueError(f"{name} is not evenly spaced and rising; rebin the curve")
         data = np.ascontiguousarray(y, dtype=np.float32)
-        return cls(data, (Axis(name, unit, float(step), float(places[0])),))
+        axis = Axis(name, unit, float(step), float(places[0]))
+        return cls(data, (axis,), quantity)
 
     @classmethod
     def pattern(

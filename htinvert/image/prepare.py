@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from htinvert import plugins
 from htinvert.core import Signal, UserError
+from htinvert.evaluation.steps import apply_steps
 
 Box = tuple[int, int, int, int]
 Positive = Annotated[float, Field(gt=0)]
@@ -181,36 +181,7 @@ PLACING = ("crop", "center", "flip", "mask")  # these may meet pixels that are n
 
 def prepare(image: Signal, steps: Iterable[Mapping[str, Any]]) -> Signal:
     """Apply steps in order. Raises :class:`UserError` naming the step that is wrong or unfit."""
-    for number, step in enumerate(steps, 1):
-        name, given = parse_step(step)
-        try:
-            if name not in PLACING and not np.isfinite(image.data).all():
-                raise UserError("there are pixels that are not finite numbers; crop or mask first")
-            image = STEPS[name](image, **given)
-        except UserError as error:
-            raise UserError(f"prepare, step {number}: {error}") from error
-    return image
-
-
-def parse_step(step: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and checked parameters of a step. Raises :class:`UserError` with what was meant."""
-    if len(step) != 1:
-        raise UserError(f"a step is a mapping with one key, like rotate: 66 (given: {dict(step)})")
-    ((name, given),) = step.items()
-    if name not in STEPS:
-        raise UserError(f"{name} is no step; {plugins.suggest(str(name), sorted(STEPS))}")
-    model = plugins.parameters(STEPS[name], skip=("image",))
-    if given is None:
-        given = {}
-    elif not isinstance(given, Mapping):
-        given = {next(iter(model.model_fields)): given}
-    try:
-        checked = model.model_validate(dict(given))
-    except ValidationError as failure:
-        raise UserError(
-            "; ".join(plugins.word(error, model, (name,)) for error in failure.errors())
-        ) from None
-    return name, {key: getattr(checked, key) for key in checked.model_fields_set}
+    return apply_steps(image, steps, STEPS, placing=PLACING)
 
 
 def _inside(box: Box, image: Signal, step: str) -> Box:

@@ -1,0 +1,54 @@
+"""How far the residual of neighboring points hangs together, and pieces of data that do not."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htinvert.core import Floats
+
+FEWEST = 6  # pieces along an axis, however long the correlation
+
+
+def correlation_time(residual: Floats, axis: int = -1) -> float:
+    """Integrated autocorrelation [points] of a residual along an axis, averaged over the others.
+
+    ``1 + 2 sum rho(k)`` up to the first k >= 5 tau (Sokal, *Monte Carlo Methods in Statistical
+    Mechanics* (1997), section 3); 1 for white noise. Points that are NaN count as 0.
+    """
+    values = np.moveaxis(np.nan_to_num(residual - np.nanmean(residual)), axis, -1)
+    rows = values.reshape(-1, values.shape[-1])
+    size = rows.shape[1]
+    power = (np.abs(np.fft.rfft(rows, n=2 * size, axis=1)) ** 2).sum(axis=0)
+    covariance = np.fft.irfft(power)[:size]
+    if covariance[0] <= 0.0:
+        return 1.0
+    times = 2.0 * np.cumsum(covariance / covariance[0]) - 1.0
+    enough = np.flatnonzero(np.arange(size) >= 5.0 * times)
+    return float(max(times[enough[0]] if enough.size else times.max(), 1.0))
+
+
+def stretches(size: int, time: float) -> NDArray[np.intp]:
+    """Number of the stretch that each of so many points belongs to, shape (size,).
+
+    A stretch is four correlation times long, or a sixth of all where that is longer.
+    """
+    length = int(np.clip(np.ceil(4.0 * time), 1, max(size // FEWEST, 1)))
+    count = max(size // length, 1)
+    return np.asarray(np.arange(size) * count // size, dtype=np.intp)
+
+
+def blocks(residual: Floats, axes: tuple[int, ...]) -> NDArray[np.intp]:
+    """Number of the block that each point belongs to, of the residual's shape.
+
+    Blocks are stretches of each of ``axes``; along the others every index is a block of its own.
+    """
+    found = np.zeros(residual.shape, dtype=np.intp)
+    for axis, size in enumerate(residual.shape):
+        inside = axis % residual.ndim in {a % residual.ndim for a in axes}
+        time = correlation_time(residual, axis) if inside else 0.25
+        numbers = stretches(size, time) if inside else np.arange(size)
+        view = [1] * residual.ndim
+        view[axis] = size
+        found = found * (int(numbers[-1]) + 1) + numbers.reshape(view)
+    return found

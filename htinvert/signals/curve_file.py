@@ -1,0 +1,174 @@
+"""Curves as programs and instruments write them: columns of text, arrays, EMSA and loss spectra."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from htinvert.core import Floats, Signal, UserError
+from htinvert.signals.columns import named, read_columns
+from htinvert.signals.curve_steps import evenly
+from htinvert.signals.units import known_unit
+
+TEXTS = (".gr", ".chi", ".xy", ".dat", ".txt", ".csv", ".xmu", ".xdi", ".fq", ".sq", ".iq", ".nor")
+ARRAYS = (".npz", ".npy")
+INSTRUMENTS = {".msa": "msa", ".emsa": "msa"}
+LARGEST_FILE = 200_000_000  # bytes
+MOST_POINTS = 200_000  # of a curve that is put on an even grid
+
+DEFAULTS = {  # of x and the values, by ending, where a file does not say
+    ".gr": ("r", "Å", "G [Å⁻²]"),
+    ".fq": ("Q", "1/Å", "F [1/Å]"),
+    ".sq": ("Q", "1/Å", "S"),
+    ".iq": ("Q", "1/Å", "I"),
+    ".xmu": ("energy", "eV", "mu"),
+    ".xdi": ("energy", "eV", "mu"),
+    ".nor": ("energy", "eV", "normalized mu"),
+    ".chi": ("k", "1/Å", "chi"),
+    ".msa": ("energy loss", "eV", "counts"),
+    ".emsa": ("energy loss", "eV", "counts"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """Two columns of a file and what it calls them."""
+
+    x: Floats
+    y: Floats
+    name: str = ""
+    unit: str = ""
+    quantity: str = ""
+
+
+def read_curve(
+    path: Path,
+    *,
+    columns: tuple[int | str, int | str] | None = None,
+    axis: str | None = None,
+    quantity: str = "",
+) -> tuple[Signal, str]:
+    """Read a curve, and say in a sentence what the file holds.
+
+    Args:
+        path: a file of text with two or more columns, ``.npz`` (x and y, or the columns named),
+            ``.npy`` of shape (n, 2) or (2, n), or EMSA (``.msa``).
+        columns: x and y by number, from 1, or by name.
+        axis: name and unit of x, such as ``r [Å]``; replaces what the file says.
+        quantity: name and unit of the values.
+
+    Lengths become Å, their inverses 1/Å, energies eV. Points are put in order of x; where x is not
+    even, they are interpolated, and the sentence says so.
+
+    Raises:
+        UserError: where the file is missing, of another kind, or holds no curve.
+    """
+    record = _record(path, columns)
+    ending = path.suffix.lower()
+    x_name, x_unit, values = DEFAULTS.get(ending, ("x", "1", ""))
+    name, unit = named(axis) if axis else (record.name or x_name, record.unit)
+    known = known_unit(unit) if unit else None
+    unit, factor = known or (unit or x_unit, 1.0)
+    x, y = _in_order(record.x * factor, record.y, path.name)
+    step, even = _step(x)
+    note = ""
+    if not even:
+        count = (x[-1] - x[0]) / step
+        if count > MOST_POINTS:
+            raise UserError(
+                f"{path.name} has steps of {name} from {step:.3g} {unit} over a range of "
+                f"{x[-1] - x[0]:.3g}; rebin it outside to fewer than {MOST_POINTS} points"
+            )
+        note = f"; uneven steps, interpolated at every {step:.4g} {unit}"
+    curve = evenly(x, y, step)
+    axes = (type(curve.axes[0])(name, unit, curve.axes[0].step, curve.axes[0].origin),)
+    curve = Signal(curve.data, axes, quantity or record.quantity or values)
+    if even:  # the values as they are, without rounding of places
+        curve = Signal.curve(x, y, name=name, unit=unit, quantity=curve.quantity)
+    said = f"{path.name}: {len(x)} points, {name} from {x[0]:.6g} to {x[-1]:.6g} {unit}{note}"
+    return curve, said
+
+
+def _record(path: Path, columns: tuple[int | str, int | str] | None) -> _Record:
+    """What a file holds, by its ending."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; check the experiment's data")
+    ending = path.suffix.lower()
+    if path.stat().st_size > LARGEST_FILE:
+        raise UserError(f"{path.name} has more than {LARGEST_FILE / 1e6:.0f} MB; is it a curve?")
+    if ending in TEXTS:
+        table = read_columns(path)
+        i, j = (table.chosen(which, path.name) for which in columns or (1, 2))
+        quantity = f"{table.names[j]} [{table.units[j]}]" if table.units[j] else table.names[j]
+        return _Record(table.columns[i], table.columns[j], table.names[i], table.units[i], quantity)
+    if ending in ARRAYS:
+        return _arrays(path, columns)
+    if ending in INSTRUMENTS:
+        return _instrument(path)
+    known = ", ".join((*TEXTS, *ARRAYS, *INSTRUMENTS))
+    raise UserError(f"{path.name} is of a kind that is not read as a curve; known are {known}")
+
+
+def _arrays(path: Path, columns: tuple[int | str, int | str] | None) -> _Record:
+    """Numpy's arrays: two named ones of an archive, or the two columns of one."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise UserError(f"{path.name} could not be read ({error}); write it again") from error
+    if isinstance(loaded, np.ndarray):
+        data = loaded.T if loaded.ndim == 2 and loaded.shape[0] != 2 else loaded
+        if data.ndim != 2 or len(data) < 2:
+            raise UserError(f"{path.name} has shape {loaded.shape}; give (n, 2) or (2, n)")
+        i, j = (int(which) - 1 for which in columns or (1, 2))
+        return _Record(data[i].astype(float), data[j].astype(float))
+    with loaded:
+        names = [str(which) for which in columns] if columns else list(loaded.files)[:2]
+        if len(names) < 2 or any(name not in loaded for name in names):
+            raise UserError(f"{path.name} holds {', '.join(loaded.files)}; name two in columns")
+        x, y = (np.asarray(loaded[name], dtype=float).ravel() for name in names)
+        if len(x) != len(y):
+            raise UserError(f"{path.name}: {names[0]} has {len(x)} values, {names[1]} {len(y)}")
+        return _Record(x, y, names[0] if names[0] != "x" else "")
+
+
+def _instrument(path: Path) -> _Record:
+    """What rosettasciio reads of a spectrum."""
+    import importlib
+
+    reader = INSTRUMENTS[path.suffix.lower()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            (found, *_) = importlib.import_module(f"rsciio.{reader}").file_reader(str(path))
+            axis = found["axes"][-1]
+            y = np.asarray(found["data"], dtype=float).ravel()
+            x = float(axis["offset"]) + float(axis["scale"]) * np.arange(len(y))
+        except Exception as error:  # readers raise whatever their parsers raise
+            raise UserError(
+                f"{path.name} could not be read as a spectrum ({error}); export it as text"
+            ) from error
+    name = str(axis.get("name") or "").lower()
+    quantity = str(found["metadata"].get("Signal", {}).get("quantity") or "")
+    return _Record(x, y, name if name not in ("x", "energy") else "", axis["units"], quantity)
+
+
+def _in_order(x: Floats, y: Floats, file: str) -> tuple[Floats, Floats]:
+    """Points by rising x, those of one x averaged, without those that are no numbers."""
+    good = np.isfinite(x) & np.isfinite(y)
+    x, which = np.unique(x[good], return_inverse=True)
+    y = np.bincount(which, weights=y[good], minlength=len(x)) / np.bincount(which)
+    if len(x) < 3:
+        raise UserError(f"{file} has {len(x)} points with different x; a curve needs three")
+    return x, y
+
+
+def _step(x: Floats) -> tuple[float, bool]:
+    """Step of an even x; or a short one of its steps, and that it is uneven."""
+    steps = np.diff(x)
+    mean = float(steps.mean())
+    if np.abs(x - (x[0] + mean * np.arange(len(x)))).max() <= 0.01 * mean:
+        return mean, True
+    return float(np.quantile(steps, 0.1)), False

@@ -1,0 +1,107 @@
+"""Steps that ``prepare`` may name for curves: range, background, normalize, rebin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.polynomial import Polynomial
+from pydantic import Field
+
+from htinvert.core import Floats, Signal, UserError
+
+Positive = Annotated[float, Field(gt=0)]
+Limits = tuple[float | None, float | None]
+
+
+def cut(curve: Signal, limits: Limits) -> Signal:
+    """Keep the points from the lower to the upper limit, in the axis's unit; null for none."""
+    x = curve.coordinates()
+    lower = -np.inf if limits[0] is None else limits[0]
+    upper = np.inf if limits[1] is None else limits[1]
+    slack = 1e-6 * curve.axes[0].step
+    (inside,) = np.nonzero((x >= lower - slack) & (x <= upper + slack))
+    if len(inside) < 2:
+        axis = curve.axes[0]
+        raise UserError(
+            f"range {list(limits)} leaves {len(inside)} points of a curve that goes from {x[0]:g} "
+            f"to {x[-1]:g} {axis.unit}; give limits inside"
+        )
+    axis = replace(curve.axes[0], origin=float(x[inside[0]]))
+    return replace(curve, data=curve.data[inside[0] : inside[-1] + 1].copy(), axes=(axis,))
+
+
+def background(
+    curve: Signal, degree: Annotated[int, Field(ge=0, le=9)] = 1, limits: Limits = (None, None)
+) -> Signal:
+    """Subtract the polynomial that fits best, by least squares, between the limits."""
+    x, y = curve.coordinates(), curve.data.astype(float)
+    part = cut(curve, limits)
+    if len(part.data) <= degree:
+        raise UserError(f"background of degree {degree} needs more points than {len(part.data)}")
+    fitted = Polynomial.fit(part.coordinates(), part.data.astype(float), degree)
+    return _with(curve, y - fitted(x))
+
+
+def normalize(
+    curve: Signal,
+    by: Literal["maximum", "area", "mean"] = "maximum",
+    limits: Limits = (None, None),
+) -> Signal:
+    """Divide by the maximum, the mean, or the area under the curve, between the limits."""
+    part = cut(curve, limits).data.astype(float)
+    sizes: Mapping[str, Callable[[Floats], float]] = {
+        "maximum": lambda values: float(np.nanmax(values)),
+        "mean": lambda values: float(np.nanmean(values)),
+        "area": lambda values: float(np.nansum(values) * curve.axes[0].step),
+    }
+    size = sizes[by](part)
+    if not size > 0.0:
+        raise UserError(f"normalize finds a {by} of {size:g}; choose another way or other limits")
+    return replace(_with(curve, curve.data.astype(float) / size), quantity="")
+
+
+def rebin(curve: Signal, step: Positive) -> Signal:
+    """Resample to another step: averages where it is coarser, linear interpolation where finer."""
+    x = curve.coordinates()
+    count = int(np.floor((x[-1] - x[0]) / step + 1e-9)) + 1
+    if count < 2:
+        raise UserError(f"rebin {step:g} leaves fewer than two points; give a smaller step")
+    return evenly(x, curve.data.astype(float), step, like=curve)
+
+
+def evenly(x: Floats, y: Floats, step: float, *, like: Signal | None = None) -> Signal:
+    """Values at rising x, shape (n,), on an even grid from the first x on.
+
+    A new point is the mean of those within half a step of it, or interpolated where there is none.
+    """
+    count = int(np.floor((x[-1] - x[0]) / step + 1e-9)) + 1
+    grid = x[0] + step * np.arange(count)
+    place = np.rint((x - x[0]) / step).astype(int)
+    inside = place < count
+    hits = np.bincount(place[inside], minlength=count)
+    sums = np.bincount(place[inside], weights=y[inside], minlength=count)
+    values = np.where(hits > 1, sums / np.maximum(hits, 1), np.interp(grid, x, y))
+    known = like.axes[0] if like is not None else None
+    return Signal.curve(
+        grid,
+        values,
+        name=known.name if known else "x",
+        unit=known.unit if known else "1",
+        quantity=like.quantity if like is not None else "",
+    )
+
+
+STEPS: Mapping[str, Callable[..., Signal]] = {
+    "range": cut,
+    "background": background,
+    "normalize": normalize,
+    "rebin": rebin,
+}
+PLACING = ("range",)
+
+
+def _with(curve: Signal, values: Floats) -> Signal:
+    return replace(curve, data=np.ascontiguousarray(values, dtype=np.float32))

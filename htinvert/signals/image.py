@@ -1,0 +1,128 @@
+"""The kind of 2D images (y, x) in Å: micrographs and scanning probe images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from htinvert.core import Floats, Metric, Signal
+from htinvert.evaluation.placed import Placed
+from htinvert.image.draw import draw_image
+from htinvert.image.evidence import local_costs, noise_level, repeat_cost, window_numbers
+from htinvert.image.panels import bar, experiment, panels
+from htinvert.image.place import place_image
+from htinvert.image.prepare import STEPS
+from htinvert.image.read import describe, read_image
+from htinvert.signals.kind import Frame, Keys, Step
+
+Crop = tuple[int, int, int, int]
+
+TITLES = (
+    ("experiment", "experiment"),
+    ("fused", "simulation fused in"),
+    ("simulated", "simulation alone"),
+    ("residual", "simulation less experiment"),
+)
+CAPTION = (
+    "One scale for all. Residual: red where the simulation is brighter, blue where the experiment "
+    "is, full color at the image's range."
+)
+
+
+class CalibrationPart(Keys):
+    """A crystal that the image shows: a structure and its zone axis [uvw] toward the viewer.
+
+    ``region`` (top, bottom, left, right) [px] is the part to look at; ``tolerance`` is how far the
+    pixel size may be from the one before, relative.
+    """
+
+    phase: dict[str, Any]
+    zone: tuple[int, int, int]
+    region: Crop | None = None
+    tolerance: float | None = Field(default=0.1, gt=0)
+
+
+class ImageKeys(Keys):
+    """What an experiment says of an image.
+
+    ``signal`` names the one to take of a file with several, ``channel`` is the color or the frame
+    of a series, ``sampling`` [Å/px] replaces the file's pixel size, ``crop`` is top, bottom, left,
+    right [px]. ``calibrate`` measures the pixel size from a known crystal in the image first.
+    """
+
+    signal: str | None = None
+    channel: int | None = Field(default=None, ge=0)
+    sampling: float | tuple[float, float] | None = None
+    crop: Crop | None = None
+    calibrate: CalibrationPart | None = None
+
+
+class Image:
+    """Images are found in each other by registration, and judged by square windows of 3 Å."""
+
+    name = "image"
+    keys: type[BaseModel] = ImageKeys
+    steps: Mapping[str, Step] = STEPS
+    sources: ClassVar[tuple[str, ...]] = ()
+
+    def read(
+        self, path: Path, keys: Any, prepare: Iterable[Mapping[str, Any]] = ()
+    ) -> tuple[Signal, str]:
+        """Read and prepare an image; see :func:`htinvert.image.read.read_image`."""
+        observed = read_image(
+            path,
+            sampling=keys.sampling,
+            crop=keys.crop,
+            signal=keys.signal,
+            channel=keys.channel,
+            prepare=prepare,
+        )
+        return observed, str(describe(path, signal=keys.signal, channel=keys.channel))
+
+    def place(
+        self,
+        simulated: Signal,
+        observed: Signal,
+        metric: Metric,  # noqa: ARG002  (the detail of an image's score says its place)
+        detail: Mapping[str, float],
+    ) -> Placed:
+        """Where the registration put it, with gain and offset of least squares."""
+        return place_image(simulated, observed, detail)
+
+    def shares(self, metric: Metric, simulated: Signal, placed: Placed) -> Floats:
+        """Local dissimilarity where the metric is one of SSIM, else squared normalized residual."""
+        return local_costs(metric, simulated.data, placed.patch)
+
+    def pieces(self, placed: Placed, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Square windows of some 3 Å."""
+        return window_numbers(shape, placed.observed.sampling)
+
+    def noise(self, observed: Signal) -> float | None:
+        """From the corners of the image's spectrum."""
+        return noise_level(observed.data)
+
+    def repeat_cost(self, metric: Metric, observed: Signal) -> float | None:
+        """Of the image's middle against its best lattice repeat."""
+        return repeat_cost(metric, observed)
+
+    def draw(self, figure: Any, placed: Placed, *, title: str, note: str = "") -> None:
+        """Experiment, simulation fused into it, residual."""
+        draw_image(figure, placed, title=title, note=note)
+
+    def frame(self, observed: Signal) -> Frame:
+        """The image with a bar for scale."""
+        ny, nx = observed.data.shape
+        return Frame(nx, ny, experiment(observed), TITLES, CAPTION, bar(observed))
+
+    def panels(self, placed: Placed) -> dict[str, str]:
+        """Fused, alone and residual over the whole field."""
+        return panels(placed)
+
+    def words(self, signal: Signal) -> str:
+        """Pixels, their size, and the field of view."""
+        (ny, nx), (y, x) = signal.data.shape, signal.sampling
+        return f"{ny} x {nx} px of {y:.4g} x {x:.4g} Å, {ny * y / 10:.2f} x {nx * x / 10:.2f} nm"

@@ -1,0 +1,70 @@
+"""What an experiment shows of one structure: the model in its fit, its signal in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ase import Atoms
+
+from htinvert.core import Channel, Floats, Metric, Score, Signal
+from htinvert.evaluation.fit import adjusted, compare
+from htinvert.evaluation.placed import Placed
+from htinvert.signals.kind import Kind, kind_of, matched_pieces
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """A structure as an experiment shows it; ``scores`` are those of today's metrics, by name."""
+
+    channel: Channel
+    atoms: Atoms
+    forward: Any
+    scores: Mapping[str, Score]
+    placed: Placed
+
+    @property
+    def kind(self) -> Kind:
+        """Of the experiment's data."""
+        return kind_of(self.forward)
+
+    @property
+    def simulated(self) -> Signal:
+        """The simulation as the forward model gave it."""
+        return self.placed.simulated
+
+    def shares(self, metric: Metric, simulated: Signal | None = None) -> Floats:
+        """Cost of each point, of this simulation or of another one at the same place."""
+        return self.kind.shares(metric, simulated or self.simulated, self.placed)
+
+    def pieces(self, metric: Metric, cost: float) -> Floats:
+        """A cost by this metric shared out over pieces of the data; the mean is the cost."""
+        shares = self.shares(metric)
+        return matched_pieces(shares, self.kind.pieces(self.placed, shares.shape), cost)
+
+    def cost_of(self, metric: Metric, atoms: Atoms) -> float:
+        """Cost of another structure with this one's fitted model.
+
+        Raises :class:`~htinvert.core.EvaluationFailed` where it cannot be simulated.
+        """
+        return float(metric(self.forward(atoms), self.channel.observed).cost)
+
+
+def see(channel: Channel, atoms: Atoms, parameters: Mapping[str, float]) -> Seen:
+    """Simulate a structure with its recorded parameters and find its place again.
+
+    Raises :class:`~htinvert.core.EvaluationFailed` where that is not possible.
+    """
+    forward = adjusted(channel.forward, parameters)
+    return put(channel, atoms, forward, forward(atoms))
+
+
+def put(channel: Channel, atoms: Atoms, forward: Any, simulated: Signal) -> Seen:
+    """The same for a signal that was simulated already."""
+    scores = compare(channel, simulated)
+    metric = next(iter(channel.metrics))
+    placed = kind_of(forward).place(
+        simulated, channel.observed, channel.metrics[metric], scores[metric].detail
+    )
+    return Seen(channel, atoms, forward, scores, placed)
