@@ -86,26 +86,6 @@ def fit(
     return search.fitted()
 
 
-def intervals(channel: Channel, atoms: Atoms, parameters: Mapping[str, float]) -> Parameters:
-    """Standard error of each fitted parameter, by name, from the curvature of the squared residual.
-
-    Gain and offset in closed form, every pixel taken as independent: lower limits. Empty where
-    simulated and observed signal do not match pixel by pixel.
-    """
-    box = Box(channel.free)
-    target = channel.observed.data
-
-    def residual(point: Floats) -> Floats:
-        simulated = adjusted(channel.forward, box.parameters(point))(atoms)
-        return unexplained(simulated.data, normalized(target))
-
-    shape = adjusted(channel.forward, parameters)(atoms).data.shape
-    if not box.names or shape != target.shape or not np.ptp(target):
-        return {}
-    errors = box.standard_errors(residual, box.scaled(parameters))
-    return dict(zip(box.names, map(float, errors), strict=True))
-
-
 def score(channel: Channel, forward: ForwardModel, atoms: Atoms) -> dict[str, Score]:
     """Simulate ``atoms`` once and compare with the channel's observation by each of its metrics."""
     return compare(channel, forward(atoms))

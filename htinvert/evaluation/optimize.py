@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import optimize
 from scipy.stats.qmc import Halton
 
@@ -49,11 +50,19 @@ class Box:
         """Points that fill the box evenly (Halton, Numer. Math. 2, 84 (1960))."""
         return list(Halton(len(self.names), scramble=False).random(count + 1)[1:])
 
-    def standard_errors(self, residual: Callable[[Floats], Floats], point: Floats) -> Floats:
+    def standard_errors(
+        self,
+        residual: Callable[[Floats], Floats],
+        point: Floats,
+        pieces: NDArray[np.intp] | None = None,
+    ) -> Floats:
         """Standard error of each parameter at the minimum of a sum of squares, shape (n,).
 
-        From the Jacobian J of the ``residual`` r, shape (m,): the diagonal of
-        (J^T J)^-1 r^2 / (m - n), every element of r taken as independent.
+        From the Jacobian J of the ``residual`` r, shape (m,). With ``pieces``, the number of the
+        piece of data that each element belongs to, only pieces are independent: J'J^-1 M J'J^-1
+        with M the sum over pieces of the squared sums of J r (Liang & Zeger, Biometrika 73, 13
+        (1986)). Without, or with too few, the diagonal of (J'J)^-1 r^2 / (m - n), every element
+        taken as independent, or no more of them than there are pieces.
         """
         base = residual(point)
         columns = []
@@ -62,8 +71,17 @@ class Box:
             moved[index] += STEP if moved[index] < 0.5 else -STEP
             columns.append((residual(moved) - base) / (moved[index] - point[index]))
         jacobian = np.array(columns).T
+        inverse = np.linalg.pinv(jacobian.T @ jacobian)
         variance = float(base @ base) / max(len(base) - len(point), 1)
-        covariance = np.linalg.pinv(jacobian.T @ jacobian) * variance
+        covariance = inverse * variance
+        if pieces is not None:
+            count = len(np.unique(pieces))
+            if count > 2 * len(point):
+                sums = np.array([np.bincount(pieces, column * base) for column in jacobian.T])
+                middle = sums @ sums.T * count / (count - 1)
+                covariance = inverse @ middle @ inverse
+            else:
+                covariance = covariance * len(base) / count
         return np.asarray(np.sqrt(np.diag(covariance)) * self.span)
 
 

@@ -51,7 +51,7 @@ def fused(placed: Placed) -> Floats:
 
 
 def round_bar(length: float, step: float) -> tuple[float, str]:
-    """A round length of about a fifth of ``length`` [Å]: pixels of ``step`` [Å/px], and its label."""
+    """Pixels of ``step`` [Å/px] and label of a round length, a fifth of ``length`` [Å] or so."""
     lengths = (1, 2, 5, 10, 20, 50, 100, 200, 500)
     chosen = max((v for v in lengths if v <= 0.25 * length), default=0.25 * length)
     return chosen / step, f"{chosen:g} Å" if chosen < 10 else f"{chosen / 10:g} nm"

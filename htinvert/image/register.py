@@ -22,6 +22,7 @@ from scipy.optimize import least_squares
 from htinvert.core import EvaluationFailed, Floats, Metric, Score, Signal
 from htinvert.evaluation.fit import Trial, adjusted, normalized, sampled_like, unexplained
 from htinvert.evaluation.optimize import STEP, Box, minimize
+from htinvert.image.evidence import window_numbers
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
 
 Site = tuple[int, int]
@@ -49,7 +50,7 @@ class Registered:
     """A structure in its place: the fitted forward model, the simulated image and its score.
 
     ``row`` and ``column`` [px] are the top-left of the comparison region in the observed image;
-    ``intervals`` are standard errors from the curvature of the squared residual, every pixel taken
+    ``intervals`` are standard errors from the curvature of the squared residual, windows of 3 Å taken
     as independent, so they are lower limits. ``trials`` holds every image simulated on the way.
     """
 
@@ -270,9 +271,13 @@ class _Problem:
         )
 
     def _intervals(self, fit: _Fit) -> dict[str, float]:
-        """Standard errors from the residual's Jacobian."""
-        patch = normalized(self.patch(fit.site).data)
-        errors = self.box.standard_errors(lambda point: self.residual(point, patch), fit.point)
+        """Standard errors from the residual's Jacobian, windows of the image being independent."""
+        region = self.patch(fit.site)
+        patch = normalized(region.data)
+        pieces = window_numbers(region.data.shape, region.sampling).ravel()
+        errors = self.box.standard_errors(
+            lambda point: self.residual(point, patch), fit.point, pieces
+        )
         return dict(zip(self.box.names, map(float, errors), strict=True))
 
 

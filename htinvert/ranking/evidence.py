@@ -1,4 +1,4 @@
-"""What speaks for each of the best families: windows of their images, and errors of the engine."""
+"""What speaks for each of the best families: pieces of their data, and errors of the engine."""
 
 from __future__ import annotations
 
@@ -18,29 +18,26 @@ from htinvert.core import (
     Objective,
     frozen_mask,
 )
-from htinvert.image.evidence import Picture, local_costs, window_costs
 from htinvert.ranking.confidence import EngineError, Evidence, energy_weight
 from htinvert.ranking.rank import Ranked
+from htinvert.signals.seen import Seen
 
 Places = NDArray[np.int64]
 
 SAME_SITE = 0.4  # Å
-
 BONDED = 1.25  # of the sum of covalent radii
-
 RATTLES, FEWEST_RATTLES = 8, 4  # draws that tell what misplaced atoms cost; fewer for images
-
 RATTLED_PIXELS = 200**2  # that are larger than this
 
 
 def gather(
     ranked: Sequence[Ranked],
-    pictures: Sequence[dict[str, Picture]],
+    seen_of: Sequence[dict[str, Seen]],
     objectives: Sequence[Objective],
     *,
     engine: EngineError,
 ) -> Evidence:
-    """What speaks for families whose images, per channel, have been simulated again."""
+    """What speaks for families whose signals, per channel, have been simulated again."""
     structures = [entry.evaluation.atoms for entry in ranked]
     sites = shared_sites(structures)
     per_energy = [
@@ -51,13 +48,14 @@ def gather(
     windows = {}
     for objective in objectives:
         channel, _, metric = objective.name.partition(".")
-        if not metric or channel not in pictures[0]:
+        if not metric or channel not in seen_of[0]:
             continue
-        seen = [each[channel] for each in pictures]
+        seen = [each[channel] for each in seen_of]
         chosen = seen[0].channel.metrics[metric]
         costs = [entry.evaluation.objectives[objective.name] for entry in ranked]
+        pieces = seen[0].pieces(chosen)  # the same of all families, for they are compared in pairs
         windows[objective.name] = objective.weight * np.array(
-            [window_costs(chosen, *pair) for pair in zip(seen, costs, strict=True)]
+            [each.piece_costs(chosen, pieces, cost) for each, cost in zip(seen, costs, strict=True)]
         )
         misplaced = objective.weight * rattled(seen, sites, chosen, engine.position)
         errors["position"] = np.concatenate([errors.get("position", misplaced[:0]), misplaced])
@@ -109,7 +107,7 @@ def surroundings(structures: Sequence[Atoms], sites: Sequence[Places]) -> Floats
 
 
 def rattled(
-    pictures: Sequence[Picture],
+    seen: Sequence[Seen],
     sites: Sequence[Places],
     metric: Metric,
     distance: float,
@@ -119,18 +117,18 @@ def rattled(
     """What misplaced atoms do to costs: one factor per draw, shape (draws, families).
 
     Atoms that may move are put ``distance`` [Å] off along each axis, those at one site by the same.
-    The image stays where it is: a jump to another repeat of the lattice is no error of an atom.
+    A signal stays where it is: a jump to another repeat of the lattice is no error of an atom.
     """
     rng = np.random.default_rng(seed)
     most = 1 + max(int(numbers.max()) for numbers in sites)
-    pixels = pictures[0].channel.observed.data.size
+    pixels = seen[0].channel.observed.data.size
     draws = int(np.clip(RATTLES * RATTLED_PIXELS / pixels, FEWEST_RATTLES, RATTLES))
-    costs = np.empty((draws, len(pictures)))
+    costs = np.empty((draws, len(seen)))
     for row in costs:
         moves = rng.normal(0.0, distance, (most, 3))
-        for place, (found, numbers) in enumerate(zip(pictures, sites, strict=True)):
+        for place, (found, numbers) in enumerate(zip(seen, sites, strict=True)):
             atoms = found.atoms.copy()
             moving = ~frozen_mask(atoms)
             atoms.positions[moving] += moves[numbers[moving]]
-            row[place] = local_costs(metric, found.forward(atoms).data, found.patch).mean()
+            row[place] = np.nanmean(found.shares(metric, found.forward(atoms)))
     return np.asarray((costs - costs.mean(axis=0)) / np.sqrt(draws - 1))

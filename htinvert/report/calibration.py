@@ -15,7 +15,8 @@ from htinvert.core import Floats, Signal
 from htinvert.image.calibration.calibrate import TOLERANCE, Calibration, calibrate
 from htinvert.image.calibration.spots import power_spectrum
 from htinvert.image.calibration.zone import Zone
-from htinvert.report.figures import ACCENT, FRONT, PALE, pyplot, scale_bar
+from htinvert.image.draw import scale_bar
+from htinvert.report.figures import ACCENT, FRONT, PALE, pyplot
 
 _SHOWN_PERIODS = 9  # lattice planes across the shown part of the image
 _SHOWN_RESIDUALS = 24

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from htinvert.core import Signal
+from htinvert.image.draw import scale_bar
 from htinvert.matching.index import build_index, on_dask
 from htinvert.matching.library import View, entries
 from htinvert.matching.match import Answer, match
 from htinvert.matching.pipeline import Effort, Hit
-from htinvert.report.figures import ACCENT, pyplot, scale_bar
+from htinvert.report.figures import ACCENT, pyplot
 from htinvert.structures.write import write_table
 
 SHOWN = 5  # hits on the contact sheet

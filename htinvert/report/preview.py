@@ -5,30 +5,32 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from htinvert import plugins
 from htinvert.campaign.plan import Plan, calibrate, evaluate_start
 from htinvert.core import (
     Candidate,
     Channel,
     Evaluation,
+    EvaluationFailed,
     Infeasible,
     UserError,
     frozen_mask,
     region_mask,
 )
 from htinvert.evaluation.evaluate import evaluate
-from htinvert.evaluation.fit import intervals
 from htinvert.generators.operators.start import random_structure
 from htinvert.geometry.roles import rigid_bodies
-from htinvert.image.read import describe
 from htinvert.report.calibration import draw_calibration
 from htinvert.report.summary import draw_channel
+from htinvert.signals.intervals import intervals
+from htinvert.signals.kind import kind_of
+from htinvert.signals.seen import see
 
 TRIALS = 4  # random candidates that are evaluated for the estimate
 DFT_SECONDS = 3.0  # of a force call of ten atoms on one core; GPAW, CdTe, 300 eV, few k-points
@@ -109,7 +111,9 @@ def draw_measured(plan: Plan, folder: Path, *, stem: str = "") -> list[Path]:
 
 def _fitted(plan: Plan, channel: Channel, parameters: Mapping[str, float]) -> str:
     """What was fitted to the start structure, with standard errors."""
-    errors = intervals(channel, plan.space.template, parameters)
+    errors: Mapping[str, float] = {}
+    with suppress(EvaluationFailed, ValueError):
+        errors = intervals(see(channel, plan.space.template, parameters), channel.free)
     values = ", ".join(
         f"{name} {value:.4g}" + (f" ± {errors[name]:.1g}" if name in errors else "")
         for name, value in parameters.items()
@@ -218,17 +222,10 @@ def _summary(plan: Plan) -> Any:
         if config.cluster in (None, "local"):  # elsewhere it is another machine's
             view.add_row("", _memory(offer.memory, max(config.workers, 1)))
     for channel in plan.recipe.channels:
-        height, width = channel.observed.data.shape
-        y, x = channel.observed.sampling
-        view.add_row(
-            channel.name,
-            f"{config.experiments[channel.name].image}, "
-            f"{height} x {width} px of {y:.4g} x {x:.4g} Å, "
-            f"{height * y / 10:.2f} x {width * x / 10:.2f} nm",
-        )
         experiment = config.experiments[channel.name]
-        path = plugins.resolve(experiment.image, plan.folder)
-        view.add_row("", str(describe(path, signal=experiment.signal, channel=experiment.channel)))
+        words = kind_of(channel.forward).words(channel.observed)
+        view.add_row(channel.name, f"{experiment.data}, {words}")
+        view.add_row("", plan.sources[channel.name])
         view.add_row("", _model(experiment.forward, channel.forward))
         if callable(offer := getattr(channel.forward, "offer", None)):
             view.add_row("", str(offer(atoms)))

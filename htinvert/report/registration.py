@@ -14,10 +14,13 @@ from htinvert.campaign.channels import make_channel
 from htinvert.config.campaign import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.evaluation.fit import Trial
+from htinvert.image.place import place_image
 from htinvert.image.register import FREE, Registered, register
+from htinvert.metrics.patch import window
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
-from htinvert.report.figures import Match, draw_match, footnote, phrase
+from htinvert.report.figures import draw_placed, footnote, phrase
+from htinvert.signals.image import Image
 from htinvert.structures.file import from_file
 from htinvert.structures.write import write_structure, write_table
 
@@ -61,9 +64,9 @@ def write_registration(
     and ``movie.mp4``. ``progress`` is told the share of frames that are drawn.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    match = Match(observed, result.simulated, result.row, result.column)
+    placed = place_image(result.simulated, observed, {"row": result.row, "column": result.column})
     paths = [folder / "match.png", folder / "parameters.json", folder / "trials.csv"]
-    draw_match(paths[0], match, title=f"{name}: {describe(result)}", note=note)
+    draw_placed(paths[0], placed, Image(), title=f"{name}: {describe(result)}", note=note)
     paths[1].write_text(json.dumps(record(observed, result), indent=1), encoding="utf-8")
     write_table(paths[2], [_row(number, trial) for number, trial in enumerate(result.trials, 1)])
     if hasattr(result.forward, "specimen"):
@@ -108,8 +111,8 @@ def definitions(observed: Signal, result: Registered) -> dict[str, float]:
     Both definitions of SSIM, with each image scaled by its own extremes (as the peers do) and with
     the simulation brought to the region by gain and offset.
     """
-    rows, columns = result.simulated.data.shape
-    patch = observed.data[result.row : result.row + rows, result.column : result.column + columns]
+    shape = result.simulated.data.shape
+    patch = observed.data[window((result.row, result.column), shape)]
     region = Signal(patch, result.simulated.axes)
     return {
         f"{name}, {intensity}": Registration(ssim=name, intensity=intensity)(
@@ -117,7 +120,7 @@ def definitions(observed: Signal, result: Registered) -> dict[str, float]:
         ).cost
         for name, definition in SSIM_DEFINITIONS.items()
         for intensity in ("own", "matched")
-        if min(rows, columns) >= definition.window
+        if min(shape) >= definition.window
     }
 
 
@@ -233,7 +236,8 @@ def _movie(
         simulated = replace(result.forward, **trial.parameters)(atoms)
         path = frames / f"{number:05d}.png"
         title = f"{name}: trial {number}, {trial.stage}, figure of merit {trial.cost:.4f}"
-        draw_match(path, Match(observed, simulated, *trial.site), title=title)
+        site = {"row": trial.site[0], "column": trial.site[1]}
+        draw_placed(path, place_image(simulated, observed, site), Image(), title=title)
         pictures.append(imread(path)[..., :3])
         progress(done / len(shown))
     movie = folder / "movie.mp4"

@@ -9,10 +9,10 @@ from typing import Any
 
 from htinvert.campaign.plan import Plan
 from htinvert.core import ENERGIES, Channel, Evaluation, EvaluationFailed, Objective
-from htinvert.evaluation.fit import adjusted, compare
 from htinvert.ranking.rank import Ranked, Yield
 from htinvert.ranking.survey import Survey
-from htinvert.report.figures import Match, draw_match, draw_pareto, footnote, phrase, place
+from htinvert.report.figures import draw_pareto, draw_placed, footnote, phrase
+from htinvert.signals.seen import see
 
 
 def table(
@@ -142,20 +142,19 @@ def draw(
 
 
 def draw_channel(path: Path, channel: Channel, evaluation: Evaluation, *, plan: Plan) -> None:
-    """Image a candidate again with its recorded parameters and draw it over the experiment."""
-    fitted = adjusted(channel.forward, evaluation.parameters.get(channel.name, {}))
+    """Simulate a candidate again with its recorded parameters and draw it over the experiment."""
     try:
-        simulated = fitted(evaluation.atoms)
-        metric, score = next(iter(compare(channel, simulated).items()))
+        seen = see(channel, evaluation.atoms, evaluation.parameters.get(channel.name, {}))
     except EvaluationFailed:
         return
-    match = Match(channel.observed, simulated, *place(score.detail))
+    metric, score = next(iter(seen.scores.items()))
     label = evaluation.candidate.index
     who = f"candidate #{label}" if label >= 0 else "start structure"
     parts = (f"{plan.config.name}: {who}", f"{metric} {score.cost:.4f}", phrase(score.detail))
-    draw_match(
+    draw_placed(
         path,
-        match,
+        seen.placed,
+        seen.kind,
         title=", ".join(filter(None, parts)),
         note=footnote(channel.metrics[metric], plan.config.experiments[channel.name].credit),
     )

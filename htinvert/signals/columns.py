@@ -62,7 +62,8 @@ def read_columns(path: Path) -> Table:
 def _longest(lines: Sequence[str]) -> tuple[int, list[list[float]]]:
     """Line at which the longest run of rows with equally many numbers begins, and its numbers."""
     best: tuple[int, list[list[float]]] = (0, [])
-    begun, rows = 0, []
+    begun = 0
+    rows: list[list[float]] = []
     for number, line in enumerate(lines):
         values = _numbers(line)
         if len(values) < 2 or (rows and len(values) != len(rows[0])):

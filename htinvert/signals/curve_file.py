@@ -123,7 +123,7 @@ def _arrays(path: Path, columns: tuple[int | str, int | str] | None) -> _Record:
         if data.ndim != 2 or len(data) < 2:
             raise UserError(f"{path.name} has shape {loaded.shape}; give (n, 2) or (2, n)")
         i, j = (int(which) - 1 for which in columns or (1, 2))
-        return _Record(data[i].astype(float), data[j].astype(float))
+        return _Record(np.asarray(data[i], float), np.asarray(data[j], float))
     with loaded:
         names = [str(which) for which in columns] if columns else list(loaded.files)[:2]
         if len(names) < 2 or any(name not in loaded for name in names):

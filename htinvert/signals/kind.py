@@ -137,10 +137,11 @@ def kind_of(forward: Any) -> Kind:
     return kind_named(getattr(forward, "kind", DEFAULT))
 
 
-def matched_pieces(shares: Floats, pieces: NDArray[np.intp], cost: float) -> Floats:
+def shared_out(shares: Floats, pieces: NDArray[np.intp], cost: float) -> Floats:
     """A cost shared out over pieces, shape (pieces,); its mean is the cost.
 
-    Points that were not measured do not count, and pieces without any are left out.
+    Points that were not measured do not count, and pieces without any are left out. What is no
+    point's, such as the shift of an image, all pieces have alike.
     """
     seen = np.isfinite(shares)
     counts = np.bincount(pieces[seen])

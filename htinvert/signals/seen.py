@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from ase import Atoms
+from numpy.typing import NDArray
 
 from htinvert.core import Channel, Floats, Metric, Score, Signal
 from htinvert.evaluation.fit import adjusted, compare
 from htinvert.evaluation.placed import Placed
-from htinvert.signals.kind import Kind, kind_of, matched_pieces
+from htinvert.signals.kind import Kind, kind_of, shared_out
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +40,13 @@ class Seen:
         """Cost of each point, of this simulation or of another one at the same place."""
         return self.kind.shares(metric, simulated or self.simulated, self.placed)
 
-    def pieces(self, metric: Metric, cost: float) -> Floats:
-        """A cost by this metric shared out over pieces of the data; the mean is the cost."""
-        shares = self.shares(metric)
-        return matched_pieces(shares, self.kind.pieces(self.placed, shares.shape), cost)
+    def pieces(self, metric: Metric) -> NDArray[np.intp]:
+        """Number of the piece of data that each of the shares of a cost belongs to."""
+        return self.kind.pieces(self.placed, self.shares(metric).shape)
 
-    def cost_of(self, metric: Metric, atoms: Atoms) -> float:
-        """Cost of another structure with this one's fitted model.
-
-        Raises :class:`~htinvert.core.EvaluationFailed` where it cannot be simulated.
-        """
-        return float(metric(self.forward(atoms), self.channel.observed).cost)
+    def piece_costs(self, metric: Metric, pieces: NDArray[np.intp], cost: float) -> Floats:
+        """A cost by this metric shared out over pieces, shape (pieces,); the mean is the cost."""
+        return shared_out(self.shares(metric), pieces, cost)
 
 
 def see(channel: Channel, atoms: Atoms, parameters: Mapping[str, float]) -> Seen:

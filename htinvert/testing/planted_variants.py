@@ -35,11 +35,11 @@ from htinvert.energy.lammps import Lammps
 from htinvert.evaluation.fit import adjusted, fit, score
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.geometry.duplicates import Known
-from htinvert.image.evidence import picture
 from htinvert.metrics.registration import Registration
 from htinvert.ranking.confidence import EngineError, claim
 from htinvert.ranking.evidence import gather
 from htinvert.ranking.rank import Ranked, rank
+from htinvert.signals.seen import see
 from htinvert.testing.planted import (
     BULK,
     METAL,
@@ -263,7 +263,7 @@ def claimed(given: Problem, level: float = 0.9) -> tuple[bool, int, int]:
     ranked = rank(evaluations, OBJECTIVES)
     held = replace(given.channel, free={})
     seen = [
-        {"haadf": picture(held, r.evaluation.atoms, dict(r.evaluation.parameters["haadf"]))}
+        {"haadf": see(held, r.evaluation.atoms, dict(r.evaluation.parameters["haadf"]))}
         for r in ranked
     ]
     found = claim(

@@ -108,19 +108,12 @@ def imaging(facts: Facts, atoms: Atoms) -> list[dict[str, str]]:
 
 
 def _errors(channel: Any, atoms: Atoms, values: dict[str, float], free: Any) -> dict[str, float]:
-    """Standard errors of fitted parameters at the place where the image lies."""
-    from dataclasses import replace
+    """Standard errors of fitted parameters at the place where the data lie."""
+    from htinvert.core import EvaluationFailed
+    from htinvert.signals.intervals import intervals
+    from htinvert.signals.seen import see
 
-    from htinvert.core import EvaluationFailed, Signal
-    from htinvert.evaluation.fit import intervals
-    from htinvert.image.evidence import picture
-
-    fitted = {name: value for name, value in values.items() if name != "sampling"}
-    if not fitted:
-        return {}
     with suppress(EvaluationFailed, ValueError):
-        seen = picture(channel, atoms, fitted)
-        patch = Signal(np.ascontiguousarray(seen.patch, dtype=np.float32), seen.simulated.axes)
-        inside = replace(channel, observed=patch, free={name: free[name] for name in fitted})
-        return intervals(inside, atoms, fitted)
+        seen = see(channel, atoms, values)
+        return intervals(seen, {name: free[name] for name in values})
     return {}

@@ -9,15 +9,14 @@ from typing import Any
 import yaml
 
 from htinvert.config.yaml_file import read_yaml, seen_from
-from htinvert.core import Channel
-from htinvert.image.evidence import Picture, picture
+from htinvert.core import Channel, Evaluation
 from htinvert.ranking.rank import Ranked
 from htinvert.report.calibration import draw_calibration
-from htinvert.report.figures import draw_match, draw_pareto, footnote, phrase
+from htinvert.report.figures import draw_pareto, draw_placed, footnote, phrase
 from htinvert.report.page.facts import Facts
-from htinvert.report.page.scenes import match_of
 from htinvert.report.registration import join_movie
 from htinvert.report.summary import row
+from htinvert.signals.seen import Seen, see
 from htinvert.store import Run
 from htinvert.structures.write import write_structures, write_table
 
@@ -110,12 +109,11 @@ def _match(path: Path, channel: Channel, entry: Ranked, facts: Facts) -> None:
     words.append(f"{metric} {entry.evaluation.objectives[name]:.4f}")
     words.append(phrase(score.detail) if score else "")
     note = footnote(channel.metrics[metric], facts.config.experiments[channel.name].credit)
-    draw_match(path, match_of(seen), title=", ".join(filter(None, words)), note=note)
+    draw_placed(path, seen.placed, seen.kind, title=", ".join(filter(None, words)), note=note)
 
 
-def _seen(channel: Channel, evaluation: Any) -> Picture:
-    parameters = dict(evaluation.parameters.get(channel.name, {}))
-    return picture(channel, evaluation.atoms, parameters)
+def _seen(channel: Channel, evaluation: Evaluation) -> Seen:
+    return see(channel, evaluation.atoms, evaluation.parameters.get(channel.name, {}))
 
 
 def _movie(folder: Path, facts: Facts) -> list[Path]:
@@ -132,7 +130,8 @@ def _movie(folder: Path, facts: Facts) -> list[Path]:
         step = wanted[evaluation.candidate.index]
         path = frames / f"{step.after:07d}.png"
         title = f"evaluation {step.after}: best sum {step.total:.3f}, {step.lineage}"
-        draw_match(path, match_of(_seen(channel, evaluation)), title=title)
+        seen = _seen(channel, evaluation)
+        draw_placed(path, seen.placed, seen.kind, title=title)
         paths.append(path)
     join_movie(folder / "improvement.mp4", paths)
     return [folder / "improvement.mp4"]

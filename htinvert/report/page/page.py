@@ -10,8 +10,7 @@ from typing import Any
 
 import yaml
 
-from htinvert.core import ENERGIES, Channel
-from htinvert.image.evidence import Picture
+from htinvert.core import ENERGIES
 from htinvert.ranking.confidence import EngineError
 from htinvert.ranking.rank import Ranked
 from htinvert.report.demo import FOLDER as DEMO
@@ -30,6 +29,8 @@ from htinvert.report.page.surety import (
     what_would_change,
 )
 from htinvert.report.summary import lineage
+from htinvert.signals.kind import kind_of
+from htinvert.signals.seen import Seen
 
 TOP = 12  # families in the ranking table
 MODELS = 60  # families whose structures are in the page
@@ -43,10 +44,10 @@ def build(facts: Facts, engine: EngineError, extra: Mapping[str, Any]) -> tuple[
     ``extra`` holds what other parts have made: ``stages`` and ``scan`` tables, links to ``files``.
     """
     shown = _shown(facts.ranked)
-    pictures: list[dict[str, Picture]] = []
+    pictures: list[dict[str, Seen]] = []
     problems: list[str] = []
     if not facts.missing:  # without experiments there are no images, yet energies to compare
-        pictures, problems = scenes.pictures_of(shown, facts.channels)
+        pictures, problems = scenes.signals_of(shown, facts.channels)
     compared = pictures[: min(COMPARED, len(facts.ranked))]
     surety = assess(facts, compared, engine) if compared else None
     context = {
@@ -201,32 +202,31 @@ def _models(facts: Facts, shown: Sequence[Ranked], surety: Surety | None) -> lis
     ]
 
 
-def _channels(facts: Facts, pictures: Sequence[Mapping[str, Picture]]) -> list[dict[str, Any]]:
-    """One experiment each: its image, size, scale bar, credit."""
+def _channels(facts: Facts, pictures: Sequence[Mapping[str, Seen]]) -> list[dict[str, Any]]:
+    """One experiment each: its signal, size, scale bar, credit."""
     found = []
     for channel in facts.channels if pictures else ():
-        ny, nx = channel.observed.data.shape
+        kind = kind_of(channel.forward)
+        frame = kind.frame(channel.observed)
         credit = facts.config.experiments[channel.name].credit
         metric = next(iter(channel.metrics.values()))
         found.append(
             {
                 "name": channel.name,
-                "width": nx,
-                "height": ny,
-                "experiment": scenes.experiment(channel),
-                "bar": scenes.scale_bar(channel),
+                "width": frame.width,
+                "height": frame.height,
+                "experiment": frame.experiment,
+                "panels": frame.panels,
+                "bar": frame.bar,
+                "caption": frame.caption,
+                "what": kind.name.capitalize(),
                 "credit": credit or "not given in the campaign (experiments.*.credit)",
                 "definition": footnote(metric, "") or type(metric).__name__,
-                "size": _size(channel),
+                "size": kind.words(channel.observed),
                 "forward": str(channel.forward),
             }
         )
     return found
-
-
-def _size(channel: Channel) -> str:
-    (ny, nx), (y, x) = channel.observed.data.shape, channel.observed.sampling
-    return f"{ny} x {nx} px of {y:.4g} x {x:.4g} Å, {ny * y / 10:.2f} x {nx * x / 10:.2f} nm"
 
 
 def _floors(facts: Facts, surety: Surety | None) -> list[dict[str, str]]:
@@ -255,7 +255,7 @@ def _floors(facts: Facts, surety: Surety | None) -> list[dict[str, str]]:
     return found
 
 
-def _data(facts: Facts, shown: Sequence[Ranked], pictures: Sequence[Mapping[str, Picture]]) -> str:
+def _data(facts: Facts, shown: Sequence[Ranked], pictures: Sequence[Mapping[str, Seen]]) -> str:
     """What the page's script needs, as JSON."""
     families = []
     for number, entry in enumerate(shown):
@@ -269,7 +269,7 @@ def _data(facts: Facts, shown: Sequence[Ranked], pictures: Sequence[Mapping[str,
                 "title": f"rank {entry.rank}, candidate #{evaluation.candidate.index}",
                 "text": f"{composition(entry)} in the region; {values}; {entry.above:.3f} above "
                 f"the best; candidates of it: {entry.members}, this one by {lineage(evaluation)}",
-                "images": {name: scenes.panels(picture) for name, picture in seen.items()},
+                "images": {name: one.kind.panels(one.placed) for name, one in seen.items()},
                 "structure": scenes.structure(entry, *facts.view),
             }
         )

@@ -1,39 +1,33 @@
-"""Pictures for a page: grayscale and residual images as data, structures in the image's frame."""
+"""Scenes of a page: the best families' signals, and structures in the image's frame."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
-from numpy.typing import NDArray
 
 from htinvert.core import Channel, EvaluationFailed, region_mask
 from htinvert.forward.view import view_frame
-from htinvert.image.evidence import Picture, picture
 from htinvert.ranking.rank import Ranked
-from htinvert.report.figures import Match
+from htinvert.signals.seen import Seen, see
 
 AROUND = 7.0  # Å of the grains that are drawn beside a region
-LARGEST = 640  # px: larger images are thinned for the page; files keep all
-Bytes = NDArray[np.uint8]
 
 
-def pictures_of(
+def signals_of(
     ranked: Sequence[Ranked], channels: Sequence[Channel]
-) -> tuple[list[dict[str, Picture]], list[str]]:
+) -> tuple[list[dict[str, Seen]], list[str]]:
     """Images of families, by channel, up to the first that cannot be imaged; and what was wrong."""
-    found: list[dict[str, Picture]] = []
+    found: list[dict[str, Seen]] = []
     for entry in ranked:
         seen = {}
         for channel in channels:
-            parameters = dict(entry.evaluation.parameters.get(channel.name, {}))
+            parameters = entry.evaluation.parameters.get(channel.name, {})
             try:
-                seen[channel.name] = picture(channel, entry.evaluation.atoms, parameters)
+                seen[channel.name] = see(channel, entry.evaluation.atoms, parameters)
             except EvaluationFailed as failure:
                 number = entry.evaluation.candidate.index
                 return found, [f"#{number} could not be imaged again: {failure}"]
@@ -41,11 +35,11 @@ def pictures_of(
     return found, _differences(ranked, found)
 
 
-def _differences(ranked: Sequence[Ranked], pictures: Sequence[Mapping[str, Picture]]) -> list[str]:
+def _differences(ranked: Sequence[Ranked], pictures: Sequence[Mapping[str, Seen]]) -> list[str]:
     """Say where an image made again does not score as it did: other files, or another version."""
     for name, seen in pictures[0].items() if pictures else ():
-        for metric, chosen in seen.channel.metrics.items():
-            again = chosen(seen.simulated, seen.channel.observed).cost
+        for metric, score in seen.scores.items():
+            again = score.cost
             recorded = ranked[0].evaluation.objectives.get(f"{name}.{metric}", again)
             if abs(again - recorded) > 1e-3 * max(recorded, 0.01):
                 return [
@@ -53,78 +47,6 @@ def _differences(ranked: Sequence[Ranked], pictures: Sequence[Mapping[str, Pictu
                     f"{recorded:.4f} in the run: the image's file or the program is another one."
                 ]
     return []
-
-
-def match_of(seen: Picture) -> Match:
-    """A family's image over the experiment, as figures draw it."""
-    return Match(seen.channel.observed, seen.simulated, seen.row, seen.column)
-
-
-def panels(seen: Picture) -> dict[str, str]:
-    """Fused image, simulation alone and residual over the whole field, as PNG data URIs."""
-    match = match_of(seen)
-    low, high = _range(match.observed.data)
-    alone = np.full(match.observed.data.shape, np.nan)
-    ny, nx = seen.simulated.data.shape
-    alone[seen.row : seen.row + ny, seen.column : seen.column + nx] = match.scaled
-    return {
-        "fused": gray(match.fused, low, high),
-        "simulated": gray(alone, low, high),
-        "residual": diverging(match.residual, high - low),
-    }
-
-
-def experiment(channel: Channel) -> str:
-    """The experiment as a PNG data URI."""
-    return gray(channel.observed.data.astype(float), *_range(channel.observed.data))
-
-
-def _range(data: NDArray[np.floating]) -> tuple[float, float]:
-    low, high = np.percentile(data, (0.5, 99.5))
-    return float(low), float(high)
-
-
-def gray(data: NDArray[np.float64], low: float, high: float) -> str:
-    """An image in gray between two values, transparent where it is not finite."""
-    level = np.clip((np.nan_to_num(data) - low) / max(high - low, 1e-30), 0.0, 1.0)
-    pixels = np.empty((*data.shape, 4))
-    pixels[..., :3] = 255 * level[..., None]
-    pixels[..., 3] = 255 * np.isfinite(data)
-    return _uri(pixels)
-
-
-def diverging(data: NDArray[np.float64], span: float) -> str:
-    """Differences in red (positive) and blue, white at 0; transparent where not finite."""
-    level = np.clip(np.nan_to_num(data) / max(span, 1e-30), -1.0, 1.0)[..., None]
-    red, blue, white = np.array([178, 24, 43]), np.array([33, 102, 172]), np.full(3, 247)
-    pixels = np.empty((*data.shape, 4))
-    pixels[..., :3] = white + np.abs(level) * (np.where(level > 0, red, blue) - white)
-    pixels[..., 3] = 255 * np.isfinite(data)
-    return _uri(pixels)
-
-
-def _uri(pixels: NDArray[np.float64]) -> str:
-    """RGBA values, shape (ny, nx, 4), as a PNG data URI; thinned where larger than a page needs."""
-    from PIL import Image
-
-    image = Image.fromarray(np.round(pixels).astype(np.uint8), "RGBA")
-    if max(image.size) > LARGEST:
-        scale = LARGEST / max(image.size)
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        image = image.resize(size, Image.Resampling.BOX)
-    target = io.BytesIO()
-    image.save(target, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(target.getvalue()).decode()
-
-
-def scale_bar(channel: Channel) -> dict[str, Any]:
-    """A bar of a round length of about a fifth of the field: pixels and label."""
-    step = channel.observed.sampling[1]
-    width = channel.observed.data.shape[1]
-    lengths = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-    length = max((v for v in lengths if v <= 0.25 * width * step), default=0.25 * width * step)
-    label = f"{length:g} Å" if length < 10 else f"{length / 10:g} nm"
-    return {"pixels": length / step, "label": label}
 
 
 def structure(entry: Ranked, beam: Any = "x", up: Any = "z") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import ENERGIES, Region, region_mask
 from htinvert.geometry.duplicates import displacement
-from htinvert.image.evidence import Bounds, Picture, bounds
+from htinvert.ranking.bounds import Bounds, bounds
 from htinvert.ranking.confidence import (
     ENGINE_ERRORS,
     POSITION_ERRORS,
@@ -26,6 +26,7 @@ from htinvert.ranking.confidence import (
 from htinvert.ranking.evidence import gather
 from htinvert.ranking.rank import Ranked
 from htinvert.report.page.facts import Facts
+from htinvert.signals.seen import Seen
 
 COMPARED = 40
 """Families, the best first, that are compared window by window."""
@@ -57,17 +58,17 @@ class Surety:
         ]
 
 
-def assess(facts: Facts, pictures: Sequence[dict[str, Picture]], engine: EngineError) -> Surety:
+def assess(facts: Facts, seen_of: Sequence[dict[str, Seen]], engine: EngineError) -> Surety:
     """Compare the families whose pictures are given, the best first."""
-    ranked = facts.ranked[: len(pictures)]
-    evidence = gather(ranked, pictures, facts.objectives, engine=engine)
+    ranked = facts.ranked[: len(seen_of)]
+    evidence = gather(ranked, seen_of, facts.objectives, engine=engine)
     region = Region(**facts.config.region.model_dump()) if facts.config.region else None
     start = facts.start()
     found = {}
     for objective in facts.objectives:
         name, _, metric = objective.name.partition(".")
-        if metric and name in pictures[0]:
-            seen = pictures[0][name]
+        if metric and name in seen_of[0]:
+            seen = seen_of[0][name]
             found[objective.name] = bounds(
                 seen.channel.metrics[metric], seen, region=region, start=start
             )

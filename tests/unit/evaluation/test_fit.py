@@ -7,10 +7,12 @@ import pytest
 from ase import Atoms
 
 from htinvert.core import Channel, EvaluationFailed, Score, Signal
-from htinvert.evaluation.fit import fit, intervals
+from htinvert.evaluation.fit import fit
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.metrics.correlation import Correlation
 from htinvert.metrics.registration import Registration
+from htinvert.signals.intervals import intervals
+from htinvert.signals.seen import see
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_intervals_shrink_with_the_noise(atoms, model):
         noisy = clean + level * clean.max() * rng.normal(size=clean.shape)
         chosen = channel(model, Signal.image(noisy, 0.25), {"source_size": (0.2, 3.0)})
         found = fit(chosen, atoms)
-        (error,) = intervals(chosen, atoms, found.parameters).values()
+        (error,) = intervals(see(chosen, atoms, found.parameters), chosen.free).values()
         assert abs(found.parameters["source_size"] - 1.5) < 4 * error
         errors.append(error)
     assert errors[1] == pytest.approx(10 * errors[0], rel=0.3)

@@ -15,10 +15,11 @@ from htinvert.core import (
     UserError,
 )
 from htinvert.forward.stem_convolution import StemConvolution
-from htinvert.image.evidence import bounds, noise_level, picture, repeat_cost, window_costs
+from htinvert.image.evidence import noise_level, repeat_cost
 from htinvert.metrics.correlation import Correlation
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import ssim, ssim_map
+from htinvert.ranking.bounds import bounds
 from htinvert.ranking.confidence import (
     EngineError,
     Evidence,
@@ -29,6 +30,7 @@ from htinvert.ranking.confidence import (
 )
 from htinvert.ranking.evidence import rattled, shared_sites, surroundings
 from htinvert.ranking.rank import Ranked
+from htinvert.signals.seen import see
 
 OBJECTIVES = (Objective("energy", 1.0), Objective("haadf.registration", 10.0))
 
@@ -157,24 +159,26 @@ def crystal() -> Atoms:
 
 
 def test_costs_by_window_have_the_cost_as_their_mean(channel: Channel) -> None:
-    seen = picture(channel, crystal(), {})
+    seen = see(channel, crystal(), {})
     for metric in (Registration(), Correlation()):
         cost = metric(seen.simulated, channel.observed).cost
-        shares = window_costs(metric, seen, cost)
+        shares = seen.piece_costs(metric, seen.pieces(metric), cost)
         assert len(shares) >= 20 and shares.mean() == pytest.approx(cost)
 
 
 def test_a_jump_to_another_repeat_is_no_windows_and_blurs_nothing(channel: Channel) -> None:
     """``d_trans`` of 16 px costs 1.6: all windows have it alike, so they scatter as without."""
-    seen = picture(channel, crystal(), {})
-    near, far = (window_costs(Registration(), seen, cost) for cost in (0.2, 1.8))
+    seen = see(channel, crystal(), {})
+    metric = Registration()
+    pieces = seen.pieces(metric)
+    near, far = (seen.piece_costs(metric, pieces, cost) for cost in (0.2, 1.8))
     np.testing.assert_allclose(far - near, 1.6)
 
 
 def test_the_map_of_similarity_has_the_similarity_as_its_mean(channel: Channel) -> None:
-    seen = picture(channel, crystal(), {})
-    local = ssim_map(seen.simulated.data, seen.patch)
-    assert local.mean() == pytest.approx(ssim(seen.simulated.data, seen.patch), abs=1e-9)
+    seen = see(channel, crystal(), {})
+    local = ssim_map(seen.simulated.data, seen.placed.patch)
+    assert local.mean() == pytest.approx(ssim(seen.simulated.data, seen.placed.patch), abs=1e-9)
 
 
 def test_noise_is_measured_where_no_probe_passes_anything(channel: Channel) -> None:
@@ -184,7 +188,7 @@ def test_noise_is_measured_where_no_probe_passes_anything(channel: Channel) -> N
 
 def test_a_cost_lies_between_floor_and_null_model(channel: Channel) -> None:
     """The model that made the image scores as the floor says; scrambled atoms score worse."""
-    seen, metric = picture(channel, crystal(), {}), channel.metrics["registration"]
+    seen, metric = see(channel, crystal(), {}), channel.metrics["registration"]
     cost = metric(seen.simulated, channel.observed).cost
     middle = 0.5 * float(crystal().cell[2, 2])
     region = Region("z", middle - 3.0, middle + 3.0, 2.0)
@@ -205,6 +209,6 @@ def test_an_image_repeats_itself_but_noise_does_not(channel: Channel) -> None:
 
 def test_atoms_that_no_image_shows_moving_cost_nothing(channel: Channel) -> None:
     """Twice the same family: the same misplacement, so their difference has no error."""
-    seen, atoms = picture(channel, crystal(), {}), crystal()
+    seen, atoms = see(channel, crystal(), {}), crystal()
     found = rattled([seen, seen], shared_sites([atoms, atoms]), Registration(), 0.1)
     assert np.abs(found[:, 0]).max() > 0 and np.allclose(found[:, 0], found[:, 1])

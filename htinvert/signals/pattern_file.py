@@ -1,0 +1,167 @@
+"""Diffraction patterns and scans of them as detectors write them."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htinvert.core import Signal, UserError
+from htinvert.signals.units import known_unit
+
+READERS = {
+    ".dm3": "digitalmicrograph",
+    ".dm4": "digitalmicrograph",
+    ".emd": "emd",
+    ".hspy": "hspy",
+    ".mrc": "mrc",
+    ".blo": "blockfile",
+    ".mib": "quantumdetector",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+}
+PICTURES = (".png", ".jpg", ".jpeg")
+ARRAYS = (".npy", ".npz")
+LARGEST = 2_000_000_000  # bytes of values that are held at once
+UNITS = ("1/Å", "mrad")
+
+
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """Values (..., ny, nx), step per detector pixel and its unit, steps of the scan [Å]."""
+
+    data: NDArray[Any]
+    steps: tuple[float, float] | None = None
+    unit: str = ""
+    scan: tuple[float, ...] = ()
+
+
+def read_pattern(
+    path: Path,
+    *,
+    sampling: float | tuple[float, float] | None = None,
+    unit: str | None = None,
+    scan: float | None = None,
+) -> tuple[Signal, str]:
+    """Read a pattern (ky, kx), or a scan of them (y, x, ky, kx), and say what the file holds.
+
+    Args:
+        path: what rosettasciio reads of diffraction data, a picture, ``.npy`` or ``.npz``.
+        sampling: step per pixel (y, x) in ``unit``; replaces what the file says.
+        unit: ``1/Å`` or ``mrad``; files in 1/nm are converted.
+        scan: step of the scan [Å]; 1 where nobody says.
+
+    The zero of both axes is the middle pixel, n // 2, until a step centers it.
+
+    Raises:
+        UserError: where the file is missing, of another kind, or has no step.
+    """
+    record = _record(path)
+    steps = record.steps if sampling is None else sampling
+    if steps is None:
+        raise UserError(
+            f"{path.name} has no step per pixel; set the experiment's sampling, such as 0.02, and "
+            "its unit, 1/Å or mrad"
+        )
+    chosen = unit or (record.unit if sampling is None else "") or UNITS[0]
+    known = known_unit(chosen)
+    if known is None or known[0] not in UNITS:
+        raise UserError(f"{path.name} has axes in {chosen}; a pattern has them in 1/Å or mrad")
+    pair = (steps, steps) if isinstance(steps, int | float) else steps
+    pair = (pair[0] * known[1], pair[1] * known[1])
+    if not all(0.0 < step < np.inf for step in pair):
+        raise UserError(f"{path.name} has steps of {pair[0]:g} and {pair[1]:g}; give them above 0")
+    before = record.data.ndim - 2
+    across = (float(scan),) * before if scan else record.scan or (1.0,) * before
+    pattern = Signal.pattern(record.data, pair, unit=known[0], scan=across)
+    return pattern, f"{path.name}: {words(pattern)}"
+
+
+def words(pattern: Signal) -> str:
+    """Pixels, their size, and the scan, as ``256 x 256 px of 0.5 x 0.5 mrad, 8 x 8 places``."""
+    (ny, nx), axes = pattern.data.shape[-2:], pattern.axes
+    text = f"{ny} x {nx} px of {axes[-2].step:.4g} x {axes[-1].step:.4g} {axes[-1].unit}"
+    if before := pattern.data.shape[:-2]:
+        steps = " x ".join(f"{axis.step:.4g}" for axis in axes[:-2])
+        text += f", {' x '.join(map(str, before))} places of {steps} Å"
+    return text
+
+
+def _record(path: Path) -> _Record:
+    """What a file holds, by its ending."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; check the experiment's data")
+    ending = path.suffix.lower()
+    if ending not in (*READERS, *PICTURES, *ARRAYS):
+        known = ", ".join((*READERS, *PICTURES, *ARRAYS))
+        raise UserError(f"{path.name} is of a kind that is not read as a pattern; known: {known}")
+    if path.stat().st_size > LARGEST:
+        raise UserError(
+            f"{path.name} has {path.stat().st_size / 1e9:.1f} GB, more than the "
+            f"{LARGEST / 1e9:.0f} GB that are read; average or bin it outside"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            record = _read(path, ending)
+        except UserError:
+            raise
+        except Exception as error:  # readers raise whatever their parsers raise
+            raise UserError(
+                f"{path.name} could not be read as a pattern ({error}); it may be truncated, copy "
+                "it again or export it as npy"
+            ) from error
+    data = record.data
+    if data.ndim < 2 or data.ndim > 4 or min(data.shape[-2:]) < 2 or data.dtype.kind not in "biuf":
+        raise UserError(
+            f"{path.name} holds {data.dtype} of shape {data.shape}; give one pattern, a row or a "
+            "scan of them"
+        )
+    return record
+
+
+def _read(path: Path, ending: str) -> _Record:
+    if ending in PICTURES:
+        from imageio.v3 import imread
+
+        picture = imread(path.read_bytes(), extension=ending)
+        return _Record(picture if picture.ndim == 2 else picture[..., :3].mean(axis=2))
+    if ending == ".npy":
+        return _Record(np.load(path, allow_pickle=False))
+    if ending == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            names = [name for name in archive.files if archive[name].ndim >= 2]
+            if len(names) != 1 and "pattern" not in names:
+                raise UserError(
+                    f"{path.name} holds {', '.join(archive.files)}; name the one to take pattern"
+                )
+            data = archive["pattern" if "pattern" in names else names[0]]
+            if "sampling" not in archive.files:
+                return _Record(data)
+            step = archive["sampling"].ravel().astype(float)
+            return _Record(data, (float(step[0]), float(step[-1])))
+    (found, *_) = importlib.import_module(f"rsciio.{READERS[ending]}").file_reader(str(path))
+    return _of_instrument(found)
+
+
+def _of_instrument(found: Mapping[str, Any]) -> _Record:
+    """A reader's dictionary: detector axes last, the scan's before."""
+    axes = sorted(found["axes"], key=lambda axis: axis.get("index_in_array", 0))
+    units = [known_unit(str(axis.get("units") or "")) for axis in axes]
+    scales = [abs(float(axis.get("scale", 0.0))) for axis in axes]
+    detector = units[-2:]
+    if not all(unit is not None and unit[0] in UNITS for unit in detector):
+        return _Record(np.asarray(found["data"]))
+    (unit, factor), (_, other) = (pair or ("", 1.0) for pair in detector)
+    scan = tuple(
+        scale * pair[1] if pair is not None and pair[0] == "Å" else 1.0
+        for scale, pair in zip(scales[:-2], units[:-2], strict=True)
+    )
+    steps = (scales[-2] * factor, scales[-1] * other)
+    return _Record(np.asarray(found["data"]), steps, unit, scan)

@@ -1,0 +1,166 @@
+"""Steps that ``prepare`` may name for diffraction patterns and scans of them.
+
+Rows and columns are those of the detector, the last two axes; a scan's axes come before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from htinvert.core import Axis, Signal, UserError
+
+Box = tuple[int, int, int, int]
+Count = Annotated[int, Field(ge=1)]
+Radius = Annotated[float, Field(ge=0)]
+
+
+def crop(pattern: Signal, box: Box) -> Signal:
+    """Keep rows top to bottom and columns left to right [px]; negative ones count from the end."""
+    rows, columns = pattern.data.shape[-2:]
+    top, bottom = _resolved(box[0], box[1], rows)
+    left, right = _resolved(box[2], box[3], columns)
+    if not (0 <= top < bottom <= rows and 0 <= left < right <= columns):
+        raise UserError(
+            f"crop {list(box)} does not fit the pattern, which is {rows} x {columns} px; give top, "
+            "bottom, left, right with top < bottom and left < right"
+        )
+    ky, kx = pattern.axes[-2:]
+    axes = (
+        replace(ky, origin=ky.origin + top * ky.step),
+        replace(kx, origin=kx.origin + left * kx.step),
+    )
+    return _with(pattern, pattern.data[..., top:bottom, left:right], axes)
+
+
+def center(pattern: Signal, by: Literal["mass", "symmetry"] = "mass") -> Signal:
+    """Put the zero of both axes at the center of the mean pattern; no pixel is resampled.
+
+    ``mass`` is the center of mass of what lies above half of the maximum, as of a bright disk;
+    ``symmetry`` the point about which the pattern is most like itself turned by 180 degrees (the
+    highest self-convolution, to a quarter pixel).
+    """
+    image = np.nan_to_num(mean_pattern(pattern))
+    if by == "mass":
+        weight = np.where(image >= 0.5 * image.max(), image, 0.0)
+        if not weight.sum() > 0.0:
+            raise UserError("center finds nothing bright; crop or subtract first")
+        middle = [
+            float((weight.sum(axis=1 - i) * np.arange(n)).sum() / weight.sum())
+            for i, n in enumerate(image.shape)
+        ]
+    else:
+        middle = _symmetric(image)
+    axes = tuple(
+        replace(axis, origin=-axis.step * place)
+        for axis, place in zip(pattern.axes[-2:], middle, strict=True)
+    )
+    return _with(pattern, pattern.data, axes)
+
+
+def mask(
+    pattern: Signal,
+    inner: Radius = 0.0,
+    outer: Radius | None = None,
+    boxes: list[Box] | None = None,
+) -> Signal:
+    """Leave out what is nearer to the center than ``inner`` or farther than ``outer``, and boxes.
+
+    Radii are in the axes' unit, boxes top, bottom, left, right [px]. What is left out counts as not
+    measured: NaN.
+    """
+    y, x = (pattern.coordinates(i) for i in (-2, -1))
+    radius = np.hypot(y[:, None], x[None, :])
+    hidden = (radius < inner) | (radius > (np.inf if outer is None else outer))
+    for top, bottom, left, right in boxes or []:
+        hidden[top : bottom or None, left : right or None] = True
+    if hidden.all():
+        raise UserError("mask leaves nothing of the pattern; give other radii or boxes")
+    return _with(pattern, np.where(hidden, np.nan, pattern.data), pattern.axes[-2:])
+
+
+def binned(pattern: Signal, factor: Count) -> Signal:
+    """Add up squares of ``factor`` x ``factor`` px; rows and columns that are over are dropped."""
+    rows, columns = (n // factor for n in pattern.data.shape[-2:])
+    if min(rows, columns) < 2:
+        raise UserError(f"bin {factor} leaves {rows} x {columns} px; give a smaller factor")
+    part = pattern.data[..., : rows * factor, : columns * factor].astype(float)
+    shape = (*part.shape[:-2], rows, factor, columns, factor)
+    axes = tuple(
+        replace(axis, step=axis.step * factor, origin=axis.origin + axis.step * (factor - 1) / 2)
+        for axis in pattern.axes[-2:]
+    )
+    return _with(pattern, part.reshape(shape).sum(axis=(-3, -1)), axes)
+
+
+def subtract(pattern: Signal, level: float | Literal["border"] = "border") -> Signal:
+    """Subtract a dark level in counts, or of each pattern the median of its outermost pixels."""
+    data = pattern.data.astype(float)
+    if level == "border":
+        edge = np.ones(data.shape[-2:], dtype=bool)
+        edge[1:-1, 1:-1] = False
+        return _with(pattern, data - np.nanmedian(data[..., edge], axis=-1)[..., None, None])
+    return _with(pattern, data - level)
+
+
+def average(pattern: Signal, box: tuple[int, ...] | None = None) -> Signal:
+    """The mean pattern of a scan, or of its part first to last along each scan axis (last out)."""
+    before = pattern.data.ndim - 2
+    if not before:
+        raise UserError("average needs a scan of patterns, and this is one pattern; leave it out")
+    if box is not None and len(box) != 2 * before:
+        raise UserError(f"average takes first and last of {before} axes; give {2 * before} numbers")
+    pairs = zip(box[::2], box[1::2], strict=True) if box else ((0, None) for _ in range(before))
+    part = pattern.data[tuple(slice(first, last or None) for first, last in pairs)]
+    if not part.size:
+        raise UserError(f"average {box} holds none of {pattern.data.shape[:before]} patterns")
+    mean = part.astype(float).mean(axis=tuple(range(before)))
+    return Signal(np.asarray(mean, dtype=np.float32), pattern.axes[-2:], pattern.quantity)
+
+
+STEPS: Mapping[str, Callable[..., Signal]] = {
+    "crop": crop,
+    "center": center,
+    "mask": mask,
+    "bin": binned,
+    "subtract": subtract,
+    "average": average,
+}
+PLACING = tuple(STEPS)  # all of them may meet what was not measured
+
+
+def mean_pattern(pattern: Signal) -> NDArray[np.float64]:
+    """One pattern, shape (ny, nx): the mean over a scan's axes."""
+    data = pattern.data.astype(float)
+    return data.reshape(-1, *data.shape[-2:]).mean(axis=0)
+
+
+def _symmetric(image: NDArray[np.float64]) -> list[float]:
+    """Center of inversion [px]: the maximum of the self-convolution, refined by a parabola."""
+    shape = [2 * n for n in image.shape]
+    values = image - image.mean()
+    self_convolved = np.fft.irfft2(np.fft.rfft2(values, s=shape) ** 2, s=shape)
+    peak = np.unravel_index(int(np.argmax(self_convolved)), self_convolved.shape)
+    found = []
+    for axis, place in enumerate(peak):
+        row = np.take(self_convolved, peak[1 - axis], axis=1 - axis)
+        left, top, right = (row[(place + d) % len(row)] for d in (-1, 0, 1))
+        curvature = left - 2 * top + right
+        shift = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
+        found.append(float(place + shift) / 2.0)
+    return found
+
+
+def _resolved(first: int, last: int, length: int) -> tuple[int, int]:
+    return (first + length if first < 0 else first), (last + length if last <= 0 else last)
+
+
+def _with(pattern: Signal, data: NDArray[Any], axes: tuple[Axis, ...] | None = None) -> Signal:
+    """Other data and detector axes with the same scan."""
+    every = pattern.axes[:-2] + (axes or pattern.axes[-2:])
+    return Signal(np.ascontiguousarray(data, dtype=np.float32), every, pattern.quantity)
