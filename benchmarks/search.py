@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from htinvert.campaign.loop import loop as campaign
-from htinvert.campaign.loop import plan
+from htinvert.campaign import loop as campaign
+from htinvert.campaign import plan
 from htinvert.config.campaign import campaign as config
 from htinvert.core import Evaluation, UserError
 

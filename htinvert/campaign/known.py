@@ -1,22 +1,20 @@
-"""What a campaign remembers of its evaluations, and how the next driver comes to know it at once.
+"""The structures that a campaign knows, and how the next driver comes to know them at once.
 
 To be told a million evaluations again takes hours, for each structure needs its fingerprint. So a
-driver keeps, beside the results, a sketch of every fingerprint and the state of its generators (see
-:mod:`htinvert.store.checkpoint`); who resumes reads those, fetches a structure only where a sketch
-says that it may be near a new one, and is told of what came after.
+driver keeps, beside the results, a sketch of every fingerprint (see
+:mod:`htinvert.store.checkpoint`); who resumes reads those, and fetches a structure only where a
+sketch says that it may be near a new one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.campaign.plan import Plan
 from htinvert.core import Evaluation
 from htinvert.geometry.duplicates import Known
 from htinvert.geometry.fingerprint import SKETCH, Sketches, fingerprint, sketch
@@ -33,23 +31,11 @@ ROW = np.dtype(
 )
 """What is kept of an evaluation; rows follow the order of commits."""
 FAILED, REPEAT, FIRST = range(3)  # kinds: not evaluated, of a known family, the first of one
-FORMAT = 1  # of a checkpoint; to be raised with every change of what generators keep
 
 Parameters = Mapping[str, Mapping[str, float]]
 
 
-def terms(plan: Plan, run_id: str) -> dict[str, Any]:
-    """What a checkpoint depends on besides recipe and results: it holds while these are so."""
-    return {
-        "format": FORMAT,
-        "run": run_id,
-        "version": version("htinvert"),
-        "objectives": [[objective.name, objective.weight] for objective in plan.objectives],
-        "target": dict(plan.config.stop.target),
-    }
-
-
-class Memory:
+class KnownStructures:
     """The structures that a campaign knows, and what its fits have ended with.
 
     Args:
@@ -101,10 +87,10 @@ class Memory:
             number = self._store.number(index)
             if number is None or number >= self._restored:
                 return None
-            found = self._store.evaluation(index, signals=False)
-            if not found.ok:
+            evaluation = self._store.evaluation(index, signals=False)
+            if not evaluation.ok:
                 return None
-            self._fitted[index] = found.parameters
+            self._fitted[index] = evaluation.parameters
         return self._fitted[index]
 
     def state(self) -> list[Any]:
