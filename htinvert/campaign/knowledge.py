@@ -22,7 +22,7 @@ from htinvert.config.campaign import TOTAL
 from htinvert.core import Candidate, Evaluation, Generator, Keep, weighted_sum
 from htinvert.store import Run
 
-FORMAT = 1  # of a checkpoint; to be raised with every change of what generators keep
+FORMAT = 2  # of a checkpoint; to be raised with every change of what generators keep
 BEST, SAMPLE = 20, 200  # images are kept of so many of the best, and of every so many-th
 
 
@@ -126,7 +126,7 @@ class Knowledge:
             "last": self._last,
             "progress": self.progress.state(),
             "best": self._best,
-            "memory": self.structures.state(),
+            "structures": self.structures.state(),
             "generator": learned,
         }
 
@@ -139,7 +139,7 @@ class Knowledge:
             return
         self.progress.restore(state["progress"])
         self._best = state["best"]
-        self.structures.restore(state["memory"], np.frombuffer(rows, ROW))
+        self.structures.restore(state["structures"], np.frombuffer(rows, ROW))
         self._generator.restore(state["generator"])
 
     def _terms(self) -> dict[str, Any]:

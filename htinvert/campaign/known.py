@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.geometry import find_mic
 from numpy.typing import NDArray
 
 from htinvert.core import Evaluation
@@ -30,6 +31,7 @@ ROW = np.dtype(
     ]
 )
 """What is kept of an evaluation; rows follow the order of commits."""
+STILL = 1e-3  # Å: where no atom has moved as far, nothing was relaxed
 FAILED, REPEAT, FIRST = range(3)  # kinds: not evaluated, of a known family, the first of one
 
 Parameters = Mapping[str, Mapping[str, float]]
@@ -52,6 +54,7 @@ class KnownStructures:
         self._store, self._refits = store, refits
         self._fitted: dict[int, Parameters] = {}
         self._added: list[tuple[Any, ...]] = []  # rows that are not saved yet
+        self._relaxes = False  # whether any evaluation has moved an atom
         self._restored = 0  # rows that an earlier driver has saved
 
     @property
@@ -69,6 +72,7 @@ class KnownStructures:
         if not evaluation.ok:
             self._added.append((*proposed, np.zeros(SKETCH), FAILED))
             return False
+        self._relaxes = self._relaxes or _moved(evaluation)
         self.relaxed.add(evaluation.atoms)
         first = self.families.find(evaluation.atoms) is None
         if first:
@@ -78,6 +82,13 @@ class KnownStructures:
         relaxed = sketch(fingerprint(evaluation.atoms))
         self._added.append((*proposed, relaxed, FIRST if first else REPEAT))
         return not first
+
+    def leads_to_known(self, atoms: Atoms) -> bool:
+        """Whether a proposal lies so near to a relaxed structure that it would relax into it again.
+
+        Never where nothing relaxes: there each structure has an energy of its own.
+        """
+        return self._relaxes and self.relaxed.find(atoms) is not None
 
     def fitted(self, index: int) -> Parameters | None:
         """What the fits of a candidate ended with, None where nothing is known of it."""
@@ -95,7 +106,8 @@ class KnownStructures:
 
     def state(self) -> list[Any]:
         """What :meth:`restore` needs besides the rows, as plain values."""
-        return [known.state() for known in (self.proposed, self.relaxed, self.families)]
+        known = (self.proposed, self.relaxed, self.families)
+        return [*(some.state() for some in known), self._relaxes]
 
     def rows(self) -> NDArray[Any]:
         """The rows that are not saved yet, of type :data:`ROW`."""
@@ -107,7 +119,7 @@ class KnownStructures:
 
     def restore(self, state: Sequence[Any], rows: NDArray[Any]) -> None:
         """Know what the one knew whose :meth:`state` this is and who has saved these rows."""
-        self._restored = len(rows)
+        self._restored, self._relaxes = len(rows), state[3]
         good = np.flatnonzero(rows["kind"] != FAILED)
         first = np.flatnonzero(rows["kind"] == FIRST)
         self._know(self.proposed, state[0], rows, np.arange(len(rows)), "proposed")
@@ -123,3 +135,10 @@ class KnownStructures:
 
         sketches = Sketches(rows["length"][chosen], rows[which][chosen])
         known.restore(state, len(chosen), sketches, read)
+
+
+def _moved(evaluation: Evaluation) -> bool:
+    """Whether any atom was relaxed to another place."""
+    before, after = evaluation.candidate.atoms, evaluation.atoms
+    moves = find_mic(after.positions - before.positions, before.cell, before.pbc)[1]
+    return bool(moves.max(initial=0.0) > STILL)

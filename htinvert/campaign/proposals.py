@@ -116,7 +116,7 @@ class Proposals:
             return "min_distance"
         if self._store.known(key) or structures.proposed.find(atoms) is not None:
             return "duplicate"
-        if structures.relaxed.find(atoms) is not None:
+        if structures.leads_to_known(atoms):
             return "known_minimum"
         structures.proposed.add(atoms)
         return ""

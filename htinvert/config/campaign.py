@@ -143,9 +143,10 @@ class Search(Part):
     """Who proposes, and the shortest distance [Å] between atoms, one number or one per pair.
 
     A proposal nearer than ``novelty`` [Å rms] to a relaxed structure is refused; 0 refuses
-    repetitions only. ``equivalents`` says whether what a symmetry of the host makes of a known
-    structure, a shifted or mirrored copy, is known too (``same``) or worth an evaluation
-    (``apart``); left out, it is apart where there is an experiment, for an image may tell.
+    repetitions only, and so does any number where the energy model relaxes nothing.
+    ``equivalents`` says whether what a symmetry of the host makes of a known structure, a shifted
+    or mirrored copy, is known too (``same``) or worth an evaluation (``apart``); left out, it is
+    apart where there is an experiment, for an image may tell.
     """
 
     generators: list[Component] = Field(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ase import Atoms
 
-from htinvert.campaign.loop import Campaign
+from htinvert.campaign.loop import Campaign, run
 from htinvert.campaign.plan import Plan, make_plan
 from htinvert.config.campaign import parse
 from htinvert.core import Candidate, Evaluation, Exhausted
@@ -80,6 +80,16 @@ def test_what_is_in_flight_is_evaluated_though_there_is_nothing_more_to_propose(
         assert store.counts().pending == 0
     assert loop.progress.evaluated == 3
     assert loop.progress.reason == "all that there was to propose is evaluated"
+
+
+def test_a_search_without_relaxation_knows_no_minima(tmp_path: Path) -> None:
+    """It once ended after 2 000 refusals: what is near a structure would not relax into it."""
+    raw = campaign(tmp_path, generators=[{"use": "random"}]).config.model_dump()
+    raw |= {"energy": {"use": "lennard_jones", "steps": 0}, "workers": 0}
+    raw |= {"composition": {"Ar": (3, 3)}, "stop": {"evaluations": 60}}
+    end = run(make_plan(parse(raw), folder=tmp_path), tmp_path / "run")
+    assert end.reason == "60 evaluations are done"
+    assert end.refused["known_minimum"] == 0
 
 
 def three() -> Three:
