@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from htinvert.campaign import loop, plan
-from htinvert.config import campaign as config
+from htinvert.campaign import loop as campaign
+from htinvert.campaign import plan
+from htinvert.config.campaign import campaign as config
 from htinvert.core import Evaluation, UserError
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -68,14 +69,14 @@ def first_hit(job: tuple[str, str, int]) -> tuple[int, float]:
     folder = (CONFIGS / case.path).parent
     made = plan.make_plan(loaded.model_copy(update=changed), folder=folder)
 
-    def look(progress: loop.Progress) -> None:
+    def look(progress: campaign.Progress) -> None:
         done[0] = progress.evaluated
         if progress.improved and case.found(progress.improved):
             raise FoundError
 
     with tempfile.TemporaryDirectory() as temporary:
         try:
-            loop.run(made, Path(temporary) / "run", observer=look)
+            campaign.run(made, Path(temporary) / "run", observer=look)
         except FoundError:
             return done[0], time.perf_counter() - start
     return case.budget + 1, time.perf_counter() - start

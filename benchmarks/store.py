@@ -15,8 +15,8 @@ from statistics import median
 import numpy as np
 from ase import Atoms
 
-from htinvert.campaign import loop
-from htinvert.campaign.memory import REPEAT, ROW, Memory
+from htinvert.campaign import loop as campaign
+from htinvert.campaign.known import REPEAT, ROW
 from htinvert.campaign.plan import Plan, make_plan
 from htinvert.config.campaign import parse
 from htinvert.core import Candidate, Evaluation, Relaxation, Score
@@ -134,12 +134,12 @@ def leave_checkpoint(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) ->
     The rows repeat as the structures do; so nothing that is read on resume is smaller than it is.
     """
     with create(path) as run:
-        known = loop.Campaign(plan(rows), run, loop._ignore)
+        known = campaign.Campaign(plan(rows), run, campaign._ignore).knowledge
         for number in range(len(pairs)):
             found, _ = evaluation(number, pairs[number], np.random.default_rng(number))
-            known._memory.proposed.add(found.candidate.atoms)
-            known._learn(found)
-        once = known._memory.rows()
+            known.structures.proposed.add(found.candidate.atoms)
+            known.learn(found)
+        once = known.structures.rows()
         kept = np.resize(once, rows)
         kept["kind"][len(once) :] = REPEAT
         state = known.state() | {"told": rows, "last": rows - 1}
@@ -150,24 +150,25 @@ def leave_checkpoint(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) ->
 def go_on(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) -> None:
     """Resume the campaign, and look for known structures among all."""
     made = plan(rows)
-    seconds, end = timed(lambda: loop.run(made, path))
+    seconds, end = timed(lambda: campaign.run(made, path))
     print(f"resume and end the campaign: {seconds:.2f} s, {end.evaluated} evaluations")
     with create(path) as run:
-        known = loop.Campaign(plan(rows), run, loop._ignore)
+        known = campaign.Campaign(plan(rows), run, campaign._ignore)
         print(f"  of that, know what was known: {timed(known.replay)[0]:.2f} s")
         new = structures(NEW, np.random.default_rng(3))
-        memory: Memory = known._memory
-        for name, searched in (("proposed", memory.proposed), ("relaxed", memory.relaxed)):
+        proposed = known.knowledge.structures.proposed
+        relaxed = known.knowledge.structures.relaxed
+        for name, searched in (("proposed", proposed), ("relaxed", relaxed)):
             seconds, found = timed(lambda s=searched: [s.find(atoms) for atoms, _ in new])
             fetched = len(searched._structures)
             print(f"  look for {NEW} new ones among {name}: {seconds:.2f} s, {fetched} fetched")
             assert found == [None] * NEW
-        seconds, number = timed(lambda: memory.proposed.find(pairs[5][0]))
+        seconds, number = timed(lambda: proposed.find(pairs[5][0]))
         assert number is not None
         print(f"  find a known one that was {rows // len(pairs)} times: {seconds:.2f} s")
     if rows <= REPLAYED:
         (path / STATE).unlink()
-        seconds, _ = timed(lambda: loop.run(plan(rows), path))
+        seconds, _ = timed(lambda: campaign.run(plan(rows), path))
         print(f"  without a checkpoint: {seconds:.0f} s")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any, get_args, get_type_hints
 
 from ase import Atoms
 from ase.calculators.names import names as calculators
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from htinvert.core import UserError
 from htinvert.energy.isolation import Isolated, Limits
@@ -103,54 +104,104 @@ def validate(
     }
 
 
-def build(kind: str, spec: Mapping[str, Any], folder: Path, place: str = "", **context: Any) -> Any:
-    """Make a component from its block ``{use: name, ...}``, which stands at ``place``.
+@dataclass(frozen=True)
+class Named:
+    """A component that a configuration names: what validates, builds and identifies walks these.
 
-    A block inside of it, such as the phase of a grain or a density, is made first. Of the
-    context the component gets what it has a parameter for. An energy model with ``limits`` is
-    isolated.
-    Raises :class:`UserError` where the component itself objects to its parameters.
+    Attributes:
+        kind: one of :data:`GROUPS`, or ``density``.
+        place: where it stands in the YAML, such as ``search.generators.0``.
+        use: its name, None where it is missing.
+        block: what stands there, the very object; a metric may have none.
     """
-    component = find(kind, spec["use"])
-    given = {key: _inner(key, value, folder) for key, value in spec.items() if key != "use"}
-    wanted = inspect.signature(component).parameters
-    context = {name: value for name, value in context.items() if name in wanted}
-    try:
-        values = validate(component, given, folder=folder.resolve(), kind=kind)
-        limits = values.pop("limits", None) if kind == "energy" else None
-        made = component(**context, **values)
-        return Isolated(made, limits) if limits else made
-    except ValueError as error:
-        raise UserError(f"{place or kind}: {error}") from error
+
+    kind: str
+    place: str
+    use: Any
+    block: Mapping[str, Any] | None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Its parameters as they were given."""
+        apart = ("use", "share") if self.kind == "generator" else ("use",)
+        return {key: value for key, value in (self.block or {}).items() if key not in apart}
+
+    def walk(self) -> Iterator[Named]:
+        """This component, and those that it is made of at any depth, such as a grain's phase."""
+        yield self
+        yield from _inside(self.given, self.place)
+
+    def problems(self) -> list[str]:
+        """What is wrong with its name or its parameters, a sentence each; blocks inside apart."""
+        if not isinstance(self.use, str):
+            return [f"{self.place}.use is missing; known are {', '.join(names(self.kind))}"]
+        given = _filled(self.given, lambda key, block: Atoms())  # noqa: ARG005
+        try:
+            component = find(self.kind, self.use)
+            validate(component, given, folder=Path(), kind=self.kind)
+        except UserError as error:
+            return [f"{self.place}.use: {error}"]
+        except ValidationError as error:
+            model = parameters(component, kind=self.kind)
+            prefix = tuple(self.place.split("."))
+            return [word(problem, model, prefix) for problem in error.errors()]
+        return []
+
+    def build(self, folder: Path, **context: Any) -> Any:
+        """Make it; paths are taken relative to ``folder``.
+
+        A block inside of it, such as the phase of a grain or a density, is made first. Of the
+        context the component gets what it has a parameter for. An energy model with ``limits`` is
+        isolated.
+        Raises :class:`UserError` where the component itself objects to its parameters.
+        """
+        component = find(self.kind, self.use)
+        given = _filled(self.given, lambda key, block: build(inner_kind(key), block, folder))
+        wanted = inspect.signature(component).parameters
+        context = {name: value for name, value in context.items() if name in wanted}
+        try:
+            values = validate(component, given, folder=folder.resolve(), kind=self.kind)
+            limits = values.pop("limits", None) if self.kind == "energy" else None
+            engine = component(**context, **values)
+            return Isolated(engine, limits) if limits else engine
+        except ValueError as error:
+            raise UserError(f"{self.place}: {error}") from error
 
 
-def _inner(name: str, value: Any, folder: Path) -> Any:
-    """A value of a block, with the components that it names made, at any depth."""
-    if not isinstance(value, Mapping):
-        return value
-    inner = {key: _inner(key, part, folder) for key, part in value.items()}
-    return build(inner_kind(name), inner, folder) if "use" in inner else inner
+def named(kind: str, block: Mapping[str, Any], place: str = "") -> Named:
+    """The component of a block ``{use: name, ...}``, which stands at ``place``."""
+    return Named(kind, place or kind, block.get("use"), block)
 
 
-def inner_kind(name: str) -> str:
+def build(kind: str, block: Mapping[str, Any], folder: Path, place: str = "") -> Any:
+    """Make the component of a block ``{use: name, ...}``; raises as :meth:`Named.build` does."""
+    return named(kind, block, place).build(folder)
+
+
+def inner_kind(key: str) -> str:
     """What a block under this key inside of another makes: a density, else a structure."""
-    return "density" if name == "density" else "structure"
+    return "density" if key == "density" else "structure"
 
 
-def inner_blocks(spec: Mapping[str, Any], place: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Blocks of components inside of a block that stands at ``place``, with their places."""
-    for key, value in spec.items():
+def _inside(given: Mapping[str, Any], place: str) -> Iterator[Named]:
+    for key, value in given.items():
         if isinstance(value, Mapping):
             if "use" in value:
-                yield f"{place}.{key}", value
-            yield from inner_blocks(value, f"{place}.{key}")
+                yield named(inner_kind(key), value, f"{place}.{key}")
+            yield from _inside(value, f"{place}.{key}")
 
 
-def outlined(value: Any) -> Any:
-    """A value of a block with an empty structure in place of every block inside of it."""
-    if not isinstance(value, Mapping):
-        return value
-    return Atoms() if "use" in value else {key: outlined(part) for key, part in value.items()}
+def _filled(
+    given: Mapping[str, Any], make: Callable[[str, Mapping[str, Any]], Any]
+) -> dict[str, Any]:
+    """Parameters with what ``make`` makes in place of every block, inner ones first."""
+    filled: dict[str, Any] = {}
+    for key, value in given.items():
+        filled[key] = value
+        if isinstance(value, Mapping):
+            inner = _filled(value, make)
+            filled[key] = make(key, inner) if "use" in inner else inner
+    return filled
 
 
 def word(error: Any, model: type[BaseModel], prefix: tuple[str, ...] = ()) -> str:

@@ -13,7 +13,8 @@ from ase import Atoms
 from pydantic import ValidationError
 
 from htinvert import plugins
-from htinvert.config.campaign import Config, components
+from htinvert.config.campaign import Config
+from htinvert.config.components import components
 from htinvert.core import (
     Channel,
     UserError,
@@ -30,8 +31,8 @@ def identity_like(identity: Mapping[str, Any], stored: Mapping[str, Any]) -> dic
 
     So a run goes on that was begun before these keys existed: what it lacks counts as the default.
     """
-    found: dict[str, Any] = _known_keys(dict(identity), stored, _completed(stored))
-    return found
+    like: dict[str, Any] = _known_keys(dict(identity), stored, _completed(stored))
+    return like
 
 
 def _known_keys(new: Any, old: Any, full: Any) -> Any:
@@ -55,21 +56,14 @@ def _completed(stored: Mapping[str, Any]) -> dict[str, Any]:
     except ValidationError:
         return dict(stored)
     full = config.model_dump(mode="json", exclude=UNCOUNTED)
-    for kind, place, given in components(full):
-        block = _block(full, place)
+    for component in list(components(full)):
+        block: Any = component.block
         with suppress(UserError):
-            fields = plugins.parameters(plugins.find(kind, given["use"])).model_fields
-            for name, field in fields.items() if isinstance(block, dict) else ():
+            model = plugins.parameters(plugins.find(component.kind, component.use))
+            for name, field in model.model_fields.items() if isinstance(block, dict) else ():
                 if not field.is_required():
                     block.setdefault(name, json.loads(json.dumps(field.default, default=str)))
     return full
-
-
-def _block(identity: Any, place: str) -> Any:
-    """The part of an identity at a path such as ``search.generators.0``."""
-    for step in place.split("."):
-        identity = identity[int(step)] if isinstance(identity, list) else identity[step]
-    return identity
 
 
 def identity_of(
@@ -77,6 +71,11 @@ def identity_of(
 ) -> dict[str, Any]:
     """What decides proposals and evaluations, with the contents of files instead of their paths."""
     identity = config.model_dump(mode="json", exclude=UNCOUNTED)
+    for component in list(components(identity)):
+        for key, value in component.given.items():
+            path = plugins.resolve(Path(value), folder) if isinstance(value, str) else None
+            if path is not None and path.is_file() and isinstance(component.block, dict):
+                component.block[key] = digest(path.read_bytes())
     identity["structure"]["atoms"] = digest(
         atoms.numbers.tobytes()
         + atoms.positions.round(6).tobytes()
@@ -86,11 +85,6 @@ def identity_of(
         identity["experiments"][channel.name]["image"] = digest(channel.observed.data.tobytes())
         if version_of := getattr(channel.forward, "version", None):
             identity["experiments"][channel.name]["forward"]["model"] = version_of
-    for _, place, given in components(config.model_dump()):
-        for key, value in given.items():
-            path = plugins.resolve(Path(value), folder) if isinstance(value, str) else None
-            if path is not None and path.is_file():
-                _block(identity, place)[key] = digest(path.read_bytes())
     return identity
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
-from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
 from htinvert.campaign.identity import content, identity_of
 from htinvert.campaign.screen import Screened
@@ -80,16 +79,17 @@ class Plan:
             "seed": self.config.seed,
             "guide": Guides(self.recipe.channels),
         }
-        specs = [dict(spec) for spec in self.config.search.generators]
-        shares = tuple(spec.pop("share", 1.0) for spec in specs)
+        generators = self.config.search.generators
+        shares = tuple(block.get("share", 1.0) for block in generators)
         for number, share in enumerate(shares):
             if not isinstance(share, int | float) or share <= 0:
                 raise UserError(
                     f"search.generators.{number}.share is {share!r}; give a positive number"
                 )
+        components = self.config.components()
         built = tuple(
-            plugins.build("generator", spec, self.folder, f"search.generators.{number}", **context)
-            for number, spec in enumerate(specs)
+            components[f"search.generators.{number}"].build(self.folder, **context)
+            for number in range(len(generators))
         )
         mixture = Mixture(built, shares, self.config.seed)
         return screened(mixture, self) if self.config.search.screen else mixture
@@ -107,7 +107,7 @@ def screened(generator: Generator, plan: Plan) -> Generator:
     """Let a generator's proposals pass the cheap stage that the configuration asks for."""
     asked = plan.config.search.screen
     assert asked is not None  # noqa: S101
-    energy: EnergyModel = plugins.build("energy", asked.energy, plan.folder, "search.screen.energy")
+    energy: EnergyModel = plan.config.components()["search.screen.energy"].build(plan.folder)
     check = getattr(energy, "check_elements", None)
     if check is not None:
         check(set(plan.space.template.get_chemical_symbols()) | set(plan.space.composition))
@@ -122,7 +122,8 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     Raises :class:`UserError` for files that are missing or do not fit, and for elements that the
     energy model does not know.
     """
-    atoms = plugins.build("structure", config.structure, folder)
+    components = config.components()
+    atoms = components["structure"].build(folder)
     region = Region(**config.region.model_dump()) if config.region else None
     symbols = set(atoms.get_chemical_symbols()) | set(config.composition)
     _check_symbols(symbols | set(config.chemical_potentials))
@@ -132,7 +133,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
         composition=config.composition,
         min_distance=_min_distance(config, symbols),
     )
-    energy: EnergyModel = plugins.build("energy", config.energy, folder)
+    energy: EnergyModel = components["energy"].build(folder)
     check = getattr(energy, "check_elements", None)
     if check is not None:
         check(symbols)

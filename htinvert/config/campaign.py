@@ -5,13 +5,13 @@ Every mistake is reported at once, with its path and what was probably meant.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from htinvert import plugins
+from htinvert.config.components import component_problems, components
 from htinvert.config.yaml_file import located, read_yaml
 from htinvert.core import ENERGIES, Region, UserError
 from htinvert.evaluation.optimize import METHODS
@@ -143,9 +143,10 @@ class Search(Part):
     """Who proposes, and the shortest distance [Å] between atoms, one number or one per pair.
 
     A proposal nearer than ``novelty`` [Å rms] to a relaxed structure is refused; 0 refuses
-    repetitions only. ``equivalents`` says whether what a symmetry of the host makes of a known
-    structure, a shifted or mirrored copy, is known too (``same``) or worth an evaluation
-    (``apart``); left out, it is apart where there is an experiment, for an image may tell.
+    repetitions only, and so does any number where the energy model relaxes nothing.
+    ``equivalents`` says whether what a symmetry of the host makes of a known structure, a shifted
+    or mirrored copy, is known too (``same``) or worth an evaluation (``apart``); left out, it is
+    apart where there is an experiment, for an image may tell.
     """
 
     generators: list[Component] = Field(
@@ -207,6 +208,10 @@ class Config(Part):
                 raise ValueError(f"{symbol} asks for {low} to {high} atoms; give fewest, most")
         return composition
 
+    def components(self) -> dict[str, plugins.Named]:
+        """Every component by its place, such as ``experiments.haadf.forward``."""
+        return {component.place: component for component in components(self.model_dump())}
+
 
 def load(path: Path) -> Config:
     """Read and check a campaign file. Raises :class:`UserError` with one line per mistake."""
@@ -222,8 +227,8 @@ def load_experiment(path: Path) -> Experiment:
     except ValidationError as error:
         problems = [plugins.word(e, Experiment, ()) for e in error.errors()]
     prefix = "experiments.this."
-    found = _component_problems({"experiments": {"this": raw}})
-    problems += [problem.replace(prefix, "") for problem in found]
+    inside = component_problems({"experiments": {"this": raw}})
+    problems += [problem.replace(prefix, "") for problem in inside]
     if problems:
         raise UserError("\n".join(located(path, problem) for problem in problems))
     return experiment
@@ -246,15 +251,15 @@ def load_structure(path: Path) -> StructurePart:
     bare = "structure" not in raw
     if bare:
         raw = {"structure": raw}
-    problems = _component_problems({"structure": raw["structure"]})
+    problems = component_problems({"structure": raw["structure"]})
     problems = [p.removeprefix("structure.") for p in problems] if bare else problems
     try:
-        found = StructurePart.model_validate(raw)
+        part = StructurePart.model_validate(raw)
     except ValidationError as error:
         problems += [plugins.word(e, StructurePart, ()) for e in error.errors()]
     if problems:
         raise UserError("\n".join(located(path, problem) for problem in problems))
-    return found
+    return part
 
 
 def parse(raw: dict[str, Any], *, source: Path = Path("campaign")) -> Config:
@@ -268,7 +273,7 @@ def parse(raw: dict[str, Any], *, source: Path = Path("campaign")) -> Config:
         config = Config.model_validate(raw)
     except ValidationError as error:
         problems += [plugins.word(e, Config, ()) for e in error.errors()]
-    problems += _component_problems(raw)
+    problems += component_problems(raw)
     if config is not None and not problems:
         problems += _objective_problems(config)
     if problems or config is None:
@@ -288,68 +293,6 @@ def default_objectives(config: Config) -> list[str]:
         f"{channel}.{metric}" for channel, e in config.experiments.items() for metric in e.metrics
     ]
     return ["energy", *metrics]
-
-
-def components(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Every component of a campaign: its kind, its path in the YAML, what was given for it."""
-    for kind in ("structure", "energy"):
-        if isinstance(raw.get(kind), dict):
-            yield kind, kind, raw[kind]
-            yield from _inside(raw[kind], kind)
-    experiments = raw.get("experiments")
-    for channel, experiment in experiments.items() if isinstance(experiments, dict) else ():
-        if not isinstance(experiment, dict):
-            continue
-        known = experiment.get("calibrate")
-        if isinstance(known, dict) and isinstance(known.get("phase"), dict):
-            place = f"experiments.{channel}.calibrate"
-            yield "structure", f"{place}.phase", known["phase"]
-            yield from _inside(known["phase"], f"{place}.phase")
-        if isinstance(experiment.get("forward"), dict):
-            place = f"experiments.{channel}.forward"
-            yield "forward", place, experiment["forward"]
-            yield from _inside(experiment["forward"], place)
-        metrics = experiment.get("metrics")
-        for metric, given in metrics.items() if isinstance(metrics, dict) else ():
-            if given is None or isinstance(given, dict):
-                yield (
-                    "metric",
-                    f"experiments.{channel}.metrics.{metric}",
-                    {"use": metric} | (given or {}),
-                )
-    search = raw.get("search")
-    screen = search.get("screen") if isinstance(search, dict) else None
-    if isinstance(screen, dict) and isinstance(screen.get("energy"), dict):
-        yield "energy", "search.screen.energy", screen["energy"]
-    generators = search.get("generators") if isinstance(search, dict) else None
-    for i, given in enumerate(generators if isinstance(generators, list) else ()):
-        if isinstance(given, dict):
-            rest = {key: value for key, value in given.items() if key != "share"}
-            yield "generator", f"search.generators.{i}", rest
-
-
-def _inside(block: Mapping[str, Any], place: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """What a component is made of, such as the phases of two grains, or a density."""
-    for inner, given in plugins.inner_blocks(block, place):
-        yield plugins.inner_kind(inner.rpartition(".")[2]), inner, dict(given)
-
-
-def _component_problems(raw: Mapping[str, Any]) -> list[str]:
-    problems = []
-    for kind, path, given in components(raw):
-        if not isinstance(given.get("use"), str):
-            problems.append(f"{path}.use is missing; known are {', '.join(plugins.names(kind))}")
-            continue
-        rest = {key: plugins.outlined(value) for key, value in given.items() if key != "use"}
-        try:
-            component = plugins.find(kind, given["use"])
-            plugins.validate(component, rest, folder=Path(), kind=kind)
-        except UserError as error:
-            problems.append(f"{path}.use: {error}")
-        except ValidationError as error:
-            model = plugins.parameters(component, kind=kind)
-            problems += [plugins.word(e, model, tuple(path.split("."))) for e in error.errors()]
-    return problems
 
 
 def _objective_problems(config: Config) -> list[str]:

@@ -190,17 +190,30 @@ def restore_roles(atoms: Atoms, path: Path) -> Atoms:
     """The bare structure of a file, with the roles that ``structures.write`` wrote beside it.
 
     ``atoms`` is what ASE read from ``path``. Without roles in the file all atoms are host and
-    nothing is held; constraints of other programs are dropped. Raises :class:`UserError` where a
-    role is unknown, or where only some atoms have one.
+    nothing is held; constraints of other programs are dropped, and so is a column ``role`` none of
+    whose entries is a role. Raises :class:`UserError` where only some are, or only some atoms have
+    one.
     """
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
-    words = list(atoms.arrays[COLUMN]) if COLUMN in atoms.arrays else _words(path)
+    words = _column(atoms) if COLUMN in atoms.arrays else _words(path)
     if words:
         try:
             set_roles(bare, words)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     return bare
+
+
+def _column(atoms: Atoms) -> list[str]:
+    """Roles in the column of that name, none where it is another program's."""
+    entries = atoms.arrays[COLUMN].tolist()
+    return entries if any(_is_role(entry) for entry in entries) else []
+
+
+def _is_role(entry: Any) -> bool:
+    """Whether an entry of a file has the form of a role in words."""
+    plain = isinstance(entry, str) and entry in (FREE, HOST, FROZEN)
+    return plain or (isinstance(entry, str) and _RIGID.fullmatch(entry) is not None)
 
 
 def _words(path: Path) -> list[str]:

@@ -44,7 +44,7 @@ PICTURES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz", ".txt")
 LENGTHS = {
     **dict.fromkeys(("Å", "\u212b", "A", "angstrom", "angstroms"), 1.0),  # \u212b: the unit's sign
-    **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "\\u00B5m"), 1e4),  # µ and mu
+    **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns"), 1e4),  # µ and mu
     **{"pm": 0.01, "nm": 10.0, "mm": 1e7, "cm": 1e8, "m": 1e10},
 }  # in Å
 LARGEST_FILE = 2_000_000_000  # bytes
@@ -251,7 +251,7 @@ def _tiff_steps(path: Path) -> tuple[Steps | None, tuple[str, ...]]:
 
     with TiffFile(path) as file:
         tags = {tag.name: tag.value for tag in file.pages.first.tags}
-        unit = str((file.imagej_metadata or {}).get("unit", ""))
+        unit = _unescaped(str((file.imagej_metadata or {}).get("unit", "")))
     if not {"XResolution", "YResolution"} <= tags.keys():
         return None, ()
     (y, y_per), (x, x_per) = tags["YResolution"], tags["XResolution"]
@@ -263,6 +263,11 @@ def _tiff_steps(path: Path) -> tuple[Steps | None, tuple[str, ...]]:
     if unit in LENGTHS or all(map(shows_atoms, steps)):
         return steps, ()
     return None, ("its resolution is one for printing, not a pixel size",)
+
+
+def _unescaped(text: str) -> str:
+    r"""Text with ImageJ's escapes, as ``\u00C5`` for Å, replaced by what they stand for."""
+    return re.sub(r"\\u([0-9A-Fa-f]{4})", lambda code: chr(int(code[1], 16)), text)
 
 
 def _detector(found: Mapping[str, Any]) -> str:
@@ -359,7 +364,9 @@ def _plane(record: _Record, channel: int | None, file: str) -> NDArray[Any]:
     if channel is not None and not 0 <= channel < count:
         raise UserError(f"{file} has no channel {channel}; give one from 0 to {count - 1}")
     if colored:
-        return data[..., : 3 if count > 2 else 1] if channel is None else data[..., channel]
+        if channel is None:  # two are gray and transparency
+            return data[..., :3] if count > 2 else data[..., 0]
+        return data[..., channel]
     if channel is None:
         raise UserError(
             f"{file} is a series of {count} images; choose one with channel, from 0 to {count - 1}"

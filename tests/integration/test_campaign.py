@@ -255,7 +255,7 @@ def test_what_relaxes_into_a_known_family_is_counted_and_shown(
 def test_a_search_that_can_propose_nothing_new_says_why_it_ends(
     campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("htinvert.campaign.loop.FRUITLESS", 20)
+    monkeypatch.setattr("htinvert.campaign.proposals.FRUITLESS", 20)
     path = campaign(search={"generators": [{"use": "random"}], "min_distance": 4.5})
     end = run(read_plan(path), tmp_path / "run")
     assert "the last 20 proposals were nothing new (20 infeasible)" in end.reason

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import yaml
 
-from htinvert.campaign import loop
+from htinvert.campaign import knowledge, loop
 from htinvert.campaign.loop import run
 from htinvert.cli.campaign import read_plan
 from htinvert.core import EvaluationFailed, UserError
@@ -46,7 +46,7 @@ def test_a_fork_with_another_metric_relaxes_nothing_again(
 def test_images_of_the_best_are_kept(
     campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "BEST", 2)
+    monkeypatch.setattr(knowledge, "BEST", 2)
     run(read_plan(campaign(), evaluations=14), tmp_path / "run")
     with Run.open(tmp_path / "run") as store:
         table = store.table()
@@ -57,7 +57,7 @@ def test_images_of_the_best_are_kept(
         assert store.image(best, "haadf").data.std() > 0
         kept = sum(bool(e.signals) for e in store.evaluations(signals=True))
         assert 2 <= kept < len(good)
-        if worst not in good["index"].tolist()[:2] and worst % loop.SAMPLE:
+        if worst not in good["index"].tolist()[:2] and worst % knowledge.SAMPLE:
             with pytest.raises(UserError, match="keeps no image"):
                 store.image(worst)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from skimage.io import imsave
 
 from htinvert.core import UserError
@@ -78,6 +79,14 @@ def test_a_png_of_colors_becomes_gray_and_loses_its_transparency(tmp_path: Path)
     assert image.sampling == (0.25, 0.25)
 
 
+def test_a_gray_png_loses_its_transparency(tmp_path: Path) -> None:
+    """It was refused as "64 x 96 px, which is no image"."""
+    pixels = np.stack([PIXELS, np.full_like(PIXELS, 200)], axis=2)
+    Image.fromarray(pixels, mode="LA").save(tmp_path / "image.png")
+    np.testing.assert_allclose(read_image(tmp_path / "image.png", sampling=0.25).data, PIXELS)
+    assert "colors are averaged" not in str(describe(tmp_path / "image.png"))
+
+
 @pytest.mark.parametrize("name", ["image.png", "image.tif"])
 def test_a_channel_is_one_of_the_colors(tmp_path: Path, name: str) -> None:
     colors = np.stack([PIXELS, PIXELS // 2, PIXELS // 5], axis=2)
@@ -138,6 +147,9 @@ def test_an_instruments_file_brings_its_pixel_size(tmp_path: Path, name: str) ->
         # pixels per unit, TIFF's tags, Å/px
         ((50.0, 50.0), {"imagej": True, "metadata": {"unit": "nm"}}, 0.2),
         ((5e4, 5e4), {"imagej": True, "metadata": {"unit": "um"}}, 0.2),
+        ((5e4, 5e4), {"imagej": True, "metadata": {"unit": "\\u00B5m"}}, 0.2),
+        ((5.0, 5.0), {"imagej": True, "metadata": {"unit": "\\u00C5"}}, 0.2),
+        ((5.0, 5.0), {"imagej": True, "metadata": {"unit": "\\u212b"}}, 0.2),
         ((5e8, 2.5e8), {"resolutionunit": "CENTIMETER"}, (0.4, 0.2)),
         ((72.0, 72.0), {"resolutionunit": "INCH"}, None),
         ((1.0, 1.0), {"resolutionunit": "NONE"}, None),

@@ -2,13 +2,14 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.geometry import find_mic
-from ase.io import read
+from ase.io import read, write
 
 from htinvert.core import UserError, frozen_mask
 from htinvert.geometry.roles import roles, set_roles
@@ -87,6 +88,27 @@ def test_flags_and_names_of_other_programs_are_no_roles(tmp_path: Path, grains: 
         text = text.replace(f"  {word}", "  Cd")
     (tmp_path / "POSCAR").write_text(text)
     assert set(roles(read_structure(tmp_path / "POSCAR"))) == {"host"}
+
+
+@pytest.mark.parametrize(
+    "column",
+    [[1, 2, 3], [0.5, 1.5, 2.5], [True, False, True], ["core", "shell", "rigid"], np.eye(3)],
+    ids=["ints", "floats", "bools", "words", "vectors"],
+)
+def test_a_column_of_another_program_is_no_role(tmp_path: Path, column: Any) -> None:
+    """One of integers once ended in a traceback, and one of words as a mistake."""
+    atoms = Atoms("CdTeCd", positions=3.0 * np.eye(3), cell=[9.0] * 3, pbc=True)
+    atoms.set_array("role", np.array(column))
+    write(tmp_path / "theirs.xyz", atoms, format="extxyz")
+    assert set(roles(read_structure(tmp_path / "theirs.xyz"))) == {"host"}
+
+
+def test_a_role_among_words_that_are_none_is_a_mistake(tmp_path: Path) -> None:
+    atoms = Atoms("CdTeCd", positions=3.0 * np.eye(3), cell=[9.0] * 3, pbc=True)
+    atoms.set_array("role", np.array(["free", "frozn", "host"]))
+    write(tmp_path / "ours.xyz", atoms, format="extxyz")
+    with pytest.raises(UserError, match=r"ours.xyz: role frozn is unknown; write free"):
+        read_structure(tmp_path / "ours.xyz")
 
 
 def test_a_file_in_which_only_some_atoms_have_a_role_is_a_mistake(

@@ -1,22 +1,21 @@
-"""What a campaign remembers of its evaluations, and how the next driver comes to know it at once.
+"""The structures that a campaign knows, and how the next driver comes to know them at once.
 
 To be told a million evaluations again takes hours, for each structure needs its fingerprint. So a
-driver keeps, beside the results, a sketch of every fingerprint and the state of its generators (see
-:mod:`htinvert.store.checkpoint`); who resumes reads those, fetches a structure only where a sketch
-says that it may be near a new one, and is told of what came after.
+driver keeps, beside the results, a sketch of every fingerprint (see
+:mod:`htinvert.store.checkpoint`); who resumes reads those, and fetches a structure only where a
+sketch says that it may be near a new one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.geometry import find_mic
 from numpy.typing import NDArray
 
-from htinvert.campaign.plan import Plan
 from htinvert.core import Evaluation
 from htinvert.geometry.duplicates import Known
 from htinvert.geometry.fingerprint import SKETCH, Sketches, fingerprint, sketch
@@ -32,24 +31,13 @@ ROW = np.dtype(
     ]
 )
 """What is kept of an evaluation; rows follow the order of commits."""
+STILL = 1e-3  # Å: where no atom has moved as far, nothing was relaxed
 FAILED, REPEAT, FIRST = range(3)  # kinds: not evaluated, of a known family, the first of one
-FORMAT = 1  # of a checkpoint; to be raised with every change of what generators keep
 
 Parameters = Mapping[str, Mapping[str, float]]
 
 
-def terms(plan: Plan, run_id: str) -> dict[str, Any]:
-    """What a checkpoint depends on besides recipe and results: it holds while these are so."""
-    return {
-        "format": FORMAT,
-        "run": run_id,
-        "version": version("htinvert"),
-        "objectives": [[objective.name, objective.weight] for objective in plan.objectives],
-        "target": dict(plan.config.stop.target),
-    }
-
-
-class Memory:
+class KnownStructures:
     """The structures that a campaign knows, and what its fits have ended with.
 
     Args:
@@ -66,6 +54,7 @@ class Memory:
         self._store, self._refits = store, refits
         self._fitted: dict[int, Parameters] = {}
         self._added: list[tuple[Any, ...]] = []  # rows that are not saved yet
+        self._relaxes = False  # whether any evaluation has moved an atom
         self._restored = 0  # rows that an earlier driver has saved
 
     @property
@@ -83,6 +72,7 @@ class Memory:
         if not evaluation.ok:
             self._added.append((*proposed, np.zeros(SKETCH), FAILED))
             return False
+        self._relaxes = self._relaxes or _moved(evaluation)
         self.relaxed.add(evaluation.atoms)
         first = self.families.find(evaluation.atoms) is None
         if first:
@@ -93,6 +83,13 @@ class Memory:
         self._added.append((*proposed, relaxed, FIRST if first else REPEAT))
         return not first
 
+    def leads_to_known(self, atoms: Atoms) -> bool:
+        """Whether a proposal lies so near to a relaxed structure that it would relax into it again.
+
+        Never where nothing relaxes: there each structure has an energy of its own.
+        """
+        return self._relaxes and self.relaxed.find(atoms) is not None
+
     def fitted(self, index: int) -> Parameters | None:
         """What the fits of a candidate ended with, None where nothing is known of it."""
         if not self._refits:
@@ -101,15 +98,16 @@ class Memory:
             number = self._store.number(index)
             if number is None or number >= self._restored:
                 return None
-            found = self._store.evaluation(index, signals=False)
-            if not found.ok:
+            evaluation = self._store.evaluation(index, signals=False)
+            if not evaluation.ok:
                 return None
-            self._fitted[index] = found.parameters
+            self._fitted[index] = evaluation.parameters
         return self._fitted[index]
 
     def state(self) -> list[Any]:
         """What :meth:`restore` needs besides the rows, as plain values."""
-        return [known.state() for known in (self.proposed, self.relaxed, self.families)]
+        known = (self.proposed, self.relaxed, self.families)
+        return [*(some.state() for some in known), self._relaxes]
 
     def rows(self) -> NDArray[Any]:
         """The rows that are not saved yet, of type :data:`ROW`."""
@@ -121,7 +119,7 @@ class Memory:
 
     def restore(self, state: Sequence[Any], rows: NDArray[Any]) -> None:
         """Know what the one knew whose :meth:`state` this is and who has saved these rows."""
-        self._restored = len(rows)
+        self._restored, self._relaxes = len(rows), state[3]
         good = np.flatnonzero(rows["kind"] != FAILED)
         first = np.flatnonzero(rows["kind"] == FIRST)
         self._know(self.proposed, state[0], rows, np.arange(len(rows)), "proposed")
@@ -137,3 +135,10 @@ class Memory:
 
         sketches = Sketches(rows["length"][chosen], rows[which][chosen])
         known.restore(state, len(chosen), sketches, read)
+
+
+def _moved(evaluation: Evaluation) -> bool:
+    """Whether any atom was relaxed to another place."""
+    before, after = evaluation.candidate.atoms, evaluation.atoms
+    moves = find_mic(after.positions - before.positions, before.cell, before.pbc)[1]
+    return bool(moves.max(initial=0.0) > STILL)

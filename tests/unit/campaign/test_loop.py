@@ -1,0 +1,96 @@
+"""The loop of a campaign: what it waits for before it ends."""
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ase import Atoms
+
+from htinvert.campaign.loop import Campaign, run
+from htinvert.campaign.plan import Plan, make_plan
+from htinvert.config.campaign import parse
+from htinvert.core import Candidate, Evaluation, Exhausted
+from htinvert.evaluation.evaluate import evaluate
+from htinvert.store import Run
+
+
+class Three:
+    """A generator that knows three dimers, each by its distance [Å], and no more."""
+
+    def ask(self, indices: Sequence[int]) -> list[Candidate]:
+        if indices[0] >= 3:
+            raise Exhausted
+        return [Candidate(i, dimer(3.5 + i), "dimer", given=True) for i in indices]
+
+    def tell(self, evaluations: Iterable[Evaluation]) -> None: ...
+
+
+class Slow:
+    """A pool with room for ten, which hands results out one by one, at every third call."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.calls = plan, 0
+        self.waiting: deque[Candidate] = deque()
+
+    def room(self) -> int:
+        return 10 - len(self.waiting)
+
+    def submit(self, candidates: Sequence[Candidate]) -> None:
+        self.waiting.extend(candidates)
+
+    def collect(self, timeout: float) -> list[Evaluation]:
+        self.calls += 1
+        if self.calls % 3 or not self.waiting:
+            return []
+        return [evaluate(self.waiting.popleft(), self.plan.recipe)]
+
+    def busy(self) -> int:
+        return len(self.waiting)
+
+    def news(self) -> list[str]:
+        return []
+
+
+def dimer(distance: float) -> Atoms:
+    return Atoms("Ar2", positions=[[5, 5, 5], [5, 5, 5 + distance]], cell=[20] * 3)
+
+
+def campaign(folder: Path, **search: object) -> Plan:
+    raw = {
+        "name": "three",
+        "structure": {"use": "box", "size": 20},
+        "composition": {"Ar": [2, 2]},
+        "energy": {"use": "lennard_jones"},
+        "search": search,
+    }
+    return make_plan(parse(raw), folder=folder)
+
+
+def test_what_is_in_flight_is_evaluated_though_there_is_nothing_more_to_propose(
+    tmp_path: Path,
+) -> None:
+    """It once ended at the next look at its pool, and left two of three pending."""
+    three = f"{__name__}:three"
+    plan = campaign(tmp_path, generators=[{"use": three}])
+    with Run.create_or_open(tmp_path / "run", recipe=plan.identity, provenance={}) as store:
+        loop = Campaign(plan, store, lambda progress: None)
+        loop.replay()
+        loop.go(Slow(plan), threading.Event())
+        assert store.counts().pending == 0
+    assert loop.progress.evaluated == 3
+    assert loop.progress.reason == "all that there was to propose is evaluated"
+
+
+def test_a_search_without_relaxation_knows_no_minima(tmp_path: Path) -> None:
+    """It once ended after 2 000 refusals: what is near a structure would not relax into it."""
+    raw = campaign(tmp_path, generators=[{"use": "random"}]).config.model_dump()
+    raw |= {"energy": {"use": "lennard_jones", "steps": 0}, "workers": 0}
+    raw |= {"composition": {"Ar": (3, 3)}, "stop": {"evaluations": 60}}
+    end = run(make_plan(parse(raw), folder=tmp_path), tmp_path / "run")
+    assert end.reason == "60 evaluations are done"
+    assert end.refused["known_minimum"] == 0
+
+
+def three() -> Three:
+    return Three()
