@@ -19,6 +19,7 @@ from htinvert.core import (
     Channel,
     UserError,
 )
+from htinvert.declaration.abilities import Versioned
 
 UNCOUNTED: Any = {  # may change when a run is resumed
     **dict.fromkeys(("name", "stop", "workers", "cluster", "in_flight", "objectives"), True),
@@ -83,8 +84,8 @@ def identity_of(
     )
     for channel in channels:
         identity["experiments"][channel.name]["image"] = digest(channel.observed.data.tobytes())
-        if version_of := getattr(channel.forward, "version", None):
-            identity["experiments"][channel.name]["forward"]["model"] = version_of
+        if isinstance(channel.forward, Versioned):
+            identity["experiments"][channel.name]["forward"]["model"] = channel.forward.version
     return identity
 
 

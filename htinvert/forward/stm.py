@@ -17,9 +17,9 @@ from scipy import fft
 from scipy.ndimage import map_coordinates, spline_filter
 
 from htinvert.core import Floats, Signal, UserError
+from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds
 from htinvert.density.grid import Density, DensitySource, has_all_electrons
 from htinvert.forward import stem_convolution
-from htinvert.forward.declaration import KnownAnswer, Parameter, check_bounds
 from htinvert.forward.memo import fingerprint, remember
 from htinvert.forward.stem_convolution import StemConvolution, Window, place_window
 from htinvert.forward.stm_surface import (

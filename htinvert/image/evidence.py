@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from htinvert.core import EvaluationFailed, Floats, Metric, Signal
+from htinvert.declaration.abilities import Structural
 from htinvert.metrics.correlation import normalized_cross_correlation
 from htinvert.metrics.linear import gain_and_offset
 from htinvert.metrics.ssim import ssim_map
@@ -34,11 +35,11 @@ def window_numbers(shape: tuple[int, ...], sampling: tuple[float, ...]) -> NDArr
 def local_costs(metric: Metric, simulated: NDArray[np.floating], patch: Floats) -> Floats:
     """Cost of each pixel or window [1] of two images of one shape, at the place where they are."""
     image: Floats = np.asarray(simulated, dtype=np.float64)
-    if hasattr(metric, "ssim"):
-        if getattr(metric, "intensity", "own") == "matched":
+    if isinstance(metric, Structural):
+        if metric.intensity == "matched":
             gain, offset = gain_and_offset(image, patch)
             image = gain * image + offset
-        share = float(getattr(metric, "beta", 1.0))
+        share = float(metric.beta)
         return share * (1.0 - np.asarray(ssim_map(image, patch), dtype=np.float64))
     return 0.5 * (_unit(image) - _unit(patch)) ** 2  # its mean is 1 less the correlation
 
