@@ -210,8 +210,7 @@ class Metric(Protocol):
 class Generator(Protocol):
     """Propose structures. The only stateful part: its state is what it was told, in that order.
 
-    One that also has ``state()``, which returns plain values and atoms, and ``restore(state)`` need
-    not be told everything again when its campaign is resumed.
+    What it may be able to do besides: :class:`htinvert.declaration.abilities.Resumable`.
     """
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:

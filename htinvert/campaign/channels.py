@@ -10,6 +10,7 @@ from typing import Any
 from htinvert import plugins
 from htinvert.config.campaign import Config, Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
+from htinvert.declaration.abilities import Framed, Sampled, Sheared
 from htinvert.image.calibration.calibrate import Calibration, calibrate
 from htinvert.image.read import read_image
 
@@ -83,8 +84,8 @@ def _channel(
     forward: Any = plugins.build("forward", experiment.forward, folder, f"{place}.forward")
     if measured is not None:
         observed = Signal.image(observed.data, measured.sampling)
-        if hasattr(forward, "shear_x"):
-            forward = replace(forward, shear_x=measured.shear_x)
+        sheared = {"shear_x": measured.shear_x} if isinstance(forward, Sheared) else {}
+        forward = replace(forward, **sheared) if sheared else forward
     metrics: dict[str, Metric] = {
         metric: plugins.build(
             "metric", {"use": metric} | (spec or {}), folder, f"{place}.metrics.{metric}"
@@ -123,9 +124,9 @@ def held(channel: Channel, parameters: Mapping[str, float], refitted: Sequence[s
 def _like(forward: Any, observed: Signal) -> Any:
     """Give a forward model the pixel size and shape of the experiment where it has none."""
     missing = {}
-    if getattr(forward, "sampling", 0) is None:
+    if isinstance(forward, Sampled) and forward.sampling is None:
         y, x = observed.sampling
         missing["sampling"] = y if y == x else (y, x)
-    if getattr(forward, "shape", 0) is None:
+    if isinstance(forward, Framed) and forward.shape is None:
         missing["shape"] = observed.data.shape
     return replace(forward, **missing) if missing else forward

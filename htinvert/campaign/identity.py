@@ -18,6 +18,7 @@ from htinvert.core import (
     Channel,
     UserError,
 )
+from htinvert.declaration.abilities import Versioned
 
 UNCOUNTED: Any = {  # may change when a run is resumed
     **dict.fromkeys(("name", "stop", "workers", "cluster", "in_flight", "objectives"), True),
@@ -84,8 +85,8 @@ def identity_of(
     )
     for channel in channels:
         identity["experiments"][channel.name]["image"] = digest(channel.observed.data.tobytes())
-        if version_of := getattr(channel.forward, "version", None):
-            identity["experiments"][channel.name]["forward"]["model"] = version_of
+        if isinstance(channel.forward, Versioned):
+            identity["experiments"][channel.name]["forward"]["model"] = channel.forward.version
     for _, place, given in components(config.model_dump()):
         for key, value in given.items():
             path = plugins.resolve(Path(value), folder) if isinstance(value, str) else None

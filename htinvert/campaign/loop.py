@@ -36,6 +36,7 @@ from htinvert.core import (
     region_mask,
     weighted_sum,
 )
+from htinvert.declaration.abilities import Resumable
 from htinvert.geometry.distances import clashes
 from htinvert.pool.here import Pool
 from htinvert.store import OutOfSpace, Run, snap, structure_key
@@ -152,7 +153,7 @@ class Campaign:
 
     def state(self) -> dict[str, Any] | None:
         """What a checkpoint holds besides rows; None where a generator has to be told all."""
-        learned = getattr(self._generator, "state", lambda: None)()
+        learned = self._generator.state() if isinstance(self._generator, Resumable) else None
         return learned and {
             "terms": terms(self.plan, self.store.run_id),
             "told": self.progress.evaluated,

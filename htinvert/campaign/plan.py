@@ -28,7 +28,9 @@ from htinvert.core import (
     Space,
     UserError,
 )
+from htinvert.declaration.abilities import ChecksElements
 from htinvert.energy.free_length import with_length
+from htinvert.energy.offer import offer_of
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.evaluation.fit import fit
 from htinvert.generators.mixture import Mixture
@@ -108,9 +110,9 @@ def screened(generator: Generator, plan: Plan) -> Generator:
     asked = plan.config.search.screen
     assert asked is not None  # noqa: S101
     energy: EnergyModel = plugins.build("energy", asked.energy, plan.folder, "search.screen.energy")
-    check = getattr(energy, "check_elements", None)
-    if check is not None:
-        check(set(plan.space.template.get_chemical_symbols()) | set(plan.space.composition))
+    if isinstance(energy, ChecksElements):
+        symbols = plan.space.template.get_chemical_symbols()
+        energy.check_elements({*symbols, *plan.space.composition})
     settings = asked.model_dump(exclude={"energy"})
     cheap = replace(plan.recipe, energy=with_length(energy, plan.space.region))
     return Screened(generator, cheap, plan.space, plan.objectives, **settings)
@@ -133,9 +135,8 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
         min_distance=_min_distance(config, symbols),
     )
     energy: EnergyModel = plugins.build("energy", config.energy, folder)
-    check = getattr(energy, "check_elements", None)
-    if check is not None:
-        check(symbols)
+    if isinstance(energy, ChecksElements):
+        energy.check_elements(symbols)
     energy = with_length(energy, region)
     channels, measured = make_channels(config, folder)
     weights = config.objectives or {
@@ -148,7 +149,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
         for channel in channels
     )
     recipe = Recipe(energy, channels, config.chemical_potentials, region)
-    if (offer := getattr(energy, "offer", None)) is not None:
+    if (offer := offer_of(energy)) is not None:
         identity["energy"]["model"] = offer.model  # energies of another version are others
     plan = Plan(config, space, recipe, objectives, identity, measured, folder)
     plan.generator()  # its parameters, too, are checked before anything begins

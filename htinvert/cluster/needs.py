@@ -7,6 +7,8 @@ from ase import Atoms
 from htinvert.cluster.site import Site
 from htinvert.config.campaign import Config
 from htinvert.core import Recipe, UserError
+from htinvert.declaration.abilities import HasEstimate
+from htinvert.energy.offer import offer_of
 
 
 def needs(config: Config, recipe: Recipe, start: Atoms) -> dict[str, float]:
@@ -15,13 +17,13 @@ def needs(config: Config, recipe: Recipe, start: Atoms) -> dict[str, float]:
     Images are priced for the structure ``start``.
     """
     energy, found = config.energy, {}
-    if (offer := getattr(recipe.energy, "offer", None)) is not None:
+    if (offer := offer_of(recipe.energy)) is not None:
         found[f"energy {energy['use']}"] = float(offer.memory)
     if (limit := (energy.get("limits") or {}).get("memory")) is not None:
         found["energy.limits.memory"] = float(limit)
     for channel in recipe.channels:
-        if callable(offer := getattr(channel.forward, "offer", None)):
-            found[f"an image of {channel.name}"] = float(offer(start).memory)
+        if isinstance(channel.forward, HasEstimate):
+            found[f"an image of {channel.name}"] = channel.forward.estimate(start).memory
     return found
 
 

@@ -9,13 +9,14 @@ length is then the one number that is left: its force is the slope of the energy
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 from htinvert.core import EnergyModel, EvaluationFailed, Region, Relaxation, UserError
+from htinvert.declaration.abilities import ChecksElements, Loads, PricesAsItStands
 from htinvert.energy.isolation import Isolated
+from htinvert.energy.offer import Offer, offer_of
 
 PRESSURE = 3e-4  # eV/Å³, 0.05 GPa: where less is left the length is relaxed
 STIFFNESS = 0.25  # eV/Å³, 40 GPa, about CdTe's bulk modulus: for the first step only
@@ -35,21 +36,19 @@ class FreeLength:
     axis: int
 
     @property
-    def offer(self) -> Any:
+    def offer(self) -> Offer | None:
         """What the engine declares, None where it declares nothing."""
-        return getattr(self.engine, "offer", None)
+        return offer_of(self.engine)
 
     def load(self) -> None:
         """Load the engine, where there is something to load."""
-        load = getattr(self.engine, "load", None)
-        if load is not None:
-            load()
+        if isinstance(self.engine, Loads):
+            self.engine.load()
 
     def check_elements(self, symbols: set[str]) -> None:
         """Ask the engine, where it can tell, whether it covers these elements."""
-        check = getattr(self.engine, "check_elements", None)
-        if check is not None:
-            check(symbols)
+        if isinstance(self.engine, ChecksElements):
+            self.engine.check_elements(symbols)
 
     def __call__(self, atoms: Atoms) -> Relaxation:
         """Relax atoms and length. Raises :class:`EvaluationFailed` where the engine does."""
@@ -76,8 +75,8 @@ class FreeLength:
     def slope(self, atoms: Atoms) -> float:
         """Slope [eV/Å] of the energy over the length, atoms at fixed places."""
         ends = [longer(atoms, self.axis, step) for step in (-DIFFERENCE, DIFFERENCE)]
-        single_point: Any = getattr(self.engine, "single_point")  # noqa: B009  (see with_length)
-        low, high = (float(single_point(end).energy) for end in ends)
+        assert isinstance(self.engine, PricesAsItStands)  # noqa: S101  (see with_length)
+        low, high = (float(self.engine.single_point(end).energy) for end in ends)
         return (high - low) / (2.0 * DIFFERENCE)
 
 
@@ -98,7 +97,7 @@ def with_length(engine: EnergyModel, region: Region | None) -> EnergyModel:
     if region is None or region.length == "fixed":
         return engine
     inner = engine.engine if isinstance(engine, Isolated) else engine
-    if not hasattr(inner, "single_point"):
+    if not isinstance(inner, PricesAsItStands):
         raise UserError(
             f"region.length is free but {type(inner).__name__} prices no structure as it stands "
             "(it has no single_point); leave region.length out or choose another engine"

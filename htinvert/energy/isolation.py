@@ -30,6 +30,8 @@ from ase import Atoms
 from pydantic import NonNegativeInt, PositiveFloat
 
 from htinvert.core import EnergyModel, EvaluationFailed, Relaxation
+from htinvert.declaration.abilities import ChecksElements, Loads
+from htinvert.energy.offer import Offer, offer_of
 
 GB = 10**9
 MOST_CHILDREN = 2  # kept per worker, one per engine; those of engines asked long ago end
@@ -65,15 +67,14 @@ class Isolated:
     limits: Limits = Limits()
 
     @property
-    def offer(self) -> Any:
+    def offer(self) -> Offer | None:
         """What the engine declares, None where it declares nothing."""
-        return getattr(self.engine, "offer", None)
+        return offer_of(self.engine)
 
     def check_elements(self, symbols: set[str]) -> None:
         """Ask the engine, where it can tell, whether it covers these elements."""
-        check = getattr(self.engine, "check_elements", None)
-        if check is not None:
-            check(symbols)
+        if isinstance(self.engine, ChecksElements):
+            self.engine.check_elements(symbols)
 
     def __call__(self, atoms: Atoms) -> Relaxation:
         """Relax a structure. Raises :class:`EvaluationFailed` for what the engine or a limit says.
@@ -230,7 +231,8 @@ def serve(handle: int) -> None:
 def _serve(connection: Connection[Any, Any]) -> None:
     try:
         engine, limits = connection.recv()
-        getattr(engine, "load", _nothing)()
+        if isinstance(engine, Loads):
+            engine.load()
     except EOFError:
         raise
     except Exception as error:
@@ -272,7 +274,3 @@ def _answer(engine: EnergyModel, atoms: Atoms, limits: Limits) -> tuple[str, Any
 def _over(status: str, used: float | None, limit: float) -> str:
     took = "the engine asked for more" if used is None else f"the engine took {used:.2g} GB, more"
     return f"{status}: {took} than its limit of {limit:g} GB"
-
-
-def _nothing() -> None:
-    """Stand in for an engine that has nothing to load."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
+from htinvert.declaration.abilities import HasOffer
 
 Cost = Literal["potential", "mlip", "dft"]
 COSTS = {
@@ -51,6 +52,11 @@ class Offer:
         words += ["batches"] if self.batch else []
         words += [f"{self.memory:g} GB per worker", COSTS[self.cost]]
         return f"{self.model}: " + "; ".join(words)
+
+
+def offer_of(engine: object) -> Offer | None:
+    """What an engine declares; None where it declares nothing."""
+    return engine.offer if isinstance(engine, HasOffer) else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from htinvert.core import (
     frozen_mask,
     region_mask,
 )
+from htinvert.energy.offer import offer_of
 from htinvert.evaluation.objectives import energies
 from htinvert.geometry.distances import distance_outside, shortest_ratio
 from htinvert.geometry.roles import rigid_mask
@@ -146,7 +147,8 @@ def check_moves(proposed: Atoms, relaxed: Atoms, region: Region | None) -> None:
 def check_energy(relaxation: Relaxation, recipe: Recipe) -> None:
     """Raise :class:`EvaluationFailed` where an energy is lower than anything real has."""
     count = max(len(relaxation.atoms), 1)
-    lowest = getattr(getattr(recipe.energy, "offer", None), "lowest", -np.inf)
+    offer = offer_of(recipe.energy)
+    lowest = -np.inf if offer is None else offer.lowest
     if relaxation.energy < lowest * count:
         raise EvaluationFailed(
             f"implausible energy: {relaxation.energy / count:.1f} eV/atom, below {lowest:g}, which "

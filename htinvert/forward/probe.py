@@ -16,8 +16,8 @@ from scipy import fft
 from scipy.interpolate import CubicSpline
 
 from htinvert.core import Floats
+from htinvert.declaration.declared import Parameter
 from htinvert.forward.cross_section import wavelength
-from htinvert.forward.declaration import Parameter
 
 AnyFloats = TypeVar("AnyFloats", NDArray[np.float32], NDArray[np.float64])
 

@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 
 from htinvert.core import Floats, UserError
-from htinvert.forward.declaration import Parameter
+from htinvert.declaration.declared import Parameter
 from htinvert.forward.interface import move_grain
 from htinvert.forward.view import Direction, View, view_frame
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from htinvert.forward.declaration import Parameter
+from htinvert.declaration.declared import Parameter
 from htinvert.forward.probe import PROBE, Probe
 from htinvert.forward.scene import SCENE, Scene
 

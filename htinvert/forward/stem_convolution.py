@@ -17,8 +17,8 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Floats, Signal
+from htinvert.declaration.declared import KnownAnswer, check_bounds
 from htinvert.forward.cross_section import cross_section
-from htinvert.forward.declaration import KnownAnswer, check_bounds
 from htinvert.forward.fourier import interpolate, sum_rows, waves
 from htinvert.forward.mesh import mesh_image, mesh_points
 from htinvert.forward.probe import sampled_transfer, transfer

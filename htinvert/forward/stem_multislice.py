@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from htinvert.core import Signal, UserError
+from htinvert.declaration.declared import Estimate, KnownAnswer, Parameter, check_bounds
 from htinvert.forward import multislice
 from htinvert.forward.cross_section import wavelength
-from htinvert.forward.declaration import KnownAnswer, Offer, Parameter, check_bounds
 from htinvert.forward.memo import fingerprint, remember
 from htinvert.forward.multislice import Box, Device
 from htinvert.forward.probe import Probe, source_transfer
@@ -137,7 +137,7 @@ class StemMultislice(Stem):
         """Name and version of the engine; images compare only within one."""
         return multislice.version()
 
-    def offer(self, atoms: Atoms) -> Offer:
+    def estimate(self, atoms: Atoms) -> Estimate:
         """What one image of ``atoms`` costs; raises as an image does."""
         plan = self.plan(atoms)
         boxes = [(tile.size, int(use.sum())) for tile, use in _parts(self, plan, plan.mask)]
@@ -151,7 +151,7 @@ class StemMultislice(Stem):
             f"of {pixels[0]} x {pixels[1]} px"
         )
         memory = multislice.memory_of(pixels, plan.slices, batch)
-        return Offer(multislice.version(), work, seconds * self.phonons, memory)
+        return Estimate(multislice.version(), work, seconds * self.phonons, memory)
 
     @property
     def wave_sampling(self) -> float:

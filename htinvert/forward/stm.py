@@ -17,8 +17,8 @@ from scipy import fft
 from scipy.ndimage import map_coordinates, spline_filter
 
 from htinvert.core import Floats, Signal, UserError
+from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds
 from htinvert.density.grid import Density, DensitySource, has_all_electrons
-from htinvert.forward.declaration import KnownAnswer, Parameter, check_bounds
 from htinvert.forward.memo import fingerprint, remember
 from htinvert.forward.scene import PIXELS, Pixels, Scene, Window, check_pixels
 from htinvert.forward.stm_surface import (

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from htinvert.core import Axis, Floats, Signal, UserError
+from htinvert.declaration.declared import Estimate, KnownAnswer, Parameter, check_bounds
 from htinvert.forward import multislice
 from htinvert.forward.cross_section import wavelength
-from htinvert.forward.declaration import KnownAnswer, Offer, Parameter, check_bounds
 from htinvert.forward.memo import fingerprint, remember
 from htinvert.forward.multislice import Box, Device
 from htinvert.forward.probe import BEAM, Beam, source_transfer
@@ -127,14 +127,14 @@ class Tem(Beam, Scene):
         """Name and version of the engine; images compare only within one."""
         return multislice.version()
 
-    def offer(self, atoms: Atoms) -> Offer:
+    def estimate(self, atoms: Atoms) -> Estimate:
         """What one image of ``atoms`` costs; raises as an image does."""
         plan = self._plan(atoms)
         nx, ny = plan.pixels
         seconds = multislice.seconds(plan.pixels, plan.slices, probes=1, boxes=1) * self.phonons
         work = f"{self.phonons} configurations x {plan.slices} slices of {nx} x {ny} px"
         memory = multislice.memory_of(plan.pixels, plan.slices, 1)
-        return Offer(multislice.version(), work, seconds, memory)
+        return Estimate(multislice.version(), work, seconds, memory)
 
     def _plan(self, atoms: Atoms) -> _Plan:
         """What is to be computed for an image of ``atoms``."""

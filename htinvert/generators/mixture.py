@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from htinvert.core import Candidate, Evaluation, Exhausted, Generator
+from htinvert.declaration.abilities import Resumable
 
 
 @dataclass
@@ -38,10 +39,8 @@ class Mixture:
 
     def state(self) -> list[Any] | None:
         """What each generator needs to be restored; None where one of them must be told all."""
-        if not all(hasattr(generator, "restore") for generator in self.generators):
-            return None
-        known: tuple[Any, ...] = self.generators
-        return [generator.state() for generator in known]
+        known = [g for g in self.generators if isinstance(g, Resumable)]
+        return [g.state() for g in known] if len(known) == len(self.generators) else None
 
     def restore(self, state: Sequence[Any]) -> None:
         """Let every generator go on from its state as if all had been told."""

@@ -25,6 +25,7 @@ from htinvert.core import (
     Space,
     region_mask,
 )
+from htinvert.declaration.abilities import Structural
 from htinvert.evaluation.fit import adjusted, compare
 from htinvert.generators.random import Random
 from htinvert.geometry.distances import covalent_distances
@@ -115,10 +116,10 @@ def window_costs(metric: Metric, found: Picture, cost: float) -> Floats:
 def local_costs(metric: Metric, simulated: NDArray[np.floating], patch: Floats) -> Floats:
     """Cost of each pixel or window [1] of two images of one shape, at the place where they are."""
     image: Floats = np.asarray(simulated, dtype=np.float64)
-    if hasattr(metric, "ssim"):
-        if getattr(metric, "intensity", "own") == "matched":
+    if isinstance(metric, Structural):
+        if metric.intensity == "matched":
             image = _brought(image, patch)
-        share = float(getattr(metric, "beta", 1.0))
+        share = float(metric.beta)
         return share * (1.0 - np.asarray(ssim_map(image, patch), dtype=np.float64))
     return 0.5 * (_unit(image) - _unit(patch)) ** 2  # its mean is 1 less the correlation
 

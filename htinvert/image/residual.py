@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from htinvert.core import Channel, EvaluationFailed, Floats, Infeasible, Signal
+from htinvert.declaration.abilities import Blurred, HasView, Shifted
 from htinvert.evaluation.fit import adjusted, compare
 from htinvert.forward.view import View
 from htinvert.generators.guidance import Guide, Look
@@ -83,7 +84,7 @@ class Guides:
     channels: tuple[Channel, ...]
 
     def __post_init__(self) -> None:
-        seen = tuple(channel for channel in self.channels if hasattr(channel.forward, "view"))
+        seen = tuple(channel for channel in self.channels if isinstance(channel.forward, HasView))
         object.__setattr__(self, "channels", seen)
 
     def __bool__(self) -> bool:
@@ -126,7 +127,8 @@ def residual(
     observed = channel.observed.data[row : row + ny, column : column + nx].astype(float)
     view: View = forward.view(atoms)
     pixel = np.array(simulated.sampling)
-    sigma = getattr(forward, "source_size", SOURCE_SIZE) / FWHM / pixel
+    width = forward.source_size if isinstance(forward, Blurred) else SOURCE_SIZE
+    sigma = width / FWHM / pixel
     missing = gaussian_filter(_explained(image, observed) - image, sigma, mode="nearest")
     middle = view.lines(np.array([[(ny - 1) / 2, (nx - 1) / 2]]))
     one = Atoms(chemical_symbols[number], middle, cell=atoms.cell, pbc=atoms.pbc)
@@ -136,14 +138,15 @@ def residual(
 
 def _refined(forward: Any, detail: Mapping[str, float], simulated: Signal) -> Any:
     """The forward model shifted by the part of a pixel that the registration found."""
-    if not (hasattr(forward, "shift_x") and "row_refined" in detail):
+    if not (isinstance(forward, Shifted) and "row_refined" in detail):
         return forward
     dy, dx = simulated.sampling
-    return replace(
-        forward,
-        shift_x=forward.shift_x + dx * (detail["column_refined"] - detail["column"]),
-        shift_y=forward.shift_y + dy * (detail["row_refined"] - detail["row"]),
-    )
+    shifts = {
+        "shift_x": forward.shift_x + dx * (detail["column_refined"] - detail["column"]),
+        "shift_y": forward.shift_y + dy * (detail["row_refined"] - detail["row"]),
+    }
+    moved: Any = forward
+    return replace(moved, **shifts)
 
 
 def _explained(image: Floats, observed: Floats) -> Floats:

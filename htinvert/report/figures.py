@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import ENERGIES, Evaluation, Metric, Objective, Signal
+from htinvert.declaration.abilities import Structural
 from htinvert.ranking.rank import Ranked
 
 ACCENT, FRONT, PALE = "#d1495b", "#00798c", "#b8bfc6"
@@ -173,8 +174,8 @@ def phrase(detail: Mapping[str, float]) -> str:
 def footnote(metric: Metric, credit: str) -> str:
     """Which definition a metric used, and whose image it is."""
     parts = []
-    if hasattr(metric, "ssim"):
-        parts.append(f"SSIM: {metric.ssim}, intensity: {getattr(metric, 'intensity', 'own')}")
+    if isinstance(metric, Structural):
+        parts.append(f"SSIM: {metric.ssim}, intensity: {metric.intensity}")
     if credit:
         parts.append(f"image: {credit}")
     return "; ".join(parts)

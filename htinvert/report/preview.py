@@ -22,6 +22,8 @@ from htinvert.core import (
     frozen_mask,
     region_mask,
 )
+from htinvert.declaration.abilities import HasEstimate, Wraps
+from htinvert.energy.offer import offer_of
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.evaluation.fit import intervals
 from htinvert.generators.operators.start import random_structure
@@ -53,7 +55,8 @@ def preview(plan: Plan, picture: Path, *, console: Any) -> None:
         if channel.free:
             console.print(_fitted(plan, channel, parameters[channel.name]), highlight=False)
     plan = plan.calibrated(parameters)
-    if getattr(getattr(plan.recipe.energy, "offer", None), "cost", "") == "dft":
+    offer = offer_of(plan.recipe.energy)
+    if offer is not None and offer.cost == "dft":
         _draw(plan, picture, Evaluation(Candidate(-1, plan.space.template, "start")), console)
         console.print(_dft_cost(plan), highlight=False)
         return
@@ -140,7 +143,7 @@ def _crowded(plan: Plan) -> str:
 def _dft_cost(plan: Plan) -> str:
     """An order of magnitude, for a trial would take as long as a candidate."""
     engine: Any = plan.recipe.energy
-    while hasattr(engine, "engine"):
+    while isinstance(engine, Wraps):
         engine = engine.engine
     calls = min(getattr(engine, "steps", DFT_CALLS), DFT_CALLS) + 1
     seconds = calls * DFT_SECONDS * (len(plan.space.template) / 10.0) ** DFT_EXPONENT
@@ -213,7 +216,7 @@ def _summary(plan: Plan) -> Any:
     )
     view.add_row("closest [Å]", closest)
     view.add_row("energy", _component(config.energy))
-    if (offer := getattr(plan.recipe.energy, "offer", None)) is not None:
+    if (offer := offer_of(plan.recipe.energy)) is not None:
         view.add_row("", str(offer))
         if config.cluster in (None, "local"):  # elsewhere it is another machine's
             view.add_row("", _memory(offer.memory, max(config.workers, 1)))
@@ -230,8 +233,8 @@ def _summary(plan: Plan) -> Any:
         path = plugins.resolve(experiment.image, plan.folder)
         view.add_row("", str(describe(path, signal=experiment.signal, channel=experiment.channel)))
         view.add_row("", _model(experiment.forward, channel.forward))
-        if callable(offer := getattr(channel.forward, "offer", None)):
-            view.add_row("", str(offer(atoms)))
+        if isinstance(channel.forward, HasEstimate):
+            view.add_row("", str(channel.forward.estimate(atoms)))
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
     view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
     return view

@@ -13,6 +13,7 @@ from ase import Atoms
 from htinvert.campaign.channels import make_channel
 from htinvert.config.campaign import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
+from htinvert.declaration.abilities import HasSpecimen
 from htinvert.evaluation.fit import Trial
 from htinvert.image.register import FREE, Registered, register
 from htinvert.metrics.registration import Registration
@@ -66,7 +67,7 @@ def write_registration(
     draw_match(paths[0], match, title=f"{name}: {describe(result)}", note=note)
     paths[1].write_text(json.dumps(record(observed, result), indent=1), encoding="utf-8")
     write_table(paths[2], [_row(number, trial) for number, trial in enumerate(result.trials, 1)])
-    if hasattr(result.forward, "specimen"):
+    if isinstance(result.forward, HasSpecimen):
         paths.append(folder / "structure.xyz")
         write_structure(paths[-1], result.forward.specimen(atoms))
     if movie:

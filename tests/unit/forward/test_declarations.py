@@ -9,7 +9,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from htinvert.forward.declaration import KnownAnswer, Offer
+from htinvert.declaration.declared import Estimate, KnownAnswer
 
 MODELS = sorted(entry_points(group="htinvert.forward"), key=lambda entry: entry.name)
 NUMBERS = {"float", "int", "float | None", "int | None"}
@@ -66,8 +66,8 @@ def test_known_answers_are_given(entry, answer: KnownAnswer):
     assert answer.measure(signal) == pytest.approx(answer.value, abs=answer.tolerance)
 
 
-def test_an_offer_reads_as_one_line():
-    offer = Offer("abTEM 1.0", "300 probes x 4 configurations", 300.0, 0.42)
-    assert str(offer) == (
+def test_an_estimate_reads_as_one_line():
+    estimate = Estimate("abTEM 1.0", "300 probes x 4 configurations", 300.0, 0.42)
+    assert str(estimate) == (
         "abTEM 1.0: 300 probes x 4 configurations; about 5 minutes per image; 0.4 GB per worker"
     )

@@ -159,9 +159,11 @@ def test_the_two_views_are_the_same(crystal, quick):
     )
 
 
-def test_an_offer_says_what_an_image_takes(crystal, quick):
-    offer = quick.offer(crystal)
-    assert offer.model.startswith("abTEM ")
-    assert f"{quick.plan(crystal).mask.sum()} probes x 2 configurations x " in offer.work
-    assert replace(quick, phonons=20).offer(crystal).seconds > 4 * offer.seconds  # 10, but timed
-    assert 0.3 < offer.memory < quick.memory
+def test_an_estimate_says_what_an_image_takes(crystal, quick):
+    estimate = quick.estimate(crystal)
+    assert estimate.model.startswith("abTEM ")
+    assert f"{quick.plan(crystal).mask.sum()} probes x 2 configurations x " in estimate.work
+    assert (
+        replace(quick, phonons=20).estimate(crystal).seconds > 4 * estimate.seconds
+    )  # 10, but timed
+    assert 0.3 < estimate.memory < quick.memory

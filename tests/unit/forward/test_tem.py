@@ -118,5 +118,5 @@ def test_too_little_memory_is_said(quick, carbon):
         replace(quick, memory=0.1)(carbon)
 
 
-def test_an_offer_says_what_an_image_takes(quick, carbon):
-    assert "1 configurations x 1 slices of 192 x 192 px" in str(quick.offer(carbon))
+def test_an_estimate_says_what_an_image_takes(quick, carbon):
+    assert "1 configurations x 1 slices of 192 x 192 px" in str(quick.estimate(carbon))

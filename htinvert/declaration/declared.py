@@ -1,4 +1,4 @@
-"""What a forward model declares about itself beside its fields: bounds, sources, known answers."""
+"""What a component declares where it is defined: units and bounds, known answers, a cost."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class KnownAnswer:
 
 
 @dataclass(frozen=True)
-class Offer:
-    """What one image costs.
+class Estimate:
+    """What one simulation costs.
 
     Attributes:
         model: engine with its version.

@@ -1,0 +1,216 @@
+"""What a component may be able to do besides its call: one small protocol for each ability.
+
+A component has an ability where it has the attributes that the protocol names; nothing is to be
+inherited or registered, and none is required. ``isinstance(model, HasView)`` asks. As anywhere in
+Python, such a question looks at names only, not at signatures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from ase import Atoms
+
+if TYPE_CHECKING:
+    from htinvert.declaration.declared import Estimate, Parameter
+
+Given = Mapping[str, Any]
+"""Parameters of a component as plain values, as a campaign's file gives them."""
+
+
+# What any component may declare.
+
+
+@runtime_checkable
+class Cites(Protocol):
+    """Says which publications are to be cited by who uses it: authors, journal, DOI.
+
+    ``sources`` is a tuple of phrases that end with a period; where they depend on the parameters it
+    is a class method that takes them as plain values and returns the tuple.
+    """
+
+    sources: tuple[str, ...] | Callable[[Given], tuple[str, ...]]
+
+
+@runtime_checkable
+class Declares(Protocol):
+    """Says unit and bounds of its numbers in a table; the other way is to annotate each of them."""
+
+    declares: Mapping[str, Parameter]
+
+
+@runtime_checkable
+class Versioned(Protocol):
+    """Says by which version of what engine it works; results compare only within one."""
+
+    version: str
+
+
+@runtime_checkable
+class Packaged(Protocol):
+    """Names the distributions whose versions decide its results, for a run's record."""
+
+    packages: tuple[str, ...]
+
+
+# Energy models.
+
+
+@runtime_checkable
+class HasOffer(Protocol):
+    """Says what it can do and takes: an :class:`htinvert.energy.offer.Offer`, or None."""
+
+    offer: Any
+
+
+@runtime_checkable
+class HasAccuracy(Protocol):
+    """Says how wrong its energies and positions are.
+
+    The name of a class of engine, or numbers of its own (:mod:`htinvert.energy.accuracy`); where
+    it depends on the parameters, a class method that takes them as plain values.
+    """
+
+    accuracy: Any
+
+
+@runtime_checkable
+class Loads(Protocol):
+    """Has something to load before its first structure: weights, a library."""
+
+    def load(self) -> None:
+        """Load it. Raises :class:`~htinvert.core.UserError` where that is impossible."""
+        ...
+
+
+@runtime_checkable
+class ChecksElements(Protocol):
+    """Knows which elements it covers."""
+
+    def check_elements(self, symbols: set[str]) -> None:
+        """Raise :class:`~htinvert.core.UserError` for elements that it does not cover."""
+        ...
+
+
+@runtime_checkable
+class PricesAsItStands(Protocol):
+    """Prices a structure without relaxing it."""
+
+    def single_point(self, atoms: Atoms) -> Any:
+        """Energy and forces, as :class:`htinvert.energy.offer.SinglePoint`."""
+        ...
+
+
+@runtime_checkable
+class Wraps(Protocol):
+    """Does its work with another engine, which it holds."""
+
+    engine: Any
+
+
+# Forward models.
+
+
+@runtime_checkable
+class HasEstimate(Protocol):
+    """Says what one simulation costs before it is made."""
+
+    def estimate(self, atoms: Atoms) -> Estimate:
+        """Time and memory of one simulation of ``atoms``."""
+        ...
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """Has a pixel size (y, x) [Å/px]; where it is None it takes that of what was observed."""
+
+    sampling: float | tuple[float, float] | None
+
+
+@runtime_checkable
+class Framed(Protocol):
+    """Has a shape [px]; where it is None it takes that of what was observed."""
+
+    shape: tuple[int, ...] | None
+
+
+@runtime_checkable
+class HasView(Protocol):
+    """Shows each atom at a place: knows where in its image a position appears."""
+
+    def view(self, atoms: Atoms) -> Any:
+        """Where positions appear in the image of ``atoms``: a :class:`htinvert.forward.view.View`.
+
+        Raises:
+            UserError: where sampling or shape is not set.
+        """
+        ...
+
+
+@runtime_checkable
+class HasSpecimen(Protocol):
+    """Images another structure than the given one, such as one with its upper grain moved."""
+
+    def specimen(self, atoms: Atoms) -> Atoms:
+        """The structure that is imaged."""
+        ...
+
+
+@runtime_checkable
+class Oriented(Protocol):
+    """Looks along a direction: ``beam`` and ``up``, the direction of the image's top."""
+
+    beam: Any
+    up: Any
+
+
+@runtime_checkable
+class Shifted(Protocol):
+    """Can move its specimen in the image: to the right and downward [Å]."""
+
+    shift_x: float
+    shift_y: float
+
+
+@runtime_checkable
+class Sheared(Protocol):
+    """Can shear its image: shift to the right per distance downward [1]."""
+
+    shear_x: float
+
+
+@runtime_checkable
+class Blurred(Protocol):
+    """Has a source of a size: full width at half maximum [Å]."""
+
+    source_size: float
+
+
+# Metrics and generators.
+
+
+@runtime_checkable
+class Structural(Protocol):
+    """A metric that compares by structural similarity.
+
+    ``ssim`` names the definition, ``intensity`` how the images are brought to one scale, ``beta``
+    the share of the similarity in the cost.
+    """
+
+    ssim: str
+    intensity: str
+    beta: float
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A generator that need not be told everything again when its campaign is resumed."""
+
+    def state(self) -> Any:
+        """What it has learned, as plain values and atoms; None where it must be told all."""
+        ...
+
+    def restore(self, state: Any) -> None:
+        """Go on from such a state as if all had been told."""
+        ...
