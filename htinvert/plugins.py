@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -74,8 +74,9 @@ def parameters(
 
     An energy model takes ``limits`` besides its own, see :mod:`htinvert.energy.isolation`.
     """
-    function = component if inspect.isfunction(component) else component.__init__
-    hints = get_type_hints(function, include_extras=True)
+    # A dataclass's inherited fields are annotated in the words of the module that has them.
+    named = inspect.isfunction(component) or is_dataclass(component)
+    hints = get_type_hints(component if named else component.__init__, include_extras=True)
     fields: dict[str, Any] = {"limits": (Limits | None, None)} if kind == "energy" else {}
     for name, parameter in inspect.signature(component).parameters.items():
         if name in skip:

@@ -20,6 +20,7 @@ from htinvert.campaign.plan import Plan
 from htinvert.campaign.progress import Progress
 from htinvert.config.campaign import TOTAL
 from htinvert.core import Candidate, Evaluation, Generator, Keep, weighted_sum
+from htinvert.declaration.abilities import Resumable
 from htinvert.store import Run
 
 FORMAT = 2  # of a checkpoint; to be raised with every change of what generators keep
@@ -119,7 +120,7 @@ class Knowledge:
 
     def state(self) -> dict[str, Any] | None:
         """What a checkpoint holds besides rows; None where a generator has to be told all."""
-        learned = getattr(self._generator, "state", lambda: None)()
+        learned = self._generator.state() if isinstance(self._generator, Resumable) else None
         return learned and {
             "terms": self._terms(),
             "told": self.progress.evaluated,

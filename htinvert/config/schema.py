@@ -92,8 +92,7 @@ def _parameters(kind: str, name: str, definitions: dict[str, Any]) -> dict[str, 
     component = plugins.find(kind, name)
     schema = _schema_of(plugins.parameters(component, kind=kind))
     definitions.update(schema.pop("$defs", {}))
-    described = dict(ENTRY.findall(inspect.getdoc(component) or ""))
-    for key, sentence in described.items():
+    for key, sentence in _sentences(component).items():
         if key in schema["properties"]:
             schema["properties"][key]["description"] = " ".join(sentence.split())
     schema["properties"]["use"] = {}
@@ -102,6 +101,15 @@ def _parameters(kind: str, name: str, definitions: dict[str, Any]) -> dict[str, 
     schema["description"] = _first_sentence(component)
     schema.pop("required", None)
     return schema
+
+
+def _sentences(component: Callable[..., Any]) -> dict[str, str]:
+    """What docstrings say of each parameter: a class's own and those of what it inherits."""
+    classes = inspect.getmro(component) if inspect.isclass(component) else (component,)
+    sentences: dict[str, str] = {}
+    for part in reversed(classes):
+        sentences |= dict(ENTRY.findall(inspect.cleandoc(part.__doc__ or "")))
+    return sentences
 
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:

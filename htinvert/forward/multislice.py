@@ -29,6 +29,7 @@ from htinvert.forward.cross_section import (
     scattering_factor,
     wavelength,
 )
+from htinvert.forward.probe import Probe
 
 Device = Literal["cpu", "gpu"]
 
@@ -41,16 +42,6 @@ _PER_PROBE = 60  # bytes per pixel: wave, its spectrum, scratch
 _SCRATCH = 40  # bytes per fine pixel, while a slice is made
 _PER_PAIR = 1.0  # time of a probe through a slice, in pairs of Fourier transforms
 _PER_SLICE = 2.0  # time to make a slice, likewise on the fine grid
-
-
-@dataclass(frozen=True)
-class Beam:
-    """The incoming wave: ``beam_energy`` [eV]; a probe's angle [mrad] and aberrations [Å]."""
-
-    beam_energy: float
-    semiangle: float = 0.0
-    defocus: float = 0.0
-    spherical_aberration: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +129,7 @@ def scan_box(
     box: Box,
     points: Floats,
     *,
-    beam: Beam,
+    beam: Probe,
     annular: bool,
     inner: float,
     outer: float,

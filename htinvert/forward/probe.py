@@ -16,6 +16,7 @@ from scipy import fft
 from scipy.interpolate import CubicSpline
 
 from htinvert.core import Floats
+from htinvert.declaration.declared import Parameter
 from htinvert.forward.cross_section import wavelength
 
 AnyFloats = TypeVar("AnyFloats", NDArray[np.float32], NDArray[np.float64])
@@ -23,16 +24,42 @@ AnyFloats = TypeVar("AnyFloats", NDArray[np.float32], NDArray[np.float64])
 _NEGLIGIBLE = 1e-9  # part of the transfer function that may be left out
 
 
-@dataclass(frozen=True)
-class Probe:
-    """What shapes the probe; units and bounds as in :class:`~.stem_convolution.StemConvolution`."""
+@dataclass(frozen=True, kw_only=True)
+class Beam:
+    """What every electron beam has: an energy, and a lens that is not perfect.
 
-    beam_energy: float
-    semiangle: float
-    source_size: float
-    defocus: float
-    spherical_aberration: float
-    defocus_spread: float
+    Args:
+        beam_energy: kinetic energy [eV], 1e4 to 3e6.
+        defocus: defocus [Å], positive is underfocus, -1e4 to 1e4.
+        spherical_aberration: third-order coefficient Cs [Å] (1 mm = 1e7 Å), -1e8 to 1e8.
+        defocus_spread: full width at half maximum of a Gaussian spread of defocus [Å], 0 to 1e3.
+    """
+
+    beam_energy: float = 200e3
+    defocus: float = 0.0
+    spherical_aberration: float = 0.0
+    defocus_spread: float = 0.0
+
+
+BEAM = {
+    "beam_energy": Parameter("eV", 1e4, 3e6),
+    "defocus": Parameter("Å", -1e4, 1e4),
+    "spherical_aberration": Parameter("Å", -1e8, 1e8),
+    "defocus_spread": Parameter("Å", 0.0, 1e3),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe(Beam):
+    """A beam that is focused to a spot.
+
+    Args:
+        semiangle: convergence semiangle [mrad], > 0 to 200.
+        source_size: full width at half maximum of the Gaussian source image [Å], 0 to 10.
+    """
+
+    semiangle: float = 30.0
+    source_size: float = 1.0
 
     @property
     def optics(self) -> Optics:
@@ -66,6 +93,13 @@ class Probe:
     def margin(self) -> float:
         """Distance [Å] beyond which an atom's tail is below 1e-5 of its peak."""
         return self.guard + 6.0
+
+
+PROBE = {
+    **BEAM,
+    "semiangle": Parameter("mrad", 1e-3, 200.0),
+    "source_size": Parameter("Å", 0.0, 10.0),
+}
 
 
 @dataclass(frozen=True)

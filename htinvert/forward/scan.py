@@ -17,8 +17,8 @@ from scipy import fft
 from scipy.ndimage import distance_transform_edt, maximum_filter
 
 from htinvert.core import Floats
+from htinvert.forward.scene import Window
 from htinvert.forward.slab import Slab
-from htinvert.forward.stem_convolution import Window
 
 Complexes = NDArray[np.complex128]
 Mask = NDArray[np.bool_]

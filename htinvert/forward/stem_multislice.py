@@ -20,11 +20,11 @@ from scipy.special import ndtri
 
 from htinvert.core import Signal, UserError
 from htinvert.declaration.declared import Estimate, KnownAnswer, Parameter, check_bounds
-from htinvert.forward import multislice, stem_convolution
+from htinvert.forward import multislice
 from htinvert.forward.cross_section import wavelength
 from htinvert.forward.memo import fingerprint, remember
-from htinvert.forward.multislice import Beam, Box, Device
-from htinvert.forward.probe import source_transfer
+from htinvert.forward.multislice import Box, Device
+from htinvert.forward.probe import Probe, source_transfer
 from htinvert.forward.scan import (
     Grid,
     Tile,
@@ -34,6 +34,7 @@ from htinvert.forward.scan import (
     scan_grid,
     tiles,
 )
+from htinvert.forward.scene import Window, check_scene
 from htinvert.forward.slab import (
     Slab,
     check_motion,
@@ -43,14 +44,12 @@ from htinvert.forward.slab import (
     displacements,
     slices_through,
 )
+from htinvert.forward.stem import STEM, Stem, check_ring
 from htinvert.forward.stem_convolution import (
     Lattice,
     StemConvolution,
-    Window,
-    place_window,
     sum_series,
 )
-from htinvert.forward.view import Direction, View
 
 Complexes = NDArray[np.complex128]
 Values = NDArray[np.float64]
@@ -61,12 +60,12 @@ _REMEMBERED = 64  # scans
 _scans: OrderedDict[bytes, Values] = OrderedDict()
 
 
-@dataclass(frozen=True)
-class StemMultislice:
+@dataclass(frozen=True, kw_only=True)
+class StemMultislice(Stem):
     """Simulate a STEM image by multislice with frozen phonons, as a fraction of the beam current.
 
-    Every parameter of :class:`~htinvert.forward.stem_convolution.StemConvolution` (but
-    ``aperture``) is here under its name, and the images of both overlay pixel by pixel. Besides:
+    View, pixels, probe and detector are those of :class:`~htinvert.forward.stem.Stem`, and images
+    overlay those of :class:`~htinvert.forward.stem_convolution.StemConvolution` pixel by pixel.
 
     Args:
         thickness: of the specimen along the beam [Å], > 0 to 2e3, rounded to whole repeats;
@@ -97,29 +96,6 @@ class StemMultislice:
         UserError: for a static lattice, or a detector beyond the simulated angle.
     """
 
-    sampling: float | tuple[float, float] | None = None
-    shape: tuple[int, int] | None = None
-    beam: Direction = "x"
-    up: Direction = "z"
-    center: tuple[float, float] | None = None
-    beam_energy: float = 200e3
-    semiangle: float = 30.0
-    inner: float = 100.0
-    outer: float = 150.0
-    source_size: float = 1.0
-    defocus: float = 0.0
-    spherical_aberration: float = 0.0
-    defocus_spread: float = 0.0
-    shift_x: float = 0.0
-    shift_y: float = 0.0
-    shear_x: float = 0.0
-    shear_y: float = 0.0
-    stretch_x: float = 0.0
-    stretch_y: float = 0.0
-    rotation: float = 0.0
-    interface_width: float = 0.0
-    interface_shift: float = 0.0
-    interface: float | None = None
     thickness: float = 50.0
     detector: Literal["annular", "com_x", "com_y", "idpc"] = "annular"
     phonons: int = 4
@@ -134,8 +110,9 @@ class StemMultislice:
     device: Device = "cpu"
 
     def __post_init__(self) -> None:
-        _ = self.convolution  # checks what both have
         check_bounds(self, PARAMETERS)
+        check_scene(self)
+        check_ring(self)
         if self.detector not in ("annular", "com_x", "com_y", "idpc"):
             raise ValueError(
                 f'detector is "{self.detector}" but must be annular, com_x, com_y or idpc'
@@ -153,7 +130,7 @@ class StemMultislice:
     @property
     def convolution(self) -> StemConvolution:
         """The incoherent model of the same microscope and view."""
-        return StemConvolution(**{name: getattr(self, name) for name in _SHARED})
+        return StemConvolution(**{name: getattr(self, name) for name in Stem.__dataclass_fields__})
 
     @property
     def version(self) -> str:
@@ -183,14 +160,6 @@ class StemMultislice:
             return self.potential_sampling
         return multislice.finest(self.beam_energy, self.outer + self.semiangle)
 
-    def specimen(self, atoms: Atoms) -> Atoms:
-        """The structure that is imaged: the given one with its upper grain moved."""
-        return self.convolution.specimen(atoms)
-
-    def view(self, atoms: Atoms) -> View:
-        """Where in the image positions appear, see :meth:`StemConvolution.view`."""
-        return self.convolution.view(atoms)
-
     def __call__(self, atoms: Atoms) -> Signal:
         """Image of ``atoms``, repeated along its periodic directions, shape (ny, nx), float32.
 
@@ -202,15 +171,13 @@ class StemMultislice:
         values = _scan(self, plan)
         lattice = Lattice(plan.grid.basis, {})
         series = _series(self, values, plan.grid)
-        return Signal.image(sum_series(series, lattice, plan.window), self.convolution.pixel)
+        return Signal.image(sum_series(series, lattice, plan.window), self.pixel)
 
     def plan(self, atoms: Atoms) -> Plan:
         """What is to be computed for an image of ``atoms``; raises as an image does."""
-        if self.shape is None:
-            raise UserError("shape is not set; give (ny, nx) or load an image that has one")
         multislice.check_engine(self.device)
         atoms = self.specimen(atoms)
-        window = place_window(self.convolution, atoms, self.shape)
+        window = self.window_on(atoms)
         slab = cut_slab(atoms, beam=self.beam, up=self.up, thickness=self.thickness)
         displacements(slab.numbers, self.rms_displacement)
         step = self.scan_step or wavelength(self.beam_energy) / (4e-3 * self.semiangle)
@@ -223,10 +190,8 @@ class StemMultislice:
         return Plan(window, slab, grid, mask, slices_through(slab, thickest))
 
 
-_SHARED = [name for name in StemConvolution.__dataclass_fields__ if name != "aperture"]
-
 PARAMETERS = {
-    **{name: bound for name, bound in stem_convolution.PARAMETERS.items() if name in _SHARED},
+    **STEM,
     "thickness": Parameter("Å", 1e-3, 2e3),
     "phonons": Parameter("1", 0, 1000),
     "seed": Parameter("1", 0, 2**32),
@@ -329,11 +294,11 @@ def _record(model: StemMultislice, plan: Plan, mask: NDArray[np.bool_]) -> Value
         rng = np.random.default_rng([model.seed, number])
         slab = displace(plan.slab, rms_displacement=model.rms_displacement, rng=rng)
         offset = model.defocus_spread / _FWHM * float(ndtri((number + 0.5) / model.phonons))
-        beam = Beam(
-            model.beam_energy,
-            model.semiangle,
-            model.defocus + offset,
-            model.spherical_aberration,
+        beam = Probe(
+            beam_energy=model.beam_energy,
+            semiangle=model.semiangle,
+            defocus=model.defocus + offset,
+            spherical_aberration=model.spherical_aberration,
         )
         for tile, wanted in parts:
             total[wanted] += _tile_values(model, replace(plan, slab=slab), tile, wanted, beam)
@@ -341,7 +306,7 @@ def _record(model: StemMultislice, plan: Plan, mask: NDArray[np.bool_]) -> Value
 
 
 def _tile_values(
-    model: StemMultislice, plan: Plan, tile: Tile, wanted: NDArray[np.bool_], beam: Beam
+    model: StemMultislice, plan: Plan, tile: Tile, wanted: NDArray[np.bool_], beam: Probe
 ) -> NDArray[np.float32]:
     """What the detector records at the points of one tile, shape (n, 1 or 3)."""
     numbers, positions = crop(plan.slab, tile.corner, tile.size)

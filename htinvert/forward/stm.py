@@ -19,9 +19,8 @@ from scipy.ndimage import map_coordinates, spline_filter
 from htinvert.core import Floats, Signal, UserError
 from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds
 from htinvert.density.grid import Density, DensitySource, has_all_electrons
-from htinvert.forward import stem_convolution
 from htinvert.forward.memo import fingerprint, remember
-from htinvert.forward.stem_convolution import StemConvolution, Window, place_window
+from htinvert.forward.scene import PIXELS, Pixels, Scene, Window, check_pixels
 from htinvert.forward.stm_surface import (
     Slab,
     constant_current,
@@ -39,19 +38,17 @@ _REMEMBERED = 8  # surfaces
 _MAPS = 64
 
 
-@dataclass(frozen=True)
-class Stm:
+@dataclass(frozen=True, kw_only=True)
+class Stm(Pixels):
     """Simulate an STM image: heights over the topmost atom [Å], or densities [1/Å³].
 
-    Geometry is as in :class:`~htinvert.forward.stem_convolution.StemConvolution`, seen from above
-    (z toward the viewer, y up).
+    Seen from above (z toward the viewer, y up); pixels and distortion are those of
+    :class:`~htinvert.forward.scene.Pixels`.
 
     Args:
         density: where the density of states of a structure comes from, such as
             ``{use: gpaw, cache: densities}``, ``{use: file, path: PARCHG}`` or, approximately,
             ``{use: atoms}``.
-        sampling: pixel size [Å/px], one number or (y, x); None: the observed image's.
-        shape: pixels (ny, nx); None: the observed image's.
         mode: "constant_current", the tip follows the isovalue; "constant_height", the density at
             ``height``; "isosurface", voxels within ``tolerance`` of the isovalue, as ingrained.
         isovalue: density that the tip follows [1/Å³], 1e-12 to 1e3.
@@ -64,13 +61,6 @@ class Stm:
         tip_radius: of a round tip that touches the surface [Å], 0 to 100.
         blur: full width at half maximum of vibration and electronics [Å], 0 to 20; in the image,
             so that no distortion carries it.
-        shift_x: the specimen's shift to the right in the image [Å].
-        shift_y: the specimen's shift downward [Å].
-        shear_x: shift to the right per distance downward [1], -0.5 to 0.5.
-        shear_y: shift downward per distance to the right [1], -0.5 to 0.5.
-        stretch_x: relative widening [1], -0.5 to 1.
-        stretch_y: relative heightening [1], -0.5 to 1.
-        rotation: counter-clockwise turn of the specimen in the image [degrees].
         mirror: whether the surface is the mirror image of the structure, as its other domain is.
 
     Raises:
@@ -78,8 +68,6 @@ class Stm:
     """
 
     density: Any = None
-    sampling: float | tuple[float, float] | None = None
-    shape: tuple[int, int] | None = None
     mode: Mode = "constant_current"
     isovalue: float = 6e-5
     tolerance: float = 1e-5
@@ -90,28 +78,21 @@ class Stm:
     bias_high: float | None = None
     tip_radius: float = 0.0
     blur: float = 0.0
-    shift_x: float = 0.0
-    shift_y: float = 0.0
-    shear_x: float = 0.0
-    shear_y: float = 0.0
-    stretch_x: float = 0.0
-    stretch_y: float = 0.0
-    rotation: float = 0.0
     mirror: bool = False
 
     def __post_init__(self) -> None:
-        _ = self.geometry  # checks what both have
         check_bounds(self, PARAMETERS)
+        check_pixels(self)
         if self.mode not in ("constant_current", "constant_height", "isosurface"):
             raise ValueError(
                 f'mode is "{self.mode}" but must be constant_current, constant_height or isosurface'
             )
 
     @property
-    def geometry(self) -> StemConvolution:
-        """A model with the same pixels and distortion, looking down on the surface."""
-        shared = {name: getattr(self, name) for name in _SHARED}
-        return StemConvolution(beam="z", up="y", **shared)
+    def scene(self) -> Scene:
+        """The same pixels and distortion, looking down on the surface."""
+        shared = {name: getattr(self, name) for name in Pixels.__dataclass_fields__}
+        return Scene(beam="z", up="y", **shared)
 
     def specimen(self, atoms: Atoms) -> Atoms:
         """The structure that is imaged: the given one, mirrored where that is asked for."""
@@ -124,8 +105,8 @@ class Stm:
         return turned
 
     def view(self, atoms: Atoms) -> View:
-        """Where in the image positions appear, see :meth:`StemConvolution.view`."""
-        return self.geometry.view(self.specimen(atoms))
+        """Where in the image positions appear, see :meth:`.Scene.view`."""
+        return self.scene.view(self.specimen(atoms))
 
     def surface(self, atoms: Atoms) -> Surface:
         """The density of states of ``atoms``, checked.
@@ -194,11 +175,9 @@ class Stm:
                 tip could see.
             EvaluationFailed: where the isovalue is met nowhere, or where the tip starts.
         """
-        if self.shape is None:
-            raise UserError("shape is not set; give (ny, nx) or load an image that has one")
+        window = self.scene.window_on(self.specimen(atoms))
         heights, cell = self.heights(atoms)
-        window = place_window(self.geometry, self.specimen(atoms), self.shape)
-        dy, dx = self.geometry.pixel
+        dy, dx = self.pixel
         spread = window.per_pixel @ np.diag([1 / dx, 1 / dy]) * (self.blur / _FWHM)
         return Signal.image(sample(heights, cell, window, spread=spread), (dy, dx))
 
@@ -255,17 +234,13 @@ def _blurred(heights: Floats, inverse: Floats, spread: Floats) -> Floats:
     return np.asarray(fft.ifft2(fft.fft2(heights) * damping).real)
 
 
-_SHARED = (
-    *("sampling", "shape", "shift_x", "shift_y", "shear_x", "shear_y"),
-    *("stretch_x", "stretch_y", "rotation"),
-)
 _MAPPED = (
     *("mode", "isovalue", "tolerance", "height", "below", "above"),
     *("bias_low", "bias_high", "tip_radius", "mirror"),
 )
 
 PARAMETERS = {
-    **{name: bound for name, bound in stem_convolution.PARAMETERS.items() if name in _SHARED},
+    **PIXELS,
     "isovalue": Parameter("1/Å³", 1e-12, 1e3),
     "tolerance": Parameter("1/Å³", 0.0, 1e3),
     "height": Parameter("Å", 0.0, 50.0),

@@ -20,12 +20,13 @@ from scipy import fft
 
 from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import Estimate, KnownAnswer, Parameter, check_bounds
-from htinvert.forward import multislice, stem_convolution
+from htinvert.forward import multislice
 from htinvert.forward.cross_section import wavelength
 from htinvert.forward.memo import fingerprint, remember
 from htinvert.forward.multislice import Box, Device
-from htinvert.forward.probe import source_transfer
+from htinvert.forward.probe import BEAM, Beam, source_transfer
 from htinvert.forward.scan import fourier_series, frequencies
+from htinvert.forward.scene import SCENE, Scene, Window, check_scene
 from htinvert.forward.slab import (
     Slab,
     check_motion,
@@ -35,14 +36,7 @@ from htinvert.forward.slab import (
     displacements,
     slices_through,
 )
-from htinvert.forward.stem_convolution import (
-    Lattice,
-    StemConvolution,
-    Window,
-    place_window,
-    sum_series,
-)
-from htinvert.forward.view import Direction, View
+from htinvert.forward.stem_convolution import Lattice, sum_series
 
 Complexes = NDArray[np.complex64]
 
@@ -51,18 +45,16 @@ _REMEMBERED = 16  # specimens
 _waves: OrderedDict[bytes, list[Complexes]] = OrderedDict()
 
 
-@dataclass(frozen=True)
-class Tem:
+@dataclass(frozen=True, kw_only=True)
+class Tem(Beam, Scene):
     """Simulate a phase-contrast TEM image, 1 where there is no specimen.
 
-    Geometry, thickness, phonons, slices, memory and device are as in
-    :class:`~htinvert.forward.stem_multislice.StemMultislice` and
-    :class:`~htinvert.forward.stem_convolution.StemConvolution`. Besides:
+    View and pixels are those of :class:`~htinvert.forward.scene.Scene`, the lens that of
+    :class:`~htinvert.forward.probe.Beam`; thickness, phonons, slices, memory and device are as in
+    :class:`~htinvert.forward.stem_multislice.StemMultislice`.
 
     Args:
         defocus: defocus [Å], positive is underfocus, -1e5 to 1e5.
-        spherical_aberration: third-order coefficient Cs [Å] (1 mm = 1e7 Å), -1e8 to 1e8.
-        defocus_spread: full width at half maximum of a Gaussian spread of defocus [Å], 0 to 1e3.
         illumination: standard deviation of the directions of the illumination [mrad], 0 to 10.
         aperture: semiangle of the objective aperture [mrad]; None: what is simulated passes.
         blur: full width at half maximum of vibration and detector [Å], 0 to 10.
@@ -76,12 +68,6 @@ class Tem:
         UserError: for a static lattice, or an aperture beyond the simulated angle.
     """
 
-    sampling: float | tuple[float, float] | None = None
-    shape: tuple[int, int] | None = None
-    beam: Direction = "x"
-    up: Direction = "z"
-    center: tuple[float, float] | None = None
-    beam_energy: float = 200e3
     defocus: float = 500.0
     spherical_aberration: float = 1e7
     defocus_spread: float = 60.0
@@ -90,16 +76,6 @@ class Tem:
     blur: float = 0.0
     images: int = 1
     defocus_step: float = 50.0
-    shift_x: float = 0.0
-    shift_y: float = 0.0
-    shear_x: float = 0.0
-    shear_y: float = 0.0
-    stretch_x: float = 0.0
-    stretch_y: float = 0.0
-    rotation: float = 0.0
-    interface_width: float = 0.0
-    interface_shift: float = 0.0
-    interface: float | None = None
     thickness: float = 50.0
     phonons: int = 4
     rms_displacement: float | dict[str, float] = 0.09
@@ -112,8 +88,8 @@ class Tem:
     device: Device = "cpu"
 
     def __post_init__(self) -> None:
-        _ = self.geometry  # checks what both have
         check_bounds(self, PARAMETERS)
+        check_scene(self)
         if self.potential not in ("exact", "abtem"):
             raise ValueError(f'potential is "{self.potential}" but must be exact or abtem')
         check_motion(self.phonons, self.rms_displacement)
@@ -125,22 +101,9 @@ class Tem:
             )
 
     @property
-    def geometry(self) -> StemConvolution:
-        """A model with the same view, pixels and distortion."""
-        return StemConvolution(**{name: getattr(self, name) for name in _SHARED})
-
-    @property
     def largest_angle(self) -> float:
         """Largest angle that is simulated [mrad]."""
         return multislice.largest_angle(self.beam_energy, self.potential_sampling)
-
-    def specimen(self, atoms: Atoms) -> Atoms:
-        """The structure that is imaged: the given one with its upper grain moved."""
-        return self.geometry.specimen(atoms)
-
-    def view(self, atoms: Atoms) -> View:
-        """Where in the image positions appear, see :meth:`StemConvolution.view`."""
-        return self.geometry.view(atoms)
 
     def __call__(self, atoms: Atoms) -> Signal:
         """Image, shape (ny, nx), or defocus series, (images, ny, nx), of ``atoms``, float32.
@@ -153,7 +116,7 @@ class Tem:
         waves = [fft.fft2(wave) for wave in _exit_waves(self, plan)]
         defoci = [self.defocus + index * self.defocus_step for index in range(self.images)]
         stack = [_image(replace(self, defocus=value), plan, waves) for value in defoci]
-        first = Signal.image(stack[0], self.geometry.pixel)
+        first = Signal.image(stack[0], self.pixel)
         if self.images == 1:
             return first
         series = Axis("defocus", "Å", self.defocus_step, self.defocus)
@@ -175,11 +138,9 @@ class Tem:
 
     def _plan(self, atoms: Atoms) -> _Plan:
         """What is to be computed for an image of ``atoms``."""
-        if self.shape is None:
-            raise UserError("shape is not set; give (ny, nx) or load an image that has one")
         multislice.check_engine(self.device)
         atoms = self.specimen(atoms)
-        window = place_window(self.geometry, atoms, self.shape)
+        window = self.window_on(atoms)
         slab = cut_slab(atoms, beam=self.beam, up=self.up, thickness=self.thickness)
         displacements(slab.numbers, self.rms_displacement)
         corner, size = _box(slab, window, self.padding)
@@ -192,17 +153,10 @@ class Tem:
 
 _SLICED = 100.0  # mrad: slices are thin against the depth of focus there, 5 Å at 200 kV
 
-_SHARED = (
-    *("sampling", "shape", "beam", "up", "center", "beam_energy", "shift_x", "shift_y", "shear_x"),
-    *("shear_y", "stretch_x", "stretch_y", "rotation"),
-    *("interface_width", "interface_shift", "interface"),
-)
-
 PARAMETERS = {
-    **{name: bound for name, bound in stem_convolution.PARAMETERS.items() if name in _SHARED},
+    **SCENE,
+    **BEAM,
     "defocus": Parameter("Å", -1e5, 1e5),
-    "spherical_aberration": Parameter("Å", -1e8, 1e8),
-    "defocus_spread": Parameter("Å", 0.0, 1e3),
     "illumination": Parameter("mrad", 0.0, 10.0),
     "aperture": Parameter("mrad", 1e-3, 200.0),
     "blur": Parameter("Å", 0.0, 10.0),

@@ -190,7 +190,7 @@ class _Problem:
         view = shaped.view(self.atoms)
         cell = self.forward.specimen(self.atoms).cell.array
         places = view.pixels(np.array([np.zeros(3), cell[0], cell[1]]))
-        dy, dx = shaped.geometry.pixel
+        dy, dx = shaped.pixel
         first, second = (places[1:] - places[0])[:, ::-1] * [dx, dy]
         return np.array([first, second])
 
@@ -283,7 +283,7 @@ def best_window(
 
 def moved(forward: Any, columns: float, rows: float) -> Any:
     """A forward model whose image lies ``columns`` to the right and ``rows`` farther down [px]."""
-    dy, dx = forward.geometry.pixel
+    dy, dx = forward.pixel
     return replace(
         forward, shift_x=forward.shift_x + columns * dx, shift_y=forward.shift_y + rows * dy
     )

@@ -57,9 +57,16 @@ def check_comparable(simulated: Signal, observed: Signal) -> None:
     """Refuse images that cannot be compared pixel by pixel.
 
     Raises:
-        UserError: where the simulated image is larger or its sampling differs by over 0.1 %.
+        UserError: where one has axes that the other lacks, the simulated image is larger or its
+            sampling differs by over 0.1 %.
     """
     small, large = simulated.data.shape, observed.data.shape
+    if len(small) != len(large):
+        ours, theirs = (", ".join(axis.name for axis in s.axes) for s in (simulated, observed))
+        raise UserError(
+            f"the forward model simulates a signal over ({ours}) but the observed one is over "
+            f"({theirs}); set the model to simulate one like it, such as one image of a series"
+        )
     if any(s > o for s, o in zip(small, large, strict=True)):
         raise UserError(
             f"simulated image {small} px is larger than the observed {large} px; "

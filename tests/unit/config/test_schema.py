@@ -44,6 +44,18 @@ def test_every_component_is_in_it(validator: Draft202012Validator) -> None:
     assert "ships with LAMMPS" in potential["properties"]["potential"]["description"]
 
 
+def test_what_a_component_inherits_is_described_as_its_own(
+    validator: Draft202012Validator,
+) -> None:
+    rules = {
+        rule["if"]["properties"]["use"]["const"]: rule["then"]["properties"]
+        for rule in validator.schema["$defs"]["forward"]["allOf"]
+    }
+    for model in ("stem_convolution", "stem_multislice", "stm", "tem"):
+        assert rules[model]["shear_x"]["description"].startswith("shift to the right per distance")
+    assert rules["tem"]["defocus"]["description"].endswith("-1e5 to 1e5.")  # not the probe's 1e4
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

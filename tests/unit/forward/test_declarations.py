@@ -31,7 +31,7 @@ def answers():
 @every_model
 def test_every_number_has_bounds_around_its_default_and_a_unit_in_the_docstring(entry):
     model, parameters = entry.load(), declared(entry).PARAMETERS
-    text = inspect.getdoc(model)
+    text = "".join(part.__doc__ for part in model.__mro__ if part is not object)
     text += "".join(doc for name, doc in DOCUMENTED.items() if name in text)  # it refers to those
     numbers = {field.name: field.default for field in fields(model) if field.type in NUMBERS}
     assert set(numbers) == set(parameters)

@@ -8,8 +8,9 @@ from ase import Atoms
 from numpy.testing import assert_allclose
 
 from htinvert.forward.scan import Grid, fourier_series, needed, scan_grid, tiles
+from htinvert.forward.scene import Window
 from htinvert.forward.slab import cut_slab
-from htinvert.forward.stem_convolution import Lattice, Window, sum_series
+from htinvert.forward.stem_convolution import Lattice, sum_series
 
 OBLIQUE = np.array([[5.0, 2.0], [0.0, 7.0]])
 

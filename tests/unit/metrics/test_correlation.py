@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose
 from skimage.feature import match_template
 
-from htinvert.core import EvaluationFailed, Signal, UserError
+from htinvert.core import Axis, EvaluationFailed, Signal, UserError
 from htinvert.metrics.correlation import (
     Correlation,
     allowed_offsets,
@@ -84,6 +84,14 @@ def test_empty_part_of_the_observation_is_no_match(observed):
     data[:60] = 100.0
     ncc = normalized_cross_correlation(observed.data[70:90, 70:90], data)
     assert (ncc[:40] == 0).all() and ncc[70, 70] == pytest.approx(1, abs=1e-5)
+
+
+def test_a_series_is_not_compared_with_one_image(observed):
+    series = Signal(
+        np.stack([observed.data, observed.data]), (Axis("defocus", "Å", 50.0), *observed.axes)
+    )
+    with pytest.raises(UserError, match=r"over \(defocus, y, x\) but the observed one is over \(y"):
+        Correlation()(series, observed)
 
 
 def test_larger_simulation_is_refused(observed):
