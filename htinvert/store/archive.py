@@ -140,6 +140,17 @@ def restore_descriptions(folder: Path, state: Archived, bad: Iterable[str]) -> l
     return wanted
 
 
+def sound_rows(folder: Path, blocks: Iterable[tuple[int, Files]], start: int, stop: int) -> int:
+    """How far the blocks from row start to stop are what was written, in every byte."""
+    for end, files in blocks:
+        if start < end <= stop:
+            paths = {folder / name: entry for name, entry in files.items()}
+            if not all(path.is_file() and checksum(path) == e for path, e in paths.items()):
+                break
+            start = end
+    return start
+
+
 def is_whole(folder: Path, state: Archived) -> bool:
     """A quick look: every file has its size, and every description its checksum."""
     for name, (size, crc) in state.files.items():

@@ -38,6 +38,7 @@ class Folding:
     locks: bool = True
 
     def __post_init__(self) -> None:
+        self.sound = 0  # rows whose sealed copy was whole when it was looked at last
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._rest = 0.0  # no fold before this time
@@ -114,6 +115,13 @@ class Folding:
         self.guard()
         sealed = stop - start == self.layout.block
         self.marks.append("folded", start=start, stop=stop, sealed=sealed, files=files, ends=ends)
+        if sealed:
+            self.look(journal)
+
+    def look(self, journal: Journal) -> None:
+        """Read the copies of the rows that the journal is to let go of next, one block late."""
+        span = int(journal.meta("dropped")), self.marks.state().sealed - self.layout.block
+        self.sound = archive.sound_rows(self.path, self.marks.blocks(), *span)
 
     def _groups(
         self,

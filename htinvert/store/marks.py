@@ -123,6 +123,18 @@ class Marks:
                 found.take(event)
         return found
 
+    def blocks(self) -> list[tuple[int, Files]]:
+        """Where each sealed block ends, and its own files, which are all but the descriptions."""
+        found: list[tuple[int, Files]] = []
+        for event in self.events:
+            if event["what"] == "discarded":
+                found = []
+            elif event["what"] == "folded" and event["sealed"]:
+                files = _files(event["files"])
+                own = {name: entry for name, entry in files.items() if not name.endswith(".json")}
+                found.append((event["stop"], own))
+        return found
+
     def closed(self) -> Files | None:
         """Checksums of the run's other files where its last driver stopped cleanly."""
         last = self.events[-1] if self.events else {}

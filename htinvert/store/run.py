@@ -308,6 +308,7 @@ class Run(Reader):
         self._marks.append("opened", **told)
         if not archive.is_whole(self.path, state):
             self._start_archive_anew(f"{self.path / archive.NAME} is not what was folded")
+        self._folding.look(self._journal)
         self._note_fold()
         self._note_provenance(provenance)
 
@@ -324,6 +325,8 @@ class Run(Reader):
             )
         require_rows(self._journal, 0, self._journal.committed())
         self.event(event="refold", reason=why)
+        self._folding.sound = 0
+        self._journal.allow_dropping(0)
         self._marks.append("discarded")
         archive.discard(self.path / archive.NAME)
 
@@ -333,16 +336,15 @@ class Run(Reader):
         self._folding.advance(self._journal.committed())
 
     def _note_fold(self) -> None:
-        """Let rows go that are sealed, one block late; note how long the log is."""
+        """Let rows go that are sealed, and whole still one block later; note the log's length."""
         failure = self._folding.failure()
         if failure is not None:
             self.event(event="fold failed", reason=str(failure))
         if self._folding.busy():
             return
-        sealed = self._marks.state().sealed - self._folding.layout.block
         self._noted = len(self._marks.events)
         with self._journal.transaction():
-            self._journal.allow_dropping(max(sealed, 0))
+            self._journal.allow_dropping(self._folding.sound)
             self._journal.remember("marks", self._noted)
 
     def _mark_closed(self) -> None:

@@ -295,3 +295,24 @@ def test_repair_takes_the_provenance_from_the_log_and_the_next_start_gives_a_los
     verify(path, repair=True)
     create(path).close()
     assert json.loads((path / "provenance.json").read_text()) == {"host": "here"}
+
+
+def test_rows_stay_in_the_journal_where_their_sealed_copy_has_decayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("htinvert.store.run.BLOCK", 4)
+    path = tmp_path / "run"
+    with create(path) as run:
+        add(run, *map(evaluation, range(8)))
+    chunk = path / "results.zarr" / "candidates/energy/c/0"
+    raw = bytearray(chunk.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    chunk.write_bytes(raw)
+    with create(path) as run:
+        add(run, *map(evaluation, range(8, 17)))
+        run.fold()
+        add(run, evaluation(17))
+        assert run._journal.meta("dropped") == "0"
+    found = verify(path, repair=True)
+    assert (found.code, found.lost) == (REPAIRABLE, 0)
+    assert energies(path) == list(range(18))
