@@ -7,9 +7,9 @@ proposes is what the one before it relaxed.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from htinvert.core import ENERGIES, Candidate, Evaluation, Exhausted, Objective,
 from htinvert.ranking.rank import Ranked, rank
 from htinvert.ranking.survey import Survey
 from htinvert.store import snap, structure_key
+from htinvert.store.provenance import read_provenance
 
 Key = bytes
 OPERATOR = "store"
@@ -110,10 +111,10 @@ def stages(folder: Path) -> list[Stage]:
     while folder not in [stage.folder for stage in chain]:
         objectives = objectives_of(folder)
         ranked = families(folder, objectives)
-        config = read_yaml(folder / "config.yaml")
-        engine = str(config["energy"]["use"])
-        channels = config.get("experiments", {}).values()
-        images = tuple(dict.fromkeys(str(channel["forward"]["use"]) for channel in channels))
+        with _kept_config(folder) as config:
+            engine = str(config["energy"]["use"])
+            channels = config.get("experiments", {}).values()
+            images = tuple(dict.fromkeys(str(channel["forward"]["use"]) for channel in channels))
         places = {key_of(entry.evaluation): entry for entry in ranked}
         chain.insert(0, Stage(folder, engine, images, objectives, ranked, places))
         source = source_of(folder)
@@ -125,7 +126,7 @@ def stages(folder: Path) -> list[Stage]:
 
 def source_of(folder: Path) -> Path | None:
     """The run that a run's candidates came from, None where there is none or it is gone."""
-    facts = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    facts = read_provenance(folder)
     known = (Path(os.path.normpath(folder / path)) for path in facts.get("stages", []))
     return next((path for path in known if (path / "config.yaml").is_file()), None)
 
@@ -177,9 +178,8 @@ def objectives_of(
     folder: Path, weights: Mapping[str, float] | None = None
 ) -> tuple[Objective, ...]:
     """The objectives that a run was made with, with other weights where given."""
-    if not (folder / "config.yaml").is_file():
-        raise UserError(f"{folder} is not a run (it has no config.yaml); name a run's folder")
-    known: dict[str, Any] = read_yaml(folder / "config.yaml")["objectives"]
+    with _kept_config(folder) as config:
+        known = {str(name): float(weight) for name, weight in config["objectives"].items()}
     for name in weights or {}:
         if name not in known and name not in ENERGIES:
             raise UserError(
@@ -187,3 +187,18 @@ def objectives_of(
             )
     merged = known | dict(weights or {})
     return tuple(Objective(name, float(weight)) for name, weight in merged.items())
+
+
+@contextmanager
+def _kept_config(folder: Path) -> Iterator[dict[str, Any]]:
+    """The configuration that a run's folder keeps; where something is not in it, it is damaged."""
+    path = folder / "config.yaml"
+    if not path.is_file() and not (folder / "journal.sqlite").is_file():
+        raise UserError(f"{folder} is not a run (it has no config.yaml); name a run's folder")
+    try:
+        yield read_yaml(path)
+    except (UserError, LookupError, TypeError, ValueError, AttributeError) as error:
+        what = "is not what was written" if path.is_file() else "is lost"
+        raise UserError(
+            f"{path} {what}; start the run's own command again, which writes it anew"
+        ) from error

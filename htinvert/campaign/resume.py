@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -16,15 +15,15 @@ from htinvert.config.campaign import load
 from htinvert.config.yaml_file import seen_from
 from htinvert.core import UserError
 from htinvert.store import Run
+from htinvert.store.provenance import read_provenance
 
 
 def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
     """Imaging parameters that a run was begun with, or a new fit to the start structure."""
-    record = path / "provenance.json"
-    if record.is_file():
-        found = json.loads(record.read_text(encoding="utf-8")).get("calibration", {})
-        return {name: values for name, values in found.items() if values}
-    return calibrate(plan)
+    found = read_provenance(path).get("calibration")
+    if not isinstance(found, dict):
+        return calibrate(plan)
+    return {name: values for name, values in found.items() if values}
 
 
 def plan_of(folder: Path) -> Plan:

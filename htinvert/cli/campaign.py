@@ -310,7 +310,7 @@ def _show_scan(
     from htinvert.ranking.chemical_potentials import read_scan
     from htinvert.report.potentials import draw_scan, scan_table
 
-    fixed = read_yaml(folder / "config.yaml")["chemical_potentials"]
+    fixed = read_yaml(folder / "config.yaml").get("chemical_potentials", {})
     wanted = read_scan(scan, ties, fixed)
     console().print(scan_table(wanted, ranked, objectives))
     path = folder / "potentials.png"

@@ -26,6 +26,7 @@ from htinvert.store.marks import Archived, Files, checksum, sync
 from htinvert.store.trouble import Damaged
 
 NAME = "results.zarr"
+ASIDE = ".damaged"  # added to the name of what is kept until it is replaced
 COPY = "columns.json"  # of all its zarr.json, from which a damaged one is written again
 
 
@@ -86,18 +87,40 @@ def differences(root: Path, columns: Sequence[Column]) -> list[str]:
     return wrong
 
 
+def extent(root: Path) -> tuple[str, int] | None:
+    """Which run an archive says to be of, and how many rows; None where it cannot be read."""
+    status = root / "candidates/status/zarr.json"
+    try:
+        name = json.loads((root / "zarr.json").read_bytes())["attributes"].get("run_id", "")
+        rows = json.loads(status.read_bytes())["shape"][0] if status.exists() else 0
+        return str(name), int(rows)
+    except (OSError, ValueError, TypeError, LookupError, AttributeError):
+        return None
+
+
 def discard(root: Path) -> None:
     """Set an archive aside, to be folded anew; until that is done it may be of use to somebody."""
-    aside = root.with_name(root.name + ".damaged")
-    if aside.exists():
-        shutil.rmtree(root, ignore_errors=True)
-    elif root.exists():
-        root.rename(aside)
+    if root.exists():
+        root.rename(free(root.with_name(root.name + ASIDE)))
 
 
-def forget_damaged(root: Path) -> None:
-    """Remove what :func:`discard` set aside, once everything is folded anew."""
-    shutil.rmtree(root.with_name(root.name + ".damaged"), ignore_errors=True)
+def forget_damaged(root: Path, name: str, rows: int) -> None:
+    """Remove what :func:`discard` set aside, once so many rows of the run ``name`` are folded anew.
+
+    What says to be of another run, or to have more rows, stays.
+    """
+    for aside in root.parent.glob(f"{root.name}{ASIDE}*"):
+        whose, held = extent(aside) or ("", 0)
+        if whose in ("", name) and held <= rows:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def free(path: Path) -> Path:
+    """The path, with a number behind it where it is taken."""
+    number, found = 2, path
+    while found.exists():
+        found, number = path.with_name(f"{path.name}.{number}"), number + 1
+    return found
 
 
 def restorable(folder: Path, state: Archived, bad: Iterable[str]) -> set[str]:
@@ -115,6 +138,17 @@ def restore_descriptions(folder: Path, state: Archived, bad: Iterable[str]) -> l
     for name in wanted:
         write_durably(folder / name, texts[name].encode())
     return wanted
+
+
+def sound_rows(folder: Path, blocks: Iterable[tuple[int, Files]], start: int, stop: int) -> int:
+    """How far the blocks from row start to stop are what was written, in every byte."""
+    for end, files in blocks:
+        if start < end <= stop:
+            paths = {folder / name: entry for name, entry in files.items()}
+            if not all(path.is_file() and checksum(path) == e for path, e in paths.items()):
+                break
+            start = end
+    return start
 
 
 def is_whole(folder: Path, state: Archived) -> bool:

@@ -7,7 +7,6 @@ other programs: at a clean stop, and whenever they have doubled.
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +38,7 @@ class Folding:
     locks: bool = True
 
     def __post_init__(self) -> None:
+        self.sound = 0  # rows whose sealed copy was whole when it was looked at last
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
         self._rest = 0.0  # no fold before this time
@@ -98,11 +98,13 @@ class Folding:
         self.guard()
         state = self.marks.state()
         start, root = state.sealed, self.path / archive.NAME
+        if state.tail:  # no copy is removed before its rows are known to be whole elsewhere
+            require_rows(journal, start, stop)
         self.marks.append("folding", start=start, stop=stop)
         if state.folded:
             archive.forget(self.path, state.tail)
         else:  # what may be there was never marked, and its groups may lack descriptions
-            shutil.rmtree(root, ignore_errors=True)
+            archive.discard(root)
         arrays: Mapping[str, Any] = {}
         if root.exists():
             with archive.opened(root, "a") as group:
@@ -113,6 +115,13 @@ class Folding:
         self.guard()
         sealed = stop - start == self.layout.block
         self.marks.append("folded", start=start, stop=stop, sealed=sealed, files=files, ends=ends)
+        if sealed:
+            self.look(journal)
+
+    def look(self, journal: Journal) -> None:
+        """Read the copies of the rows that the journal is to let go of next, one block late."""
+        span = int(journal.meta("dropped")), self.marks.state().sealed - self.layout.block
+        self.sound = archive.sound_rows(self.path, self.marks.blocks(), *span)
 
     def _groups(
         self,
@@ -135,6 +144,18 @@ class Folding:
         last = next(column for column in columns if column.path == "atoms/number")
         ends["atoms"] = last.start + len(last.values)
         yield columns
+
+
+def require_rows(journal: Journal, start: int, stop: int) -> None:
+    """Read rows of the journal and their signals for nothing but to know that they are whole.
+
+    Raises:
+        Damaged: one is not there, or not what was written.
+    """
+    for _ in pages_of(journal, start, stop):
+        pass
+    for number in journal.rows_with_signals(start, stop):
+        journal.pixels(number)
 
 
 def pages_of(journal: Journal, start: int, stop: int) -> Iterator[list[Stored]]:

@@ -31,8 +31,8 @@ from htinvert.store.record import (
     unpack_pixels,
     unpack_structure,
 )
-from htinvert.store.tables import ADVICE, SCHEMA, TABLES, TEMPORARY, crc_of
-from htinvert.store.trouble import Damaged, Fenced, OutOfSpace
+from htinvert.store.tables import ADVICE, BROKEN, SCHEMA, TABLES, TEMPORARY, crc_of
+from htinvert.store.trouble import Damaged, Fenced, NotBegun, OutOfSpace
 
 PAGE_BYTES = 16384  # rows are some kB long: in SQLite's usual 4096 half of a page would be empty
 PAGE = 1024  # rows per query: a reader must not hold the file's lock while its caller works
@@ -54,8 +54,10 @@ class Journal:
         recipe: what a new one is made with.
         locks: whether the file system has POSIX locks; without, a lock file is used.
         guard: called in every transaction; raises where this driver may write no more.
+        fresh: called before a new one is made; raises where there was one before.
 
     Raises:
+        NotBegun: there is nothing in it, and it is to be read.
         UserError: the file is missing, damaged, or of another format.
     """
 
@@ -67,10 +69,13 @@ class Journal:
         recipe: Mapping[str, Any] | None = None,
         locks: bool = True,
         guard: Callable[[], None] = lambda: None,
+        fresh: Callable[[], None] = lambda: None,
     ):
         self.path = path
         self.epoch: str | None = None
-        self._guard = guard
+        self._guard, self._fresh = guard, fresh
+        if writable and not path.exists():
+            fresh()
         mode = "rwc" if writable else "rw"  # a reader may have to roll back after a crash
         system = "" if locks else "&vfs=unix-dotfile"
         with self._explained():
@@ -94,10 +99,11 @@ class Journal:
                 self.connection.execute("PRAGMA synchronous=FULL")
             else:
                 self.connection.execute("PRAGMA query_only=ON")
-            empty = not self._all("SELECT 1 FROM sqlite_master WHERE name = 'meta'")
+            empty = not self._all("SELECT 1 FROM sqlite_master")
         if empty and not writable:
-            raise UserError(f"{self.path.parent} is not a run yet; wait for its first proposals")
+            raise NotBegun(f"{self.path.parent} is not a run yet; wait for its first proposals")
         if empty:
+            self._fresh()
             self._create(recipe or {})
         with self._explained():
             (schema,) = self._all("SELECT value FROM meta WHERE name = 'schema'") or [("0",)]
@@ -134,9 +140,7 @@ class Journal:
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_").split("_")[0]
             advice = ADVICE.get(code, "start the same command again")
-            kind = OutOfSpace if code in TEMPORARY else UserError
-            if code in ("CORRUPT", "NOTADB"):
-                kind = Damaged
+            kind = OutOfSpace if code in TEMPORARY else Damaged if code in BROKEN else UserError
             raise kind(
                 f"{self.path} could not be used ({error}): {advice}; "
                 "everything committed before is kept"
@@ -168,12 +172,17 @@ class Journal:
         with self._explained(), closing(self.connection.execute(query, values)) as cursor:
             return cursor.fetchall()
 
-    def meta(self, name: str, default: str = "") -> str:
-        """A word of the run's own: schema, run_id, recipe (JSON), committed, dropped, epoch, ..."""
+    def meta(self, name: str, default: str | None = None) -> str:
+        """A word of the run's own: schema, run_id, recipe (JSON), committed, dropped, epoch, ...
+
+        Raises:
+            Damaged: it is not what was written, or lost and there is no default.
+        """
         found = self._all("SELECT value, crc FROM meta WHERE name = ?", name)
         for value, crc in found:
             self._require(crc == crc_of(name, value), f"entry {name}")
-        return str(found[0][0]) if found else default
+        self._require(bool(found) or default is not None, f"entry {name}")
+        return str(found[0][0] if found else default)
 
     def remember(self, name: str, value: object) -> None:
         """Set a :meth:`meta` entry; inside a transaction it is durable with it, else at once."""
@@ -293,7 +302,7 @@ class Journal:
             Damaged: a row's bytes are not those that were written.
         """
         count = PAGE if stop is None else min(PAGE, stop - start)
-        found = []
+        found: list[Stored] = []
         for line in self._all(f"{_ROWS} WHERE r.seq > ? ORDER BY r.seq LIMIT ?", start, count):
             row = Stored(*line[:10])
             self._check_proposal(row.index, row.key, row.operator, row.parents, line[10], line[5])
@@ -301,6 +310,8 @@ class Journal:
                 row.number + 1, row.index, row.attempts, row.time, row.result, row.relaxed or b""
             )
             self._require(crc == line[11], f"result {row.number}")
+            follows = not found or row.number == found[-1].number + 1
+            self._require(follows, f"result {row.number - 1}")  # or its key or proposal is lost
             found.append(row)
         return found
 

@@ -25,7 +25,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from htinvert.core import UserError
-from htinvert.store.marks import sync
+from htinvert.store.marks import Marks, sync
 from htinvert.store.trouble import Fenced, Held
 
 BEAT = 10.0  # s between heartbeats
@@ -33,6 +33,8 @@ STALE = 60.0  # s without one, after which a run without locks may be taken over
 
 _held: set[Path] = set()  # POSIX locks do not keep out a second opening by the same process
 _OURS = {"config.yaml", "provenance.json", "log.jsonl"}
+SIGNS = {"lock", "journal.sqlite", "commits.log", "epoch"}
+"""What makes a folder a run's, whatever else of it is lost."""
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -164,8 +166,9 @@ def _next_epoch(folder: Path) -> int:
     """Make the next epoch's file, which only one process can, and remove the one before."""
     epochs = folder / "epoch"
     epochs.mkdir(exist_ok=True)
-    before = sorted(int(path.name) for path in epochs.iterdir() if path.name.isdigit())
-    number = before[-1] + 1 if before else 1
+    before = [int(path.name) for path in epochs.iterdir() if path.name.isdigit()]
+    logged = int(Marks(folder).told("epoch") or 0)  # should the folder have been lost
+    number = max([logged, *before]) + 1
     try:
         with (epochs / str(number)).open("x"):
             sync(epochs)
@@ -207,5 +210,5 @@ def _require_run_folder(folder: Path) -> None:
         raise UserError(f"{folder} is a file; name a new folder for the run")
     names = {entry.name for entry in folder.iterdir()} if folder.exists() else set()
     strange = sorted(names - _OURS)
-    if strange and not names & {"lock", "journal.sqlite"}:
+    if strange and not names & SIGNS:
         raise UserError(f"{folder} holds {strange[0]} and is not a run; name a new or empty folder")

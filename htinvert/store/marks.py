@@ -1,8 +1,9 @@
 """The log ``commits.log``: which rows of the archive are whole, and the checksum of every file.
 
 One line per event, ``crc json``; each names the checksum of the line before, so that neither a
-flipped bit nor a lost line goes unnoticed. Events: ``opened`` by a driver, ``folding`` begins,
-``folded`` with the files written, ``discarded`` (the archive starts anew), ``closed`` with the
+flipped bit nor a lost line goes unnoticed. Events: ``opened`` by a driver, with the run's name, its
+recipe where the log has none yet, and the rows committed till then; ``folding`` begins, ``folded``
+with the files written, ``discarded`` (the archive starts anew), ``closed`` with the rows and the
 checksums of all other files of the run.
 """
 
@@ -92,16 +93,46 @@ class Marks:
             sync(self.path.parent)
         self._take(line[:-1])
 
-    def state(self) -> Archived:
-        """What the log says of the archive."""
+    def told(self, name: str) -> Any:
+        """The last word on something that is in some events only, None where there is none."""
+        return next((event[name] for event in reversed(self.events) if name in event), None)
+
+    @property
+    def rows(self) -> int:
+        """How many rows were committed at least; rows of a fold are, before it begins."""
+        return max((int(e.get("rows", e.get("stop", 0))) for e in self.events), default=0)
+
+    @property
+    def archived(self) -> bool:
+        """Whether the log has a word of the archive."""
+        return any(event["what"] in ("folding", "folded", "discarded") for event in self.events)
+
+    def state(self, *, whole: bool = False) -> Archived:
+        """What the log says of the archive; if ``whole``, as it was before a fold cut short."""
         found = Archived()
-        for event in self.events:
+        events = self.events
+        if whole and events:
+            ends = [n for n, e in enumerate(events) if e["what"] in ("folded", "discarded")]
+            events = events[: ends[-1] + 1] if ends else []
+        for event in events:
             if event["what"] == "discarded":
                 found = Archived()
             elif event["what"] == "folding":
                 found.begin()
             elif event["what"] == "folded":
                 found.take(event)
+        return found
+
+    def blocks(self) -> list[tuple[int, Files]]:
+        """Where each sealed block ends, and its own files, which are all but the descriptions."""
+        found: list[tuple[int, Files]] = []
+        for event in self.events:
+            if event["what"] == "discarded":
+                found = []
+            elif event["what"] == "folded" and event["sealed"]:
+                files = _files(event["files"])
+                own = {name: entry for name, entry in files.items() if not name.endswith(".json")}
+                found.append((event["stop"], own))
         return found
 
     def closed(self) -> Files | None:

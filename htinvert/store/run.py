@@ -19,16 +19,24 @@ from typing import Any, Self
 
 from htinvert.core import Candidate, Evaluation, UserError
 from htinvert.store import archive
+from htinvert.store.agreement import (
+    advice,
+    behind,
+    require_agreement,
+    require_fresh,
+    require_no_repair,
+)
 from htinvert.store.checkpoint import Checkpoint
 from htinvert.store.columns import Layout
-from htinvert.store.folding import Folding
+from htinvert.store.folding import Folding, require_rows
 from htinvert.store.identity import require_recipe
 from htinvert.store.journal import Journal
 from htinvert.store.lock import Owner, has_locks
-from htinvert.store.marks import checksum, sync
+from htinvert.store.marks import Marks, checksum
+from htinvert.store.provenance import own_provenance, read_provenance, write_provenance
 from htinvert.store.reader import Reader
 from htinvert.store.record import Row, is_snapped
-from htinvert.store.trouble import Damaged, OutOfSpace, explained
+from htinvert.store.trouble import Damaged, NotBegun, OutOfSpace, explained
 
 BLOCK = 32768
 """Rows that are sealed at once in a new run: 31 files per column and million rows."""
@@ -73,11 +81,13 @@ class Run(Reader):
             Held: another driver owns the run.
             OutOfSpace: its file system is full or read-only.
             UserError: the recipe differs, or the folder holds something else.
-            Damaged: sealed results are not what was written.
+            Damaged: sealed results are not what was written, or log or archive know of a run or of
+                results that the journal does not: it would end by writing over them.
         """
         folder = Path(path).absolute()
         journal = owner = None
         try:
+            require_no_repair(folder)
             owner = Owner.of(folder)
             journal = Journal(
                 folder / "journal.sqlite",
@@ -85,7 +95,9 @@ class Run(Reader):
                 recipe=recipe,
                 locks=owner.locks,
                 guard=owner.require,
+                fresh=partial(require_fresh, folder),
             )
+            require_agreement(folder, journal, Marks(folder))
             require_recipe(folder, json.loads(journal.meta("recipe")), recipe)
             run = cls(folder, journal, owner)
             run._begin(provenance)
@@ -105,12 +117,26 @@ class Run(Reader):
 
         Raises:
             UserError: there is no run, or it is of another format.
+            Damaged: its journal is lost, or older than its log.
         """
         folder = Path(path).absolute()
         if not (folder / "journal.sqlite").is_file():
+            require_fresh(folder)
             raise UserError(f"{path} is not a run (it has no journal.sqlite); name a run's folder")
-        journal = Journal(folder / "journal.sqlite", writable=False, locks=has_locks(folder))
-        return cls(folder, journal, None)
+        marks = Marks(folder)  # read before the journal, which a driver writes first
+        try:
+            journal = Journal(folder / "journal.sqlite", writable=False, locks=has_locks(folder))
+        except NotBegun:
+            if marks.events or marks.broken:
+                require_fresh(folder)
+            raise
+        try:
+            if what := behind(journal, marks):
+                raise Damaged(f"run {folder}: {what}; {advice(folder)}")
+            return cls(folder, journal, None)
+        except BaseException:
+            journal.connection.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -181,7 +207,9 @@ class Run(Reader):
         pending: Callable[[], Iterable[tuple[Candidate, bytes]]],
         words: Mapping[str, Any],
     ) -> None:
-        """Take over rows, then pending proposals, and counts of another run, in a new one."""
+        """Take over rows, then pending proposals, counts and name of another run, in a new one."""
+        if words.get("run_id"):
+            self._rename(words["run_id"])
         waiting = iter(found)
         while batch := list(islice(waiting, 1024)):
             self._write(partial(Journal.adopt, rows=batch))
@@ -192,8 +220,12 @@ class Run(Reader):
         self.propose(pending())
         for index, reason in words.get("attempts", ()):
             self.attempt(index, reason)
-        if "run_id" in words:
-            self._journal.remember("run_id", words["run_id"])
+
+    def _rename(self, name: str) -> None:
+        """Be another run from now on, in journal, log and archive."""
+        self._journal.remember("run_id", name)
+        self._marks.append("opened", run=name, recipe=self.recipe)
+        self._folding.attributes = {**self._folding.attributes, "run_id": name}
 
     def event(self, **fields: Any) -> None:
         """Append a line of JSON with the time and these fields to ``log.jsonl``."""
@@ -213,7 +245,7 @@ class Run(Reader):
 
         Raises:
             OutOfSpace: the disk is full.
-            Damaged: the archive cannot be read, and the journal has not all that it held.
+            Damaged: the archive cannot be read, and the journal has not all that it held, whole.
         """
         self._require_writable()
         self._folding.wait()
@@ -231,7 +263,7 @@ class Run(Reader):
                 "disk and start the same command again; everything committed is safe in "
                 "journal.sqlite"
             ) from error
-        archive.forget_damaged(self.path / archive.NAME)
+        archive.forget_damaged(self.path / archive.NAME, self.run_id, committed)
         self._note_fold()
 
     def close(self) -> None:
@@ -259,29 +291,42 @@ class Run(Reader):
         """What a new driver does first: fence out the one before, look at the archive."""
         assert self._owner is not None  # noqa: S101
         epoch = str(self._owner.epoch)
+        if self._marks.events and not self._journal.meta("block", ""):
+            raise Damaged(f"{self._journal.path}: entry block is lost; {advice(self.path)}")
         with self._journal.transaction():
             self._journal.remember("epoch", epoch)
-            if not self._journal.meta("block"):
+            if not self._journal.meta("block", ""):
                 self._journal.remember("block", self._folding.layout.block)
         self._journal.epoch = epoch
         state = self._marks.state()
         if self._marks.broken or int(self._journal.meta("dropped")) > state.sealed:
             what = self._marks.broken or f"{self._marks.path} has lost its end"
             raise Damaged(f"{what}; htinvert verify --repair {self.path} makes it anew")
-        self._marks.append("opened", epoch=self._owner.epoch)
+        told: dict[str, Any] = {"epoch": self._owner.epoch, "rows": self._journal.committed()}
+        if self._marks.told("run") != self.run_id:
+            told |= {"run": self.run_id, "recipe": self.recipe}
+        self._marks.append("opened", **told)
         if not archive.is_whole(self.path, state):
             self._start_archive_anew(f"{self.path / archive.NAME} is not what was folded")
+        self._folding.look(self._journal)
         self._note_fold()
         self._note_provenance(provenance)
 
     def _start_archive_anew(self, why: str) -> None:
-        """Set a damaged archive aside, where the journal has all that it held."""
+        """Set a damaged archive aside, where the journal has all that it held.
+
+        Raises:
+            Damaged: it has not, or a row of it is not what was written.
+        """
         if int(self._journal.meta("dropped")):
             raise Damaged(
                 f"{why}, and results that it holds are nowhere else; htinvert verify --repair "
                 f"{self.path} saves the others and sends what is lost to be evaluated again"
             )
+        require_rows(self._journal, 0, self._journal.committed())
         self.event(event="refold", reason=why)
+        self._folding.sound = 0
+        self._journal.allow_dropping(0)
         self._marks.append("discarded")
         archive.discard(self.path / archive.NAME)
 
@@ -291,23 +336,22 @@ class Run(Reader):
         self._folding.advance(self._journal.committed())
 
     def _note_fold(self) -> None:
-        """Let rows go that are sealed, one block late; note how long the log is."""
+        """Let rows go that are sealed, and whole still one block later; note the log's length."""
         failure = self._folding.failure()
         if failure is not None:
             self.event(event="fold failed", reason=str(failure))
         if self._folding.busy():
             return
-        sealed = self._marks.state().sealed - self._folding.layout.block
         self._noted = len(self._marks.events)
         with self._journal.transaction():
-            self._journal.allow_dropping(max(sealed, 0))
+            self._journal.allow_dropping(self._folding.sound)
             self._journal.remember("marks", self._noted)
 
     def _mark_closed(self) -> None:
         self._journal.remember("marks", len(self._marks.events) + 1)
         files = {name: checksum(self.path / name) for name in BESIDE if (self.path / name).exists()}
         try:
-            self._marks.append("closed", files=files)
+            self._marks.append("closed", files=files, rows=self._journal.committed())
         except OSError as error:
             raise explained(self.path, error) from error
 
@@ -324,11 +368,8 @@ class Run(Reader):
             raise ValueError(f"{self.path} is open for reading; use Run.create_or_open to write")
 
     def _note_provenance(self, provenance: Mapping[str, Any]) -> None:
-        target = self.path / "provenance.json"
-        if target.exists():
-            self.event(event="resumed", provenance=dict(provenance))
-            return
-        text = json.dumps(provenance, indent=1, default=str, ensure_ascii=False)
-        archive.write_durably(target, text.encode())
-        sync(self.path)
-        self.event(event="created")
+        """Write it at first, and again where it was lost; the log has a copy."""
+        known = read_provenance(self.path)
+        if own_provenance(self.path) is None:
+            write_provenance(self.path, known or provenance)
+        self.event(event="resumed" if known else "created", provenance=dict(provenance))

@@ -24,14 +24,16 @@ CREATE TABLE refused (operator TEXT NOT NULL, reason TEXT NOT NULL, count INTEGE
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
 """
 _SPACE = "free space on its file system, look at the quota, make it writable for you"
+BROKEN = ("CORRUPT", "NOTADB", "ERROR", "")  # what only damage can bring about
 ADVICE = {
     "FULL": f"{_SPACE} and start the same command again",
     "IOERR": f"check the disk, {_SPACE} and start the same command again",
     "BUSY": "another program holds it for over 30 s; end that program and start again",
     "READONLY": f"{_SPACE} and start the same command again",
     "CANTOPEN": f"{_SPACE} and start the same command again",
-    "CORRUPT": "htinvert verify --repair takes it from results.zarr as far as that goes",
-    "NOTADB": "htinvert verify --repair takes it from results.zarr as far as that goes",
+    **dict.fromkeys(
+        BROKEN, "htinvert verify --repair takes it from results.zarr as far as that goes"
+    ),
 }
 TEMPORARY = ("FULL", "IOERR", "READONLY", "CANTOPEN")
 

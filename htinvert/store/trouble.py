@@ -25,6 +25,10 @@ class Fenced(UserError):
     code = 76
 
 
+class NotBegun(UserError):
+    """A run's journal is there and nothing is in it."""
+
+
 class Damaged(UserError):
     """What is read is not what was written."""
 

@@ -9,20 +9,25 @@ from pathlib import Path
 
 from htinvert.core import UserError
 from htinvert.store import archive
+from htinvert.store.agreement import disagreement, same_keys
 from htinvert.store.columns import Layout, block_columns
 from htinvert.store.folding import pages_of
 from htinvert.store.journal import Journal
-from htinvert.store.lock import has_locks, is_owned
+from htinvert.store.lock import SIGNS, has_locks, is_owned
 from htinvert.store.marks import Archived, Marks, checksum
 from htinvert.store.reading import Archive
-from htinvert.store.trouble import Damaged
+from htinvert.store.trouble import Damaged, NotBegun
 
 FINE, REPAIRABLE, LOST = 0, 1, 2  # exit codes
+LACKS = "commits.log lacks"  # begins what is said of a log that is not whole
 
 
 @dataclass
 class Findings:
-    """What is wrong with a run; ``lost`` counts committed results that no file holds any more."""
+    """What is wrong with a run; ``lost`` counts committed results that no file holds any more.
+
+    ``unknown`` says that there may have been others, of which nothing tells.
+    """
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -30,12 +35,21 @@ class Findings:
     """Files of the archive, by path in the run's folder, that are not what was written."""
     journal: bool = True
     """Whether the journal can be read at all."""
+    texts: int = 0
+    """How many of the problems are of files that no result depends on."""
     lost: int = 0
+    unknown: bool = False
 
     @property
     def code(self) -> int:
         """0 all is well, 1 it can be, or was, repaired, 2 committed results are lost."""
-        return LOST if self.lost else REPAIRABLE if self.problems else FINE
+        lost = self.lost or self.unknown
+        return LOST if lost else REPAIRABLE if self.problems else FINE
+
+    def note_text(self, problem: str) -> None:
+        """Add a problem with a file that no result depends on."""
+        self.problems.append(problem)
+        self.texts += 1
 
 
 def inspect(folder: Path, *, full: bool = False) -> Findings:
@@ -44,7 +58,7 @@ def inspect(folder: Path, *, full: bool = False) -> Findings:
     Raises:
         UserError: there is no run.
     """
-    if not any((folder / name).exists() for name in ("journal.sqlite", "commits.log", "epoch")):
+    if not any((folder / name).exists() for name in SIGNS - {"lock"}):
         raise UserError(f"{folder} is not a run; name a run's folder")
     found = Findings()
     owner = is_owned(folder)
@@ -85,19 +99,27 @@ def _check_archive(folder: Path, state: Archived, found: Findings, *, full: bool
 
 def _check_closed(folder: Path, marks: Marks, found: Findings, *, full: bool) -> None:
     """Of a run that was closed every file is known; of others the texts must at least be such."""
-    for name, (size, crc) in (marks.closed() or {}).items():
+    files = marks.closed() or {}
+    for name, (size, crc) in files.items():
         path = folder / name
+        note = found.problems.append if name == "journal.sqlite" else found.note_text
         if not path.is_file():
-            found.problems.append(f"{name} is lost")
+            note(f"{name} is lost")
         elif path.stat().st_size != size or (full and checksum(path) != (size, crc)):
-            found.problems.append(f"{name} is not what was written")
+            note(f"{name} is not what was written")
+    path = folder / "provenance.json"
+    if path.name not in files and not path.is_file():
+        found.note_text(f"{path.name} is lost")
+    elif path.is_file() and not _is_mapping(path):
+        found.note_text(f"{path.name} is not what was written")
+
+
+def _is_mapping(path: Path) -> bool:
+    """Whether a file holds a JSON object."""
     try:
-        if (folder / "provenance.json").is_file():
-            json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-        else:
-            found.problems.append("provenance.json is lost")
+        return isinstance(json.loads(path.read_bytes()), dict)
     except ValueError:
-        found.problems.append("provenance.json is not what was written")
+        return False
 
 
 def _check_journal(folder: Path, marks: Marks, found: Findings, *, full: bool, owned: bool) -> None:
@@ -107,15 +129,19 @@ def _check_journal(folder: Path, marks: Marks, found: Findings, *, full: bool, o
             raise Damaged("journal.sqlite is lost")
         journal = Journal(path, writable=False, locks=has_locks(folder))
     except UserError as error:
-        found.problems.append(str(error))
         found.journal = False
+        if not owned or marks.events:
+            empty = isinstance(error, NotBegun)
+            found.problems.append("journal.sqlite is empty" if empty else str(error))
         return
     try:
+        if what := disagreement(folder, journal, marks):
+            found.problems.append(what)
         _check_counts(journal, marks, found, owned=owned)
         if full:
-            _check_rows(journal, found)
+            check_rows(journal, found)
             _check_copies(folder, journal, marks.state(), found)
-    except (UserError, ValueError, sqlite3.Error) as damage:
+    except (UserError, ValueError, TypeError, OverflowError, sqlite3.Error) as damage:
         found.problems.append(str(damage))
     finally:
         journal.connection.close()
@@ -131,13 +157,17 @@ def _check_counts(journal: Journal, marks: Marks, found: Findings, *, owned: boo
         raise Damaged(f"journal.sqlite: {said}")
     sealed = marks.state().sealed
     if int(journal.meta("dropped")) > sealed:
-        found.problems.append("commits.log lacks blocks that were sealed")
+        found.problems.append(f"{LACKS} blocks that were sealed")
     elif int(journal.meta("marks")) > len(marks.events) and not owned:
-        found.problems.append("commits.log lacks its last lines; nothing else depends on them")
+        found.problems.append(f"{LACKS} its last lines; nothing else depends on them")
 
 
-def _check_rows(journal: Journal, found: Findings) -> None:
-    """Every row of the journal is there, whole, and under the number that its key has."""
+def check_rows(journal: Journal, found: Findings) -> None:
+    """Every row of the journal is there, whole, and under the number that its key has.
+
+    Raises:
+        Damaged: it is not.
+    """
     (said,) = journal.connection.execute("PRAGMA integrity_check(1)").fetchone()
     if said != "ok":
         raise Damaged(f"journal.sqlite: {said}")
@@ -164,10 +194,7 @@ def _check_copies(folder: Path, journal: Journal, state: Archived, found: Findin
     if not state.folded or found.bad:
         return
     held = Archive(folder, state)
-    keys = held.column("candidates/key", 0, state.folded)
-    query = "SELECT key FROM keys WHERE seq IS NOT NULL AND seq <= ? ORDER BY seq"
-    known = b"".join(row[0] for row in journal.connection.execute(query, (state.folded,)))
-    if keys.tobytes() != known:
+    if not same_keys(folder, journal, state):
         raise Damaged("results.zarr and journal.sqlite have different keys")
     for number in range(0, state.folded, 4096):
         held.rows(number, min(number + 4096, state.folded))

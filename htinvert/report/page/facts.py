@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from htinvert.ranking.rank import Ranked, Yield, rank
 from htinvert.ranking.survey import Survey
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.store import Run
+from htinvert.store.provenance import read_log, read_provenance
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +76,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     """
     objectives = objectives_of(folder)
     config = load(folder / "config.yaml")
-    record = folder / "provenance.json"
-    provenance = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    provenance = read_provenance(folder)
     done = Survey(objectives)
     with Run.open(folder) as store:
         counts = store.counts()
@@ -90,7 +89,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     config = config if data is None else _moved(config, data)
     base = _base(config, folder, data)
     channels, calibrations = _channels(config, base, provenance.get("calibration", {}))
-    first, last = _times(folder / "log.jsonl")
+    first, last = _times(folder)
     return Facts(
         folder,
         folder.resolve().name,
@@ -166,12 +165,7 @@ def _missing(config: Config, base: Path | None, folder: Path) -> str:
     )
 
 
-def _times(log: Path) -> tuple[str, str]:
+def _times(folder: Path) -> tuple[str, str]:
     """First and last time in a run's log, empty where there is none."""
-    times = []
-    for line in log.read_text(encoding="utf-8").splitlines() if log.is_file() else ():
-        try:
-            times.append(str(json.loads(line)["time"]))
-        except (ValueError, KeyError):
-            continue  # the line that was being written when the run was killed
+    times = [str(event["time"]) for event in read_log(folder) if "time" in event]
     return (times[0], times[-1]) if times else ("", "")
