@@ -66,8 +66,7 @@ class Axis:
 class Signal:
     """Measured or simulated data, float32, one :class:`Axis` per dimension; images (y, x).
 
-    ``quantity`` names the values and their unit, such as ``G [Å⁻²]``; points that are NaN were not
-    measured.
+    ``quantity`` names the values and their unit, as ``G [Å⁻²]``; what was not measured is NaN.
     """
 
     data: NDArray[np.float32]
@@ -89,13 +88,7 @@ class Signal:
 
     @classmethod
     def curve(
-        cls,
-        x: NDArray[np.floating],
-        y: NDArray[np.floating],
-        *,
-        name: str = "x",
-        unit: str = "1",
-        quantity: str = "",
+        cls, x: Reals, y: Reals, *, name: str = "x", unit: str = "1", quantity: str = ""
     ) -> Signal:
         """Make a curve from evenly spaced x and the values y, both of shape (n,).
 
@@ -109,28 +102,6 @@ class Signal:
         data = np.ascontiguousarray(y, dtype=np.float32)
         axis = Axis(name, unit, float(step), float(places[0]))
         return cls(data, (axis,), quantity)
-
-    @classmethod
-    def pattern(
-        cls,
-        data: NDArray[np.floating],
-        sampling: float | tuple[float, float],
-        *,
-        unit: str = "1/Å",
-        scan: float | tuple[float, ...] = (),
-    ) -> Signal:
-        """Make a diffraction pattern (ky, kx), or a scan of them with axes (y, x) [Å] before.
-
-        The zero of both axes is the middle pixel, index n // 2. ``sampling`` is in ``unit`` per
-        pixel, ``scan`` the step of each axis before the last two [Å].
-        """
-        steps = (sampling, sampling) if isinstance(sampling, int | float) else sampling
-        before = (scan,) * (data.ndim - 2) if isinstance(scan, int | float) else scan
-        names = "yx"[-len(before) :] if before else ""
-        axes = [Axis(name, "Å", float(step)) for name, step in zip(names, before, strict=True)]
-        for name, step, size in zip(("ky", "kx"), steps, data.shape[-2:], strict=True):
-            axes.append(Axis(name, unit, float(step), -float(step) * (size // 2)))
-        return cls(np.ascontiguousarray(data, dtype=np.float32), tuple(axes))
 
     def coordinates(self, axis: int = 0) -> NDArray[np.float64]:
         """Where the points of an axis lie, in its unit: shape (n,)."""

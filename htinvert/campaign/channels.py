@@ -1,4 +1,4 @@
-"""From an experiment's block in the YAML to a channel: image, calibration, model, metrics."""
+"""From an experiment's block in the YAML to a channel: data, calibration, model, metrics."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from htinvert import plugins
-from htinvert.config.campaign import Config, Experiment
+from htinvert.config.campaign import Config
+from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
-from htinvert.declaration.abilities import Framed, Sampled, Sheared
+from htinvert.declaration.abilities import Framed, OnAxes, Sampled, Sheared
 from htinvert.image.calibration.calibrate import Calibration, calibrate
-from htinvert.image.read import read_image
+from htinvert.signals.image import calibration_asked
+from htinvert.signals.kind import kind_named
 
 
 def make_channels(
     config: Config, folder: Path
-) -> tuple[tuple[Channel, ...], dict[str, Calibration]]:
-    """Every experiment of a campaign, and the calibrations of those that asked for one."""
-    channels, measured = [], {}
+) -> tuple[tuple[Channel, ...], dict[str, Calibration], dict[str, str]]:
+    """Every experiment of a campaign, calibrations where asked for, a sentence on each file."""
+    channels, measured, files = [], {}, {}
     for name, experiment in config.experiments.items():
-        observed = observe(experiment, folder=folder)
-        found = measure(name, experiment, observed, folder)
-        if found is not None:
-            measured[name] = found
-        channels.append(_channel(name, experiment, observed, found, folder))
-    return tuple(channels), measured
+        observed, files[name] = read_experiment(experiment, folder=folder)
+        calibration = measure(name, experiment, observed, folder)
+        if calibration is not None:
+            measured[name] = calibration
+        channels.append(_channel(name, experiment, observed, calibration, folder))
+    return tuple(channels), measured, files
 
 
 def make_channel(name: str, experiment: Experiment, *, folder: Path) -> Channel:
@@ -39,15 +41,14 @@ def make_channel(name: str, experiment: Experiment, *, folder: Path) -> Channel:
 
 
 def observe(experiment: Experiment, *, folder: Path) -> Signal:
-    """Read and prepare an experiment's image, shape (ny, nx)."""
-    return read_image(
-        plugins.resolve(experiment.image, folder),
-        sampling=experiment.sampling,
-        crop=experiment.crop,
-        signal=experiment.signal,
-        channel=experiment.channel,
-        prepare=experiment.prepare,
-    )
+    """Read and prepare an experiment's data, as its kind is read."""
+    return read_experiment(experiment, folder=folder)[0]
+
+
+def read_experiment(experiment: Experiment, *, folder: Path) -> tuple[Signal, str]:
+    """The prepared data of an experiment, and a sentence on what its file holds."""
+    path = plugins.resolve(experiment.data, folder)
+    return kind_named(experiment.kind).read(path, experiment, experiment.prepare)
 
 
 def measure(
@@ -57,7 +58,7 @@ def measure(
 
     Raises :class:`UserError` where the image does not show that crystal.
     """
-    asked = experiment.calibrate
+    asked = calibration_asked(experiment)
     if asked is None:
         return None
     try:
@@ -83,7 +84,7 @@ def _channel(
     place = f"experiments.{name}"
     forward: Any = plugins.build("forward", experiment.forward, folder, f"{place}.forward")
     if measured is not None:
-        observed = Signal.image(observed.data, measured.sampling)
+        observed = with_steps(observed, measured.sampling)
         sheared = {"shear_x": measured.shear_x} if isinstance(forward, Sheared) else {}
         forward = replace(forward, **sheared) if sheared else forward
     metrics: dict[str, Metric] = {
@@ -116,17 +117,25 @@ def held(channel: Channel, parameters: Mapping[str, float], refitted: Sequence[s
     forward: Any = channel.forward
     observed = channel.observed
     if "sampling" in parameters:
-        observed = Signal.image(observed.data, parameters["sampling"])
+        observed = with_steps(observed, (parameters["sampling"],) * len(observed.axes))
     free = {name: channel.free[name] for name in refitted}
     return replace(channel, forward=replace(forward, **parameters), observed=observed, free=free)
 
 
+def with_steps(observed: Signal, steps: Sequence[float]) -> Signal:
+    """The same data, its axes read with other steps."""
+    axes = zip(observed.axes, steps, strict=True)
+    return replace(observed, axes=tuple(replace(axis, step=float(step)) for axis, step in axes))
+
+
 def _like(forward: Any, observed: Signal) -> Any:
-    """Give a forward model the pixel size and shape of the experiment where it has none."""
-    missing = {}
+    """Give a forward model the experiment's pixel size, axes and shape where it has none."""
+    missing: dict[str, Any] = {}
     if isinstance(forward, Sampled) and forward.sampling is None:
-        y, x = observed.sampling
-        missing["sampling"] = y if y == x else (y, x)
+        steps = observed.sampling
+        missing["sampling"] = steps[0] if len(set(steps)) == 1 else steps
+    if isinstance(forward, OnAxes) and forward.axes is None:
+        missing["axes"] = observed.axes
     if isinstance(forward, Framed) and forward.shape is None:
         missing["shape"] = observed.data.shape
     return replace(forward, **missing) if missing else forward

@@ -56,7 +56,7 @@ def _completed(stored: Mapping[str, Any]) -> dict[str, Any]:
         config = Config.model_validate({"name": "any", **stored})
     except ValidationError:
         return dict(stored)
-    full = config.model_dump(mode="json", exclude=UNCOUNTED)
+    full = _plain(config)
     for component in list(components(full)):
         block: Any = component.block
         with suppress(UserError):
@@ -71,7 +71,7 @@ def identity_of(
     config: Config, atoms: Atoms, channels: tuple[Channel, ...], folder: Path
 ) -> dict[str, Any]:
     """What decides proposals and evaluations, with the contents of files instead of their paths."""
-    identity = config.model_dump(mode="json", exclude=UNCOUNTED)
+    identity = _plain(config)
     for component in list(components(identity)):
         for key, value in component.given.items():
             path = plugins.resolve(Path(value), folder) if isinstance(value, str) else None
@@ -83,10 +83,19 @@ def identity_of(
         + atoms.cell.array.round(6).tobytes()
     )
     for channel in channels:
-        identity["experiments"][channel.name]["image"] = digest(channel.observed.data.tobytes())
+        block = identity["experiments"][channel.name]
+        block["image"] = digest(channel.observed.data.tobytes())
         if isinstance(channel.forward, Versioned):
-            identity["experiments"][channel.name]["forward"]["model"] = channel.forward.version
+            block["forward"]["model"] = channel.forward.version
     return identity
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    """What of a configuration counts, as plain values; the data are named as in older runs."""
+    plain = config.model_dump(mode="json", exclude=UNCOUNTED)
+    for block in plain["experiments"].values():
+        block["image"] = block.pop("data")
+    return plain
 
 
 def content(block: Any) -> str:

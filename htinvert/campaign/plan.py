@@ -62,7 +62,8 @@ class Plan:
     """A campaign ready to run.
 
     ``identity`` is what a run folder must agree with to be resumed; ``measured`` holds what the
-    calibration of each experiment that asked for one has found; paths are relative to ``folder``.
+    calibration of each experiment that asked for one has found, ``files`` a sentence on the file of
+    each; paths are relative to ``folder``.
     """
 
     config: Config
@@ -71,6 +72,7 @@ class Plan:
     objectives: tuple[Objective, ...]
     identity: Mapping[str, Any]
     measured: Mapping[str, Calibration]
+    files: Mapping[str, str]
     folder: Path
 
     def generator(self) -> Generator:
@@ -139,7 +141,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     if isinstance(energy, ChecksElements):
         energy.check_elements(symbols)
     energy = with_length(energy, region)
-    channels, measured = make_channels(config, folder)
+    channels, measured, files = make_channels(config, folder)
     weights = config.objectives or {
         name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in default_objectives(config)
     }
@@ -152,7 +154,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     recipe = Recipe(energy, channels, config.chemical_potentials, region)
     if (offer := offer_of(energy)) is not None:
         identity["energy"]["model"] = offer.model  # energies of another version are others
-    plan = Plan(config, space, recipe, objectives, identity, measured, folder)
+    plan = Plan(config, space, recipe, objectives, identity, measured, files, folder)
     plan.generator()  # its parameters, too, are checked before anything begins
     return plan
 

@@ -14,7 +14,7 @@ from htinvert.core import UserError
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from htinvert.config.campaign import Experiment
+    from htinvert.config.experiment import Experiment
 
 YAML = (".yaml", ".yml")
 
@@ -122,7 +122,8 @@ def _experiment(
     metric: dict[str, Any],
 ) -> Experiment:
     """The block of a YAML file, or one made of an image and the command's options."""
-    from htinvert.config.campaign import Experiment, load_experiment
+    from htinvert.config.campaign import load_experiment
+    from htinvert.config.experiment import of_its_kind
 
     if image.suffix in YAML:
         return load_experiment(image)
@@ -134,9 +135,8 @@ def _experiment(
                 f"shape {shape} is not of the form ROWSxCOLUMNS, like 200x160"
             ) from error
         forward["shape"] = [rows, columns]
-    return Experiment(
-        image=image, sampling=sampling, forward=forward, metrics={"registration": metric}
-    )
+    block = {"data": image, "sampling": sampling, "forward": forward}
+    return of_its_kind(block | {"metrics": {"registration": metric}})
 
 
 def _refitted(experiment: Experiment, free: Sequence[str], method: str | None) -> Experiment:

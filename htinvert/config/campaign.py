@@ -5,29 +5,27 @@ Every mistake is reported at once, with its path and what was probably meant.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from htinvert import plugins
 from htinvert.config.components import component_problems, components
+from htinvert.config.experiment import (
+    AnyExperiment,
+    Bounds,
+    Component,
+    Experiment,
+    Part,
+    experiment_model,
+    of_its_kind,
+)
 from htinvert.config.yaml_file import located, read_yaml
 from htinvert.core import ENERGIES, Region, UserError
-from htinvert.evaluation.optimize import METHODS
-from htinvert.image.prepare import parse_step
 
 TOTAL = "total"  # in a stop rule: the weighted sum of all objectives
-
-Crop = tuple[int, int, int, int]
-Bounds = tuple[float, float]
-Component = dict[str, Any]
-
-
-class Part(BaseModel):
-    """A block of the YAML; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class RegionPart(Part):
@@ -41,7 +39,7 @@ class RegionPart(Part):
     above: Literal["frozen", "rigid"] = "frozen"
     move: str = "xyz"
     length: Literal["fixed", "free"] = "fixed"
-    box: dict[Literal["x", "y", "z"], Bounds] = {}
+    box: dict[Literal["x", "y", "z"], Bounds] = Field(default={})
 
     @model_validator(mode="after")
     def _is_a_region(self) -> RegionPart:
@@ -50,82 +48,6 @@ class RegionPart(Part):
         except UserError as error:
             raise ValueError(str(error)) from error
         return self
-
-
-class CalibrationPart(Part):
-    """A crystal that the image shows: a structure and its zone axis [uvw] toward the viewer.
-
-    ``region`` (top, bottom, left, right) [px] is the part to look at; ``tolerance`` is how far the
-    pixel size may be from the one before, relative.
-    """
-
-    phase: Component
-    zone: tuple[int, int, int]
-    region: Crop | None = None
-    tolerance: float | None = Field(default=0.1, gt=0)
-
-
-class Experiment(Part):
-    """One micrograph, how to simulate it, how to compare, and what may be adjusted.
-
-    ``credit`` is shown under every figure of the image. ``signal``, ``channel``, ``crop`` and
-    ``prepare``, in that order, make the image that is compared; see docs/experiment.md.
-    ``calibrate`` measures the pixel size from a known crystal in the image first. ``free``
-    parameters of the forward model are fitted to the start structure by ``method``; those named in
-    ``refit`` (or all, where it is true) again for each candidate, from its parent's values.
-    ``keep`` says which simulated images stay in the run: ``best`` those of the best and of a
-    sample, in 12 bits; ``exact`` all, bit for bit, so that a fork under other metrics need not
-    simulate them again; ``auto`` is exact for an image that takes a second or more.
-    """
-
-    image: Path
-    signal: str | None = None
-    channel: int | None = Field(default=None, ge=0)
-    sampling: float | tuple[float, float] | None = None
-    crop: Crop | None = None
-    prepare: tuple[dict[str, Any], ...] = ()
-    forward: Component
-    metrics: dict[str, Component | None] = Field(min_length=1)
-    credit: str = ""
-    calibrate: CalibrationPart | None = None
-    free: dict[str, Bounds] = {}
-    refit: bool | tuple[str, ...] = False
-    method: str = "powell"
-    keep: Literal["auto", "exact", "best"] = "auto"
-
-    @property
-    def refitted(self) -> tuple[str, ...]:
-        """Names of the parameters that every candidate fits."""
-        if isinstance(self.refit, bool):
-            return tuple(self.free) if self.refit else ()
-        return self.refit
-
-    @field_validator("method")
-    @classmethod
-    def _method_is_known(cls, method: str) -> str:
-        if method.lower() not in METHODS:
-            raise ValueError(plugins.suggest(method, list(METHODS)))
-        return method.lower()
-
-    @model_validator(mode="after")
-    def _refitted_are_free(self) -> Experiment:
-        for name in self.refitted:
-            if name not in self.free:
-                raise ValueError(
-                    f"refit names {name}, which is not free; "
-                    + plugins.suggest(name, list(self.free))
-                )
-        return self
-
-    @field_validator("prepare")
-    @classmethod
-    def _steps_are_known(cls, steps: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
-        for number, step in enumerate(steps, 1):
-            try:
-                parse_step(step)
-            except UserError as error:
-                raise ValueError(f"step {number}: {error}") from error
-        return steps
 
 
 class ScreenPart(Part):
@@ -175,7 +97,7 @@ class Stop(Part):
     core_seconds: float | None = Field(default=None, gt=0)
     minutes: float | None = Field(default=None, gt=0)
     patience: int | None = Field(default=None, gt=0)
-    target: dict[str, float] = {}
+    target: dict[str, float] = Field(default={})
 
 
 class Config(Part):
@@ -189,10 +111,10 @@ class Config(Part):
     seed: int = Field(default=1, ge=0)
     structure: Component
     region: RegionPart | None = None
-    composition: dict[str, tuple[int, int]] = {}
+    composition: dict[str, tuple[int, int]] = Field(default={})
     energy: Component
-    chemical_potentials: dict[str, float] = {}
-    experiments: dict[str, Experiment] = {}
+    chemical_potentials: dict[str, float] = Field(default={})
+    experiments: dict[str, AnyExperiment] = Field(default={})
     objectives: dict[str, float] | None = None
     search: Search = Search()
     stop: Stop = Stop(evaluations=200)
@@ -223,9 +145,9 @@ def load_experiment(path: Path) -> Experiment:
     raw = read_yaml(path)
     problems = []
     try:
-        experiment = Experiment.model_validate(raw)
+        experiment = of_its_kind(raw)
     except ValidationError as error:
-        problems = [plugins.word(e, Experiment, ()) for e in error.errors()]
+        problems = [plugins.word(e, experiment_model(raw), ()) for e in error.errors()]
     prefix = "experiments.this."
     inside = component_problems({"experiments": {"this": raw}})
     problems += [problem.replace(prefix, "") for problem in inside]
@@ -239,7 +161,7 @@ class StructurePart(BaseModel):
 
     structure: Component
     region: RegionPart | None = None
-    composition: dict[str, tuple[int, int]] = {}
+    composition: dict[str, tuple[int, int]] = Field(default={})
 
 
 def load_structure(path: Path) -> StructurePart:
@@ -272,13 +194,22 @@ def parse(raw: dict[str, Any], *, source: Path = Path("campaign")) -> Config:
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        problems += [plugins.word(e, Config, ()) for e in error.errors()]
+        problems += [_worded(e, raw) for e in error.errors()]
     problems += component_problems(raw)
     if config is not None and not problems:
         problems += _objective_problems(config)
     if problems or config is None:
         raise UserError("\n".join(located(source, text) for text in dict.fromkeys(problems)))
     return config
+
+
+def _worded(error: Any, raw: Mapping[str, Any]) -> str:
+    """One sentence for an error; the keys of an experiment are those of its kind of data."""
+    place = error["loc"]
+    if place[0] != "experiments" or len(place) < 3:
+        return plugins.word(error, Config, ())
+    model = experiment_model(raw["experiments"][place[1]])
+    return plugins.word({**error, "loc": place[2:]}, model, place[:2])
 
 
 def objective_names(config: Config) -> list[str]:

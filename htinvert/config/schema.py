@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from htinvert import plugins
 from htinvert.config.campaign import Config
 from htinvert.config.yaml_file import EXTENDS
+from htinvert.signals.kind import kind_named
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KINDS = {"energy": "energy", "forward": "forward", "structure": "structure", "phase": "structure"}
@@ -40,6 +41,7 @@ def campaign_schema() -> dict[str, Any]:
     definitions = schema.setdefault("$defs", {})
     for kind in plugins.GROUPS:
         definitions[kind] = _component(kind, definitions)
+    _add_kinds(definitions)
     _refine(schema, definitions)
     for part in definitions.values():
         part.pop("required", None)
@@ -50,6 +52,19 @@ def campaign_schema() -> dict[str, Any]:
     return {"$schema": DIALECT, "title": "htinvert campaign"} | {
         key: value for key, value in schema.items() if key != "title"
     }
+
+
+def _add_kinds(definitions: dict[str, Any]) -> None:
+    """Let an experiment say what any kind of data may; which do, its forward model decides."""
+    known = definitions["Experiment"]["properties"]
+    for name in plugins.names("kind"):
+        keys = _schema_of(kind_named(name).keys)
+        definitions.update(keys.pop("$defs", {}))
+        for key, part in keys["properties"].items():
+            if key in known and known[key] != part:
+                part = {"anyOf": [*known[key].pop("anyOf", [known[key]]), part]}
+            known[key] = part
+    known["image"] = known["data"]
 
 
 def _refine(schema: dict[str, Any], definitions: dict[str, Any]) -> None:

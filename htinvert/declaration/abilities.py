@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from ase import Atoms
 
 if TYPE_CHECKING:
+    from htinvert.core import Axis
     from htinvert.declaration.declared import Estimate, Parameter
 
 Given = Mapping[str, Any]
@@ -126,6 +127,16 @@ class Sampled(Protocol):
     """Has a pixel size (y, x) [Å/px]; where it is None it takes that of what was observed."""
 
     sampling: float | tuple[float, float] | None
+
+
+@runtime_checkable
+class OnAxes(Protocol):
+    """Simulates on given axes, one per dimension; None until an experiment says which.
+
+    Its ``shape`` is then the number of points along each.
+    """
+
+    axes: tuple[Axis, ...] | None
 
 
 @runtime_checkable

@@ -50,8 +50,8 @@ class Registered:
     """A structure in its place: the fitted forward model, the simulated image and its score.
 
     ``row`` and ``column`` [px] are the top-left of the comparison region in the observed image;
-    ``intervals`` are standard errors from the curvature of the squared residual, windows of 3 Å taken
-    as independent, so they are lower limits. ``trials`` holds every image simulated on the way.
+    ``intervals`` are standard errors from the curvature of the squared residual, windows of 3 Å of
+    the image taken as independent. ``trials`` holds every image simulated on the way.
     """
 
     forward: Any

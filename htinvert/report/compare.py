@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 
 from htinvert.campaign.channels import make_channel, observe
-from htinvert.config.campaign import Experiment
+from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
 from htinvert.forward.stm import Stm
 from htinvert.image.compare import (
@@ -27,6 +27,7 @@ from htinvert.image.compare import (
 from htinvert.image.compare_surfaces import Study, Verdict, compare_surfaces, settle_domains
 from htinvert.image.surface import Window, best_window
 from htinvert.metrics.registration import Registration
+from htinvert.signals.image import require_image
 from htinvert.structures.file import from_file
 from htinvert.structures.write import write_table
 
@@ -49,6 +50,7 @@ def compare_with_progress(
     STM surfaces are fitted anew in each window of the whole image, beside null models and the
     data's floor; any other channel is fitted once, and its windows are parts of the one image.
     """
+    require_image(experiment)
     channel = make_channel("image", experiment, folder=folder)
     atoms = {path.stem: from_file(path) for path in structures}
     if len(atoms) < len(structures):

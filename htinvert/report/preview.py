@@ -30,6 +30,7 @@ from htinvert.generators.operators.start import random_structure
 from htinvert.geometry.roles import rigid_bodies
 from htinvert.report.calibration import draw_calibration
 from htinvert.report.summary import draw_channel
+from htinvert.signals.image import calibration_asked
 from htinvert.signals.intervals import intervals
 from htinvert.signals.kind import kind_of
 from htinvert.signals.seen import see
@@ -105,7 +106,7 @@ def draw_measured(plan: Plan, folder: Path, *, stem: str = "") -> list[Path]:
     for channel in plan.recipe.channels:
         if channel.name in plan.measured:
             path = folder / f"{stem}calibration-{channel.name}.png"
-            asked = plan.config.experiments[channel.name].calibrate
+            asked = calibration_asked(plan.config.experiments[channel.name])
             region = asked.region if asked else None
             draw_calibration(path, channel.observed, plan.measured[channel.name], region=region)
             paths.append(path)
@@ -228,7 +229,7 @@ def _summary(plan: Plan) -> Any:
         experiment = config.experiments[channel.name]
         words = kind_of(channel.forward).words(channel.observed)
         view.add_row(channel.name, f"{experiment.data}, {words}")
-        view.add_row("", plan.sources[channel.name])
+        view.add_row("", plan.files[channel.name])
         view.add_row("", _model(experiment.forward, channel.forward))
         if isinstance(channel.forward, HasEstimate):
             view.add_row("", str(channel.forward.estimate(atoms)))

@@ -11,7 +11,7 @@ from typing import Any
 from ase import Atoms
 
 from htinvert.campaign.channels import make_channel
-from htinvert.config.campaign import Experiment
+from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.declaration.abilities import HasSpecimen
 from htinvert.evaluation.fit import Trial
@@ -21,7 +21,7 @@ from htinvert.metrics.patch import window
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
 from htinvert.report.figures import draw_placed, footnote, phrase
-from htinvert.signals.image import Image
+from htinvert.signals.image import Image, require_image
 from htinvert.structures.file import from_file
 from htinvert.structures.write import write_structure, write_table
 
@@ -152,6 +152,7 @@ def register_with_progress(
     from rich.progress import Progress
 
     atoms, name = from_file(structure), structure.stem
+    require_image(experiment)
     channel = make_channel(name, experiment, folder=folder)
     with Progress(console=console, transient=True) as bar:
         result = _fit(atoms, channel, bar)

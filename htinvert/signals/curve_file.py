@@ -123,7 +123,8 @@ def _arrays(path: Path, columns: tuple[int | str, int | str] | None) -> _Record:
         if data.ndim != 2 or len(data) < 2:
             raise UserError(f"{path.name} has shape {loaded.shape}; give (n, 2) or (2, n)")
         i, j = (int(which) - 1 for which in columns or (1, 2))
-        return _Record(np.asarray(data[i], float), np.asarray(data[j], float))
+        pair: Floats = np.asarray(data[[i, j]], dtype=np.float64)
+        return _Record(pair[0], pair[1])
     with loaded:
         names = [str(which) for which in columns] if columns else list(loaded.files)[:2]
         if len(names) < 2 or any(name not in loaded for name in names):
@@ -145,7 +146,7 @@ def _instrument(path: Path) -> _Record:
             (found, *_) = importlib.import_module(f"rsciio.{reader}").file_reader(str(path))
             axis = found["axes"][-1]
             y = np.asarray(found["data"], dtype=float).ravel()
-            x = float(axis["offset"]) + float(axis["scale"]) * np.arange(len(y))
+            x = float(axis["offset"]) + float(axis["scale"]) * np.arange(len(y), dtype=float)
         except Exception as error:  # readers raise whatever their parsers raise
             raise UserError(
                 f"{path.name} could not be read as a spectrum ({error}); export it as text"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from htinvert.core import Floats, Metric, Signal
+from htinvert.core import Floats, Metric, Signal, UserError
 from htinvert.evaluation.placed import Placed
 from htinvert.image.draw import draw_image
 from htinvert.image.evidence import local_costs, noise_level, repeat_cost, window_numbers
@@ -126,3 +126,17 @@ class Image:
         """Pixels, their size, and the field of view."""
         (ny, nx), (y, x) = signal.data.shape, signal.sampling
         return f"{ny} x {nx} px of {y:.4g} x {x:.4g} Å, {ny * y / 10:.2f} x {nx * x / 10:.2f} nm"
+
+
+def calibration_asked(experiment: Any) -> CalibrationPart | None:
+    """By what crystal an experiment is to be calibrated, if it is one of an image that says so."""
+    return experiment.calibrate if isinstance(experiment, ImageKeys) else None
+
+
+def require_image(experiment: Any) -> None:
+    """Raise :class:`UserError` where an experiment's data is no image."""
+    if not isinstance(experiment, ImageKeys):
+        raise UserError(
+            f"{experiment.data.name} is a {experiment.kind}, and this takes an image; check the "
+            "experiment's forward model, or evaluate structures against it with htinvert run"
+        )

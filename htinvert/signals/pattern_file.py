@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from htinvert.core import Signal, UserError
+from htinvert.core import Axis, Signal, UserError
 from htinvert.signals.units import known_unit
 
 READERS = {
@@ -79,8 +79,28 @@ def read_pattern(
         raise UserError(f"{path.name} has steps of {pair[0]:g} and {pair[1]:g}; give them above 0")
     before = record.data.ndim - 2
     across = (float(scan),) * before if scan else record.scan or (1.0,) * before
-    pattern = Signal.pattern(record.data, pair, unit=known[0], scan=across)
+    pattern = pattern_signal(record.data, pair, unit=known[0], scan=across)
     return pattern, f"{path.name}: {words(pattern)}"
+
+
+def pattern_signal(
+    data: NDArray[Any],
+    sampling: float | tuple[float, float],
+    *,
+    unit: str = "1/Å",
+    scan: tuple[float, ...] = (),
+) -> Signal:
+    """A pattern (ky, kx), or a scan of them (y, x, ky, kx), from its values.
+
+    ``sampling`` is in ``unit`` per pixel, one number or (ky, kx); ``scan`` the step of each axis
+    before the last two [Å]. The zero of both axes is the middle pixel, index n // 2.
+    """
+    steps = (sampling, sampling) if isinstance(sampling, int | float) else sampling
+    names = "yx"[2 - len(scan) :]
+    axes = [Axis(name, "Å", float(step)) for name, step in zip(names, scan, strict=True)]
+    for name, step, size in zip(("ky", "kx"), steps, data.shape[-2:], strict=True):
+        axes.append(Axis(name, unit, float(step), -float(step) * (size // 2)))
+    return Signal(np.ascontiguousarray(data, dtype=np.float32), tuple(axes))
 
 
 def words(pattern: Signal) -> str:

@@ -117,24 +117,24 @@ def _base(config: Config, folder: Path, data: Path | None) -> Path | None:
     """
     bundled = [DEMO] if config.name == "demo" else []
     for base in [data] if data is not None else [folder, Path(), *bundled]:
-        if all(_is_in(base, e.image) for e in config.experiments.values()):
+        if all(_is_in(base, e.data) for e in config.experiments.values()):
             return base
     if data is not None:
-        names = ", ".join(str(e.image) for e in config.experiments.values())
+        names = ", ".join(str(e.data) for e in config.experiments.values())
         raise UserError(f"{data} has no {names}; give --data the folder that holds them")
     return None
 
 
-def _is_in(folder: Path, image: Path) -> bool:
-    """Whether an image is where its path says, as seen from a folder."""
-    return (folder / image.expanduser()).is_file()
+def _is_in(folder: Path, file: Path) -> bool:
+    """Whether a file is where its path says, as seen from a folder."""
+    return (folder / file.expanduser()).is_file()
 
 
 def _moved(config: Config, data: Path) -> Config:
     """The same with the bare names of images that lie in ``data`` itself, wherever they were."""
     found = {
-        name: e.model_copy(update={"image": Path(e.image.name)})
-        if not _is_in(data, e.image) and (data / e.image.name).is_file()
+        name: e.model_copy(update={"data": Path(e.data.name)})
+        if not _is_in(data, e.data) and (data / e.data.name).is_file()
         else e
         for name, e in config.experiments.items()
     }
@@ -147,7 +147,7 @@ def _channels(
     """Experiments at the parameters that the run was begun with, and their calibrations."""
     if base is None:
         return (), {}
-    channels, measured = make_channels(config, base)
+    channels, measured, _ = make_channels(config, base)
     return tuple(
         held(c, parameters.get(c.name, {}), config.experiments[c.name].refitted) for c in channels
     ), measured
@@ -157,9 +157,9 @@ def _missing(config: Config, base: Path | None, folder: Path) -> str:
     """What to do where the experiments' images were not found, empty where nothing is missing."""
     if base is not None or not config.experiments:
         return ""
-    names = ", ".join(str(e.image) for e in config.experiments.values())
+    names = ", ".join(str(e.data) for e in config.experiments.values())
     return (
-        f"The images ({names}) were not found from here, so nothing is pictured and how sure the "
+        f"The data ({names}) were not found from here, so nothing is pictured and how sure the "
         f"ranking is cannot be said. Run htinvert report {folder} --data FOLDER with the folder of "
         "the campaign's file."
     )

@@ -16,6 +16,7 @@ from htinvert.report.figures import draw_pareto, draw_placed, footnote, phrase
 from htinvert.report.page.facts import Facts
 from htinvert.report.registration import join_movie
 from htinvert.report.summary import row
+from htinvert.signals.image import calibration_asked
 from htinvert.signals.seen import Seen, see
 from htinvert.store import Run
 from htinvert.structures.write import write_structures, write_table
@@ -87,7 +88,7 @@ def _figures(folder: Path, facts: Facts) -> list[Path]:
             paths.append(path)
             if channel.name in facts.calibrations:
                 path = folder / f"calibration-{channel.name}{ending}"
-                asked = facts.config.experiments[channel.name].calibrate
+                asked = calibration_asked(facts.config.experiments[channel.name])
                 region = asked.region if asked else None
                 found = facts.calibrations[channel.name]
                 draw_calibration(path, channel.observed, found, region=region)

@@ -10,7 +10,8 @@ import pytest
 from ase import Atoms
 
 from htinvert.campaign.channels import make_channel
-from htinvert.config.campaign import Experiment, load_experiment
+from htinvert.config.campaign import load_experiment
+from htinvert.config.experiment import of_its_kind
 from htinvert.core import UserError
 from htinvert.evaluation.fit import fit
 from htinvert.forward.stm_atoms import AtomDensity
@@ -31,7 +32,7 @@ def channel(tmp_path):
         "metrics": {"registration": None},
         "free": {"shift_x": [-1, 1], "blur": [0, 4]},
     }  # fmt: skip
-    return make_channel("stm", Experiment.model_validate(block), folder=tmp_path)
+    return make_channel("stm", of_its_kind(block), folder=tmp_path)
 
 
 def test_the_density_of_a_block_is_made_and_follows_the_structure(channel):

@@ -5,15 +5,15 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import rotate as scipy_rotate
 
-from htinvert.config.campaign import Experiment
+from htinvert.config.experiment import of_its_kind
 from htinvert.core import Signal, UserError
+from htinvert.evaluation.steps import parse_step
 from htinvert.image.prepare import (
     STEPS,
     clahe,
     flatten,
     flip,
     mask,
-    parse_step,
     prepare,
     rescale,
     rotate,
@@ -191,9 +191,9 @@ def test_a_step_that_cannot_be_meant_is_refused_when_the_file_is_read(
     step: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        parse_step(step)
+        parse_step(step, STEPS)
     with pytest.raises(ValueError, match=message):
-        Experiment(image="a.png", forward={}, metrics={"ssim": None}, prepare=[step])  # type: ignore[arg-type]
+        of_its_kind({"data": "a.png", "forward": {}, "metrics": {"ssim": None}, "prepare": [step]})
 
 
 @pytest.mark.parametrize(

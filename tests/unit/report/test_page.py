@@ -18,6 +18,7 @@ from PIL import Image
 
 from htinvert.core import Candidate, Evaluation, Objective, Relaxation
 from htinvert.energy.potential_files import BEGINNINGS, ENDINGS
+from htinvert.image.panels import diverging
 from htinvert.ranking.rank import Ranked
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.page import charts, scenes
@@ -70,7 +71,7 @@ def test_the_pareto_plot_has_one_mark_per_choice_of_which_one_is_in_the_tab_orde
 
 
 def test_a_residual_is_red_where_positive_blue_where_negative_clear_where_unknown() -> None:
-    uri = scenes.diverging(np.array([[1.0, -1.0], [0.0, np.nan]]), 1.0)
+    uri = diverging(np.array([[1.0, -1.0], [0.0, np.nan]]), 1.0)
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
     red, blue, white, clear = pixels.reshape(4, 4)
     assert red[0] > 2 * red[2] and blue[2] > 2 * blue[0]
