@@ -1,0 +1,245 @@
+"""Every kind of data goes all the way: read, plan, evaluate, be killed, resume, rank, be shown.
+
+The forward models are defined in files of their own and nowhere else; nothing else knows of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from ase.build import bulk
+from ase.io import write
+
+from htinvert.campaign.resume import plan_of
+from htinvert.core import Axis, Signal
+from htinvert.report.page.make import make
+from htinvert.signals.kind import kind_of
+from htinvert.store import Run
+from htinvert.watch.state import State
+
+DIES = '''
+import os
+import signal
+
+SEEN = set()
+
+
+def die_in_time(atoms):
+    """End this process as a crash would, at the structure that the environment counts to."""
+    SEEN.add(atoms.positions.tobytes())
+    if len(SEEN) == int(os.environ.get("DIE_AT", "0")):
+        os.kill(os.getpid(), signal.SIGKILL)
+'''
+
+HISTOGRAM = '''
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from htinvert.core import Signal
+
+from dies import die_in_time
+
+
+@dataclass(frozen=True)
+class Throwaway:
+    """A stand-in with the form of a real model: smeared distances, on whatever grid is asked for.
+
+    Attributes:
+        width: of the smearing [Å].
+    """
+
+    sources: ClassVar[tuple[str, ...]] = ("A. N. Author, J. Throw. Away 1, 1 (2026).",)
+    kind: ClassVar[str] = "KIND"
+    axes: tuple | None = None
+    shape: tuple[int, ...] | None = None
+    sampling: float | tuple[float, float] | None = None
+    width: float = 0.3
+
+    def __call__(self, atoms):
+        die_in_time(atoms)
+        r = atoms.get_all_distances(mic=True)
+        r = r[np.triu_indices(len(atoms), 1)]
+        if self.kind == "curve":
+            (axis,) = self.axes
+            grid = axis.origin + axis.step * np.arange(self.shape[0])
+            values = np.exp(-0.5 * ((grid[:, None] - r) / self.width) ** 2).sum(axis=1)
+            return Signal(values.astype(np.float32), self.axes)
+        ny, nx = self.shape[-2:]
+        y, x = np.mgrid[:ny, :nx] - 0.5 * np.array([ny, nx])[:, None, None]
+        image = sum(np.cos(0.35 * d * y + self.width * x) for d in r) / len(r)
+        if self.kind == "image":
+            return Signal.image(image + 0.02 * x, self.sampling)
+        pattern = np.exp(-0.01 * (x**2 + y**2)) * (2.0 + image)
+        scale = 1.0 + 0.1 * np.arange(int(np.prod(self.shape[:-2])) or 1)
+        stack = (scale[:, None, None] * pattern).reshape(self.shape)
+        return Signal(stack.astype(np.float32), self.axes)
+'''
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of data: file, what the experiment says of it, the metric, words that are shown."""
+
+    kind: str
+    file: str
+    keys: dict[str, Any]
+    metric: str
+    words: str
+
+
+CASES = {
+    "image": Case("image", "seen.npy", {"sampling": 0.3}, "correlation", "32 x 28 px of 0.3 x 0.3"),
+    "curve": Case("curve", "seen.gr", {"range": [1.0, 9.0]}, "rw", "r from 1 to 9 Å"),
+    "pattern": Case(
+        "pattern", "seen.npy", {"sampling": 2.0, "unit": "mrad"}, "cosine", "2 x 2 mrad"
+    ),
+    "scan": Case(
+        "pattern", "seen.npz", {"sampling": 0.05, "scan": 2.5}, "rw", "2 x 3 places of 2.5 x 2.5 Å"
+    ),
+}
+
+
+def observe(case: Case, path: Path, model: Any) -> None:
+    """Write what the model sees of the right structure, with noise."""
+    rng = np.random.default_rng(5)
+    atoms = copper(0.0)
+    if case.kind == "curve":
+        r = np.arange(0.5, 10.0, 0.02)
+        axis = (Axis("r", "Å", 0.02, 0.5),)
+        g = model(axes=axis, shape=r.shape)(atoms).data
+        rows = "\n".join(
+            f"{a:.4f} {b:.6f}" for a, b in zip(r, g + 0.05 * rng.normal(size=len(r)), strict=True)
+        )
+        path.write_text(f"#### start data\n#S 1\n#L r($\\AA$)  G($\\AA^{{-2}}$)\n{rows}\n")
+        return
+    shape = (2, 3, 24, 24) if path.suffix == ".npz" else (32, 28)
+    axes = tuple(Axis(name, "1", 1.0) for name in "abcd"[: len(shape)])
+    data = model(axes=axes, shape=shape, sampling=0.3)(atoms).data
+    data = data + 0.02 * data.std() * rng.normal(size=shape)
+    if path.suffix == ".npz":
+        np.savez(path, pattern=data)
+    else:
+        np.save(path, data)
+
+
+def copper(spread: float) -> Any:
+    atoms = bulk("Cu", "fcc", a=3.6, cubic=True).repeat((2, 1, 1))
+    atoms.rattle(spread, seed=3)
+    return atoms
+
+
+@pytest.fixture(params=CASES.values(), ids=CASES.keys())
+def campaign(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Case, Path]]:
+    """A campaign whose forward model is a file in its folder."""
+    case: Case = request.param
+    (tmp_path / "dies.py").write_text(DIES)
+    name = f"throwaway_{case.kind}"
+    (tmp_path / f"{name}.py").write_text(HISTOGRAM.replace("KIND", case.kind))
+    sys.path.insert(0, str(tmp_path))
+    sys.modules.pop(name, None)
+    sys.modules.pop("dies", None)
+    module = __import__(name)
+    observe(case, tmp_path / case.file, module.Throwaway)
+    write(tmp_path / "start.vasp", copper(0.05))
+    block = {
+        "name": "walk",
+        "structure": {"use": "file", "path": "start.vasp"},
+        "energy": {"use": "ase", "name": "emt", "steps": 200},
+        "experiments": {
+            "seen": {
+                "data": case.file,
+                **case.keys,
+                "forward": {"use": f"{name}:Throwaway"},
+                "metrics": {case.metric: None},
+                "free": {"width": [0.1, 0.6]},
+                "credit": "made for this test",
+            }
+        },
+        "objectives": {"energy": 1.0, f"seen.{case.metric}": 10.0},
+        "search": {"generators": [{"use": "random"}]},
+        "stop": {"evaluations": 10},
+        "workers": 0,
+    }
+    path = tmp_path / "walk.yaml"
+    path.write_text(yaml.safe_dump(block))
+    yield case, path
+    sys.path.remove(str(tmp_path))
+    sys.modules.pop(name, None)
+    sys.modules.pop("dies", None)
+
+
+def htinvert(path: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "htinvert.cli", *words],
+        cwd=path.parent,
+        env=os.environ | {"PYTHONPATH": str(path.parent)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_kind_of_data_goes_all_the_way(campaign: tuple[Case, Path]) -> None:
+    case, path = campaign
+    checked = htinvert(path, "check", path.name)
+    assert checked.returncode == 0, checked.stderr
+    assert case.words in " ".join(checked.stdout.replace("│", " ").split())
+    assert (path.parent / "walk-check.png").stat().st_size > 10_000
+
+    killed = htinvert(path, "run", path.name, DIE_AT="7")
+    assert killed.returncode == -signal.SIGKILL
+    run = path.parent / "runs" / "walk"
+    with Run.open(run) as store:
+        done = store.counts().ok
+        first = {e.candidate.index: e.objectives for e in store.evaluations()}
+    assert 0 < done < 10
+    resumed = htinvert(path, "run", path.name)
+    assert resumed.returncode == 0, resumed.stderr
+    with Run.open(run) as store:
+        evaluations = list(store.evaluations(signals=True))
+    assert len(evaluations) == 10
+    assert all(e.objectives == first.get(e.candidate.index, e.objectives) for e in evaluations)
+
+    plan = plan_of(run)
+    (channel,) = plan.recipe.channels
+    assert kind_of(channel.forward).name == case.kind
+    assert_signals_are_kept(evaluations, channel.observed)
+    assert (run / "best-seen.png").stat().st_size > 10_000
+
+    page = path.parent / "report.html"
+    from rich.console import Console
+
+    words = make(run, page, console=Console(quiet=True))
+    text = page.read_text(encoding="utf-8")
+    assert "J. Throw. Away" in text and "made for this test" in text and words in text
+    families = json.loads(text.partition('id="data">')[2].partition("</script>")[0])["families"]
+    panels = families[0]["images"]["seen"]
+    assert {key for key, _ in kind_of(channel.forward).frame(channel.observed).panels} == {
+        "experiment",
+        *panels,
+    }
+
+    state = State(run, plan)
+    assert state.look() and state.facts["pictures"] == ["best-seen", "pareto"]
+
+
+def assert_signals_are_kept(evaluations: list[Any], observed: Signal) -> None:
+    """In 12 bits or finer, on the observed axes."""
+    kept = [e.signals["seen"] for e in evaluations if "seen" in e.signals]
+    assert kept
+    for one in kept:
+        assert one.data.ndim == observed.data.ndim
+        assert [axis.unit for axis in one.axes] == [axis.unit for axis in observed.axes]
