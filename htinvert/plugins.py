@@ -38,6 +38,11 @@ def suggest(word: str, known: list[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(known) or 'none'}"
 
 
+def short(use: str) -> str:
+    """What a component is called, without the module that it is imported from."""
+    return use.rpartition(":")[2]
+
+
 def find(kind: str, use: str) -> Callable[..., Any]:
     """Load a component. Raises :class:`UserError` where there is none of that name."""
     if ":" in use:

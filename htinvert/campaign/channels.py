@@ -86,7 +86,7 @@ def _channel(
         if hasattr(forward, "shear_x"):
             forward = replace(forward, shear_x=measured.shear_x)
     metrics: dict[str, Metric] = {
-        metric: plugins.build(
+        plugins.short(metric): plugins.build(
             "metric", {"use": metric} | (spec or {}), folder, f"{place}.metrics.{metric}"
         )
         for metric, spec in experiment.metrics.items()
