@@ -28,6 +28,7 @@ from htinvert.core import (
     UserError,
 )
 from htinvert.energy.free_length import with_length
+from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.evaluation.fit import fit
 from htinvert.generators.mixture import Mixture
@@ -165,7 +166,8 @@ def calibrate(plan: Plan) -> dict[str, dict[str, float]]:
     found = {}
     for channel in plan.recipe.channels:
         try:
-            fitted = fit(channel, plan.space.template)
+            with answerable([channel]):
+                fitted = fit(channel, plan.space.template)
         except EvaluationFailed as failure:
             raise UserError(
                 f"experiments.{channel.name}: the start structure does not fit in: {failure}"

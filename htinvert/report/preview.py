@@ -22,6 +22,7 @@ from htinvert.core import (
     frozen_mask,
     region_mask,
 )
+from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.evaluation.fit import intervals
 from htinvert.generators.operators.start import random_structure
@@ -43,6 +44,11 @@ def preview(plan: Plan, picture: Path, *, console: Any) -> None:
     Raises :class:`UserError` where neither the start structure nor a first candidate can be
     evaluated.
     """
+    with answerable(plan.recipe.channels):
+        _preview(plan, picture, console)
+
+
+def _preview(plan: Plan, picture: Path, console: Any) -> None:
     console.print(_summary(plan))
     for line in measured_lines(plan):
         console.print(line, highlight=False)

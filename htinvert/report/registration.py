@@ -13,6 +13,7 @@ from ase import Atoms
 from htinvert.campaign.channels import make_channel
 from htinvert.config.campaign import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
+from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.fit import Trial
 from htinvert.image.register import FREE, Registered, register
 from htinvert.metrics.registration import Registration
@@ -149,7 +150,7 @@ def register_with_progress(
 
     atoms, name = from_file(structure), structure.stem
     channel = make_channel(name, experiment, folder=folder)
-    with Progress(console=console, transient=True) as bar:
+    with answerable([channel], at=""), Progress(console=console, transient=True) as bar:
         result = _fit(atoms, channel, bar)
         drawing = bar.add_task("drawing", total=1.0, visible=movie)
         paths = write_registration(

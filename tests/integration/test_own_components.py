@@ -1,12 +1,14 @@
-"""Components of one's own: by which name their objectives go."""
+"""Components of one's own: by which name their objectives go, and what is said when they fail."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from htinvert.cli import main
 from htinvert.store import Run
@@ -75,6 +77,38 @@ def typed(*words: str | Path) -> int:
     with pytest.raises(SystemExit) as stop:
         main()
     return int(stop.value.code or 0)
+
+
+@pytest.mark.parametrize("part", ["forward", "metric"])
+@pytest.mark.parametrize("verb", ["check", "run", "register", "compare"])
+def test_what_a_component_raises_is_one_sentence_with_its_place(
+    campaign: Writer, own: str, capsys: pytest.CaptureFixture[str], verb: str, part: str
+) -> None:
+    """It was a traceback of some fifty lines, though in a campaign a recorded reason."""
+    broken: dict[str, Any] = {"metrics": {f"{own}:failing": None}}
+    place, says = "metrics.failing", "ValueError: no such scale"
+    if part == "forward":
+        broken = {"forward": {"use": f"{own}:Broken"}}
+        place, says = "forward", "IndexError: list index out of range"
+    path = campaign(experiments=experiment(**broken))
+    words: list[str | Path] = [verb, path]
+    if verb in ("register", "compare"):
+        block = experiment(**broken)["haadf"]
+        if part == "forward":
+            block["free"] = {"gain": [0.5, 2.0]}
+        elif verb == "register":
+            block["forward"] = {"use": "stem_convolution", "shape": [40, 30]}
+        Path("experiment.yaml").write_text(yaml.safe_dump(block))
+        files = ["crystal.vasp", "start.vasp"]
+        words = [verb, "experiment.yaml", *files, "--size", "20"]
+        if verb == "register":
+            words = [verb, files[0], "experiment.yaml"]
+    else:
+        place = f"experiments.haadf.{place}"
+    assert typed(*words) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"htinvert: {place} raised {says} ({own}.py, line ")
+    assert line.endswith("; correct the component or its parameters")
 
 
 def test_a_metric_of_a_module_goes_by_its_own_name(campaign: Writer, own: str) -> None:
