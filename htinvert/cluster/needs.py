@@ -12,7 +12,7 @@ from htinvert.core import Recipe, UserError
 def needs(config: Config, recipe: Recipe, start: Atoms) -> dict[str, float]:
     """Memory [GB] of a process that parts of a campaign declare or may take, by what they are.
 
-    Images are priced for the structure ``start``.
+    Images are priced for the structure ``start``, where it has atoms.
     """
     energy, found = config.energy, {}
     if (offer := getattr(recipe.energy, "offer", None)) is not None:
@@ -20,7 +20,7 @@ def needs(config: Config, recipe: Recipe, start: Atoms) -> dict[str, float]:
     if (limit := (energy.get("limits") or {}).get("memory")) is not None:
         found["energy.limits.memory"] = float(limit)
     for channel in recipe.channels:
-        if callable(offer := getattr(channel.forward, "offer", None)):
+        if len(start) and callable(offer := getattr(channel.forward, "offer", None)):
             found[f"an image of {channel.name}"] = float(offer(start).memory)
     return found
 

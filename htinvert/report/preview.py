@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from htinvert import plugins
-from htinvert.campaign.plan import Plan, calibrate, evaluate_start
+from htinvert.campaign.plan import Plan, calibrate, evaluate_start, has_start
 from htinvert.core import (
     Candidate,
     Channel,
@@ -56,11 +56,13 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         console.print(f"drawn: {path}", highlight=False)
     parameters = calibrate(plan)
     for channel in plan.recipe.channels:
-        if channel.free:
+        if channel.name in parameters:
             console.print(_fitted(plan, channel, parameters[channel.name]), highlight=False)
     plan = plan.calibrated(parameters)
     if getattr(getattr(plan.recipe.energy, "offer", None), "cost", "") == "dft":
-        _draw(plan, picture, Evaluation(Candidate(-1, plan.space.template, "start")), console)
+        if has_start(plan):
+            start = Evaluation(Candidate(-1, plan.space.template, "start"))
+            _draw(plan, picture, start, console)
         console.print(_dft_cost(plan), highlight=False)
         return
     start = evaluate_start(plan)
@@ -96,8 +98,14 @@ def _draw(plan: Plan, picture: Path, evaluation: Evaluation, console: Any) -> No
 
 
 def measured_lines(plan: Plan) -> list[str]:
-    """What the calibration of each experiment that asked for one has found."""
-    return [f"{name}: {found.sentence}; {found.evidence}" for name, found in plan.measured.items()]
+    """What the calibrations that were asked for have found, and what no start structure allows."""
+    lines = [f"{name}: {seen.sentence}; {seen.evidence}" for name, seen in plan.measured.items()]
+    if not has_start(plan):
+        lines.append(
+            "the start structure has no atoms: nothing is fitted, simulated or priced before the "
+            "first candidate"
+        )
+    return lines
 
 
 def draw_measured(plan: Plan, folder: Path, *, stem: str = "") -> list[Path]:
@@ -149,7 +157,9 @@ def _dft_cost(plan: Plan) -> str:
     while hasattr(engine, "engine"):
         engine = engine.engine
     calls = min(getattr(engine, "steps", DFT_CALLS), DFT_CALLS) + 1
-    seconds = calls * DFT_SECONDS * (len(plan.space.template) / 10.0) ** DFT_EXPONENT
+    most = sum(most for _, most in plan.space.composition.values())
+    atoms = len(plan.space.template) or most
+    seconds = calls * DFT_SECONDS * (atoms / 10.0) ** DFT_EXPONENT
     text = f"cost: DFT takes some {_duration(seconds)} per candidate of this size on one core"
     planned = plan.config.stop.evaluations
     if planned is not None:
@@ -236,7 +246,7 @@ def _summary(plan: Plan) -> Any:
         path = plugins.resolve(experiment.image, plan.folder)
         view.add_row("", str(describe(path, signal=experiment.signal, channel=experiment.channel)))
         view.add_row("", _model(experiment.forward, channel.forward))
-        if callable(offer := getattr(channel.forward, "offer", None)):
+        if has_start(plan) and callable(offer := getattr(channel.forward, "offer", None)):
             view.add_row("", str(offer(atoms)))
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
     view.add_row("search", "; ".join(_component(g) for g in config.search.generators))

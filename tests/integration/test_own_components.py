@@ -142,3 +142,25 @@ def test_two_metrics_of_one_name_are_a_mistake_that_says_how_to_name_them(
     del metrics[f"{own}.sub:Rw"]
     metrics["Rw_2"] = {"use": f"{own}.sub:Rw"}
     assert typed("check", campaign(experiments=experiment(metrics=metrics))) == 0
+
+
+@pytest.mark.parametrize("verb", ["check", "run"])
+def test_an_empty_box_is_never_simulated(
+    campaign: Writer, own: str, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    """Its forward model was called with no atoms before the first candidate, and failed."""
+    cluster = {
+        "structure": {"use": "box", "size": 12},
+        "region": None,
+        "composition": {"Cd": [2, 2], "Te": [2, 2]},
+        "stop": {"evaluations": 3},
+    }
+    block = experiment(forward={"use": f"{own}:Profile"}, metrics={f"{own}:Rw": None})
+    assert typed(verb, campaign(**cluster, experiments=block)) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the start structure has no atoms: nothing is fitted, simulated or priced" in said
+    block["haadf"]["free"] = {"step": [0.2, 0.4]}
+    assert typed(verb, campaign(**cluster, experiments=block, name="other")) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "experiments.haadf.free.step is fitted to the start structure, but that has no" in line
+    assert "name it in refit" in line
