@@ -24,7 +24,8 @@ from htinvert.core import UserError
 from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
-CONTEXT = frozenset({"space", "objectives", "seed", "guide"})  # what a campaign has for generators
+CONTEXT = frozenset({"space", "objectives", "seed", "residuals"})
+"""What a campaign has for generators."""
 
 
 def names(kind: str) -> list[str]:

@@ -34,7 +34,7 @@ from htinvert.evaluation.fit import fit
 from htinvert.generators.mixture import Mixture
 from htinvert.geometry.distances import covalent_distances
 from htinvert.image.calibration.calibrate import Calibration
-from htinvert.image.residual import Guides
+from htinvert.image.residual import Residuals
 from htinvert.structures.region import search_space
 
 IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
@@ -78,7 +78,7 @@ class Plan:
             "space": self.space,
             "objectives": self.objectives,
             "seed": self.config.seed,
-            "guide": Guides(self.recipe.channels),
+            "residuals": Residuals(self.recipe.channels),
         }
         generators = self.config.search.generators
         shares = tuple(block.get("share", 1.0) for block in generators)
