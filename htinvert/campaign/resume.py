@@ -22,8 +22,8 @@ def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
     """Imaging parameters that a run was begun with, or a new fit to the start structure."""
     record = path / "provenance.json"
     if record.is_file():
-        found = json.loads(record.read_text(encoding="utf-8")).get("calibration", {})
-        return {name: values for name, values in found.items() if values}
+        fitted = json.loads(record.read_text(encoding="utf-8")).get("calibration", {})
+        return {name: values for name, values in fitted.items() if values}
     return calibrate(plan)
 
 
