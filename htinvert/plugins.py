@@ -24,7 +24,8 @@ from htinvert.core import UserError
 from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
-CONTEXT = frozenset({"space", "objectives", "seed", "guide"})  # what a campaign has for generators
+CONTEXT = frozenset({"space", "objectives", "seed", "residuals"})
+"""What a campaign has for generators."""
 
 
 def names(kind: str) -> list[str]:
@@ -36,6 +37,11 @@ def suggest(word: str, known: list[str]) -> str:
     """A tail for an error message: the known word that was probably meant, or all of them."""
     close = get_close_matches(word, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else f"known are {', '.join(known) or 'none'}"
+
+
+def short(use: str) -> str:
+    """What a component is called, without the module that it is imported from."""
+    return use.rpartition(":")[2]
 
 
 def find(kind: str, use: str) -> Callable[..., Any]:

@@ -88,7 +88,7 @@ def _channel(
         sheared = {"shear_x": measured.shear_x} if isinstance(forward, Sheared) else {}
         forward = replace(forward, **sheared) if sheared else forward
     metrics: dict[str, Metric] = {
-        metric: plugins.build(
+        plugins.short(metric): plugins.build(
             "metric", {"use": metric} | (spec or {}), folder, f"{place}.metrics.{metric}"
         )
         for metric, spec in experiment.metrics.items()

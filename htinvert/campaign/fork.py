@@ -41,22 +41,26 @@ class Fork:
     def __iter__(self) -> Iterator[tuple[Candidate, Evaluation | None]]:
         """Every candidate of the older run, and its evaluation where that stays as it was."""
         with Run.open(self.path) as old:
-            for found in old.evaluations(signals=True):
-                if found.ok:
-                    yield self._again(found), None
-                elif (found.error or "").startswith(STATUSES):  # no image was looked at
-                    yield found.candidate, found
+            for evaluation in old.evaluations(signals=True):
+                if evaluation.ok:
+                    yield self._again(evaluation), None
+                elif (evaluation.error or "").startswith(STATUSES):  # no image was looked at
+                    yield evaluation.candidate, evaluation
 
-    def _again(self, found: Evaluation) -> Candidate:
-        assert found.relaxation is not None  # noqa: S101
+    def _again(self, evaluation: Evaluation) -> Candidate:
+        assert evaluation.relaxation is not None  # noqa: S101
         channels = {stage[6:] for stage in self.same if stage.startswith("score.")}
         images = {stage[6:] for stage in self.same if stage.startswith("image.")}
         reused = Reused(
-            found.relaxation,
+            evaluation.relaxation,
             frozenset(channels),
-            {n: score for n, score in found.scores.items() if n.partition(".")[0] in channels},
-            {n: values for n, values in found.parameters.items() if n in channels},
-            {n: found.signals[n] for n, how in found.exact.items() if how == self._imaging.get(n)},
+            {n: score for n, score in evaluation.scores.items() if n.partition(".")[0] in channels},
+            {n: values for n, values in evaluation.parameters.items() if n in channels},
+            {
+                n: evaluation.signals[n]
+                for n, how in evaluation.exact.items()
+                if how == self._imaging.get(n)
+            },
         )
-        start = {n: values for n, values in found.parameters.items() if n in images}
-        return replace(found.candidate, start=start, reused=reused)
+        start = {n: values for n, values in evaluation.parameters.items() if n in images}
+        return replace(evaluation.candidate, start=start, reused=reused)

@@ -65,8 +65,8 @@ class BestOf:
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Remember what has been evaluated, so that a resumed campaign goes on behind it."""
-        own = (found for found in evaluations if found.candidate.operator == OPERATOR)
-        self._told.update(key_of(evaluation, proposed=True) for evaluation in own)
+        handed = (one for one in evaluations if one.candidate.operator == OPERATOR)
+        self._told.update(key_of(evaluation, proposed=True) for evaluation in handed)
 
     def state(self) -> list[str]:
         """What has been evaluated, for :meth:`restore`."""
@@ -136,12 +136,12 @@ def history(entry: Ranked, chain: Sequence[Stage]) -> list[Ranked | None]:
 
     None stands for a stage that did not know it, as for what a later stage's own search found.
     """
-    found: list[Ranked | None] = [entry]
+    history: list[Ranked | None] = [entry]
     for stage in reversed(chain[:-1]):
-        latest = found[0]
+        latest = history[0]
         key = key_of(latest.evaluation, proposed=True) if latest else b""
-        found.insert(0, stage.places.get(key))
-    return found
+        history.insert(0, stage.places.get(key))
+    return history
 
 
 def key_of(evaluation: Evaluation, *, proposed: bool = False) -> Key:

@@ -30,12 +30,13 @@ from htinvert.core import (
 from htinvert.declaration.abilities import ChecksElements
 from htinvert.energy.free_length import with_length
 from htinvert.energy.offer import offer_of
+from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.evaluation.fit import fit
 from htinvert.generators.mixture import Mixture
 from htinvert.geometry.distances import covalent_distances
 from htinvert.image.calibration.calibrate import Calibration
-from htinvert.image.residual import Guides
+from htinvert.image.residual import Residuals
 from htinvert.structures.region import search_space
 
 IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
@@ -81,7 +82,7 @@ class Plan:
             "space": self.space,
             "objectives": self.objectives,
             "seed": self.config.seed,
-            "guide": Guides(self.recipe.channels),
+            "residuals": Residuals(self.recipe.channels),
         }
         generators = self.config.search.generators
         shares = tuple(block.get("share", 1.0) for block in generators)
@@ -162,25 +163,50 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
 def calibrate(plan: Plan) -> dict[str, dict[str, float]]:
     """Fit the free parameters to the start structure.
 
-    The grains, which are known, decide the fit. Raises :class:`UserError` where the start structure
-    cannot be imaged or compared, so that no campaign begins that could only fail.
+    The grains, which are known, decide the fit; without an atom there is nothing to fit to. Raises
+    :class:`UserError` where the start structure cannot be imaged or compared, so that no campaign
+    begins that could only fail.
     """
-    found = {}
+    if not has_start(plan):
+        _check_all_refitted(plan)
+        return {}
+    parameters = {}
     for channel in plan.recipe.channels:
         try:
-            fitted = fit(channel, plan.space.template)
+            with answerable([channel]):
+                fitted = fit(channel, plan.space.template)
         except EvaluationFailed as failure:
             raise UserError(
                 f"experiments.{channel.name}: the start structure does not fit in: {failure}"
             ) from failure
         if channel.free:
-            found[channel.name] = fitted.parameters
-    return found
+            parameters[channel.name] = fitted.parameters
+    return parameters
+
+
+def has_start(plan: Plan) -> bool:
+    """Whether the start structure has atoms; a box has none before the first candidate."""
+    return len(plan.space.template) > 0
+
+
+def _check_all_refitted(plan: Plan) -> None:
+    """Raise :class:`UserError` where a parameter could only be fitted to the start structure."""
+    for channel in plan.recipe.channels:
+        refitted = plan.config.experiments[channel.name].refitted
+        if rest := [name for name in channel.free if name not in refitted]:
+            raise UserError(
+                f"experiments.{channel.name}.free.{rest[0]} is fitted to the start structure, but "
+                f"that has no atoms; name it in refit, so that every candidate fits it, or give "
+                "the forward model its value"
+            )
 
 
 def evaluate_start(plan: Plan) -> Evaluation:
-    """Evaluate the start structure as it is given, as candidate -1."""
-    return evaluate(Candidate(-1, plan.space.template, "start"), plan.recipe)
+    """Evaluate the start structure as it is given, as candidate -1; one without atoms fails."""
+    start = Candidate(-1, plan.space.template, "start")
+    if not has_start(plan):
+        return Evaluation(start, error="the start structure has no atoms")
+    return evaluate(start, plan.recipe)
 
 
 def provenance() -> dict[str, Any]:

@@ -20,10 +20,10 @@ from htinvert.store.provenance import read_provenance
 
 def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
     """Imaging parameters that a run was begun with, or a new fit to the start structure."""
-    found = read_provenance(path).get("calibration")
-    if not isinstance(found, dict):
+    fitted = read_provenance(path).get("calibration")
+    if not isinstance(fitted, dict):
         return calibrate(plan)
-    return {name: values for name, values in found.items() if values}
+    return {name: values for name, values in fitted.items() if values}
 
 
 def plan_of(folder: Path) -> Plan:

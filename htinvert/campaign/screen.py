@@ -121,18 +121,18 @@ class Screened:
 
     def _choose(self, index: int) -> Candidate | None:
         """The best of the new proposals, None where there is none."""
-        found: list[tuple[Candidate, Preview]] = []
+        options: list[tuple[Candidate, Preview]] = []
         for attempt in range(self.tries):
             for candidate in self.inner.ask([index + attempt * STRIDE]):
                 with suppress(Infeasible):  # flung out of the grid that structures snap to
                     candidate = replace(candidate, index=index, atoms=snap(candidate.atoms))
                     preview = None if self._captured(candidate) else self._preview(candidate)
                     if preview is not None and not self._repeats(preview):
-                        found.append((candidate, preview))
-        if not found:
+                        options.append((candidate, preview))
+        if not options:
             return None
-        bounds = self._bounds([preview for _, preview in found])
-        candidate, preview = found[int(np.argmin(bounds))]
+        bounds = self._bounds([preview for _, preview in options])
+        candidate, preview = options[int(np.argmin(bounds))]
         self._waiting[index] = preview
         if self.start == "relaxed":
             candidate = replace(candidate, atoms=preview.atoms)
@@ -225,8 +225,8 @@ class Surrogate:
         apart = _apart(self.learned, previews)
         kernel = _kernel(apart / self.length, known, new)
         difference = self.mean + self.deviation * (kernel.T @ self.weights)
-        own = 2.0 + (new**2).mean(axis=1)
-        variance = own - (np.linalg.solve(self.factor, kernel) ** 2).sum(axis=0)
+        prior = 2.0 + (new**2).mean(axis=1)
+        variance = prior - (np.linalg.solve(self.factor, kernel) ** 2).sum(axis=0)
         totals = np.array([preview.total for preview in previews])
         return totals + difference, self.deviation * np.sqrt(np.maximum(variance, 0.0))
 

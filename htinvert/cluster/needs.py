@@ -14,7 +14,7 @@ from htinvert.energy.offer import offer_of
 def needs(config: Config, recipe: Recipe, start: Atoms) -> dict[str, float]:
     """Memory [GB] of a process that parts of a campaign declare or may take, by what they are.
 
-    Images are priced for the structure ``start``.
+    Images are priced for the structure ``start``, where it has atoms.
     """
     energy, found = config.energy, {}
     if (offer := offer_of(recipe.energy)) is not None:
@@ -22,7 +22,7 @@ def needs(config: Config, recipe: Recipe, start: Atoms) -> dict[str, float]:
     if (limit := (energy.get("limits") or {}).get("memory")) is not None:
         found["energy.limits.memory"] = float(limit)
     for channel in recipe.channels:
-        if isinstance(channel.forward, HasEstimate):
+        if len(start) and isinstance(channel.forward, HasEstimate):
             found[f"an image of {channel.name}"] = channel.forward.estimate(start).memory
     return found
 

@@ -221,7 +221,9 @@ def objective_names(config: Config) -> list[str]:
 def default_objectives(config: Config) -> list[str]:
     """Names of the numbers that rank where the campaign does not say: energy and image costs."""
     metrics = [
-        f"{channel}.{metric}" for channel, e in config.experiments.items() for metric in e.metrics
+        f"{channel}.{plugins.short(metric)}"
+        for channel, experiment in config.experiments.items()
+        for metric in experiment.metrics
     ]
     return ["energy", *metrics]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from htinvert.plugins import Named, named
+from htinvert.plugins import Named, named, short
 
 
 def components(raw: Mapping[str, Any]) -> Iterator[Named]:
@@ -22,7 +22,24 @@ def components(raw: Mapping[str, Any]) -> Iterator[Named]:
 
 def component_problems(raw: Mapping[str, Any]) -> list[str]:
     """What is wrong with the components' names and parameters, a sentence each."""
-    return [problem for component in components(raw) for problem in component.problems()]
+    problems = [problem for component in components(raw) for problem in component.problems()]
+    return problems + _namesakes(raw)
+
+
+def _namesakes(raw: Mapping[str, Any]) -> list[str]:
+    """Metrics of one experiment whose objectives would have one name."""
+    problems = []
+    for channel, experiment in _mapping(raw.get("experiments")).items():
+        first: dict[str, str] = {}
+        for metric in map(str, _mapping(_mapping(experiment).get("metrics"))):
+            name = short(metric)
+            if (other := first.setdefault(name, metric)) != metric:
+                problems.append(
+                    f"experiments.{channel}.metrics.{metric} would be called {channel}.{name} "
+                    f"like {other}; give it a name of its own, such as "
+                    f'{name}_2: {{use: "{metric}"}}'
+                )
+    return problems
 
 
 def _outermost(raw: Mapping[str, Any]) -> Iterator[Named]:

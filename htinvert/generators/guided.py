@@ -17,7 +17,7 @@ from htinvert.core import (
     UserError,
     weighted_sum,
 )
-from htinvert.generators.guidance import OPERATORS
+from htinvert.generators.operators.guided import OPERATORS
 from htinvert.generators.population import Member, Population
 from htinvert.geometry.roles import rigid_bodies
 
@@ -30,20 +30,21 @@ class Guided:
 
     The first ``fills`` candidates, and a share of the later ones, fill an empty region; the others
     move, add, remove or exchange atoms of a parent, or shift its rigid
-    grain. See :mod:`htinvert.generators.guidance`.
+    grain. See :mod:`htinvert.generators.operators.guided`.
 
     Attributes:
-        guide: what compares a structure with the experiments; the campaign gives it.
+        residuals: what compares a structure with the experiments; the campaign gives it.
         population: how many unlike structures are kept as parents.
         fills: evaluations, of whatever generator, before the first parent is mended.
         tournament: how many parents are drawn each time; the best of them is mended.
-        operators: relative rates by name, see :data:`htinvert.generators.guidance.OPERATORS`.
+        operators: relative rates by name, see
+            :data:`htinvert.generators.operators.guided.OPERATORS`.
     """
 
     space: Space
     objectives: tuple[Objective, ...]
     seed: int
-    guide: Any
+    residuals: Any
     population: int = 10
     fills: int = 6
     tournament: int = 2
@@ -52,7 +53,7 @@ class Guided:
     )
 
     def __post_init__(self) -> None:
-        if not self.guide:
+        if not self.residuals:
             raise UserError(
                 "guided follows images but the campaign has no experiment whose forward model "
                 "shows where a position appears; add one, such as stem_convolution, or leave "
@@ -120,7 +121,7 @@ class Guided:
             atoms, known = parent.atoms, dict(self._parameters[parent.index])
             parents = (parent.index,)
         try:
-            child = apply(atoms, self.guide(known), space=self.space, rng=rng)
+            child = apply(atoms, self.residuals(known), space=self.space, rng=rng)
         except Infeasible:
             return None
         return Candidate(index, child, name, parents)

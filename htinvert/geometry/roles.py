@@ -160,16 +160,16 @@ def set_roles(atoms: Atoms, words: Sequence[str]) -> None:
     plain = {FREE: 0, HOST: 0, FROZEN: 1}
     codes = np.zeros(len(atoms), dtype=np.uint8)
     for word in sorted(set(words)):
-        found = _RIGID.fullmatch(word)
-        if word not in plain and not (found and found[2] and int(found[1]) <= MOST_BODIES):
+        rigid = _RIGID.fullmatch(word)
+        if word not in plain and not (rigid and rigid[2] and int(rigid[1]) <= MOST_BODIES):
             raise UserError(
                 f"role {word} is unknown; write {FREE}, {HOST}, {FROZEN} or, for the atoms of "
                 "grain 1 that moves as a whole along x, y and z, rigid1-xyz"
             )
-        code = plain[word] if found is None else 8 * int(found[1]) + _bits(found[2])
-        if found and (codes // 8 == int(found[1])).any():
+        code = plain[word] if rigid is None else 8 * int(rigid[1]) + _bits(rigid[2])
+        if rigid and (codes // 8 == int(rigid[1])).any():
             raise UserError(
-                f"role {word} contradicts another of rigid{found[1]}; one grain has one set of "
+                f"role {word} contradicts another of rigid{rigid[1]}; one grain has one set of "
                 "directions, so give them the same or number the grains"
             )
         codes[[other == word for other in words]] = code
@@ -222,5 +222,5 @@ def _words(path: Path) -> list[str]:
     if CIF_ITEM not in text.lower():
         return _POSCAR_ROLE.findall(text)
     blocks = parse_cif(io.BytesIO(text.encode("latin-1", errors="replace")))
-    found: Sequence[Any] = next((block.get(CIF_ITEM) for block in blocks if CIF_ITEM in block), [])
-    return [str(word) for word in found]
+    words: Sequence[Any] = next((block.get(CIF_ITEM) for block in blocks if CIF_ITEM in block), [])
+    return [str(word) for word in words]

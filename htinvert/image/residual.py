@@ -25,7 +25,7 @@ from htinvert.core import Channel, EvaluationFailed, Floats, Infeasible, Signal
 from htinvert.declaration.abilities import Blurred, HasView, Shifted
 from htinvert.evaluation.fit import adjusted, compare
 from htinvert.forward.view import View
-from htinvert.generators.guidance import Guide, Look
+from htinvert.generators.operators.guided import Guide, Look
 
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # full width at half maximum in standard deviations
 SOURCE_SIZE = 1.0  # Å, width of the smoothing for models that do not say theirs
@@ -73,12 +73,12 @@ class Residual:
 
 
 @dataclass(frozen=True, eq=False)
-class Guides:
+class Residuals:
     """Compares structures with all channels that show where in an image a position appears.
 
-    ``guides(parameters)`` is a :data:`htinvert.generators.guidance.Look`, ``Atoms -> Guide``, at
-    the fitted forward parameters, by channel, of an evaluation. The fields of several channels are
-    averaged.
+    ``residuals(parameters)`` is a :data:`htinvert.generators.operators.guided.Look`,
+    ``Atoms -> Guide``, at the fitted forward parameters, by channel, of an evaluation. The fields
+    of several channels are averaged.
     """
 
     channels: tuple[Channel, ...]

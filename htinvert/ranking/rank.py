@@ -12,7 +12,7 @@ from ase.geometry import find_mic
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from htinvert.core import Evaluation, Objective, region_mask, weighted_sum
+from htinvert.core import ENERGIES, Evaluation, Objective, region_mask, weighted_sum
 from htinvert.geometry.duplicates import Known
 
 
@@ -32,6 +32,17 @@ class Ranked:
     members: int
     first: int
     on_front: bool
+
+
+def unit_of_sum(objectives: Sequence[Objective]) -> str:
+    """Unit of the weighted sum: that of its only energy, which counts as it is; else empty.
+
+    A weight is what a unit is worth, so that costs count in the unit of an energy of weight 1.
+    """
+    energies = [objective for objective in objectives if objective.name in ENERGIES]
+    if len(energies) == 1 and energies[0].weight == 1.0:
+        return ENERGIES[energies[0].name]
+    return ""
 
 
 def pareto_front(values: NDArray[np.float64]) -> NDArray[np.bool_]:

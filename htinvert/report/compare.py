@@ -13,6 +13,7 @@ from ase import Atoms
 from htinvert.campaign.channels import make_channel, observe
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
+from htinvert.evaluation.blame import answerable
 from htinvert.forward.stm import Stm
 from htinvert.image.compare import (
     REFERENCE,
@@ -55,15 +56,16 @@ def compare_with_progress(
     atoms = {path.stem: from_file(path) for path in structures}
     if len(atoms) < len(structures):
         raise UserError("two structures have one name; rename a file, for the table names them")
-    if isinstance(channel.forward, Stm):
-        whole = observe(experiment.model_copy(update={"crop": None}), folder=folder)
-        verdict = compare_stm(atoms, channel, whole, size=size, most=most, console=console)
-        lines, comparison = first_fits(verdict), verdict.comparison
-        output.mkdir(parents=True, exist_ok=True)
-        draw_fits(verdict, channel.observed, output / "fits.png", note=experiment.credit)
-    else:
-        comparison = compare_in_place(atoms, channel, size=size, most=most, console=console)
-        lines = []
+    with answerable([channel], at=""):
+        if isinstance(channel.forward, Stm):
+            whole = observe(experiment.model_copy(update={"crop": None}), folder=folder)
+            verdict = compare_stm(atoms, channel, whole, size=size, most=most, console=console)
+            lines, comparison = first_fits(verdict), verdict.comparison
+            output.mkdir(parents=True, exist_ok=True)
+            draw_fits(verdict, channel.observed, output / "fits.png", note=experiment.credit)
+        else:
+            comparison = compare_in_place(atoms, channel, size=size, most=most, console=console)
+            lines = []
     write_comparison(comparison, output, note=experiment.credit)
     show(comparison, console, lines)
     console.print(f"Table and picture: {output}")

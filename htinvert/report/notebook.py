@@ -22,7 +22,7 @@ from htinvert.campaign.funnel import objectives_of
 from htinvert.campaign.plan import Plan
 from htinvert.campaign.resume import plan_of
 from htinvert.core import Objective, UserError
-from htinvert.ranking.rank import Ranked, rank
+from htinvert.ranking.rank import Ranked, rank, unit_of_sum
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
 from htinvert.report.summary import draw_channel, lineage
@@ -52,7 +52,8 @@ class Families(list[Ranked]):
 
     def _repr_html_(self) -> str:
         names = [objective.name for objective in self.objectives]
-        heads = ("rank", "candidate", "formula", *names, "above", "found", "how")
+        above = f"above [{unit}]" if (unit := unit_of_sum(self.objectives)) else "above"
+        heads = ("rank", "candidate", "formula", *names, above, "found", "how")
         rows = [
             (
                 entry.rank,

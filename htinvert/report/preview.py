@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from htinvert.campaign.plan import Plan, calibrate, evaluate_start
+from htinvert.campaign.plan import Plan, calibrate, evaluate_start, has_start
 from htinvert.core import (
     Candidate,
     Channel,
@@ -25,6 +25,7 @@ from htinvert.core import (
 )
 from htinvert.declaration.abilities import HasEstimate, Wraps
 from htinvert.energy.offer import offer_of
+from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.operators.start import random_structure
 from htinvert.geometry.roles import rigid_bodies
@@ -48,6 +49,11 @@ def preview(plan: Plan, picture: Path, *, console: Any) -> None:
     Raises :class:`UserError` where neither the start structure nor a first candidate can be
     evaluated.
     """
+    with answerable(plan.recipe.channels):
+        _preview(plan, picture, console)
+
+
+def _preview(plan: Plan, picture: Path, console: Any) -> None:
     console.print(_summary(plan))
     for line in measured_lines(plan):
         console.print(line, highlight=False)
@@ -55,12 +61,14 @@ def preview(plan: Plan, picture: Path, *, console: Any) -> None:
         console.print(f"drawn: {path}", highlight=False)
     parameters = calibrate(plan)
     for channel in plan.recipe.channels:
-        if channel.free:
+        if channel.name in parameters:
             console.print(_fitted(plan, channel, parameters[channel.name]), highlight=False)
     plan = plan.calibrated(parameters)
     offer = offer_of(plan.recipe.energy)
     if offer is not None and offer.cost == "dft":
-        _draw(plan, picture, Evaluation(Candidate(-1, plan.space.template, "start")), console)
+        if has_start(plan):
+            start = Evaluation(Candidate(-1, plan.space.template, "start"))
+            _draw(plan, picture, start, console)
         console.print(_dft_cost(plan), highlight=False)
         return
     start = evaluate_start(plan)
@@ -96,8 +104,14 @@ def _draw(plan: Plan, picture: Path, evaluation: Evaluation, console: Any) -> No
 
 
 def measured_lines(plan: Plan) -> list[str]:
-    """What the calibration of each experiment that asked for one has found."""
-    return [f"{name}: {found.sentence}; {found.evidence}" for name, found in plan.measured.items()]
+    """What the calibrations that were asked for have found, and what no start structure allows."""
+    lines = [f"{name}: {seen.sentence}; {seen.evidence}" for name, seen in plan.measured.items()]
+    if not has_start(plan):
+        lines.append(
+            "the start structure has no atoms: nothing is fitted, simulated or priced before the "
+            "first candidate"
+        )
+    return lines
 
 
 def draw_measured(plan: Plan, folder: Path, *, stem: str = "") -> list[Path]:
@@ -151,7 +165,9 @@ def _dft_cost(plan: Plan) -> str:
     while isinstance(engine, Wraps):
         engine = engine.engine
     calls = min(getattr(engine, "steps", DFT_CALLS), DFT_CALLS) + 1
-    seconds = calls * DFT_SECONDS * (len(plan.space.template) / 10.0) ** DFT_EXPONENT
+    most = sum(most for _, most in plan.space.composition.values())
+    atoms = len(plan.space.template) or most
+    seconds = calls * DFT_SECONDS * (atoms / 10.0) ** DFT_EXPONENT
     text = f"cost: DFT takes some {_duration(seconds)} per candidate of this size on one core"
     planned = plan.config.stop.evaluations
     if planned is not None:
@@ -231,7 +247,7 @@ def _summary(plan: Plan) -> Any:
         view.add_row(channel.name, f"{experiment.data}, {words}")
         view.add_row("", plan.files[channel.name])
         view.add_row("", _model(experiment.forward, channel.forward))
-        if isinstance(channel.forward, HasEstimate):
+        if has_start(plan) and isinstance(channel.forward, HasEstimate):
             view.add_row("", str(channel.forward.estimate(atoms)))
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
     view.add_row("search", "; ".join(_component(g) for g in config.search.generators))

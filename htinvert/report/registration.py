@@ -14,6 +14,7 @@ from htinvert.campaign.channels import make_channel
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.declaration.abilities import HasSpecimen
+from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.fit import Trial
 from htinvert.image.place import place_image
 from htinvert.image.register import FREE, Registered, register
@@ -154,7 +155,7 @@ def register_with_progress(
     atoms, name = from_file(structure), structure.stem
     require_image(experiment)
     channel = make_channel(name, experiment, folder=folder)
-    with Progress(console=console, transient=True) as bar:
+    with answerable([channel], at=""), Progress(console=console, transient=True) as bar:
         result = _fit(atoms, channel, bar)
         drawing = bar.add_task("drawing", total=1.0, visible=movie)
         paths = write_registration(

@@ -9,7 +9,7 @@ from typing import Any
 
 from htinvert.campaign.plan import Plan
 from htinvert.core import ENERGIES, Channel, Evaluation, EvaluationFailed, Objective
-from htinvert.ranking.rank import Ranked, Yield
+from htinvert.ranking.rank import Ranked, Yield, unit_of_sum
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto, draw_placed, footnote, phrase
 from htinvert.signals.seen import see
@@ -18,7 +18,7 @@ from htinvert.signals.seen import see
 def table(
     ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int = 5, note: str = ""
 ) -> Any:
-    """A rich table of the best families: energy [eV], image costs, size and first hit of each.
+    """A rich table of the best families: objectives, how far above the best, size and first hit.
 
     ``note`` follows the number of families.
     """
@@ -32,7 +32,8 @@ def table(
         box=SIMPLE_HEAD,
     )
     names = [o.name.replace(".", "\n") if "." in o.name else _head(o.name) for o in objectives]
-    for name in ("rank", "candi-\ndate", "formula", *names, "above\n\\[eV]", "first\nhit", "found"):
+    above = f"above\n\\[{unit}]" if (unit := unit_of_sum(objectives)) else "above"
+    for name in ("rank", "candi-\ndate", "formula", *names, above, "first\nhit", "found"):
         view.add_column(name, justify="left" if name == "formula" else "right", no_wrap=True)
     for entry in ranked[:top]:
         evaluation = entry.evaluation

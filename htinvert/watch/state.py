@@ -15,7 +15,7 @@ import numpy as np
 from htinvert.campaign.funnel import objectives_of
 from htinvert.campaign.plan import Plan
 from htinvert.core import ENERGIES, Objective
-from htinvert.ranking.rank import Ranked, rank
+from htinvert.ranking.rank import Ranked, rank, unit_of_sum
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
 from htinvert.report.summary import draw_channel, failures, held, lineage
@@ -78,6 +78,7 @@ class State:
             "failures": failures(survey),
             "families": len(ranked),
             "held": held(survey),
+            "unit": unit_of_sum(objectives),
             "objectives": [_named(objective.name) for objective in objectives],
             "best": [_row(entry, objectives) for entry in ranked[:TOP]],
             "history": history(survey),

@@ -18,7 +18,7 @@ from htinvert.core import Candidate, Evaluation, Generator, region_mask
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.genetic import Genetic
 from htinvert.generators.guided import Guided
-from htinvert.image.residual import Guides
+from htinvert.image.residual import Residuals
 from htinvert.ranking.rank import distance
 from htinvert.report import demo
 
@@ -72,7 +72,7 @@ def test_a_missing_column_is_put_back_in_a_few_evaluations(
     truth, needed = columns(demo.truth(plan.space.region)), {"guided": [], "blind": []}
     for seed, parents in enumerate(list(pairwise(damaged)) * ROUNDS):
         context = (plan.space, plan.objectives, seed)
-        guided = Guided(*context, guide=Guides(plan.recipe.channels), fills=0)
+        guided = Guided(*context, residuals=Residuals(plan.recipe.channels), fills=0)
         for name, generator in (("guided", guided), ("blind", Genetic(*context, random=0))):
             generator.tell(parents)
             needed[name].append(evaluations_needed(generator, plan, truth))

@@ -10,7 +10,7 @@ from ase import Atoms
 
 from htinvert.core import Channel, Infeasible, Signal
 from htinvert.forward.stem_convolution import StemConvolution
-from htinvert.image.residual import Guides
+from htinvert.image.residual import Residuals
 from htinvert.metrics.correlation import Correlation
 from htinvert.metrics.registration import Registration
 
@@ -63,7 +63,7 @@ def strongest(field, sign: float = 1.0) -> tuple[np.ndarray, float]:
 )
 def test_a_missing_column_is_one_missing_atom_at_its_place(changes: dict, noise: float) -> None:
     model = replace(MODEL, **changes)
-    guide = Guides((channel(model, noise=noise),))({})(crystal())
+    guide = Residuals((channel(model, noise=noise),))({})(crystal())
     place, amount = strongest(guide.field)
     assert np.abs(place - MISSING[0, 1:]).max() < 0.25  # Å: sum of grid, pixel and registration
     assert 0.8 < amount < 1.25  # atoms
@@ -72,13 +72,13 @@ def test_a_missing_column_is_one_missing_atom_at_its_place(changes: dict, noise:
 
 def test_a_column_too_many_is_one_atom_too_many() -> None:
     wanted = channel(MODEL, truth=crystal())
-    guide = Guides((wanted,))({})(with_one_more())
+    guide = Residuals((wanted,))({})(with_one_more())
     assert -1.25 < guide.field(MISSING)[0] < -0.8  # atoms
 
 
 def test_a_heavier_column_lacks_the_difference_of_the_elements() -> None:
     dark = crystal() + Atoms("Se", MISSING)
-    guide = Guides((channel(MODEL, truth=with_one_more()),))({})(dark)
+    guide = Residuals((channel(MODEL, truth=with_one_more()),))({})(dark)
     lacking = float(np.diff(guide.worth([34, 52]))[0])
     assert abs(guide.field(MISSING)[0] - lacking) < 0.15  # atoms; Z^1.7 is a rule of thumb
 
@@ -87,9 +87,9 @@ def test_the_fitted_parameters_of_the_parent_are_used() -> None:
     stretched = channel(replace(MODEL, stretch_x=0.05))
     nominal = replace(stretched, forward=MODEL)
     parameters = {"haadf": {"stretch_x": 0.05}}
-    place, _ = strongest(Guides((nominal,))(parameters)(crystal()).field)
+    place, _ = strongest(Residuals((nominal,))(parameters)(crystal()).field)
     assert np.abs(place - MISSING[0, 1:]).max() < 0.25  # Å
-    good, bad = (Guides((nominal,))(known)(crystal()).rms for known in (parameters, {}))
+    good, bad = (Residuals((nominal,))(known)(crystal()).rms for known in (parameters, {}))
     assert good < 0.8 * bad
 
 
@@ -101,10 +101,10 @@ def test_channels_are_averaged_and_those_without_a_view_left_out() -> None:
     seen = channel(MODEL, noise=0.2)
     other = replace(seen, name="other", metrics={"correlation": Correlation()})
     blind = replace(seen, name="balance", forward=Scale())
-    guides = Guides((seen, other, blind))
-    assert [c.name for c in guides.channels] == ["haadf", "other"]
-    assert not Guides((blind,))
-    one, two = (Guides(c)({})(crystal()).field(MISSING)[0] for c in ((seen,), (seen, other)))
+    residuals = Residuals((seen, other, blind))
+    assert [c.name for c in residuals.channels] == ["haadf", "other"]
+    assert not Residuals((blind,))
+    one, two = (Residuals(c)({})(crystal()).field(MISSING)[0] for c in ((seen,), (seen, other)))
     assert one == pytest.approx(two, abs=0.1)  # atoms: Correlation places to whole pixels
 
 
@@ -112,4 +112,4 @@ def test_an_image_of_something_else_is_no_guide() -> None:
     dark = channel(MODEL)
     inverted = replace(dark, observed=Signal.image(-dark.observed.data, 0.2))
     with pytest.raises(Infeasible, match="does not resemble"):
-        Guides((replace(inverted, metrics={"correlation": Correlation(0.0)}),))({})(crystal())
+        Residuals((replace(inverted, metrics={"correlation": Correlation(0.0)}),))({})(crystal())

@@ -19,7 +19,9 @@ from htinvert.core import (
     UserError,
     region_mask,
 )
-from htinvert.generators.guidance import (
+from htinvert.generators.guided import Guided
+from htinvert.generators.operators import composition_of, is_valid
+from htinvert.generators.operators.guided import (
     OPERATORS,
     Guide,
     Look,
@@ -30,8 +32,6 @@ from htinvert.generators.guidance import (
     guided_shift,
     guided_substitute,
 )
-from htinvert.generators.guided import Guided
-from htinvert.generators.operators import composition_of, is_valid
 from htinvert.structures.region import search_space
 
 CELL = (4.0, 12.0, 20.0)  # Å; the beam is x

@@ -1,0 +1,33 @@
+"""The table of the best families."""
+
+import pytest
+from ase import Atoms
+
+from htinvert.core import Candidate, Evaluation, Objective
+from htinvert.ranking.rank import Ranked, unit_of_sum
+from htinvert.report.notebook import Families
+from htinvert.report.summary import table
+
+FIT = Objective("pdf.rw", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("objectives", "unit"),
+    [
+        ([Objective("energy", 1.0), FIT], "eV"),  # a weight is worth eV per unit of the cost
+        ([Objective("formation_energy", 1.0)], "eV/atom"),
+        ([FIT], ""),
+        ([Objective("energy", 0.5), FIT], ""),
+        ([Objective("energy", 1.0), Objective("interface_energy", 1.0)], ""),
+    ],
+)
+def test_the_sum_has_the_unit_of_its_only_energy(objectives: list[Objective], unit: str) -> None:
+    """It once said eV where only a fit ranked."""
+    assert unit_of_sum(objectives) == unit
+    values = {objective.name: 1.5 for objective in objectives}
+    best = Evaluation(Candidate(0, Atoms("Cu"), "start"), objectives=values)
+    ranked = [Ranked(1, best, 1.5, 0.0, 1, 0, on_front=True)]
+    heads = [column.header for column in table(ranked, objectives).columns]
+    assert (f"above\n\\[{unit}]" if unit else "above") in heads
+    head = f"<th>above [{unit}]</th>" if unit else "<th>above</th>"
+    assert head in Families(ranked, objectives)._repr_html_()
