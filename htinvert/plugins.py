@@ -20,6 +20,7 @@ from ase.calculators.names import names as calculators
 from pydantic import BaseModel, ConfigDict, create_model
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import check_values, declared
 from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
@@ -118,6 +119,7 @@ def build(kind: str, spec: Mapping[str, Any], folder: Path, place: str = "", **c
     try:
         values = validate(component, given, folder=folder.resolve(), kind=kind)
         limits = values.pop("limits", None) if kind == "energy" else None
+        check_values(values, declared(component))
         made = component(**context, **values)
         return Isolated(made, limits) if limits else made
     except ValueError as error:

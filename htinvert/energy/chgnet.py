@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -25,6 +25,8 @@ from ase.units import GPa
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed, Relaxation
+from htinvert.declaration.declared import Parameter
+from htinvert.energy.accuracy import MACHINE_LEARNED, Accuracy
 from htinvert.energy.descent import check_optimizer, enclosed, relax, single_point
 from htinvert.energy.offer import Offer, SinglePoint, check_covered, check_installed
 
@@ -51,9 +53,16 @@ class Chgnet:
         device: ``cpu``, or ``cuda`` where torch was built for it.
     """
 
+    sources: ClassVar[tuple[str, ...]] = (
+        "B. Deng et al., CHGNet, Nat. Mach. Intell. 5, 1031 (2023), "
+        "doi:10.1038/s42256-023-00716-3.",
+    )
+    accuracy: ClassVar[Accuracy] = MACHINE_LEARNED
+    packages: ClassVar[tuple[str, ...]] = ("chgnet", "torch")
+
     model: Literal["0.3.0", "0.2.0", "r2scan"] = "0.3.0"
-    fmax: float = 0.05
-    steps: int = 300
+    fmax: Annotated[float, Parameter("eV/Å", 0.0)] = 0.05
+    steps: Annotated[int, Parameter("1", 0)] = 300
     optimizer: str = "lbfgs"
     device: Literal["cpu", "cuda"] = "cpu"
 

@@ -12,13 +12,15 @@ import os
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from htinvert.core import EvaluationFailed, Relaxation
+from htinvert.declaration.declared import Parameter
+from htinvert.energy.accuracy import MACHINE_LEARNED, Accuracy
 from htinvert.energy.chgnet import ELEMENTS
 from htinvert.energy.descent import check_optimizer, relax, single_point
 from htinvert.energy.offer import Offer, SinglePoint, check_covered, check_installed
@@ -42,9 +44,16 @@ class SevenNet:
         device: ``cpu``, or ``cuda`` where torch was built for it.
     """
 
+    sources: ClassVar[tuple[str, ...]] = (
+        "Y. Park et al., SevenNet, J. Chem. Theory Comput. 20, 4857 (2024), "
+        "doi:10.1021/acs.jctc.4c00190.",
+    )
+    accuracy: ClassVar[Accuracy] = MACHINE_LEARNED
+    packages: ClassVar[tuple[str, ...]] = ("sevenn", "torch")
+
     model: Literal["7net-0", "7net-l3i5"] = "7net-0"
-    fmax: float = 0.05
-    steps: int = 300
+    fmax: Annotated[float, Parameter("eV/Å", 0.0)] = 0.05
+    steps: Annotated[int, Parameter("1", 0)] = 300
     optimizer: str = "lbfgs"
     device: Literal["cpu", "cuda"] = "cpu"
 

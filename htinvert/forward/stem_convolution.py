@@ -9,8 +9,9 @@ is tiled or resampled, and every distortion acts on coordinates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -73,6 +74,12 @@ class StemConvolution:
     Raises:
         ValueError: for a parameter out of bounds.
     """
+
+    sources: ClassVar[tuple[str, ...]] = (
+        "E. J. Kirkland, Advanced Computing in Electron Microscopy, 2nd ed. (2010), section "
+        "5.4, doi:10.1007/978-1-4419-6533-2.",
+    )
+    declares: ClassVar[Mapping[str, Parameter]]
 
     sampling: float | tuple[float, float] | None = None
     shape: tuple[int, int] | None = None
@@ -201,6 +208,7 @@ PARAMETERS = {
     "interface_shift": Parameter("Å", -np.inf, np.inf),
     "interface": Parameter("Å", -np.inf, np.inf),
 }
+StemConvolution.declares = PARAMETERS
 
 KNOWN_ANSWERS = (
     KnownAnswer(

@@ -10,8 +10,9 @@ distortion) cost nothing after the first image, so that a fit of them costs one 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -96,6 +97,14 @@ class StemMultislice:
         ValueError: for a parameter out of bounds.
         UserError: for a static lattice, or a detector beyond the simulated angle.
     """
+
+    sources: ClassVar[tuple[str, ...]] = (
+        "J. Madsen and T. Susi, The abTEM code, Open Res. Europe 1, 24 (2021), "
+        "doi:10.12688/openreseurope.13015.2; frozen phonons: R. F. Loane, P. Xu and J. "
+        "Silcox, Acta Cryst. A 47, 267 (1991).",
+    )
+    declares: ClassVar[Mapping[str, Parameter]]
+    packages: ClassVar[tuple[str, ...]] = ("abtem",)
 
     sampling: float | tuple[float, float] | None = None
     shape: tuple[int, int] | None = None
@@ -223,8 +232,7 @@ class StemMultislice:
         return Plan(window, slab, grid, mask, slices_through(slab, thickest))
 
 
-_SHARED = [name for name in StemConvolution.__dataclass_fields__ if name != "aperture"]
-
+_SHARED = [f.name for f in fields(StemConvolution) if f.name != "aperture"]
 PARAMETERS = {
     **{name: bound for name, bound in stem_convolution.PARAMETERS.items() if name in _SHARED},
     "thickness": Parameter("Å", 1e-3, 2e3),
@@ -236,6 +244,7 @@ PARAMETERS = {
     "potential_sampling": Parameter("Å", 5e-3, 0.2),
     "memory": Parameter("GB", 1e-3, 1e6),
 }
+StemMultislice.declares = PARAMETERS
 
 
 KNOWN_ANSWERS = (

@@ -5,13 +5,14 @@ from __future__ import annotations
 import weakref
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from htinvert.core import EvaluationFailed, Floats, Score, Signal, UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
 
 Singles = NDArray[np.float32]
@@ -48,9 +49,13 @@ class Sift:
     [1] and where it puts the simulated image's middle, ``row`` and ``column`` [px].
     """
 
-    ratio: float = 0.8
-    reach: float = 0.8
-    most: int = 2000
+    sources: ClassVar[tuple[str, ...]] = (
+        "D. G. Lowe, Int. J. Comput. Vis. 60, 91 (2004), doi:10.1023/B:VISI.0000029664.99615.94.",
+    )
+
+    ratio: Annotated[float, Parameter("1", 0.0, 1.0)] = 0.8
+    reach: Annotated[float, Parameter("Å", 0.0)] = 0.8
+    most: Annotated[int, Parameter("1", 1)] = 2000
     library: Literal["auto", "opencv", "scikit-image"] = "auto"
 
     def __post_init__(self) -> None:

@@ -18,8 +18,9 @@ from htinvert.core import (
     Objective,
     frozen_mask,
 )
+from htinvert.energy.accuracy import Accuracy
 from htinvert.image.evidence import Picture, local_costs, window_costs
-from htinvert.ranking.confidence import EngineError, Evidence, energy_weight
+from htinvert.ranking.confidence import Evidence, energy_weight
 from htinvert.ranking.rank import Ranked
 
 Places = NDArray[np.int64]
@@ -38,7 +39,7 @@ def gather(
     pictures: Sequence[dict[str, Picture]],
     objectives: Sequence[Objective],
     *,
-    engine: EngineError,
+    engine: Accuracy,
 ) -> Evidence:
     """What speaks for families whose images, per channel, have been simulated again."""
     structures = [entry.evaluation.atoms for entry in ranked]

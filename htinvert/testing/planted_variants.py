@@ -31,13 +31,14 @@ from htinvert.core import (
     Signal,
     region_mask,
 )
+from htinvert.energy.accuracy import POTENTIAL
 from htinvert.energy.lammps import Lammps
 from htinvert.evaluation.fit import adjusted, fit, score
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.geometry.duplicates import Known
 from htinvert.image.evidence import picture
 from htinvert.metrics.registration import Registration
-from htinvert.ranking.confidence import EngineError, claim
+from htinvert.ranking.confidence import claim
 from htinvert.ranking.evidence import gather
 from htinvert.ranking.rank import Ranked, rank
 from htinvert.testing.planted import (
@@ -266,9 +267,7 @@ def claimed(given: Problem, level: float = 0.9) -> tuple[bool, int, int]:
         {"haadf": picture(held, r.evaluation.atoms, dict(r.evaluation.parameters["haadf"]))}
         for r in ranked
     ]
-    found = claim(
-        gather(ranked, seen, OBJECTIVES, engine=EngineError.default("lammps")), level=level
-    )
+    found = claim(gather(ranked, seen, OBJECTIVES, engine=POTENTIAL), level=level)
     place = _family_of(given.planted, ranked, evaluations)
     return bool(found.inside[place]), int(found.inside.sum()), place + 1
 

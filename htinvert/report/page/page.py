@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from htinvert.core import ENERGIES, Channel
+from htinvert.energy.accuracy import Accuracy
 from htinvert.image.evidence import Picture
-from htinvert.ranking.confidence import EngineError
 from htinvert.ranking.rank import Ranked
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.figures import footnote, phrase
@@ -37,7 +37,7 @@ SMOOTHED = 0.02  # white noise, relative to the contrast, that no recorded image
 FRONT = 20  # families of the Pareto front beyond those compared that are pictured
 
 
-def build(facts: Facts, engine: EngineError, extra: Mapping[str, Any]) -> tuple[str, Surety | None]:
+def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str, Surety | None]:
     """The page as text, and how sure the ranking is.
 
     ``extra`` holds what other parts have made: ``stages`` and ``scan`` tables, links to ``files``.
