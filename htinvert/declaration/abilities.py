@@ -14,7 +14,6 @@ from ase import Atoms
 
 if TYPE_CHECKING:
     from htinvert.core import Axis
-    from htinvert.declaration.declared import Estimate, Parameter
 
 Given = Mapping[str, Any]
 """Parameters of a component as plain values, as a campaign's file gives them."""
@@ -36,9 +35,12 @@ class Cites(Protocol):
 
 @runtime_checkable
 class Declares(Protocol):
-    """Says unit and bounds of its numbers in a table; the other way is to annotate each of them."""
+    """Says unit and bounds of its numbers in a table; the other way is to annotate each of them.
 
-    declares: Mapping[str, Parameter]
+    Each is a :class:`htinvert.declaration.declared.Parameter`.
+    """
+
+    declares: Mapping[str, Any]
 
 
 @runtime_checkable
@@ -50,9 +52,12 @@ class Versioned(Protocol):
 
 @runtime_checkable
 class Packaged(Protocol):
-    """Names the distributions whose versions decide its results, for a run's record."""
+    """Names the distributions whose versions decide its results, for a run's record.
 
-    packages: tuple[str, ...]
+    Where they depend on the parameters it is a class method that takes them as plain values.
+    """
+
+    packages: tuple[str, ...] | Callable[[Given], tuple[str, ...]]
 
 
 # Energy models.
@@ -117,8 +122,8 @@ class Wraps(Protocol):
 class HasEstimate(Protocol):
     """Says what one simulation costs before it is made."""
 
-    def estimate(self, atoms: Atoms) -> Estimate:
-        """Time and memory of one simulation of ``atoms``."""
+    def estimate(self, atoms: Atoms) -> Any:
+        """What ``atoms`` take, as :class:`htinvert.declaration.declared.Estimate`."""
         ...
 
 

@@ -2,22 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from importlib.metadata import packages_distributions
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from ase import Atoms
 
 from htinvert.core import Signal
+from htinvert.declaration.abilities import Cites, Declares, Given, Packaged
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """Unit and bounds, both allowed, of a field that holds a number; its default is the field's."""
+    """Unit and bounds, both allowed, of a parameter that holds a number.
+
+    It stands beside the parameter, ``fmax: Annotated[float, Parameter("eV/Å", lower=0)] = 0.05``,
+    or in the component's table (:class:`~htinvert.declaration.abilities.Declares`). A count and a
+    ratio have the unit ``1``.
+    """
 
     unit: str
-    lower: float
-    upper: float
+    lower: float = -math.inf
+    upper: float = math.inf
+
+
+def declared(component: Callable[..., Any]) -> dict[str, Parameter]:
+    """Units and bounds of what a class or function takes, by name, as far as it declares them."""
+    found = dict(component.declares) if isinstance(component, Declares) else {}
+    function = component if inspect.isfunction(component) else component.__init__
+    for name, hint in get_type_hints(function, include_extras=True).items():
+        for parameter in _annotated(hint):
+            found[name] = parameter
+    return found
+
+
+def _annotated(hint: Any) -> Iterator[Parameter]:
+    """Parameters among an annotation's parts, such as those of ``Annotated[...] | None``."""
+    for part in (*getattr(hint, "__metadata__", ()), *get_args(hint)):
+        if isinstance(part, Parameter):
+            yield part
+        else:
+            yield from _annotated(part)
+
+
+def sources_of(component: object, given: Given) -> tuple[str, ...]:
+    """What is to be cited for a component with these parameters; empty where it says nothing."""
+    said = component.sources if isinstance(component, Cites) else ()
+    return tuple(said(given) if callable(said) else said)
+
+
+def cites(*sources: str) -> Callable[[Function], Function]:
+    """Let a function that is a component cite: ``@cites("A. Author, J. Name 1, 1 (2026).")``."""
+
+    def mark(function: Function) -> Function:
+        vars(function)["sources"] = sources
+        return function
+
+    return mark
+
+
+def packages_of(component: object, given: Given) -> tuple[str, ...]:
+    """Distributions whose versions decide what a component does with these parameters.
+
+    Those that it names, and that which its module belongs to.
+    """
+    said = component.packages if isinstance(component, Packaged) else ()
+    module = str(getattr(component, "__module__", "")).partition(".")[0]
+    origin = [] if module == "htinvert" else packages_distributions().get(module, [])
+    return tuple(dict.fromkeys([*(said(given) if callable(said) else said), *origin]))
 
 
 @dataclass(frozen=True)
@@ -66,9 +123,23 @@ class Estimate:
 
 def check_bounds(model: object, parameters: Mapping[str, Parameter]) -> None:
     """Raise ``ValueError`` for a field out of its bounds; one that is None is not set."""
-    for name, bound in parameters.items():
-        value = getattr(model, name)
-        if value is not None and not bound.lower <= value <= bound.upper:
-            raise ValueError(
-                f"{name} is {value} but must be from {bound.lower:g} to {bound.upper:g}"
-            )
+    check_values({name: getattr(model, name) for name in parameters}, parameters)
+
+
+def check_values(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> None:
+    """The same for values by name; of those without a bound, and of what is no number, no word."""
+    for name, value in values.items():
+        bound = parameters.get(name)
+        if bound is None or isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if not bound.lower <= value <= bound.upper:
+            raise ValueError(f"{name} is {value} but must be {_between(bound)}")
+
+
+def _between(bound: Parameter) -> str:
+    """The bounds in words."""
+    if bound.upper == math.inf:
+        return f"{bound.lower:g} or more"
+    if bound.lower == -math.inf:
+        return f"{bound.upper:g} or less"
+    return f"from {bound.lower:g} to {bound.upper:g}"

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from ase import Atoms
 from ase.calculators.abinit import Abinit as AseAbinit
 from ase.calculators.abinit import AbinitProfile
 from pydantic import PositiveFloat
 
+from htinvert.declaration.declared import Parameter
+from htinvert.energy.accuracy import DFT, Accuracy
 from htinvert.energy.descent import check_optimizer
 from htinvert.energy.plane_waves import PlaneWaves
 from htinvert.energy.program import check_program, k_points
@@ -42,15 +44,21 @@ class Abinit(PlaneWaves):
         optimizer: ``lbfgs`` or ``fire``.
     """
 
+    sources: ClassVar[tuple[str, ...]] = (
+        "X. Gonze et al., The ABINIT project, Comput. Phys. Commun. 248, 107042 (2020), "
+        "doi:10.1016/j.cpc.2019.107042.",
+    )
+    accuracy: ClassVar[Accuracy] = DFT
+
     pseudopotentials: Path = DEBIAN
     files: Mapping[str, str] = field(default_factory=dict)
     command: str = "abinit"
-    cutoff: PositiveFloat = 500.0
-    kpoint_density: PositiveFloat = 3.5
+    cutoff: Annotated[PositiveFloat, Parameter("eV")] = 500.0
+    kpoint_density: Annotated[PositiveFloat, Parameter("Å")] = 3.5
     xc: Literal["LDA", "PBE"] = "LDA"
-    width: PositiveFloat = 0.05
-    fmax: float = 0.05
-    steps: int = 100
+    width: Annotated[PositiveFloat, Parameter("eV")] = 0.05
+    fmax: Annotated[float, Parameter("eV/Å", 0.0)] = 0.05
+    steps: Annotated[int, Parameter("1", 0)] = 100
     optimizer: str = "lbfgs"
 
     name = "ABINIT"

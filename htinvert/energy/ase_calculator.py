@@ -16,14 +16,60 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ase import Atoms, __version__
 from ase.calculators.calculator import get_calculator_class
 
 from htinvert.core import Relaxation, UserError
+from htinvert.declaration.abilities import Given
+from htinvert.declaration.declared import Parameter, sources_of
+from htinvert.energy.abinit import Abinit
+from htinvert.energy.accuracy import (
+    DFT,
+    MACHINE_LEARNED,
+    POTENTIAL,
+    UNKNOWN,
+    Accuracy,
+    accuracy_of,
+)
+from htinvert.energy.chgnet import Chgnet
 from htinvert.energy.descent import check_optimizer, relax, single_point
+from htinvert.energy.espresso import Espresso
+from htinvert.energy.gpaw import Gpaw
+from htinvert.energy.lammps import Lammps
 from htinvert.energy.offer import Offer, SinglePoint
+from htinvert.energy.sevennet import SevenNet
+from htinvert.energy.vasp import Vasp
+
+WRAPPED: Mapping[str, type] = {
+    "abinit": Abinit,
+    "chgnet": Chgnet,
+    "espresso": Espresso,
+    "gpaw": Gpaw,
+    "lammpslib": Lammps,
+    "lammpsrun": Lammps,
+    "sevenn": SevenNet,
+    "vasp": Vasp,
+}
+"""Engines of ours that ASE or a package of this name has, too: they declare the same."""
+SOURCES = {
+    "mace": (
+        "I. Batatia et al., MACE, Adv. Neural Inf. Process. Syst. 35, 11423 (2022), "
+        "arXiv:2206.07697.",
+    )
+}
+KINDS = {
+    **dict.fromkeys(("eam", "emt", "gulp", "lj", "morse", "tersoff"), POTENTIAL),
+    **dict.fromkeys(
+        ("deepmd", "fairchem", "mace", "matgl", "mattersim", "nequip", "orb_models"),
+        MACHINE_LEARNED,
+    ),
+    **dict.fromkeys(
+        ("aims", "castep", "cp2k", "elk", "nwchem", "octopus", "onetep", "siesta"), DFT
+    ),
+}
+"""Classes of other calculators by ASE's name or by package. Those of many methods are missing."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +96,28 @@ class AseCalculator:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     model: Path | None = None
     model_argument: str = "model"
-    fmax: float = 0.05
-    steps: int = 300
+    fmax: Annotated[float, Parameter("eV/Å", 0.0)] = 0.05
+    steps: Annotated[int, Parameter("1", 0)] = 300
     optimizer: str = "lbfgs"
+
+    @classmethod
+    def sources(cls, given: Given) -> tuple[str, ...]:
+        """What is behind the calculator's name, as far as that is known; ASE itself always is."""
+        engine = WRAPPED.get(_family(given))
+        return sources_of(engine, {}) if engine else SOURCES.get(_family(given), ())
+
+    @classmethod
+    def accuracy(cls, given: Given) -> Accuracy:
+        """The class of what is behind the calculator's name; unknown where the name is not."""
+        engine = WRAPPED.get(_family(given))
+        return accuracy_of(engine, {}) if engine else KINDS.get(_family(given), UNKNOWN)
+
+    @classmethod
+    def packages(cls, given: Given) -> tuple[str, ...]:
+        """The distribution that a calculator given as ``module:class`` comes from."""
+        name = str(given.get("name", ""))
+        found = packages_distributions().get(name.partition(":")[0].partition(".")[0], [])
+        return tuple(dict.fromkeys([*found, "torch"])) if ":" in name else ()
 
     def __post_init__(self) -> None:
         check_optimizer(self.optimizer)
@@ -110,6 +175,11 @@ class AseCalculator:
         if self.model is None:
             return _class(self.name)(**self.parameters)
         return _loaded(_Spec(self, self.model.stat().st_mtime_ns))
+
+
+def _family(given: Given) -> str:
+    """ASE's name, or the first part of a module's, of what parameters ask for."""
+    return str(given.get("name", "")).partition(":")[0].partition(".")[0].lower()
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """CHGNet: a machine-learned potential for most of the periodic table; its weights are in its wheel.
 
 Deng et al., Nature Machine Intelligence 5, 1031 (2023), trained on relaxations of the Materials
-Project (GGA and GGA+U with its corrections). torch is loaded in the worker, at the first structure.
+Project (GGA and GGA+U with its corrections).
 """
 
 from __future__ import annotations
@@ -9,39 +9,30 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import GPa
 from numpy.typing import NDArray
 
-from htinvert.core import EvaluationFailed, Relaxation
-from htinvert.energy.descent import check_optimizer, enclosed, relax, single_point
-from htinvert.energy.offer import Offer, SinglePoint, check_covered, check_installed
+from htinvert.core import EvaluationFailed
+from htinvert.energy.descent import enclosed
+from htinvert.energy.network import LOWEST, Device, Force, NetworkEngine, Steps, on_one_thread
+from htinvert.energy.offer import SinglePoint
 
-# The training set has 89 elements: the first 94 without these (Deng et al., figure 2).
-ELEMENTS = frozenset(chemical_symbols[1:95]) - {"Po", "At", "Rn", "Fr", "Ra"}
 CUTOFF = 6.0  # Å, reach of its atom graph
 BATCH = 16  # structures at once
-# Lowest energies of elements [eV/atom], rounded down: W -12.96 in the Materials Project. The zero
-# of the r2SCAN model is another one.
-LOWEST: Mapping[str, float] = {"0.2.0": -16.0, "0.3.0": -16.0, "r2scan": -np.inf}
 
 
 @dataclass(frozen=True)
-class Chgnet:
+class Chgnet(NetworkEngine):
     """Relax with CHGNet; constraints of the structure are honored, the cell is fixed.
-
-    One model per process, on one thread: workers, not threads, share the cores.
 
     Attributes:
         model: one of those in the wheel: ``0.3.0``, ``0.2.0`` or ``r2scan``.
@@ -51,52 +42,36 @@ class Chgnet:
         device: ``cpu``, or ``cuda`` where torch was built for it.
     """
 
-    model: Literal["0.3.0", "0.2.0", "r2scan"] = "0.3.0"
-    fmax: float = 0.05
-    steps: int = 300
-    optimizer: str = "lbfgs"
-    device: Literal["cpu", "cuda"] = "cpu"
+    sources: ClassVar[tuple[str, ...]] = (
+        "B. Deng et al., CHGNet, Nat. Mach. Intell. 5, 1031 (2023), "
+        "doi:10.1038/s42256-023-00716-3.",
+    )
+    packages: ClassVar[tuple[str, ...]] = ("chgnet", "torch")
 
-    def __post_init__(self) -> None:
-        check_optimizer(self.optimizer)
-        check_installed("CHGNet", ("torch", "chgnet"), "mlip")
+    name = "CHGNet"
+    module = "chgnet"
+    batch = True
+    encloses = True
+
+    model: Literal["0.3.0", "0.2.0", "r2scan"] = "0.3.0"
+    fmax: Force = 0.05
+    steps: Steps = 300
+    optimizer: str = "lbfgs"
+    device: Device = "cpu"
 
     @property
-    def offer(self) -> Offer:
-        """What CHGNet can do, and the versions that decide its energies."""
-        return Offer(
-            f"CHGNet {self.model} (chgnet {version('chgnet')})",
-            elements=ELEMENTS,
-            properties=("energy", "forces", "stress"),
-            batch=True,
-            memory=1.1,
-            cost="mlip",
-            lowest=LOWEST[self.model],
-        )
+    def memory(self) -> float:
+        """Memory of one worker [GB]."""
+        return 1.1
 
-    def load(self) -> None:
-        """Load torch and the weights."""
-        _network(self.model, self.device)
+    @property
+    def lowest(self) -> float:
+        """Energy [eV/atom] below which nothing real lies; r2SCAN's zero is another one."""
+        return -np.inf if self.model == "r2scan" else LOWEST
 
-    def check_elements(self, symbols: set[str] | tuple[str, ...]) -> None:
-        """Raise :class:`UserError` for elements that were not in the training set."""
-        check_covered("CHGNet", ELEMENTS, symbols)
-
-    def __call__(self, atoms: Atoms) -> Relaxation:
-        """Relax a structure. Raises :class:`EvaluationFailed` where CHGNet gives up."""
-        return relax(
-            atoms,
-            GraphCalculator(_network(self.model, self.device)),
-            engine="CHGNet",
-            fmax=self.fmax,
-            steps=self.steps,
-            optimizer=self.optimizer,
-        )
-
-    def single_point(self, atoms: Atoms) -> SinglePoint:
-        """Price a structure as it stands. Raises as a relaxation does."""
-        calculator = GraphCalculator(_network(self.model, self.device))
-        return single_point(atoms, calculator, engine="CHGNet", stress=True)
+    def calculator(self) -> Any:
+        """A calculator of our own."""
+        return GraphCalculator(_network(self.model, self.device))
 
     def single_points(self, structures: Sequence[Atoms]) -> list[SinglePoint]:
         """Price structures in batches. On a CPU this pays for cells of some ten atoms only."""
@@ -139,14 +114,11 @@ class GraphCalculator(Calculator):
 
 
 @functools.lru_cache(maxsize=2)
+@on_one_thread
 def _network(model: str, device: str) -> Any:
     """Load the weights once per process."""
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")  # read when torch is imported
-    import torch
     from chgnet.model.model import CHGNet
 
-    torch.set_num_threads(1)
     with contextlib.redirect_stdout(io.StringIO()):  # it announces itself
         network = CHGNet.load(model_name=model, use_device=device, verbose=False)
     network.graph_converter.set_isolated_atom_response("error")

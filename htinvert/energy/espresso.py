@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from ase import Atoms
 from ase.calculators.espresso import Espresso as AseEspresso
@@ -17,6 +17,8 @@ from ase.units import Ry
 from pydantic import PositiveFloat
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import Parameter
+from htinvert.energy.accuracy import DFT, Accuracy
 from htinvert.energy.descent import VACUUM, check_optimizer, enclosed
 from htinvert.energy.plane_waves import PlaneWaves
 from htinvert.energy.program import check_program, k_points
@@ -51,16 +53,22 @@ class Espresso(PlaneWaves):
         optimizer: ``lbfgs`` or ``fire``.
     """
 
+    sources: ClassVar[tuple[str, ...]] = (
+        "P. Giannozzi et al., Quantum ESPRESSO, J. Phys.: Condens. Matter 29, 465901 (2017), "
+        "doi:10.1088/1361-648X/aa8f79.",
+    )
+    accuracy: ClassVar[Accuracy] = DFT
+
     pseudopotentials: Path
     files: Mapping[str, str] = field(default_factory=dict)
     command: str = "pw.x"
-    cutoff: PositiveFloat = 600.0
-    density_cutoff: PositiveFloat | None = None
-    kpoint_density: PositiveFloat = 3.5
+    cutoff: Annotated[PositiveFloat, Parameter("eV")] = 600.0
+    density_cutoff: Annotated[PositiveFloat, Parameter("eV")] | None = None
+    kpoint_density: Annotated[PositiveFloat, Parameter("Å")] = 3.5
     xc: Literal["PBE", "LDA"] = "PBE"
-    width: PositiveFloat = 0.05
-    fmax: float = 0.05
-    steps: int = 100
+    width: Annotated[PositiveFloat, Parameter("eV")] = 0.05
+    fmax: Annotated[float, Parameter("eV/Å", 0.0)] = 0.05
+    steps: Annotated[int, Parameter("1", 0)] = 100
     optimizer: str = "lbfgs"
 
     name = "Quantum ESPRESSO"

@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 from ase import Atoms
 from pydantic import PositiveFloat
 
 from htinvert.core import EvaluationFailed, Relaxation
+from htinvert.declaration.declared import Parameter
+from htinvert.energy.accuracy import DFT, Accuracy
 from htinvert.energy.descent import VACUUM, check_optimizer, enclosed, relax, single_point
 from htinvert.energy.offer import Offer, SinglePoint, check_covered, check_installed
 
@@ -49,14 +51,20 @@ class Gpaw:
         optimizer: ``lbfgs`` or ``fire``.
     """
 
-    cutoff: PositiveFloat = 400.0
-    kpoint_density: PositiveFloat = 3.5
+    sources: ClassVar[tuple[str, ...]] = (
+        "J. J. Mortensen et al., GPAW, J. Chem. Phys. 160, 092503 (2024), doi:10.1063/5.0182685.",
+    )
+    accuracy: ClassVar[Accuracy] = DFT
+    packages: ClassVar[tuple[str, ...]] = ("gpaw", "gpaw-data")
+
+    cutoff: Annotated[PositiveFloat, Parameter("eV")] = 400.0
+    kpoint_density: Annotated[PositiveFloat, Parameter("Å")] = 3.5
     gamma: bool = True
     xc: str = "PBE"
-    width: PositiveFloat = 0.05
+    width: Annotated[PositiveFloat, Parameter("eV")] = 0.05
     magnetic_moments: Mapping[str, float] = field(default_factory=dict)
-    fmax: float = 0.05
-    steps: int = 100
+    fmax: Annotated[float, Parameter("eV/Å", 0.0)] = 0.05
+    steps: Annotated[int, Parameter("1", 0)] = 100
     optimizer: str = "lbfgs"
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat, PositiveInt
 
 from htinvert.core import EvaluationFailed, UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.density.grid import Density, decay
 from htinvert.density.stored import read_zarr, write_zarr
-from htinvert.energy.gpaw import _gpaw, datasets
+from htinvert.energy.gpaw import Gpaw, _gpaw, datasets
 from htinvert.energy.offer import check_covered, check_installed
 
 LEAST_DECAY = 0.5  # 1/Å: a work function of 0.24 eV
@@ -47,14 +48,17 @@ class GpawDensity:
         cache: folder in which densities are kept and found again; None keeps nothing.
     """
 
-    cutoff: PositiveFloat = 350.0
+    sources: ClassVar[tuple[str, ...]] = Gpaw.sources
+    packages: ClassVar[tuple[str, ...]] = Gpaw.packages
+
+    cutoff: Annotated[PositiveFloat, Parameter("eV")] = 350.0
     kpoints: tuple[PositiveInt, PositiveInt] = (3, 3)
-    lowest: float = -1.0
-    highest: float = 1.0
-    interval: PositiveFloat = 0.5
-    empty_bands: PositiveInt = 18
+    lowest: Annotated[float, Parameter("eV")] = -1.0
+    highest: Annotated[float, Parameter("eV")] = 1.0
+    interval: Annotated[PositiveFloat, Parameter("eV")] = 0.5
+    empty_bands: Annotated[PositiveInt, Parameter("1")] = 18
     xc: str = "PBE"
-    width: PositiveFloat = 0.1
+    width: Annotated[PositiveFloat, Parameter("eV")] = 0.1
     cache: Path | None = None
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -24,6 +24,9 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed, Relaxation, frozen_mask
+from htinvert.declaration.abilities import Given
+from htinvert.declaration.declared import Parameter
+from htinvert.energy.accuracy import POTENTIAL, Accuracy
 from htinvert.energy.offer import Offer, SinglePoint, check_covered
 from htinvert.energy.potential_files import (
     ENERGY_UNITS,
@@ -32,6 +35,7 @@ from htinvert.energy.potential_files import (
     potential_path,
     style_of,
 )
+from htinvert.energy.potential_sources import potential_sources
 from htinvert.geometry.roles import RigidBody, rigid_bodies
 
 TIGHTER = 0.25  # factor on the threshold of a minimization that left a rigid body unrelaxed
@@ -54,10 +58,23 @@ class Lammps:
         maximum_move: largest move of an atom in one iteration [Å].
     """
 
+    accuracy: ClassVar[Accuracy] = POTENTIAL
+    packages: ClassVar[tuple[str, ...]] = ("lammps",)
+
     potential: Path
-    fmax: float = 0.05
-    steps: int = 300
-    maximum_move: float = 0.1
+    fmax: Annotated[float, Parameter("eV/Å", 0.0)] = 0.05
+    steps: Annotated[int, Parameter("1", 0)] = 300
+    maximum_move: Annotated[float, Parameter("Å", 0.0)] = 0.1
+
+    @classmethod
+    def sources(cls, given: Given) -> tuple[str, ...]:
+        """LAMMPS, the potential's family, and what its file asks to be cited."""
+        potential = Path(str(given.get("potential", "")))
+        return (
+            "A. P. Thompson et al., LAMMPS, Comput. Phys. Commun. 271, 108171 (2022), "
+            "doi:10.1016/j.cpc.2021.108171.",
+            *potential_sources(potential),
+        )
 
     def __post_init__(self) -> None:
         self.check_elements(())

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed, Relaxation, UserError, frozen_mask
+from htinvert.declaration.declared import Parameter
+from htinvert.energy.accuracy import POTENTIAL, Accuracy
 from htinvert.geometry.roles import rigid_bodies
 
 MEMORY = 8  # steps that the minimizer remembers
@@ -38,11 +41,16 @@ class LennardJones:
         maximum_move: largest move of an atom in one step, in units of sigma.
     """
 
-    epsilon: float = 1.0
-    sigma: float = 2.5
-    fmax: float = 1e-3
-    steps: int = 1000
-    maximum_move: float = 0.15
+    sources: ClassVar[tuple[str, ...]] = (
+        "J. E. Jones, Proc. R. Soc. A 106, 463 (1924), doi:10.1098/rspa.1924.0082.",
+    )
+    accuracy: ClassVar[Accuracy] = POTENTIAL
+
+    epsilon: Annotated[float, Parameter("eV", 0.0)] = 1.0
+    sigma: Annotated[float, Parameter("Å", 0.0)] = 2.5
+    fmax: Annotated[float, Parameter("eV/Å", 0.0)] = 1e-3
+    steps: Annotated[int, Parameter("1", 0)] = 1000
+    maximum_move: Annotated[float, Parameter("1", 0.0)] = 0.15
 
     def __post_init__(self) -> None:
         if not (self.epsilon > 0 and self.sigma > 0):

@@ -56,7 +56,11 @@ class Offer:
 
 def offer_of(engine: object) -> Offer | None:
     """What an engine declares; None where it declares nothing."""
-    return engine.offer if isinstance(engine, HasOffer) else None
+    # The class is asked first: an offer is often a property that reads files, asked only once so.
+    if isinstance(type(engine), HasOffer) or isinstance(engine, HasOffer):
+        offer: Offer | None = engine.offer  # type: ignore[attr-defined]
+        return offer
+    return None
 
 
 @dataclass(frozen=True, eq=False)

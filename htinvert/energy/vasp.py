@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
 from htinvert.core import EvaluationFailed, Relaxation, UserError, frozen_mask
+from htinvert.declaration.declared import Parameter
 from htinvert.energy import vasp_files
+from htinvert.energy.accuracy import DFT, Accuracy
 from htinvert.energy.descent import VACUUM, check_optimizer, enclosed
 from htinvert.energy.offer import Offer, SinglePoint, check_covered
 from htinvert.energy.program import k_points, price_with, relax_with, scratch
@@ -50,17 +52,23 @@ class Vasp:
             ``lbfgs`` or ``fire``, which start VASP anew for every step.
     """
 
+    sources: ClassVar[tuple[str, ...]] = (
+        "G. Kresse and J. Furthmüller, VASP, Phys. Rev. B 54, 11169 (1996), "
+        "doi:10.1103/PhysRevB.54.11169.",
+    )
+    accuracy: ClassVar[Accuracy] = DFT
+
     potcars: Path | None = None
     datasets: Mapping[str, str] = field(default_factory=dict)
     command: str = "vasp_std"
-    cutoff: PositiveFloat = 520.0
-    kpoint_density: PositiveFloat = 3.5
+    cutoff: Annotated[PositiveFloat, Parameter("eV")] = 520.0
+    kpoint_density: Annotated[PositiveFloat, Parameter("Å")] = 3.5
     xc: Literal["PBE", "PBEsol", "LDA"] = "PBE"
-    width: PositiveFloat = 0.05
+    width: Annotated[PositiveFloat, Parameter("eV")] = 0.05
     magnetic_moments: Mapping[str, float] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    fmax: float = 0.05
-    steps: int = 100
+    fmax: Annotated[float, Parameter("eV/Å", 0.0)] = 0.05
+    steps: Annotated[int, Parameter("1", 0)] = 100
     optimizer: str = "vasp"
 
     name = "VASP"

@@ -11,6 +11,7 @@ from ase.geometry import find_mic
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from htinvert.core import (
+    EnergyModel,
     EvaluationFailed,
     Recipe,
     Region,
@@ -21,6 +22,7 @@ from htinvert.core import (
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.objectives import energies
 from htinvert.geometry.distances import distance_outside, shortest_ratio
+from htinvert.geometry.once import Once
 from htinvert.geometry.roles import rigid_mask
 
 STATUSES = (
@@ -144,11 +146,19 @@ def check_moves(proposed: Atoms, relaxed: Atoms, region: Region | None) -> None:
         )
 
 
+_lowest: Once[float] = Once(most=4)  # by engine; to ask one may read its files
+
+
+def _lowest_of(engine: EnergyModel) -> float:
+    """Energy [eV/atom] below which an engine says that nothing real lies."""
+    offer = offer_of(engine)
+    return -np.inf if offer is None else offer.lowest
+
+
 def check_energy(relaxation: Relaxation, recipe: Recipe) -> None:
     """Raise :class:`EvaluationFailed` where an energy is lower than anything real has."""
     count = max(len(relaxation.atoms), 1)
-    offer = offer_of(recipe.energy)
-    lowest = -np.inf if offer is None else offer.lowest
+    lowest = _lowest.of(recipe.energy, lambda: _lowest_of(recipe.energy))
     if relaxation.energy < lowest * count:
         raise EvaluationFailed(
             f"implausible energy: {relaxation.energy / count:.1f} eV/atom, below {lowest:g}, which "

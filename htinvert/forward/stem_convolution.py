@@ -9,15 +9,16 @@ is tiled or resampled, and every distortion acts on coordinates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Floats, Signal
-from htinvert.declaration.declared import KnownAnswer, check_bounds
+from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds
 from htinvert.forward.cross_section import cross_section
 from htinvert.forward.fourier import interpolate, sum_rows, waves
 from htinvert.forward.mesh import mesh_image, mesh_points
@@ -48,6 +49,12 @@ class StemConvolution(Stem):
     Raises:
         ValueError: for a parameter out of bounds.
     """
+
+    sources: ClassVar[tuple[str, ...]] = (
+        "E. J. Kirkland, Advanced Computing in Electron Microscopy, 2nd ed. (2010), section "
+        "5.4, doi:10.1007/978-1-4419-6533-2.",
+    )
+    declares: ClassVar[Mapping[str, Parameter]]
 
     aperture: Literal["continuous", "cell"] = "continuous"
 
@@ -84,6 +91,7 @@ class StemConvolution(Stem):
 
 
 PARAMETERS = STEM
+StemConvolution.declares = PARAMETERS
 
 KNOWN_ANSWERS = (
     KnownAnswer(

@@ -10,8 +10,9 @@ distortion) cost nothing after the first image, so that a fit of them costs one 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -95,6 +96,14 @@ class StemMultislice(Stem):
         ValueError: for a parameter out of bounds.
         UserError: for a static lattice, or a detector beyond the simulated angle.
     """
+
+    sources: ClassVar[tuple[str, ...]] = (
+        "J. Madsen and T. Susi, The abTEM code, Open Res. Europe 1, 24 (2021), "
+        "doi:10.12688/openreseurope.13015.2; frozen phonons: R. F. Loane, P. Xu and J. "
+        "Silcox, Acta Cryst. A 47, 267 (1991).",
+    )
+    declares: ClassVar[Mapping[str, Parameter]]
+    packages: ClassVar[tuple[str, ...]] = ("abtem",)
 
     thickness: float = 50.0
     detector: Literal["annular", "com_x", "com_y", "idpc"] = "annular"
@@ -201,6 +210,7 @@ PARAMETERS = {
     "potential_sampling": Parameter("Å", 5e-3, 0.2),
     "memory": Parameter("GB", 1e-3, 1e6),
 }
+StemMultislice.declares = PARAMETERS
 
 
 KNOWN_ANSWERS = (

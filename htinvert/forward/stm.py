@@ -8,8 +8,9 @@ and no in-plane lattice is special.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -66,6 +67,11 @@ class Stm(Pixels):
     Raises:
         ValueError: for a parameter out of bounds.
     """
+
+    sources: ClassVar[tuple[str, ...]] = (
+        "J. Tersoff and D. R. Hamann, Phys. Rev. B 31, 805 (1985), doi:10.1103/PhysRevB.31.805.",
+    )
+    declares: ClassVar[Mapping[str, Parameter]]
 
     density: Any = None
     mode: Mode = "constant_current"
@@ -251,6 +257,7 @@ PARAMETERS = {
     "tip_radius": Parameter("Å", 0.0, 100.0),
     "blur": Parameter("Å", 0.0, 20.0),
 }
+Stm.declares = PARAMETERS
 
 
 # ---------------------------------------------------------------- known answers

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import Annotated, ClassVar
 
 import numpy as np
 from ase import Atoms
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.density.grid import Density
 
 DECAY = 0.51232  # sqrt(2 m) / hbar [1/Å per sqrt(eV)]
@@ -37,8 +39,12 @@ class AtomDensity:
         step: of the grid [Å], at most.
     """
 
-    work_function: PositiveFloat = 4.7
-    step: PositiveFloat = 0.2
+    sources: ClassVar[tuple[str, ...]] = (
+        "J. Tersoff and D. R. Hamann, Phys. Rev. B 31, 805 (1985), doi:10.1103/PhysRevB.31.805.",
+    )
+
+    work_function: Annotated[PositiveFloat, Parameter("eV")] = 4.7
+    step: Annotated[PositiveFloat, Parameter("Å")] = 0.2
 
     def __call__(self, atoms: Atoms) -> Density:
         """The density over the upper surface of ``atoms``, constant farther down than 3 Å."""

@@ -9,9 +9,10 @@ aberration, envelopes, pixels, shift or distortion, costs one multislice.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
@@ -67,6 +68,14 @@ class Tem(Beam, Scene):
         ValueError: for a parameter out of bounds.
         UserError: for a static lattice, or an aperture beyond the simulated angle.
     """
+
+    sources: ClassVar[tuple[str, ...]] = (
+        "J. Madsen and T. Susi, The abTEM code, Open Res. Europe 1, 24 (2021), "
+        "doi:10.12688/openreseurope.13015.2; partial coherence: J. Frank, Optik 38, 519 "
+        "(1973).",
+    )
+    declares: ClassVar[Mapping[str, Parameter]]
+    packages: ClassVar[tuple[str, ...]] = ("abtem",)
 
     defocus: float = 500.0
     spherical_aberration: float = 1e7
@@ -170,6 +179,7 @@ PARAMETERS = {
     "potential_sampling": Parameter("Å", 5e-3, 0.2),
     "memory": Parameter("GB", 1e-3, 1e6),
 }
+Tem.declares = PARAMETERS
 
 
 def _first_zero(image: Signal) -> float:

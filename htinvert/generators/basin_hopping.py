@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from htinvert.core import Candidate, Evaluation, Objective, Space
+from htinvert.declaration.declared import Parameter
 from htinvert.generators.population import Member, Population
 from htinvert.generators.walks import HOPS, Changes, Moves, Visit, Walker, accepts
 
@@ -38,14 +39,18 @@ class BasinHopping:
         moves: relative rates of the operators; those that do nothing in this space are left out.
     """
 
+    sources: ClassVar[tuple[str, ...]] = (
+        "D. J. Wales and J. P. K. Doye, J. Phys. Chem. A 101, 5111 (1997), doi:10.1021/jp970984n.",
+    )
+
     space: Space
     objectives: tuple[Objective, ...]
     seed: int
-    walkers: int = 1
-    kT: float | None = None  # noqa: N815  (the field's own symbol)
-    heat: float = 0.05
-    step: float = 0.35
-    patience: int = 25
+    walkers: Annotated[int, Parameter("1", 1)] = 1
+    kT: Annotated[float | None, Parameter("eV", 0.0)] = None  # noqa: N815  (the field's own symbol)
+    heat: Annotated[float, Parameter("1", 0.0)] = 0.05
+    step: Annotated[float, Parameter("1", 0.0)] = 0.35
+    patience: Annotated[int, Parameter("1", 1)] = 25
     moves: Mapping[str, float] = field(default_factory=lambda: dict(HOPS))
 
     def __post_init__(self) -> None:

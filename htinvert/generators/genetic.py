@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from htinvert.core import Candidate, Evaluation, Infeasible, Objective, Space, UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.generators import operators
 from htinvert.generators.catalog import CATALOG
 from htinvert.generators.credit import Cost, Credit
@@ -36,14 +37,20 @@ class Genetic:
             that cannot do anything in this space are left out.
     """
 
+    sources: ClassVar[tuple[str, ...]] = (
+        "D. M. Deaven and K. M. Ho, Phys. Rev. Lett. 75, 288 (1995), "
+        "doi:10.1103/PhysRevLett.75.288; L. B. Vilhelmsen and B. Hammer, J. Chem. Phys. 141, "
+        "044711 (2014), doi:10.1063/1.4886337.",
+    )
+
     space: Space
     objectives: tuple[Objective, ...]
     seed: int
-    population: int = 20
-    random: int = 20
-    tournament: int = 3
+    population: Annotated[int, Parameter("1", 1)] = 20
+    random: Annotated[int, Parameter("1", 0)] = 20
+    tournament: Annotated[int, Parameter("1", 1)] = 3
     selection: Selection = "auto"
-    epsilon: float = 0.1
+    epsilon: Annotated[float, Parameter("1", 0.0)] = 0.1
     credit: Cost = "steps"
     operators: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
 

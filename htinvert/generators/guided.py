@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from htinvert.core import (
     UserError,
     weighted_sum,
 )
+from htinvert.declaration.declared import Parameter
 from htinvert.generators.operators.guided import OPERATORS
 from htinvert.generators.population import Member, Population
 from htinvert.geometry.roles import rigid_bodies
@@ -41,13 +42,18 @@ class Guided:
             :data:`htinvert.generators.operators.guided.OPERATORS`.
     """
 
+    sources: ClassVar[tuple[str, ...]] = (
+        "M. Yu et al., ACS Nano 10, 4031 (2016); J. J. Maldonis et al., Comput. Mater. Sci. "
+        "160, 1 (2019).",
+    )
+
     space: Space
     objectives: tuple[Objective, ...]
     seed: int
     residuals: Any
-    population: int = 10
-    fills: int = 6
-    tournament: int = 2
+    population: Annotated[int, Parameter("1", 1)] = 10
+    fills: Annotated[int, Parameter("1", 0)] = 6
+    tournament: Annotated[int, Parameter("1", 1)] = 2
     operators: Mapping[str, float] = field(
         default_factory=lambda: {name: share for name, (_, share) in OPERATORS.items()}
     )

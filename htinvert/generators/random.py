@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +20,11 @@ class Random:
     ``blocked`` counts, by the sentence that says which constraint it was, the indices that came to
     nothing.
     """
+
+    sources: ClassVar[tuple[str, ...]] = (
+        "C. J. Pickard and R. J. Needs, J. Phys.: Condens. Matter 23, 053201 (2011), "
+        "doi:10.1088/0953-8984/23/5/053201.",
+    )
 
     space: Space
     objectives: tuple[Objective, ...]

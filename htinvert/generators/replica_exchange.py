@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from htinvert.core import Candidate, Evaluation, Objective, Space, UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.generators.walks import HOPS, Changes, Moves, Visit, Walker, accepts
 
 OPERATOR = "replica"
@@ -38,16 +39,21 @@ class ReplicaExchange:
         moves: relative rates of the operators; those that do nothing in this space are left out.
     """
 
+    sources: ClassVar[tuple[str, ...]] = (
+        "R. H. Swendsen and J.-S. Wang, Phys. Rev. Lett. 57, 2607 (1986), "
+        "doi:10.1103/PhysRevLett.57.2607.",
+    )
+
     space: Space
     objectives: tuple[Objective, ...]
     seed: int
-    replicas: int = 4
-    coldest: float = 0.02
-    hottest: float = 0.5
+    replicas: Annotated[int, Parameter("1", 1)] = 4
+    coldest: Annotated[float, Parameter("1", 0.0)] = 0.02
+    hottest: Annotated[float, Parameter("1", 0.0)] = 0.5
     weights: Mapping[str, float] = field(default_factory=dict)
-    every: int = 5
-    step: float = 0.35
-    patience: int = 100
+    every: Annotated[int, Parameter("1", 1)] = 5
+    step: Annotated[float, Parameter("1", 0.0)] = 0.35
+    patience: Annotated[int, Parameter("1", 1)] = 100
     moves: Mapping[str, float] = field(default_factory=lambda: dict(HOPS))
 
     def __post_init__(self) -> None:

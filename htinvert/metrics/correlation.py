@@ -7,12 +7,14 @@ lies inside the observed one at every offset that counts, so the circular transf
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
 from htinvert.core import Score, Signal, UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.metrics.observation import check_contrast, prepare
 
 Singles = NDArray[np.float32]
@@ -31,7 +33,11 @@ class Correlation:
     The score's detail holds ``ncc`` [1] and the patch's top-left ``row`` and ``column`` [px].
     """
 
-    max_shift: float | None = None
+    sources: ClassVar[tuple[str, ...]] = (
+        "J. P. Lewis, Fast normalized cross-correlation, Vision Interface 120 (1995).",
+    )
+
+    max_shift: Annotated[float, Parameter("Å", 0.0)] | None = None
 
     def __post_init__(self) -> None:
         if self.max_shift is not None and self.max_shift < 0:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from htinvert.core import EvaluationFailed, Floats, Score, Signal
+from htinvert.declaration.declared import Parameter
 from htinvert.metrics.correlation import (
     allowed_offsets,
     check_comparable,
@@ -40,10 +42,14 @@ class Hog:
     ``column`` [px] and, with ``normalize``, ``rotation`` [degrees] and ``magnification`` [1].
     """
 
-    cell: float = 1.6
-    orientations: int = 9
+    sources: ClassVar[tuple[str, ...]] = (
+        "N. Dalal and B. Triggs, Proc. CVPR, 886 (2005), doi:10.1109/CVPR.2005.177.",
+    )
+
+    cell: Annotated[float, Parameter("Å", 0.0)] = 1.6
+    orientations: Annotated[int, Parameter("1", 2)] = 9
     normalize: bool = False
-    max_shift: float | None = None
+    max_shift: Annotated[float, Parameter("Å", 0.0)] | None = None
 
     def __post_init__(self) -> None:
         if not self.cell > 0 or self.orientations < 2:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
 from htinvert.core import EvaluationFailed
+from htinvert.geometry.once import Once
 from htinvert.metrics.ssim import Moments, local_moments, single
 
 FLAT = 1e-7  # relative contrast below which an image counts as constant (float32 round-off)
@@ -63,17 +61,9 @@ def check_contrast(spread: float, image: NDArray[np.floating], name: str) -> Non
         raise EvaluationFailed(f"{name} image is constant; it cannot be registered")
 
 
-_CACHE: dict[int, tuple[weakref.ref[Any], Prepared]] = {}
-_CACHE_SIZE = 4
+_prepared: Once[Prepared] = Once(most=4)
 
 
 def prepare(observed: NDArray[np.floating]) -> Prepared:
     """The prepared image, from a small cache per process that knows arrays by identity."""
-    found = _CACHE.get(id(observed))
-    if found is not None and found[0]() is observed:
-        return found[1]
-    prepared = Prepared(observed)
-    while len(_CACHE) >= _CACHE_SIZE:
-        _CACHE.pop(next(iter(_CACHE)))
-    _CACHE[id(observed)] = (weakref.ref(observed), prepared)
-    return prepared
+    return _prepared.of(observed, lambda: Prepared(observed))

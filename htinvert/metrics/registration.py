@@ -7,13 +7,14 @@ The figure of merit, ``alpha d_trans + beta d_sim``, is that of ingrained (Schwe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
 from htinvert.core import Reals, Score, Signal, UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.metrics.correlation import (
     allowed_offsets,
     check_comparable,
@@ -58,11 +59,17 @@ class Registration:
     correlation, ``row_refined`` and ``column_refined``.
     """
 
+    sources: ClassVar[tuple[str, ...]] = (
+        "E. Schwenker et al., Ingrained, Small 18, 2102960 (2022), "
+        "doi:10.1002/smll.202102960; similarity: Z. Wang et al., IEEE Trans. Image Process. "
+        "13, 600 (2004), doi:10.1109/TIP.2003.819861.",
+    )
+
     ssim: str = "float7"
-    alpha: float = 0.1
-    beta: float = 1.0
-    best_sites: int = 4
-    max_shift: float | None = None
+    alpha: Annotated[float, Parameter("1/px", 0.0)] = 0.1
+    beta: Annotated[float, Parameter("1", 0.0)] = 1.0
+    best_sites: Annotated[int, Parameter("1", 1)] = 4
+    max_shift: Annotated[float, Parameter("Å", 0.0)] | None = None
     intensity: Literal["own", "matched"] = "own"
 
     def __post_init__(self) -> None:

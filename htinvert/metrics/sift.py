@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from htinvert.core import EvaluationFailed, Floats, Score, Signal, UserError
+from htinvert.declaration.declared import Parameter
+from htinvert.geometry.once import Once
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
 
 Singles = NDArray[np.float32]
@@ -48,9 +49,13 @@ class Sift:
     [1] and where it puts the simulated image's middle, ``row`` and ``column`` [px].
     """
 
-    ratio: float = 0.8
-    reach: float = 0.8
-    most: int = 2000
+    sources: ClassVar[tuple[str, ...]] = (
+        "D. G. Lowe, Int. J. Comput. Vis. 60, 91 (2004), doi:10.1023/B:VISI.0000029664.99615.94.",
+    )
+
+    ratio: Annotated[float, Parameter("1", 0.0, 1.0)] = 0.8
+    reach: Annotated[float, Parameter("Å", 0.0)] = 0.8
+    most: Annotated[int, Parameter("1", 1)] = 2000
     library: Literal["auto", "opencv", "scikit-image"] = "auto"
 
     def __post_init__(self) -> None:
@@ -159,20 +164,16 @@ def _installed(asked: str) -> str:
     return "opencv" if present and asked != "scikit-image" else "scikit-image"
 
 
-_kept: dict[tuple[int, int, str], tuple[weakref.ref[Any], Keypoints]] = {}
+_kept: Once[Keypoints] = Once(most=KEPT)
 
 
 def _remembered(observed: NDArray[np.floating], most: int, library: str) -> Keypoints:
     """Keypoints of an observed image; arrays are known by identity."""
-    key = (id(observed), most, library)
-    known = _kept.get(key)
-    if known is not None and known[0]() is observed:
-        return known[1]
-    found = keypoints(observed, most=most, library=library)
-    while len(_kept) >= KEPT:
-        _kept.pop(next(iter(_kept)))
-    _kept[key] = (weakref.ref(observed), found)
-    return found
+    return _kept.of(
+        observed,
+        lambda: keypoints(observed, most=most, library=library),
+        also=(most, library),
+    )
 
 
 def ratio_matches(ours: Singles, theirs: Singles, *, ratio: float) -> NDArray[np.intp]:

@@ -11,32 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from htinvert import plugins
 from htinvert.core import ENERGIES, Floats, Objective, UserError
+from htinvert.energy.accuracy import UNKNOWN, Accuracy, accuracy_of
 from htinvert.ranking.rank import Ranked
 
 LEVEL = 0.9
 DRAWS = 2000
 SPREAD = 3.0  # by which factor a weight is varied, up and down
-ENGINE_ERRORS = {
-    "dft": 0.024,  # eV/atom: Hautier et al., Phys. Rev. B 85, 155208 (2012), PBE among ternaries
-    "machine learned": 0.038,  # and CHGNet's 0.030 (Deng et al., Nat. Mach. Intell. 5, 1031 (2023))
-    "interatomic potential": 0.1,  # a convention: no figure holds for all; see docs/confidence.md
-}
-"""Error of an energy per atom whose surroundings differ [eV/atom], by class of engine."""
-POSITION_ERRORS = {"dft": 0.03, "machine learned": 0.05, "interatomic potential": 0.12}
-"""How far an engine's relaxation leaves an atom from its place, per axis [Å]; conventions, too."""
-CLASSES = {
-    "gpaw": "dft",
-    "abinit": "dft",
-    "espresso": "dft",
-    "chgnet": "machine learned",
-    "sevennet": "machine learned",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,36 +69,32 @@ class Claim:
     errors: Floats
 
 
-@dataclass(frozen=True)
-class EngineError:
-    """How wrong an engine may be.
+def declared_accuracy(spec: Mapping[str, Any]) -> Accuracy:
+    """What the engine of a campaign's ``energy`` block declares, installed here or not.
 
-    Attributes:
-        name: of its class in :data:`ENGINE_ERRORS`, or ``given``.
-        energy: standard error per atom [eV/atom]; atoms with the same surroundings err alike.
-        position: of a relaxed position, per axis [Å].
+    :data:`~htinvert.energy.accuracy.UNKNOWN` where it declares nothing or cannot be found.
     """
+    try:
+        engine = plugins.find("energy", str(spec["use"]))
+    except UserError:
+        return UNKNOWN
+    return accuracy_of(engine, spec)
 
-    name: str
-    energy: float
-    position: float
 
-    @classmethod
-    def default(
-        cls, engine: str, *, energy: float | None = None, position: float | None = None
-    ) -> EngineError:
-        """The convention for an engine by its name in a campaign, or what is given instead.
+def stated(
+    declared: Accuracy, *, energy: float | None = None, position: float | None = None
+) -> Accuracy:
+    """An engine's errors: those given in energy [eV/atom] and position [Å], else as declared.
 
-        Raises :class:`UserError` where a number is negative.
-        """
-        if min(energy or 0.0, position or 0.0) < 0:
-            raise UserError("an engine's error must not be negative; give 0 or more")
-        kind = CLASSES.get(engine, "interatomic potential")
-        return cls(
-            kind if energy is None else "given",
-            ENGINE_ERRORS[kind] if energy is None else energy,
-            POSITION_ERRORS[kind] if position is None else position,
-        )
+    Raises :class:`UserError` where a number is negative.
+    """
+    if min(energy or 0.0, position or 0.0) < 0:
+        raise UserError("an engine's error must not be negative; give 0 or more")
+    return Accuracy(
+        declared.name if energy is None else "given",
+        declared.energy if energy is None else energy,
+        declared.position if position is None else position,
+    )
 
 
 def energy_weight(

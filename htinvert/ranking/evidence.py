@@ -18,7 +18,8 @@ from htinvert.core import (
     Objective,
     frozen_mask,
 )
-from htinvert.ranking.confidence import EngineError, Evidence, energy_weight
+from htinvert.energy.accuracy import Accuracy
+from htinvert.ranking.confidence import Evidence, energy_weight
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.seen import Seen
 
@@ -35,7 +36,7 @@ def gather(
     seen_of: Sequence[dict[str, Seen]],
     objectives: Sequence[Objective],
     *,
-    engine: EngineError,
+    engine: Accuracy,
 ) -> Evidence:
     """What speaks for families whose signals, per channel, have been simulated again."""
     structures = [entry.evaluation.atoms for entry in ranked]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import Parameter, cites
 from htinvert.structures.coincidence import HEIGHT, Coincidence, Share, coincidences, describe
 from htinvert.structures.collisions import removed, roomiest_shift
 from htinvert.structures.near_csl import Range
@@ -21,6 +23,10 @@ BOTTOM, TOP = 0, 1  # what the array "grain" holds
 MinDistance = float | Mapping[frozenset[str], float] | None
 
 
+@cites(
+    "W. Bollmann, Crystal Defects and Crystalline Interfaces (1970); H. Grimmer, Acta Cryst. A 32, "
+    "783 (1976); A. Zur and T. C. McGill, J. Appl. Phys. 55, 378 (1984)."
+)
 def bicrystal(
     top: Grain,
     bottom: Grain,
@@ -28,17 +34,17 @@ def bicrystal(
     width: Range,
     depth: Range,
     height: float | tuple[float, float] = HEIGHT,
-    max_strain: float = 5.0,
-    max_turn: float = 0.5,
+    max_strain: Annotated[float, Parameter("%", 0.0)] = 5.0,
+    max_turn: Annotated[float, Parameter("degrees", 0.0)] = 0.5,
     out_of_plane: str = "turn",
-    max_area: float | None = None,
-    max_atoms: int | None = None,
+    max_area: Annotated[float | None, Parameter("Å²", 0.0)] = None,
+    max_atoms: Annotated[int | None, Parameter("1", 1)] = None,
     share: Share = "equal",
-    choice: int = 0,
+    choice: Annotated[int, Parameter("1", 0)] = 0,
     termination: tuple[int, int] = (0, 0),
     shift: tuple[float, float] | None = None,
     gap: tuple[float | None, float | None] = (None, None),
-    vacuum: float | None = None,
+    vacuum: Annotated[float | None, Parameter("Å", 0.0)] = None,
     min_distance: MinDistance = None,
     stoichiometry: str = "keep",
 ) -> Atoms:

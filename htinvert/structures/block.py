@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from ase import Atoms
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.structures.coincidence import coincidences
 from htinvert.structures.near_csl import Range
 from htinvert.structures.oriented import Grain, oriented
@@ -15,7 +18,12 @@ STRAIGHT = 1e-3  # Å that the third vector may lean
 
 
 def oriented_crystal(
-    grain: Grain, *, width: Range, depth: Range, height: Range, max_turn: float = 0.5
+    grain: Grain,
+    *,
+    width: Range,
+    depth: Range,
+    height: Range,
+    max_turn: Annotated[float, Parameter("degrees", 0.0)] = 0.5,
 ) -> Atoms:
     """Build a crystal in a cell that its lattice repeats exactly, seen as the grain says.
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from ase import Atoms
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import Parameter
 
 
-def box(size: float) -> Atoms:
+def box(size: Annotated[float, Parameter("Å", 0.0)]) -> Atoms:
     """Make an empty cubic box without periodic images; ``composition`` says what goes into it.
 
     ``size`` is its edge [Å], which no cluster's diameter may exceed. Raises :class:`UserError` for

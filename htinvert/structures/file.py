@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -10,6 +11,7 @@ from ase.io import read
 from ase.neighborlist import neighbor_list
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.geometry.roles import restore_roles
 
 LARGEST_FILE = 50_000_000  # bytes; a structure for a search has thousands of atoms, not millions
@@ -21,7 +23,7 @@ def from_file(
     *,
     remove: tuple[str, ...] = (),
     repeat: tuple[int, int, int] = (1, 1, 1),
-    index: int | None = None,
+    index: Annotated[int | None, Parameter("1")] = None,
 ) -> Atoms:
     """Read a structure [Å]; leave out the elements in ``remove``, then repeat the cell.
 

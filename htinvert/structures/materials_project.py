@@ -26,6 +26,7 @@ from ase.formula import Formula
 from pydantic import SecretStr
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import cites
 from htinvert.structures.crystal import standard_crystal
 from htinvert.structures.materials_project_key import ADVICE, checked_key, find_key, user_folder
 from htinvert.structures.sanity import same_group
@@ -106,6 +107,7 @@ class Answer:
 Ask = Callable[[str], Answer]
 
 
+@cites("A. Jain et al., The Materials Project, APL Mater. 1, 011002 (2013), doi:10.1063/1.4812323.")
 def materials_project(
     query: str,
     *,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from ase import Atoms
 from ase.data import atomic_numbers
@@ -12,6 +13,7 @@ from ase.formula import Formula
 from ase.spacegroup import crystal as build
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import Parameter
 
 Position = tuple[float, float, float]
 Site = tuple[str, Position]  # role of the element, fractions of the conventional cell
@@ -119,10 +121,10 @@ def prototype(
     formula: str,
     *,
     crystal: str,
-    a: float,
-    c: float | None = None,
-    u: float | None = None,
-    x: float | None = None,
+    a: Annotated[float, Parameter("Å", 0.0)],
+    c: Annotated[float | None, Parameter("Å", 0.0)] = None,
+    u: Annotated[float | None, Parameter("1")] = None,
+    x: Annotated[float | None, Parameter("1")] = None,
     cubic: bool = False,
     repeat: tuple[int, int, int] = (1, 1, 1),
 ) -> Atoms:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from ase import Atoms
@@ -16,6 +17,7 @@ from ase.constraints import FixAtoms
 from numpy.typing import NDArray
 
 from htinvert.core import HOST_TAG, REGION_TAG, UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.structures.crystal import standard_crystal
 from htinvert.structures.sanity import bonds, check
 from htinvert.structures.symmetry import operations
@@ -83,12 +85,12 @@ def slab(
     phase: Atoms,
     *,
     miller: Miller,
-    layers: int | None = None,
-    thickness: float | None = None,
-    termination: int = 0,
+    layers: Annotated[int | None, Parameter("1")] = None,
+    thickness: Annotated[float | None, Parameter("Å")] = None,
+    termination: Annotated[int, Parameter("1")] = 0,
     symmetric: bool = False,
-    vacuum: float = 15.0,
-    fixed: int = 0,
+    vacuum: Annotated[float, Parameter("Å")] = 15.0,
+    fixed: Annotated[int, Parameter("1")] = 0,
     repeat: tuple[int, int] = (1, 1),
 ) -> Atoms:
     """Cut a slab: a along x, the normal along z, centered in the cell, right-handed.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from ase import Atoms
 
 from htinvert.core import UserError
+from htinvert.declaration.declared import Parameter
 from htinvert.structures.variants import adatoms, nudges, substitutions, vacancies
 
 Change = Literal["vacancies", "substitutions", "adatoms", "nudges"]
@@ -16,13 +17,13 @@ def variant(
     of: Atoms,
     *,
     change: Change,
-    choice: int = 0,
+    choice: Annotated[int, Parameter("1")] = 0,
     element: str | None = None,
     new: str | None = None,
-    count: int = 1,
-    height: float = 2.0,
+    count: Annotated[int, Parameter("1")] = 1,
+    height: Annotated[float, Parameter("Å")] = 2.0,
     sites: tuple[Literal["top", "bridge", "hollow"], ...] = ("top", "bridge", "hollow"),
-    distance: float = 0.35,
+    distance: Annotated[float, Parameter("Å")] = 0.35,
 ) -> Atoms:
     """Change a structure in one of the inequivalent ways; see :mod:`htinvert.structures.variants`.
 

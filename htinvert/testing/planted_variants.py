@@ -31,12 +31,13 @@ from htinvert.core import (
     Signal,
     region_mask,
 )
+from htinvert.energy.accuracy import POTENTIAL
 from htinvert.energy.lammps import Lammps
 from htinvert.evaluation.fit import adjusted, fit, score
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.geometry.duplicates import Known
 from htinvert.metrics.registration import Registration
-from htinvert.ranking.confidence import EngineError, claim
+from htinvert.ranking.confidence import claim
 from htinvert.ranking.evidence import gather
 from htinvert.ranking.rank import Ranked, rank
 from htinvert.signals.seen import see
@@ -266,9 +267,7 @@ def claimed(given: Problem, level: float = 0.9) -> tuple[bool, int, int]:
         {"haadf": see(held, r.evaluation.atoms, dict(r.evaluation.parameters["haadf"]))}
         for r in ranked
     ]
-    found = claim(
-        gather(ranked, seen, OBJECTIVES, engine=EngineError.default("lammps")), level=level
-    )
+    found = claim(gather(ranked, seen, OBJECTIVES, engine=POTENTIAL), level=level)
     place = _family_of(given.planted, ranked, evaluations)
     return bool(found.inside[place]), int(found.inside.sum()), place + 1
 

@@ -29,6 +29,7 @@ HEAVY = {
 
 UNNAMED = {
     "htinvert.energy.plane_waves",  # what two engines share
+    "htinvert.energy.network",  # what two others do
     "htinvert.energy.isolation",  # made around an engine that has limits
     "htinvert.energy.free_length",  # made around an engine where a region's length is free
     "htinvert.generators.mixture",  # made from a config's list of generators

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from htinvert.core import UserError
-from htinvert.ranking.confidence import EngineError
+from htinvert.ranking.confidence import declared_accuracy, stated
 from htinvert.report.page.facts import read_run
 from htinvert.report.page.files import write_files
 from htinvert.report.page.page import build, write
@@ -46,9 +46,7 @@ def make(
             bar.update(task, description=what)
 
         facts = read_run(folder, data=data)
-        engine = EngineError.default(
-            str(facts.config.energy["use"]), energy=error[0], position=error[1]
-        )
+        engine = stated(declared_accuracy(facts.config.energy), energy=error[0], position=error[1])
         try:
             paths = write_files(beside, facts, movie=movie, progress=say)
             extra = {

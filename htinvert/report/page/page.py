@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from htinvert.core import ENERGIES
-from htinvert.ranking.confidence import EngineError
+from htinvert.energy.accuracy import Accuracy
 from htinvert.ranking.rank import Ranked
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.figures import footnote, phrase
@@ -38,7 +38,7 @@ SMOOTHED = 0.02  # white noise, relative to the contrast, that no recorded image
 FRONT = 20  # families of the Pareto front beyond those compared that are pictured
 
 
-def build(facts: Facts, engine: EngineError, extra: Mapping[str, Any]) -> tuple[str, Surety | None]:
+def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str, Surety | None]:
     """The page as text, and how sure the ranking is.
 
     ``extra`` holds what other parts have made: ``stages`` and ``scan`` tables, links to ``files``.

@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import ENERGIES, Region, region_mask
+from htinvert.energy.accuracy import CLASSES, UNKNOWN, Accuracy
 from htinvert.geometry.duplicates import displacement
 from htinvert.ranking.bounds import Bounds, bounds
 from htinvert.ranking.confidence import (
-    ENGINE_ERRORS,
-    POSITION_ERRORS,
     Claim,
-    EngineError,
     Evidence,
     by_weights,
     claim,
@@ -44,7 +42,7 @@ class Surety:
 
     ranked: Sequence[Ranked]
     claim: Claim
-    engine: EngineError
+    engine: Accuracy
     by_weights: NDArray[np.float64]
     ranges: Mapping[str, tuple[float, float]]
     bounds: Mapping[str, Bounds]
@@ -58,7 +56,7 @@ class Surety:
         ]
 
 
-def assess(facts: Facts, seen_of: Sequence[dict[str, Seen]], engine: EngineError) -> Surety:
+def assess(facts: Facts, seen_of: Sequence[dict[str, Seen]], engine: Accuracy) -> Surety:
     """Compare the families whose pictures are given, the best first."""
     ranked = facts.ranked[: len(seen_of)]
     evidence = gather(ranked, seen_of, facts.objectives, engine=engine)
@@ -83,13 +81,15 @@ def assess(facts: Facts, seen_of: Sequence[dict[str, Seen]], engine: EngineError
     )
 
 
-def _better(evidence: Evidence, engine: EngineError) -> dict[str, int]:
+def _better(evidence: Evidence, engine: Accuracy) -> dict[str, int]:
     """Sizes of the set with the better classes of engine, by class."""
     found = {}
-    for name, energy in ENGINE_ERRORS.items():
-        position = POSITION_ERRORS[name]
-        if energy < engine.energy and position < engine.position:
-            ratio = {"energy": energy / engine.energy, "position": position / engine.position}
+    for name, better in CLASSES.items():
+        if better.energy < engine.energy and better.position < engine.position:
+            ratio = {
+                "energy": better.energy / engine.energy,
+                "position": better.position / engine.position,
+            }
             errors = {kind: ratio[kind] * rows for kind, rows in evidence.engine.items()}
             found[name] = int(claim(replace(evidence, engine=errors)).inside.sum())
     return found
@@ -226,9 +226,12 @@ def stability(surety: Surety) -> list[str]:
     """Shares of draws in which the best stays the best, one sentence per source of doubt."""
     found = surety.claim
     engine = surety.engine
+    named = engine.name
+    if engine == UNKNOWN:
+        named = "of a class that is unknown, for the engine declares none, so the largest is taken"
     return [
         f"{found.by_image[0]:.0%} of bootstraps of the image's windows keep it first.",
-        f"{found.by_engine[0]:.0%} of draws of the engine's error do ({engine.name}: "
+        f"{found.by_engine[0]:.0%} of draws of the engine's error do ({named}: "
         f"{engine.energy:g} eV per atom whose surroundings differ, {engine.position:g} Å "
         "per axis).",
         f"{found.by_both[0]:.0%} of both together do.",

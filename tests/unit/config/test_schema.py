@@ -56,9 +56,22 @@ def test_what_a_component_inherits_is_described_as_its_own(
     assert rules["tem"]["defocus"]["description"].endswith("-1e5 to 1e5.")  # not the probe's 1e4
 
 
+def test_units_and_bounds_are_those_that_components_declare(
+    validator: Draft202012Validator,
+) -> None:
+    rules = validator.schema["$defs"]["forward"]["allOf"]
+    model = rules[plugins.names("forward").index("stem_convolution")]["then"]["properties"]
+    assert (model["semiangle"]["minimum"], model["semiangle"]["maximum"]) == (1e-3, 200.0)
+    assert "minimum" not in model["shift_x"], "an infinite bound is none"
+    rules = validator.schema["$defs"]["structure"]["allOf"]
+    box = rules[plugins.names("structure").index("box")]["then"]["properties"]
+    assert box["size"]["description"] == "[Å]" and box["size"]["minimum"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"energy": {"use": "chgnet", "fmax": -0.1}}, "-0.1 is less than the minimum of 0"),
         ({"serach": {}}, "'serach' was unexpected"),
         ({"energy": {"use": "lamps"}}, "is not valid under any of the given schemas"),
         ({"energy": {"use": "lammps", "potental": "x.sw"}}, "'potental' was unexpected"),

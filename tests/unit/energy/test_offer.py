@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from htinvert.core import UserError
-from htinvert.energy.chgnet import ELEMENTS, Chgnet
+from htinvert.energy.chgnet import Chgnet
 from htinvert.energy.gpaw import Gpaw
+from htinvert.energy.network import ELEMENTS
 from htinvert.energy.offer import Offer, check_covered
 from htinvert.energy.sevennet import SevenNet
 

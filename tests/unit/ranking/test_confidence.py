@@ -1,5 +1,10 @@
 """How sure: what is told apart and what is not, and costs that come with their floor and null."""
 
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -14,6 +19,15 @@ from htinvert.core import (
     Signal,
     UserError,
 )
+from htinvert.energy.accuracy import (
+    CLASSES,
+    DFT,
+    MACHINE_LEARNED,
+    POTENTIAL,
+    UNKNOWN,
+    Accuracy,
+    accuracy_of,
+)
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.image.evidence import noise_level, repeat_cost
 from htinvert.metrics.correlation import Correlation
@@ -21,11 +35,12 @@ from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import ssim, ssim_map
 from htinvert.ranking.bounds import bounds
 from htinvert.ranking.confidence import (
-    EngineError,
     Evidence,
     by_weights,
     claim,
+    declared_accuracy,
     energy_weight,
+    stated,
     weight_range,
 )
 from htinvert.ranking.evidence import rattled, shared_sites, surroundings
@@ -108,11 +123,57 @@ def test_weights_between_which_the_first_stays_first_are_where_sums_cross() -> N
     assert shares[0] > 0.5 and shares[1] > 0.0 and shares.sum() == pytest.approx(1.0)
 
 
-def test_an_engine_has_the_error_of_its_class_unless_one_is_given() -> None:
-    assert EngineError.default("gpaw").energy < EngineError.default("chgnet").energy
-    assert EngineError.default("lammps", energy=0.2).energy == 0.2
+@dataclass(frozen=True)
+class Measured:
+    """A plug-in's engine with numbers of its own."""
+
+    accuracy: ClassVar[Accuracy] = Accuracy("against coupled cluster", 0.005, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("block", "name"),
+    [
+        ({"use": "vasp"}, "dft"),
+        ({"use": "gpaw"}, "dft"),
+        ({"use": "sevennet"}, "machine learned"),
+        ({"use": "lammps", "potential": "CdTe.sw"}, "interatomic potential"),
+        ({"use": "ase", "name": "emt"}, "interatomic potential"),
+        ({"use": "ase", "name": "vasp"}, "dft"),
+        ({"use": "ase", "name": "mace.calculators:MACECalculator"}, "machine learned"),
+        ({"use": "ase", "name": "mopac"}, "unknown"),
+        ({"use": "mine:silent"}, "unknown"),
+        ({"use": "mine:learned"}, "machine learned"),
+        ({"use": "mine:Measured"}, "against coupled cluster"),
+        ({"use": "gone:Engine"}, "unknown"),
+    ],
+)
+def test_an_engine_errs_as_it_declares(
+    block: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def silent() -> None: ...
+    def learned() -> None: ...
+
+    vars(learned)["accuracy"] = "machine learned"
+    mine = SimpleNamespace(silent=silent, learned=learned, Measured=Measured)
+    monkeypatch.setitem(sys.modules, "mine", mine)
+    assert declared_accuracy(block).name == name
+
+
+def test_an_engine_that_declares_nothing_is_given_the_largest_error() -> None:
+    assert max(c.energy for c in CLASSES.values()) == UNKNOWN.energy
+    assert max(c.position for c in CLASSES.values()) == UNKNOWN.position
+
+
+def test_a_class_that_there_is_not_is_refused() -> None:
+    with pytest.raises(UserError, match="'exact'; let it name one of dft, "):
+        accuracy_of(SimpleNamespace(accuracy="exact"), {})
+
+
+def test_a_given_error_takes_the_place_of_the_declared_one() -> None:
+    assert stated(DFT) == DFT and DFT.energy < MACHINE_LEARNED.energy < POTENTIAL.energy
+    assert stated(DFT, energy=0.2) == Accuracy("given", 0.2, DFT.position)
     with pytest.raises(UserError, match="must not be negative"):
-        EngineError.default("gpaw", energy=-1.0)
+        stated(DFT, energy=-1.0)
 
 
 def test_an_error_that_two_families_share_does_not_tell_them_apart_less() -> None:
