@@ -10,17 +10,17 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import is_dataclass
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from ase import Atoms
 from ase.calculators.names import names as calculators
 from pydantic import BaseModel, ConfigDict, create_model
 
 from htinvert.core import UserError
+from htinvert.declaration.hints import hints_of
 from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
@@ -74,9 +74,7 @@ def parameters(
 
     An energy model takes ``limits`` besides its own, see :mod:`htinvert.energy.isolation`.
     """
-    # A dataclass's inherited fields are annotated in the words of the module that has them.
-    named = inspect.isfunction(component) or is_dataclass(component)
-    hints = get_type_hints(component if named else component.__init__, include_extras=True)
+    hints = hints_of(component)
     fields: dict[str, Any] = {"limits": (Limits | None, None)} if kind == "energy" else {}
     for name, parameter in inspect.signature(component).parameters.items():
         if name in skip:
