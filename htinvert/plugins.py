@@ -32,6 +32,12 @@ def names(kind: str) -> list[str]:
     return sorted({point.name for point in entry_points(group=f"htinvert.{kind}")})
 
 
+def foreign(kind: str) -> list[str]:
+    """Names registered for a kind by other packages than htinvert, sorted."""
+    points = entry_points(group=f"htinvert.{kind}")
+    return sorted({p.name for p in points if p.module.partition(".")[0] != "htinvert"})
+
+
 def suggest(word: str, known: list[str]) -> str:
     """A tail for an error message: the known word that was probably meant, or all of them."""
     close = get_close_matches(word, known, n=1, cutoff=0.6)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from ase import Atoms
@@ -181,16 +181,21 @@ def check_documented(component: Callable[..., Any], *, elsewhere: str = "") -> N
 
 
 def declared(component: Callable[..., Any]) -> Mapping[str, Parameter]:
-    """Units and bounds that a model declares: its table, or that of its module."""
-    table: Mapping[str, Parameter] = getattr(component, "declares", None) or getattr(
-        import_module(component.__module__), "PARAMETERS", {}
-    )
-    return table
+    """Units and bounds that a model declares: its table, its module's, and its annotations."""
+    module = import_module(component.__module__)
+    bounds = dict(getattr(component, "declares", None) or getattr(module, "PARAMETERS", {}))
+    for name, hint in hints_of(component).items():
+        for part in (hint, *get_args(hint)):
+            for said in getattr(part, "__metadata__", ()):
+                if isinstance(said, Parameter):
+                    bounds[name] = said
+    return bounds
 
 
 def _is_number(hint: Any) -> bool:
     """Whether an annotation is a number, or a number or None."""
-    return hint in (float, int, float | None, int | None)
+    parts = [getattr(part, "__origin__", part) for part in (get_args(hint) or (hint,))]
+    return bool({float, int} & set(parts)) and set(parts) <= {float, int, type(None)}
 
 
 def _changed(model: Any, **changes: Any) -> Any:
