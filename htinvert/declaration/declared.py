@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args
 
 from ase import Atoms
 
 from htinvert.core import Signal
 from htinvert.declaration.abilities import Cites, Declares, Given, Packaged
+from htinvert.declaration.hints import hints_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -34,8 +34,7 @@ class Parameter:
 def declared(component: Callable[..., Any]) -> dict[str, Parameter]:
     """Units and bounds of what a class or function takes, by name, as far as it declares them."""
     found = dict(component.declares) if isinstance(component, Declares) else {}
-    function = component if inspect.isfunction(component) else component.__init__
-    for name, hint in get_type_hints(function, include_extras=True).items():
+    for name, hint in hints_of(component).items():
         for parameter in _annotated(hint):
             found[name] = parameter
     return found

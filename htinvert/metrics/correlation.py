@@ -68,10 +68,10 @@ def check_comparable(simulated: Signal, observed: Signal) -> None:
     """
     small, large = simulated.data.shape, observed.data.shape
     if len(small) != len(large):
-        over, under = (", ".join(axis.name for axis in s.axes) for s in (simulated, observed))
+        over, given = (", ".join(axis.name for axis in s.axes) for s in (simulated, observed))
         raise UserError(
             f"the forward model simulates a signal over ({over}) but the observed one is over "
-            f"({under}); set the model to simulate one like it, such as one image of a series"
+            f"({given}); set the model to simulate one like it, such as one image of a series"
         )
     if any(s > o for s, o in zip(small, large, strict=True)):
         raise UserError(
