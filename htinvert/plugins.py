@@ -23,6 +23,7 @@ from htinvert.core import UserError
 from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
+KINDS = (*GROUPS, "density")
 CONTEXT = frozenset({"space", "objectives", "seed", "guide"})  # what a campaign has for generators
 
 
@@ -55,6 +56,24 @@ def find(kind: str, use: str) -> Callable[..., Any]:
     if not callable(component):
         raise UserError(f"{kind} {use} is not a class or function")
     return component
+
+
+def component(kind: str, use: str, **parameters: Any) -> Any:
+    """Make a component by name, as a campaign's block ``{use: ..., ...}`` does.
+
+    Args:
+        kind: structure, generator, energy, forward, metric or density.
+        use: a registered name, or ``module:attribute``.
+        parameters: its own, in the units that its docstring says; paths are relative to this
+            folder. A generator takes what its campaign has (``space``, ``objectives`` ...), too.
+
+    Raises :class:`UserError` for a kind, a name or a parameter that is unknown, and for a value
+    that does not fit.
+    """
+    if kind not in KINDS:
+        raise UserError(f"there is no kind of component {kind!r}; {suggest(kind, list(KINDS))}")
+    context = {name: parameters.pop(name) for name in CONTEXT & set(parameters)}
+    return build(kind, {"use": use, **parameters}, Path(), f"{kind} {use}", **context)
 
 
 def _meant(kind: str, use: str) -> str:

@@ -53,12 +53,12 @@ def test_images_of_the_best_are_kept(
         total = good["objectives.energy"] + 10 * good["objectives.haadf.registration"]
         best = int(good["index"][total.idxmin()])
         worst = int(good["index"][total.idxmax()])
-        assert store.image(best, "haadf").data.std() > 0
+        assert store.signal(best, "haadf").data.std() > 0
         kept = sum(bool(e.signals) for e in store.evaluations(signals=True))
         assert 2 <= kept < len(good)
         if worst not in good["index"].tolist()[:2] and worst % loop.SAMPLE:
-            with pytest.raises(UserError, match="keeps no image"):
-                store.image(worst)
+            with pytest.raises(UserError, match="keeps no signal"):
+                store.signal(worst)
 
 
 def test_a_full_disk_is_waited_for(
