@@ -25,6 +25,7 @@ from htinvert.campaign.plan import Plan, provenance
 from htinvert.campaign.progress import GOES_ON, Progress
 from htinvert.campaign.resume import calibration, parameters, resumed, write_config
 from htinvert.cluster.connect import open_pool
+from htinvert.cluster.needs import require_room
 from htinvert.config.campaign import TOTAL
 from htinvert.core import (
     Candidate,
@@ -60,6 +61,7 @@ def run(
     SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it cleanly: what was evaluated is committed and folded.
     Raises :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
+    require_room(plan.config, plan.folder)
     plan = resumed(plan.calibrated(calibration(plan, path)), path)
     facts = provenance() | {
         "calibration": parameters(plan),

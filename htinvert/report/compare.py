@@ -15,6 +15,7 @@ from htinvert.forward.stm import Stm
 from htinvert.image.compare import REFERENCE, Comparison, Difference
 from htinvert.image.compare_structures import compare_in_place, compare_stm
 from htinvert.image.compare_surfaces import Verdict
+from htinvert.report.terminal import counted_bar
 from htinvert.structures.file import from_file
 from htinvert.structures.write import write_table
 
@@ -78,7 +79,7 @@ def show(comparison: Comparison, console: Any, lines: Sequence[str] = ()) -> Non
     from rich.table import Table
 
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(line)
     title = f"{comparison.measure}; against {comparison.best}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("what")
@@ -189,12 +190,8 @@ class _bar:  # noqa: N801
     """A progress bar as a context that gives the function to advance it."""
 
     def __init__(self, console: Any) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        self._progress = Progress(
-            "windows", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-        )
-        self._task = self._progress.add_task("", total=None)
+        self._progress = counted_bar(console, transient=False)
+        self._task = self._progress.add_task("windows", total=None)
 
     def __enter__(self) -> Any:
         self._progress.start()

@@ -13,6 +13,7 @@ from htinvert.matching.match import Answer
 from htinvert.matching.pipeline import Hit
 from htinvert.matching.search import Searching, match_library
 from htinvert.report.figures import ACCENT, pyplot, scale_bar
+from htinvert.report.terminal import counted_bar
 from htinvert.structures.write import write_table
 
 SHOWN = 5  # hits on the contact sheet
@@ -155,11 +156,8 @@ def match_with_progress(
     ``search`` is what :func:`htinvert.matching.search.match_library` takes besides, and what it
     raises is raised.
     """
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
     last = Searching("")
-    with Progress(*columns, console=console, transient=True) as bar:
+    with counted_bar(console) as bar:
         task = bar.add_task("describing the library", total=None)
 
         def show(now: Searching) -> None:
@@ -169,11 +167,11 @@ def match_with_progress(
 
         answer = match_library(image, library, observer=show, **search)
     kept = f", {last.known} of them known from {last.cache}" if last.known else ""
-    console.print(f"{last.done} members{kept}", highlight=False)
+    console.print(f"{last.done} members{kept}")
     for line in (*summary(answer), *answer.notes):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     console.print(table(answer))
-    console.print(answer.verdict, highlight=False, soft_wrap=True)
+    console.print(answer.verdict, soft_wrap=True)
     for path in write_match(output, image, answer, name=name, note=credit):
-        console.print(f"written: {path}", highlight=False)
+        console.print(f"written: {path}")
     return answer

@@ -18,6 +18,7 @@ from htinvert.image.register import FREE, Registered, register
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
 from htinvert.report.figures import Match, draw_match, footnote, phrase
+from htinvert.report.terminal import progress_bar
 from htinvert.structures.file import from_file
 from htinvert.structures.write import write_structure, write_table
 
@@ -145,11 +146,9 @@ def register_with_progress(
 
     Raises :class:`UserError` where the structure or the image cannot be used or does not fit.
     """
-    from rich.progress import Progress
-
     atoms, name = from_file(structure), structure.stem
     channel = make_channel(name, experiment, folder=folder)
-    with Progress(console=console, transient=True) as bar:
+    with progress_bar(console) as bar:
         result = _fit(atoms, channel, bar)
         drawing = bar.add_task("drawing", total=1.0, visible=movie)
         paths = write_registration(
@@ -162,13 +161,13 @@ def register_with_progress(
             movie=movie,
             progress=lambda share: bar.update(drawing, completed=share),
         )
-    console.print(f"{name}: {describe(result)}, {len(result.trials)} trials", highlight=False)
+    console.print(f"{name}: {describe(result)}, {len(result.trials)} trials")
     console.print(_table(result))
     costs = definitions(channel.observed, result).items()
     listed = "; ".join(f"{definition} {cost:.4f}" for definition, cost in costs)
-    console.print(f"in every definition (SSIM, intensity): {listed}", highlight=False)
+    console.print(f"in every definition (SSIM, intensity): {listed}")
     for path in paths:
-        console.print(f"written: {path}", highlight=False)
+        console.print(f"written: {path}")
     return result
 
 

@@ -35,6 +35,7 @@ from htinvert.ranking.rank import Ranked
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
 from htinvert.report.summary import draw_channel, lineage, row
+from htinvert.report.terminal import terminal
 from htinvert.structures.write import write_structures, write_table
 
 ENDINGS = (".xyz", ".cif", ".vasp", ".csv")
@@ -232,11 +233,9 @@ class Run(store.Run):
         ``error=(0.02, 0.1)`` [eV/atom, Å]. Returns the verdict in a sentence. Raises
         :class:`UserError` where there is nothing to report, or the page cannot be written.
         """
-        from rich.console import Console
-
         from htinvert.report.page.make import make
 
-        quiet = {"console": Console(quiet=True)} | details
+        quiet = {"console": terminal(quiet=True)} | details
         return make(self.path, Path(path or self.path / "report.html"), **quiet)
 
     def _ranked(self, objectives: Sequence[Objective]) -> list[Ranked]:

@@ -32,7 +32,7 @@ def table(
         box=SIMPLE_HEAD,
     )
     names = [o.name.replace(".", "\n") if "." in o.name else _head(o.name) for o in objectives]
-    for name in ("rank", "candi-\ndate", "formula", *names, "above\n\\[eV]", "first\nhit", "found"):
+    for name in ("rank", "candi-\ndate", "formula", *names, "above\n[eV]", "first\nhit", "found"):
         view.add_column(name, justify="left" if name == "formula" else "right", no_wrap=True)
     for entry in ranked[:top]:
         evaluation = entry.evaluation
@@ -54,7 +54,7 @@ def table(
 
 def _head(energy: str) -> str:
     """The column head of an energy: its name above its unit."""
-    return f"{energy.replace('_energy', '')}\n\\[{ENERGIES.get(energy, '1')}]"
+    return f"{energy.replace('_energy', '')}\n[{ENERGIES.get(energy, '1')}]"
 
 
 def operator_table(yields: Sequence[Yield]) -> Any:
