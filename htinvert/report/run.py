@@ -251,13 +251,15 @@ class Run(store.Run):
             raise UserError(f"the campaign has no experiment {wanted!r}; it has {known}")
         return channels[wanted]
 
-    def _repr_html_(self) -> str:
+    def __repr__(self) -> str:
         counts = self.counts()
-        text = (
+        return (
             f"{self.path.name}: {counts.ok} evaluated, {counts.failed} failed, "
             f"{counts.pending} on their way, {sum(counts.refused.values())} refused"
         )
-        return f"<p><b>{escape(text)}</b></p>" + self.best(3)._repr_html_()
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{escape(repr(self))}</b></p>" + self.best(3)._repr_html_()
 
 
 def reason_of(folder: Path) -> str:

@@ -122,6 +122,7 @@ def test_run_gives_what_open_gives(run: ht.Run) -> None:
     assert type(again) is type(run) is ht.Run
     assert again.run_id == run.run_id
     assert run.counts().ok + run.counts().failed == 12
+    assert repr(run).startswith("lj7: 12 evaluated, 0 failed, 0 on their way, ")
     assert run.reason == again.reason == "12 evaluations are done"
 
 
