@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from importlib.metadata import entry_points
@@ -43,7 +44,7 @@ def find(kind: str, use: str) -> Callable[..., Any]:
     if ":" in use:
         module, _, attribute = use.partition(":")
         try:
-            component = getattr(importlib.import_module(module), attribute)
+            component = getattr(_imported(module), attribute)
         except (ImportError, AttributeError) as error:
             raise UserError(
                 f"{kind} {use} cannot be imported ({error}); give an importable module:attribute"
@@ -56,6 +57,15 @@ def find(kind: str, use: str) -> Callable[..., Any]:
     if not callable(component):
         raise UserError(f"{kind} {use} is not a class or function")
     return component
+
+
+def _imported(module: str) -> Any:
+    """A module by name; the script that runs is itself, for another import would run it again."""
+    main = sys.modules.get("__main__")
+    script = getattr(main, "__file__", None)
+    if script and main and main.__spec__ is None and Path(script).stem == module:
+        return main
+    return importlib.import_module(module)
 
 
 def component(kind: str, use: str, **parameters: Any) -> Any:
