@@ -65,21 +65,23 @@ __all__ = [  # noqa: RUF022  (the order in which they are met)
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load one of the names above when it is first asked for (PEP 562)."""
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a type checker shall object to names that are not there
 
-        value: Any = version("htinvert")
-    elif name in _PLACES:
-        from importlib import import_module
+    def __getattr__(name: str) -> Any:
+        """Load one of the names above when it is first asked for (PEP 562)."""
+        if name == "__version__":
+            from importlib.metadata import version
 
-        module, _, attribute = _PLACES[name].partition(":")
-        value = getattr(import_module(module), attribute)
-    else:
-        raise AttributeError(f"module 'htinvert' has no attribute {name!r}")
-    globals()[name] = value
-    return value
+            value: Any = version("htinvert")
+        elif name in _PLACES:
+            from importlib import import_module
+
+            module, _, attribute = _PLACES[name].partition(":")
+            value = getattr(import_module(module), attribute)
+        else:
+            raise AttributeError(f"module 'htinvert' has no attribute {name!r}")
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
