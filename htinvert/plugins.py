@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -26,6 +27,7 @@ from htinvert.declaration.hints import hints_of
 from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
+KINDS = (*GROUPS, "density", "kind")
 CONTEXT = frozenset({"space", "objectives", "seed", "residuals"})
 """What a campaign has for generators."""
 
@@ -57,7 +59,7 @@ def find(kind: str, use: str) -> Callable[..., Any]:
     if ":" in use:
         module, _, attribute = use.partition(":")
         try:
-            component = getattr(importlib.import_module(module), attribute)
+            component = getattr(_imported(module), attribute)
         except (ImportError, AttributeError) as error:
             raise UserError(
                 f"{kind} {use} cannot be imported ({error}); give an importable module:attribute"
@@ -70,6 +72,33 @@ def find(kind: str, use: str) -> Callable[..., Any]:
     if not callable(component):
         raise UserError(f"{kind} {use} is not a class or function")
     return component
+
+
+def _imported(module: str) -> Any:
+    """A module by name; the script that runs is itself, for another import would run it again."""
+    main = sys.modules.get("__main__")
+    script = getattr(main, "__file__", None)
+    if script and main and main.__spec__ is None and Path(script).stem == module:
+        return main
+    return importlib.import_module(module)
+
+
+def component(kind: str, use: str, **parameters: Any) -> Any:
+    """Make a component by name, as a campaign's block ``{use: ..., ...}`` does.
+
+    Args:
+        kind: structure, generator, energy, forward, metric or density.
+        use: a registered name, or ``module:attribute``.
+        parameters: its own, in the units that its docstring says; paths are relative to this
+            folder. A generator takes what its campaign has (``space``, ``objectives`` ...), too.
+
+    Raises :class:`UserError` for a kind, a name or a parameter that is unknown, and for a value
+    that does not fit.
+    """
+    if kind not in KINDS:
+        raise UserError(f"there is no kind of component {kind!r}; {suggest(kind, list(KINDS))}")
+    context = {name: parameters.pop(name) for name in CONTEXT & set(parameters)}
+    return build(kind, {"use": use, **parameters}, Path(), f"{kind} {use}", **context)
 
 
 def _meant(kind: str, use: str) -> str:

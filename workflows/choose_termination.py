@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import htinvert as ht
 from htinvert import plugins
 from htinvert.campaign.channels import make_channel
 from htinvert.config.campaign import load_experiment, load_structure
 from htinvert.core import UserError
-from htinvert.image.register import register
 
 
 def main() -> None:
@@ -34,7 +34,9 @@ def main() -> None:
         except UserError as end:
             print(end)
             return
-        found = register(atoms, channel.observed, forward=channel.forward, metric=metric, free=free)
+        found = ht.register(
+            atoms, channel.observed, forward=channel.forward, metric=metric, free=free
+        )
         lost = atoms.info["bicrystal"]["taken_out"]
         print(f"{row}: {len(atoms)} atoms, {lost} taken out, {found.score.cost:.4f}", flush=True)
 

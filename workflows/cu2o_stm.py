@@ -19,12 +19,12 @@ import numpy as np
 import yaml
 from ase import Atoms
 from ase.io import read, write
-from rich.console import Console
 
 from htinvert import plugins
 from htinvert.config.campaign import load_experiment
 from htinvert.core import UserError
 from htinvert.report.compare import compare_with_progress
+from htinvert.report.terminal import terminal
 from htinvert.structures.write import read_structure
 
 
@@ -87,7 +87,7 @@ def main() -> None:
         output=given.output,
         size=case.get("window", 79),
         most=10 if given.smoke else case.get("windows", 13),
-        console=Console(),
+        console=terminal(),
     )
     if given.smoke:
         return

@@ -10,8 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from htinvert.cli.campaign import read_plan, run_and_show
+import htinvert as ht
 from htinvert.core import UserError
+from htinvert.report.session import run_with_progress
+from htinvert.report.terminal import terminal
 
 
 def main() -> None:
@@ -22,9 +24,11 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="30 candidates, then one per stage")
     given = parser.parse_args()
     for number, path in enumerate(given.campaigns):
-        few = (1 if number else 30) if given.smoke else None
-        plan = read_plan(path, workers=given.workers, evaluations=few)
-        run_and_show(plan, Path("runs") / plan.config.name)
+        changes = {"workers": given.workers} if given.workers is not None else {}
+        if given.smoke:
+            changes["stop"] = {"evaluations": 1 if number else 30}
+        plan = ht.load(path, **changes)
+        run_with_progress(plan, Path("runs") / plan.config.name, console=terminal())
 
 
 if __name__ == "__main__":

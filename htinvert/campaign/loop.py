@@ -19,6 +19,7 @@ from htinvert.campaign.progress import GOES_ON, Progress
 from htinvert.campaign.proposals import Proposals
 from htinvert.campaign.resume import calibration, parameters, resumed, write_config
 from htinvert.cluster.connect import open_pool
+from htinvert.cluster.needs import require_room
 from htinvert.config.campaign import Stop
 from htinvert.core import Evaluation
 from htinvert.pool.here import Pool
@@ -42,6 +43,7 @@ def run(
     SIGINT, SIGTERM, SIGHUP and SIGUSR1 end it cleanly: what was evaluated is committed and folded.
     Raises :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
+    require_room(plan.config, plan.folder)
     plan = resumed(plan.calibrated(calibration(plan, path)), path)
     facts = provenance(plan.config) | {
         "calibration": parameters(plan),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated, Any
 
 import typer
+from typer.core import HAS_RICH, TyperGroup
 
 from htinvert.core import UserError
 
@@ -17,12 +19,50 @@ Tie = Annotated[
     typer.Option(help="With --scan, a compound and its energy, such as CdTe=-4.119 [eV]."),
 ]
 
+
+class Program(TyperGroup):
+    """The commands, whose help is printed as it is written: a unit in brackets is no markup."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        if not HAS_RICH:
+            return
+        for command in self.commands.values():
+            for part in (command, *command.params):
+                if getattr(part, "help", None):
+                    part.help = escaped(part.help)  # type: ignore[attr-defined]
+
+
+def escaped(text: str) -> str:
+    """Text with a backslash before whatever rich would take for markup, as its own escape does."""
+    return re.sub(r"(\\*)(\[[a-z#/@][^[]*?])", r"\1\1\\\2", text)
+
+
 app = typer.Typer(
+    cls=Program,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     help="From one micrograph and a guess at the chemistry to a ranked list of structures.",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import htinvert
+
+        typer.echo(f"htinvert {htinvert.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """Entry of every command."""
 
 
 def main() -> None:
@@ -37,6 +77,6 @@ def main() -> None:
 
 def console() -> Any:
     """Where rich text goes."""
-    from rich.console import Console
+    from htinvert.report.terminal import terminal
 
-    return Console()
+    return terminal()

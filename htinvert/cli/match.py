@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from htinvert.cli.app import app, console
-from htinvert.core import UserError
 
 if TYPE_CHECKING:
     from htinvert.core import Signal
@@ -39,28 +38,24 @@ def match(
 
     Example: htinvert match twin.dm3 bicrystals/ --workers 2
     """
-    from htinvert.forward.stem_convolution import StemConvolution
-    from htinvert.matching.library import View
-    from htinvert.matching.pipeline import Effort
+    from htinvert.plugins import component
     from htinvert.report.match import match_with_progress
 
     observed, scale_known, credit = _observed(image, sampling)
-    try:
-        forward = StemConvolution(beam=beam, up=up)
-    except ValueError as error:
-        raise UserError(str(error)) from error
     match_with_progress(
         observed,
         library,
-        View(forward, observed.sampling[0] if scale_known else None),
         name=image.stem,
         credit=credit,
-        scale_known=scale_known,
-        effort=Effort(placed=max(placed, top), fitted=top, tolerance=tolerance),
-        workers=workers,
-        cache=cache or library.with_name(f"{library.resolve().name}.descriptors.zarr"),
         output=output,
         console=console(),
+        forward=component("forward", "stem_convolution", beam=beam, up=up),
+        scale_known=scale_known,
+        tolerance=tolerance,
+        placed=placed,
+        top=top,
+        workers=workers,
+        cache=cache,
     )
 
 

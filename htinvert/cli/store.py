@@ -61,8 +61,8 @@ def migrate(folder: RunFolder) -> None:
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar that appears with the first rows."""
-    from rich.progress import Progress
+    from htinvert.report.terminal import counted_bar
 
-    with Progress(console=console(), transient=True) as progress:
+    with counted_bar(console()) as progress:
         bar = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)

@@ -31,6 +31,7 @@ def build(
     """
     from htinvert.report.library import write_library
     from htinvert.report.structure import explain, write_built
+    from htinvert.report.terminal import spinner
 
     out = console()
     if library:
@@ -38,14 +39,14 @@ def build(
             raise UserError("--choice and --library do not go together; put choice under vary")
         write_library(config, output, console=out)
         return
-    with out.status(f"building {config.stem}"):
+    with spinner(out, f"building {config.stem}"):
         atoms = _structure(config, choice)
         lines = explain(atoms)
         paths = write_built(output, config.stem, atoms, beam=beam, up=up)
     for line in lines:
-        out.print(line, highlight=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
     for path in paths:
-        out.print(f"written: {path}", highlight=False)
+        out.print(f"written: {path}")
 
 
 def _structure(config: Path, choice: int | None) -> Atoms:

@@ -18,7 +18,7 @@ from ase import Atoms
 
 from htinvert.cluster import security
 from htinvert.cluster.keeper import Keeper
-from htinvert.cluster.needs import require_memory
+from htinvert.cluster.needs import LOCAL, require_memory
 from htinvert.cluster.site import Site, load_site
 from htinvert.config.campaign import Config
 from htinvert.core import Recipe, UserError
@@ -27,7 +27,6 @@ from htinvert.pool.on_dask import DaskPool
 from htinvert.pool.parcel import pack
 from htinvert.pool.workers import LOOPBACK_PAGES, SETTINGS, hush, local_workers, manners
 
-LOCAL = "local"
 CLOSING_SECONDS = 20.0
 JOB_BLOCK_SECONDS = 1.5  # of a block of candidates on other machines
 TASKS_PER_SECOND = 250  # that one scheduler is asked to hand out

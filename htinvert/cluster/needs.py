@@ -1,14 +1,37 @@
-"""Whether what a campaign needs in memory fits into what a site gives to each process."""
+"""Whether what a campaign asks for fits: processes here, memory into what a site gives to each."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from ase import Atoms
 
-from htinvert.cluster.site import Site
+from htinvert.cluster.site import Site, load_site
 from htinvert.config.campaign import Config
 from htinvert.core import Recipe, UserError
 from htinvert.declaration.abilities import HasEstimate
 from htinvert.energy.offer import offer_of
+
+LOCAL = "local"
+CROWD = 16  # worker processes per core: many more than can be of use
+LEAST_CROWD = 64
+
+
+def require_room(config: Config, base: Path) -> None:
+    """Raise :class:`UserError` where this machine cannot start so many workers, or no cluster can.
+
+    The profile of its cluster lies relative to ``base``.
+    """
+    if config.cluster not in (None, LOCAL):
+        load_site(config.cluster, base)
+        return
+    cores = len(os.sched_getaffinity(0))
+    if config.workers > max(CROWD * cores, LEAST_CROWD):
+        raise UserError(
+            f"workers: {config.workers} processes are too many for the {cores} cores of this "
+            f"machine; ask for {cores}, or name a cluster"
+        )
 
 
 def needs(config: Config, recipe: Recipe, start: Atoms) -> dict[str, float]:

@@ -22,9 +22,10 @@ from htinvert.config.experiment import (
     experiment_model,
     of_its_kind,
 )
-from htinvert.config.yaml_file import located, read_yaml
+from htinvert.config.yaml_file import located, merge, read_yaml
 from htinvert.core import ENERGIES, Region, UserError
 
+MOST_WORKERS = 50_000  # no Dask scheduler was ever seen to serve more (27 648, on Summit)
 TOTAL = "total"  # in a stop rule: the weighted sum of all objectives
 
 
@@ -118,7 +119,7 @@ class Config(Part):
     objectives: dict[str, float] | None = None
     search: Search = Search()
     stop: Stop = Stop(evaluations=200)
-    workers: int = Field(default=2, ge=0)
+    workers: int = Field(default=2, ge=0, le=MOST_WORKERS)
     cluster: str | None = None
     in_flight: int | None = Field(default=None, ge=1)
 
@@ -184,11 +185,19 @@ def load_structure(path: Path) -> StructurePart:
     return part
 
 
-def parse(raw: dict[str, Any], *, source: Path = Path("campaign")) -> Config:
+def parse(
+    raw: dict[str, Any],
+    *,
+    source: Path = Path("campaign"),
+    changes: Mapping[str, Any] | None = None,
+) -> Config:
     """Check plain objects against the schema and the parameters of every component they name.
 
     ``source`` is the file that they were read from, for mistakes are named with their lines in it.
+    ``changes`` are merged into it, as a campaign is into the one that it extends; a mistake in
+    these is named without file and line. Raises :class:`UserError` with one line per mistake.
     """
+    raw = merge(raw, dict(changes or {}))
     problems: list[str] = []
     config = None
     try:
@@ -199,7 +208,9 @@ def parse(raw: dict[str, Any], *, source: Path = Path("campaign")) -> Config:
     if config is not None and not problems:
         problems += _objective_problems(config)
     if problems or config is None:
-        raise UserError("\n".join(located(source, text) for text in dict.fromkeys(problems)))
+        raise UserError(
+            "\n".join(located(source, text, changes) for text in dict.fromkeys(problems))
+        )
     return config
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,15 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
     return merged
 
 
-def located(path: Path, problem: str) -> str:
+def located(path: Path, problem: str, changes: Mapping[str, Any] | None = None) -> str:
     """A problem, which begins with its place such as ``search.stop``, behind file and line.
 
-    The line is left out where the place is not in this file but in one that it extends.
+    The line is left out where the place is not in this file but in one that it extends, and the
+    file, too, where the place is among the ``changes``, which stand in no file.
     """
     place = problem.partition(" ")[0].rstrip(":")
+    if _holds(changes or {}, place.split(".")):
+        return problem
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=StrictLoader)
     except (yaml.YAMLError, OSError, UnicodeDecodeError):
@@ -76,6 +80,17 @@ def _line(node: Any, steps: list[str], known: int | None) -> int | None:
             if key.value == ".".join(steps[:count]):
                 return _line(value, steps[count:], key.start_mark.line + 1)
     return known
+
+
+def _holds(value: Any, steps: list[str]) -> bool:
+    """Whether a place is inside of nested mappings; a key may have dots of its own."""
+    if not isinstance(value, Mapping) or not steps:
+        return True
+    return any(
+        _holds(value[key], steps[count:])
+        for count in range(1, len(steps) + 1)
+        if (key := ".".join(steps[:count])) in value
+    )
 
 
 def merge(below: Any, above: Any) -> Any:

@@ -130,6 +130,16 @@ def read_image(
     return image
 
 
+def read(path: str | Path, *, kind: str = "image", **keys: Any) -> Signal:
+    """Read what was measured, as :func:`read_image` does and with its ``keys``.
+
+    Raises :class:`UserError` for a kind of data that is unknown, and as that does.
+    """
+    if kind != "image":
+        raise UserError(f"kind {kind!r} is unknown; {plugins.suggest(kind, ['image'])}")
+    return read_image(Path(path), **keys)
+
+
 def describe(path: Path, *, signal: str | None = None, channel: int | None = None) -> Source:
     """Say what a file holds, before anything is made of it; see :func:`read_image`."""
     return _read(path, signal, channel)[1]

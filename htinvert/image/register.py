@@ -24,6 +24,7 @@ from htinvert.evaluation.fit import Trial, adjusted, normalized, sampled_like, u
 from htinvert.evaluation.optimize import STEP, Box, minimize
 from htinvert.image.evidence import window_numbers
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
+from htinvert.metrics.registration import Registration
 
 Site = tuple[int, int]
 
@@ -36,6 +37,7 @@ FREE: Mapping[str, tuple[float, float]] = {
     "rotation": (-6.0, 6.0),  # degrees
     "source_size": (0.3, 3.0),  # Å
 }
+METRIC = Registration()
 SCALES = (-0.04, -0.02, 0.0, 0.02, 0.04)
 ROTATIONS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # degrees
 GRAIN_SHIFTS = (0.0, 0.2, 0.4, 0.6, 0.8)  # of the range in which a grain may slide
@@ -69,7 +71,7 @@ def register(
     observed: Signal,
     *,
     forward: Any,
-    metric: Metric,
+    metric: Metric = METRIC,
     free: Mapping[str, tuple[float, float]] = FREE,
     method: str = "powell",
     observer: Callable[[Trial], None] | None = None,

@@ -9,8 +9,10 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from multiprocessing import spawn
 from typing import Any
 
+WORKER = "Dask Worker"  # how the names of Dask's worker processes begin
 LOOPBACK_PAGES = "127.0.0.1:0"  # status pages have no password: nobody but this machine sees them
 
 SETTINGS: dict[str, Any] = {
@@ -45,6 +47,7 @@ def local_workers(count: int) -> Iterator[tuple[Any, Any]]:
     hush()
     with (
         dask.config.set(SETTINGS),
+        apart_from_main(),
         tempfile.TemporaryDirectory(prefix="htinvert-", ignore_cleanup_errors=True) as folder,
         LocalCluster(
             n_workers=count,
@@ -60,6 +63,30 @@ def local_workers(count: int) -> Iterator[tuple[Any, Any]]:
     ):
         client.register_plugin(manners())
         yield cluster, client
+
+
+@contextmanager
+def apart_from_main() -> Iterator[None]:
+    """Let Dask's worker processes start without the program that asks for them.
+
+    A spawned process otherwise runs the caller's main module again: a script without a main guard
+    would then start workers of workers, and one that is read from stdin cannot be found. Nothing is
+    lost, for what is defined there travels by value (cloudpickle).
+    """
+    prepared = spawn.get_preparation_data
+
+    def of_workers(name: str) -> dict[str, Any]:
+        data: dict[str, Any] = prepared(name)
+        if name.startswith(WORKER):
+            for key in ("init_main_from_name", "init_main_from_path"):
+                data.pop(key, None)
+        return data
+
+    spawn.get_preparation_data = of_workers
+    try:
+        yield
+    finally:
+        spawn.get_preparation_data = prepared
 
 
 def exports() -> list[str]:

@@ -50,13 +50,13 @@ def report(
         region=region,
     )
     console.print(table(found))
-    console.print(found.evidence, highlight=False)
-    console.print(found.sentence, highlight=False)
+    console.print(found.evidence)
+    console.print(found.sentence)
     y, x = found.sampling
     use = f"to use it, write into the experiment's block: sampling: [{y:.5g}, {x:.5g}]"
-    console.print(use, highlight=False, markup=False)
+    console.print(use)
     draw_calibration(picture, image, found, region=region)
-    console.print(f"drawn: {picture}", highlight=False)
+    console.print(f"drawn: {picture}")
     return found
 
 

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 
 from htinvert.campaign.channels import make_channel, observe
 from htinvert.config.experiment import Experiment
-from htinvert.core import Channel, Metric, Signal, UserError
+from htinvert.core import Signal, UserError
 from htinvert.evaluation.blame import answerable
 from htinvert.forward.stm import Stm
-from htinvert.image.compare import (
-    REFERENCE,
-    Comparison,
-    Contender,
-    Difference,
-    compare,
-    in_place,
-    some,
-    tiles,
-)
-from htinvert.image.compare_surfaces import Study, Verdict, compare_surfaces, settle_domains
-from htinvert.image.surface import Window, best_window
-from htinvert.metrics.registration import Registration
+from htinvert.image.compare import REFERENCE, Comparison, Difference
+from htinvert.image.compare_structures import compare_in_place, compare_stm
+from htinvert.image.compare_surfaces import Verdict
+from htinvert.report.terminal import counted_bar
 from htinvert.signals.image import require_image
 from htinvert.structures.file import from_file
 from htinvert.structures.write import write_table
 
-SIZE = 79  # px: two windows of the structural similarity, and what the peer compared
 COLORS = {"candidate": "C0", "null": "0.6", "floor": "C2"}
 
 
@@ -56,78 +44,20 @@ def compare_with_progress(
     atoms = {path.stem: from_file(path) for path in structures}
     if len(atoms) < len(structures):
         raise UserError("two structures have one name; rename a file, for the table names them")
-    with answerable([channel], at=""):
+    with answerable([channel], at=""), _bar(console) as advance:
         if isinstance(channel.forward, Stm):
             whole = observe(experiment.model_copy(update={"crop": None}), folder=folder)
-            verdict = compare_stm(atoms, channel, whole, size=size, most=most, console=console)
+            verdict = compare_stm(atoms, channel, whole, size=size, most=most, observer=advance)
             lines, comparison = first_fits(verdict), verdict.comparison
             output.mkdir(parents=True, exist_ok=True)
             draw_fits(verdict, channel.observed, output / "fits.png", note=experiment.credit)
         else:
-            comparison = compare_in_place(atoms, channel, size=size, most=most, console=console)
+            comparison = compare_in_place(atoms, channel, size=size, most=most, observer=advance)
             lines = []
     write_comparison(comparison, output, note=experiment.credit)
     show(comparison, console, lines)
     console.print(f"Table and picture: {output}")
     return comparison
-
-
-def compare_stm(
-    atoms: dict[str, Atoms],
-    channel: Channel,
-    whole: Signal,
-    *,
-    size: int,
-    most: int,
-    console: Any,
-) -> Verdict:
-    """Compare surfaces: the first window is where the first structure fits best in the crop."""
-    forward: Any = channel.forward
-    metric = next(iter(channel.metrics.values()))
-    ny, nx = channel.observed.data.shape
-    start = Window((ny - size) // 2, (nx - size) // 2, size, size)
-    distortion = max((abs(b) for b in channel.free.get("shear_x", ())), default=0.3)
-    study = Study(channel.observed, start, metric, distortion)
-    first = next(iter(atoms.values()))
-    console.print(f"Fitting {len(atoms)} surfaces in {channel.observed.data.shape} px ...")
-    fitted = settle_domains(study, first, forward)
-    chosen = best_window(fitted, first, channel.observed, metric=metric, size=size)
-    with _bar(console) as advance:
-        return compare_surfaces(
-            replace(study, window=chosen),
-            {name: (surface, forward) for name, surface in atoms.items()},
-            whole,
-            some(tiles((whole.data.shape[0], whole.data.shape[1]), (size, size)), most),
-            measure=measure_of(metric, size),
-            observer=advance,
-        )
-
-
-def compare_in_place(
-    atoms: dict[str, Atoms], channel: Channel, *, size: int, most: int, console: Any
-) -> Comparison:
-    """Compare structures by one fit of the whole image each."""
-    metric = next(iter(channel.metrics.values()))
-    forward: Any = replace(channel.forward, shape=channel.observed.data.shape)  # type: ignore[type-var]
-    shape = channel.observed.data.shape
-    contenders = [Contender(name, structure, forward) for name, structure in atoms.items()]
-    with _bar(console) as advance:
-        return compare(
-            channel.observed,
-            contenders,
-            some(tiles((shape[0], shape[1]), (size, size)), most),
-            refit=in_place(channel),
-            measure=measure_of(metric, size),
-            observer=advance,
-        )
-
-
-def measure_of(metric: Metric, size: int) -> str:
-    """What a cost is, in words, with its window."""
-    name = type(metric).__name__.lower()
-    if isinstance(metric, Registration):
-        name = f"figure of merit (SSIM {metric.ssim}, intensity {metric.intensity})"
-    return f"{name} in windows of {size} x {size} px"
 
 
 def first_fits(verdict: Verdict) -> list[str]:
@@ -150,7 +80,7 @@ def show(comparison: Comparison, console: Any, lines: Sequence[str] = ()) -> Non
     from rich.table import Table
 
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(line)
     title = f"{comparison.measure}; against {comparison.best}"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
     table.add_column("what")
@@ -261,12 +191,8 @@ class _bar:  # noqa: N801
     """A progress bar as a context that gives the function to advance it."""
 
     def __init__(self, console: Any) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-        self._progress = Progress(
-            "windows", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console
-        )
-        self._task = self._progress.add_task("", total=None)
+        self._progress = counted_bar(console, transient=False)
+        self._task = self._progress.add_task("windows", total=None)
 
     def __enter__(self) -> Any:
         self._progress.start()

@@ -10,6 +10,7 @@ from typing import Any
 
 from htinvert.config.vary import read_enumeration
 from htinvert.core import UserError
+from htinvert.report.terminal import counted_bar
 from htinvert.structures.write import write_structure, write_table
 
 
@@ -19,15 +20,12 @@ def write_library(config: Path, folder: Path, *, console: Any) -> list[Path]:
     ``library.csv`` says with which values each was built, and why others could not be. Raises
     :class:`UserError` for a wrong description, and where nothing could be built.
     """
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
     wanted = read_enumeration(config)
     folder.mkdir(parents=True, exist_ok=True)
     table: list[Mapping[str, Any]] = []
     paths: list[Path] = []
     reasons: Counter[str] = Counter()
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with counted_bar(console) as bar:
         total = None if wanted.rows else wanted.combinations
         task = bar.add_task(f"building {config.stem}", total=total)
         for built in wanted.build():
@@ -46,7 +44,7 @@ def write_library(config: Path, folder: Path, *, console: Any) -> list[Path]:
     if not paths:
         raise UserError(f"{config.name}: nothing could be built: {next(iter(reasons))}")
     write_table(folder / "library.csv", table)
-    console.print(f"written: {len(paths)} structures to {folder}", highlight=False)
+    console.print(f"written: {len(paths)} structures to {folder}")
     for reason, count in reasons.most_common(3):
-        console.print(f"{count} could not be built: {reason}", highlight=False, soft_wrap=True)
+        console.print(f"{count} could not be built: {reason}", soft_wrap=True)
     return paths

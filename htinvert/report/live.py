@@ -8,26 +8,20 @@ from typing import Any, Self
 from htinvert.campaign.plan import Plan
 from htinvert.campaign.progress import Progress
 from htinvert.report.summary import lineage
+from htinvert.report.terminal import progress_bar
 
 
 class Live:
     """A progress bar that is told of every evaluation; use as a context manager."""
 
     def __init__(self, plan: Plan, folder: Path, console: Any) -> None:
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bar
+        from rich.progress import TextColumn, TimeElapsedColumn
 
         self._plan = plan
         self._folder = folder
         self._console = console
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[text]}"),
-            TimeElapsedColumn(),
-            console=console,
-            transient=True,
-        )
+        text = TextColumn("{task.fields[text]}", markup=False)
+        self._bar = progress_bar(console, text, TimeElapsedColumn(), width=24)
         self._task = self._bar.add_task(
             plan.config.name, total=self._total(), text="starting workers"
         )
@@ -37,9 +31,7 @@ class Live:
         where = f"{workers} worker processes" if workers else "this process"
         if self._plan.config.cluster:
             where = f"{max(workers, 1)} workers on {self._plan.config.cluster}"
-        self._console.print(
-            f"campaign {self._plan.config.name} in {self._folder}, {where}", highlight=False
-        )
+        self._console.print(f"campaign {self._plan.config.name} in {self._folder}, {where}")
         self._bar.start()
         return self
 
@@ -61,7 +53,7 @@ class Live:
             done = progress.evaluated
         self._bar.update(self._task, completed=done, text=text)
         if progress.news:
-            self._console.print(progress.news, highlight=False, markup=False)
+            self._console.print(progress.news)
         if progress.improved is not None:
             self._announce(progress)
 
@@ -74,8 +66,7 @@ class Live:
         )
         self._console.print(
             f"#{evaluation.candidate.index:04d} best {progress.best:.4f} ({values}): "
-            f"{lineage(evaluation)}",
-            highlight=False,
+            f"{lineage(evaluation)}"
         )
 
     def _total(self) -> float | None:

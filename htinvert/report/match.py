@@ -10,11 +10,11 @@ import numpy as np
 
 from htinvert.core import Signal
 from htinvert.image.draw import scale_bar
-from htinvert.matching.index import build_index, on_dask
-from htinvert.matching.library import View, entries
-from htinvert.matching.match import Answer, match
-from htinvert.matching.pipeline import Effort, Hit
+from htinvert.matching.match import Answer
+from htinvert.matching.pipeline import Hit
+from htinvert.matching.search import Searching, match_library
 from htinvert.report.figures import ACCENT, pyplot
+from htinvert.report.terminal import counted_bar
 from htinvert.structures.write import write_table
 
 SHOWN = 5  # hits on the contact sheet
@@ -145,49 +145,34 @@ def summary(answer: Answer, *, most: int = 5) -> Sequence[str]:
 def match_with_progress(
     image: Signal,
     library: Path,
-    view: View,
     *,
     name: str,
     credit: str,
-    scale_known: bool,
-    effort: Effort,
-    workers: int,
-    cache: Path,
     output: Path,
     console: Any,
+    **search: Any,
 ) -> Answer:
-    """Index a library, match an image against it, say how it goes, and write what came of it.
+    """Match an image against a library, say how it goes, and write what came of it.
 
-    Raises :class:`htinvert.core.UserError` for an image or a library that cannot be used.
+    ``search`` is what :func:`htinvert.matching.search.match_library` takes besides, and what it
+    raises is raised.
     """
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+    last = Searching("")
+    with counted_bar(console) as bar:
+        task = bar.add_task("describing the library", total=None)
 
-    found = entries(library)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("describing the library", total=len(found))
-        index = build_index(
-            found,
-            view,
-            cache,
-            mapper=on_dask(view, workers) if workers else None,
-            progress=lambda done: bar.advance(task, done),
-        )
-        bar.update(task, description="matching", total=None)
-        answer = match(
-            image,
-            index,
-            view,
-            effort=effort,
-            scale_known=scale_known,
-            progress=lambda what: bar.update(task, description=what),
-        )
-    kept = f", {index.reused} of them known from {cache}" if index.reused else ""
-    console.print(f"{len(found)} members{kept}", highlight=False)
+        def show(now: Searching) -> None:
+            nonlocal last
+            last = now
+            bar.update(task, description=now.doing, completed=now.done, total=now.total)
+
+        answer = match_library(image, library, observer=show, **search)
+    kept = f", {last.known} of them known from {last.cache}" if last.known else ""
+    console.print(f"{last.done} members{kept}")
     for line in (*summary(answer), *answer.notes):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     console.print(table(answer))
-    console.print(answer.verdict, highlight=False, soft_wrap=True)
+    console.print(answer.verdict, soft_wrap=True)
     for path in write_match(output, image, answer, name=name, note=credit):
-        console.print(f"written: {path}", highlight=False)
+        console.print(f"written: {path}")
     return answer

@@ -21,7 +21,7 @@ def scan_table(scan: Scan, ranked: Sequence[Ranked], objectives: Sequence[Object
 
     view = Table(title=f"the best at each potential of {scan.element}", box=SIMPLE_HEAD)
     view.title_justify = "left"
-    for name in (f"{scan.element} from\n\\[eV]", "to\n\\[eV]", "rank", "candidate", "formula"):
+    for name in (f"{scan.element} from\n[eV]", "to\n[eV]", "rank", "candidate", "formula"):
         view.add_column(name, justify="left" if name == "formula" else "right", no_wrap=True)
     for reign in reigns(scan, ranked, objectives):
         evaluation = reign.entry.evaluation

@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 
 from htinvert.campaign.plan import Plan, calibrate, evaluate_start, has_start
+from htinvert.cluster.connect import job_script
+from htinvert.cluster.needs import LOCAL, require_memory
+from htinvert.cluster.site import load_site
 from htinvert.core import (
     Candidate,
     Channel,
@@ -46,9 +49,12 @@ DFT_CALLS = 30  # of a relaxation, where fewer are not asked for
 def preview(plan: Plan, picture: Path, *, console: Any) -> None:
     """Print what was read, draw a first candidate beside the image, estimate the cost.
 
+    Where the plan has a cluster, the script of a job comes first.
+
     Raises :class:`UserError` where neither the start structure nor a first candidate can be
-    evaluated.
+    evaluated, and where the cluster's profile does not work.
     """
+    _show_jobs(plan, console)
     with answerable(plan.recipe.channels):
         _preview(plan, picture, console)
 
@@ -56,39 +62,50 @@ def preview(plan: Plan, picture: Path, *, console: Any) -> None:
 def _preview(plan: Plan, picture: Path, console: Any) -> None:
     console.print(_summary(plan))
     for line in measured_lines(plan):
-        console.print(line, highlight=False)
+        console.print(line)
     for path in draw_measured(plan, picture.parent, stem=f"{picture.stem}-"):
-        console.print(f"drawn: {path}", highlight=False)
+        console.print(f"drawn: {path}")
     parameters = calibrate(plan)
     for channel in plan.recipe.channels:
         if channel.name in parameters:
-            console.print(_fitted(plan, channel, parameters[channel.name]), highlight=False)
+            console.print(_fitted(plan, channel, parameters[channel.name]))
     plan = plan.calibrated(parameters)
     offer = offer_of(plan.recipe.energy)
     if offer is not None and offer.cost == "dft":
         if has_start(plan):
             start = Evaluation(Candidate(-1, plan.space.template, "start"))
             _draw(plan, picture, start, console)
-        console.print(_dft_cost(plan), highlight=False)
+        console.print(_dft_cost(plan))
         return
     start = evaluate_start(plan)
     if start.ok:
         values = ", ".join(f"{name} {value:.4f}" for name, value in start.objectives.items())
-        console.print(f"start structure, relaxed: {values}", highlight=False)
+        console.print(f"start structure, relaxed: {values}")
     trials = _trials(plan)
     if len(trials) < TRIALS and (reason := _crowded(plan)):
         if not trials:
             raise UserError(f"none of the first {TRIALS} proposals came about: {reason}")
         console.print(
-            f"{TRIALS - len(trials)} of the first {TRIALS} proposals came to nothing: {reason}",
-            highlight=False,
+            f"{TRIALS - len(trials)} of the first {TRIALS} proposals came to nothing: {reason}"
         )
     good = [trial for trial in trials if trial.ok]
     first = good[0] if good else start
     if not first.ok:
         raise UserError(f"no candidate could be evaluated: {first.error}; check energy and region")
     _draw(plan, picture, first, console)
-    console.print(_cost(plan, trials or [start]), highlight=False)
+    console.print(_cost(plan, trials or [start]))
+
+
+def _show_jobs(plan: Plan, console: Any) -> None:
+    """Print what is asked of a batch system, where one is to run the workers."""
+    config = plan.config
+    if config.cluster in (None, LOCAL):
+        return
+    site = load_site(config.cluster, plan.folder)
+    require_memory(config, plan.recipe, plan.space.template, site)
+    script = job_script(config.cluster, plan.folder, Path("runs") / config.name)
+    asked = f"{site.name}: {site.in_words(config.workers)}. Each job is\n\n{script}"
+    console.print(asked, soft_wrap=True)
 
 
 def _draw(plan: Plan, picture: Path, evaluation: Evaluation, console: Any) -> None:
@@ -100,7 +117,7 @@ def _draw(plan: Plan, picture: Path, evaluation: Evaluation, console: Any) -> No
             else picture.with_stem(f"{picture.stem}-{channel.name}")
         )
         draw_channel(path, channel, evaluation, plan=plan)
-        console.print(f"drawn: {path}", highlight=False)
+        console.print(f"drawn: {path}")
 
 
 def measured_lines(plan: Plan) -> list[str]:

@@ -22,6 +22,7 @@ from htinvert.metrics.patch import window
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
 from htinvert.report.figures import draw_placed, footnote, phrase
+from htinvert.report.terminal import progress_bar
 from htinvert.signals.image import Image, require_image
 from htinvert.structures.file import from_file
 from htinvert.structures.write import write_structure, write_table
@@ -150,12 +151,10 @@ def register_with_progress(
 
     Raises :class:`UserError` where the structure or the image cannot be used or does not fit.
     """
-    from rich.progress import Progress
-
     atoms, name = from_file(structure), structure.stem
     require_image(experiment)
     channel = make_channel(name, experiment, folder=folder)
-    with answerable([channel], at=""), Progress(console=console, transient=True) as bar:
+    with answerable([channel], at=""), progress_bar(console) as bar:
         result = _fit(atoms, channel, bar)
         drawing = bar.add_task("drawing", total=1.0, visible=movie)
         paths = write_registration(
@@ -168,13 +167,13 @@ def register_with_progress(
             movie=movie,
             progress=lambda share: bar.update(drawing, completed=share),
         )
-    console.print(f"{name}: {describe(result)}, {len(result.trials)} trials", highlight=False)
+    console.print(f"{name}: {describe(result)}, {len(result.trials)} trials")
     console.print(_table(result))
     costs = definitions(channel.observed, result).items()
     listed = "; ".join(f"{definition} {cost:.4f}" for definition, cost in costs)
-    console.print(f"in every definition (SSIM, intensity): {listed}", highlight=False)
+    console.print(f"in every definition (SSIM, intensity): {listed}")
     for path in paths:
-        console.print(f"written: {path}", highlight=False)
+        console.print(f"written: {path}")
     return result
 
 

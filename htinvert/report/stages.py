@@ -31,7 +31,7 @@ def stage_table(chain: Sequence[Stage], *, top: int = 5) -> Any:
         for objective in stage.objectives:
             channel, _, metric = objective.name.partition(".")
             unit = ENERGIES.get(objective.name)
-            head = f"{_short(stage.engine)}\n\\[{unit}]" if unit else f"{channel}\n{_short(metric)}"
+            head = f"{_short(stage.engine)}\n[{unit}]" if unit else f"{channel}\n{_short(metric)}"
             view.add_column(head, justify="right", no_wrap=True)
     for family, cells in zip(chain[-1].ranked, cells_of(chain, rows), strict=False):
         view.add_row(family.evaluation.atoms.get_chemical_formula(), *cells)

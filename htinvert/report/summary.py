@@ -32,7 +32,7 @@ def table(
         box=SIMPLE_HEAD,
     )
     names = [o.name.replace(".", "\n") if "." in o.name else _head(o.name) for o in objectives]
-    above = f"above\n\\[{unit}]" if (unit := unit_of_sum(objectives)) else "above"
+    above = f"above\n[{unit}]" if (unit := unit_of_sum(objectives)) else "above"
     for name in ("rank", "candi-\ndate", "formula", *names, above, "first\nhit", "found"):
         view.add_column(name, justify="left" if name == "formula" else "right", no_wrap=True)
     for entry in ranked[:top]:
@@ -55,7 +55,7 @@ def table(
 
 def _head(energy: str) -> str:
     """The column head of an energy: its name above its unit."""
-    return f"{energy.replace('_energy', '')}\n\\[{ENERGIES.get(energy, '1')}]"
+    return f"{energy.replace('_energy', '')}\n[{ENERGIES.get(energy, '1')}]"
 
 
 def operator_table(yields: Sequence[Yield]) -> Any:

@@ -101,7 +101,7 @@ class Reader:
         """What was fitted for a candidate, by channel and name."""
         return self._rows.one(self._number(index), signals=False).evaluation.parameters
 
-    def image(self, index: int, channel: str | None = None) -> Signal:
+    def signal(self, index: int, channel: str | None = None) -> Signal:
         """The simulated signal that was kept of a candidate, in 12 bits; never rank by it.
 
         Raises:
@@ -110,7 +110,7 @@ class Reader:
         found = self._rows.signals(self._number(index))
         if not found or (channel is not None and channel not in found):
             raise UserError(
-                f"{self.path} keeps no image of candidate {index}, only of the best and of a "
+                f"{self.path} keeps no signal of candidate {index}, only of the best and of a "
                 "sample; simulate it from Run.atoms and Run.parameters"
             )
         return found[channel] if channel is not None else next(iter(found.values()))

@@ -20,8 +20,8 @@ import pytest
 import yaml
 import zarr
 
+import htinvert as ht
 from htinvert.campaign.loop import Campaign, Progress, run
-from htinvert.cli.campaign import read_plan
 from htinvert.core import Candidate, Evaluation, UserError
 from htinvert.generators.mixture import Mixture
 from htinvert.ranking.rank import operator_yields
@@ -49,7 +49,7 @@ def test_a_campaign_stops_after_its_evaluations(campaign: Writer, tmp_path: Path
     def observe(progress: Progress) -> None:
         seen.append(progress.evaluated)
 
-    end = run(read_plan(campaign()), tmp_path / "run", observer=observe)
+    end = run(ht.load(campaign()), tmp_path / "run", observer=observe)
     assert end.reason == "30 evaluations are done"
     assert len(records(tmp_path / "run")) == 30 == max(seen)
     assert seen == sorted(seen)
@@ -58,13 +58,13 @@ def test_a_campaign_stops_after_its_evaluations(campaign: Writer, tmp_path: Path
 def test_a_runs_own_config_names_its_files_and_goes_on_with_it(
     campaign: Writer, tmp_path: Path
 ) -> None:
-    run(read_plan(campaign(), evaluations=5), tmp_path / "runs" / "run")
+    run(ht.load(campaign(), stop={"evaluations": 5}), tmp_path / "runs" / "run")
     own = tmp_path / "runs" / "run" / "config.yaml"
     raw = yaml.safe_load(own.read_text())
     assert raw["structure"]["path"] == "../../start.vasp"
     assert raw["experiments"]["haadf"]["image"] == "../../image.npy"
     assert raw["energy"]["potential"] == "CdTe.sw"
-    end = run(read_plan(own, evaluations=8), own.parent)
+    end = run(ht.load(own, stop={"evaluations": 8}), own.parent)
     assert (end.evaluated, end.session) == (8, 3)
 
 
@@ -75,9 +75,9 @@ def test_candidates_refit_from_their_parents_and_a_resumed_run_does_too(
     raw = yaml.safe_load(campaign().read_text())["experiments"]["haadf"]
     experiments = {"haadf": raw | {"free": free, "refit": ["shift_x"]}}
     path = campaign(experiments=experiments)
-    run(read_plan(path, evaluations=24), tmp_path / "straight")
-    run(read_plan(path, evaluations=15), tmp_path / "resumed")
-    run(read_plan(path, evaluations=24), tmp_path / "resumed")
+    run(ht.load(path, stop={"evaluations": 24}), tmp_path / "straight")
+    run(ht.load(path, stop={"evaluations": 15}), tmp_path / "resumed")
+    run(ht.load(path, stop={"evaluations": 24}), tmp_path / "resumed")
     straight, resumed = (_fitted(tmp_path / name) for name in ("straight", "resumed"))
     assert len(set(straight.values())) > 10  # Å, each candidate its own
     assert straight == resumed
@@ -93,18 +93,18 @@ def _fitted(folder: Path) -> dict[int, float]:
 
 
 def test_the_same_seed_in_one_process_finds_the_same(campaign: Writer, tmp_path: Path) -> None:
-    plan = read_plan(campaign())
+    plan = ht.load(campaign())
     run(plan, tmp_path / "a")
     run(plan, tmp_path / "b")
-    run(read_plan(campaign(), seed=2), tmp_path / "c")
+    run(ht.load(campaign(), seed=2), tmp_path / "c")
     assert records(tmp_path / "a") == records(tmp_path / "b")
     assert records(tmp_path / "a") != records(tmp_path / "c")
 
 
 def test_a_resumed_campaign_ends_like_an_undisturbed_one(campaign: Writer, tmp_path: Path) -> None:
-    run(read_plan(campaign(), evaluations=40), tmp_path / "whole")
-    run(read_plan(campaign(), evaluations=17), tmp_path / "parts")
-    run(read_plan(campaign(), evaluations=40), tmp_path / "parts")
+    run(ht.load(campaign(), stop={"evaluations": 40}), tmp_path / "whole")
+    run(ht.load(campaign(), stop={"evaluations": 17}), tmp_path / "parts")
+    run(ht.load(campaign(), stop={"evaluations": 40}), tmp_path / "parts")
     assert records(tmp_path / "parts") == records(tmp_path / "whole")
 
 
@@ -114,9 +114,9 @@ def test_a_resumed_campaign_goes_on_bit_for_bit_under_any_selection(
 ) -> None:
     generators = [{"use": "genetic", "random": 6, "selection": selection, "credit": "steps"}]
     path = campaign(search={"generators": generators})
-    ends = [run(read_plan(path, evaluations=24), tmp_path / "whole")]
-    run(read_plan(path, evaluations=15), tmp_path / "parts")
-    ends.append(run(read_plan(path, evaluations=24), tmp_path / "parts"))
+    ends = [run(ht.load(path, stop={"evaluations": 24}), tmp_path / "whole")]
+    run(ht.load(path, stop={"evaluations": 15}), tmp_path / "parts")
+    ends.append(run(ht.load(path, stop={"evaluations": 24}), tmp_path / "parts"))
     assert records(tmp_path / "parts") == records(tmp_path / "whole")
     assert ends[0].refused == ends[1].refused
     assert ends[0].duplicates == ends[1].duplicates
@@ -127,13 +127,13 @@ def test_a_resumed_campaign_is_told_what_came_after_its_checkpoint(
     campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
 ) -> None:
     """Whatever of the checkpoint is left, the campaign goes on bit for bit."""
-    run(read_plan(campaign(), evaluations=40), tmp_path / "undisturbed")
+    run(ht.load(campaign(), stop={"evaluations": 40}), tmp_path / "undisturbed")
     folder = tmp_path / "parts"
-    run(read_plan(campaign(), evaluations=12), folder)
+    run(ht.load(campaign(), stop={"evaluations": 12}), folder)
     state = folder / "checkpoint.json"
     if left == "half":  # as after a kill: the checkpoint is of an earlier time than the results
         early = state.read_bytes()
-        run(read_plan(campaign(), evaluations=17), folder)
+        run(ht.load(campaign(), stop={"evaluations": 17}), folder)
         state.write_bytes(early)
     elif left == "lost":
         state.unlink()
@@ -154,7 +154,7 @@ def test_a_resumed_campaign_is_told_what_came_after_its_checkpoint(
         monkeypatch.setattr(Mixture, "tell", tell)
 
     monkeypatch.setattr(Campaign, "replay", counted)
-    end = run(read_plan(campaign(), evaluations=40), folder)
+    end = run(ht.load(campaign(), stop={"evaluations": 40}), folder)
     assert sum(told) == {"whole": 0, "half": 5, "lost": 12, "flipped": 12}[left]
     assert records(folder) == records(tmp_path / "undisturbed")
     assert end.evaluated == 40
@@ -164,10 +164,10 @@ def test_other_weights_make_a_checkpoint_void(campaign: Writer, tmp_path: Path) 
     """The population was drawn by the old ones; all is told again, as if they had always held."""
     weights = {"energy": 1.0, "haadf.registration": 50.0}
     for name in ("first", "second"):
-        run(read_plan(campaign(), evaluations=15), tmp_path / name)
+        run(ht.load(campaign(), stop={"evaluations": 15}), tmp_path / name)
     (tmp_path / "second" / "checkpoint.json").unlink()
     for name in ("first", "second"):
-        run(read_plan(campaign(objectives=weights), evaluations=30), tmp_path / name)
+        run(ht.load(campaign(objectives=weights), stop={"evaluations": 30}), tmp_path / name)
     assert records(tmp_path / "first") == records(tmp_path / "second")
 
 
@@ -176,10 +176,10 @@ def test_credit_by_measured_seconds_is_replayed_from_what_was_measured(
 ) -> None:
     """Seconds differ from run to run, so both drivers go on from copies of one folder."""
     path = campaign(search={"generators": [{"use": "genetic", "random": 6, "credit": "seconds"}]})
-    run(read_plan(path, evaluations=16), tmp_path / "first")
+    run(ht.load(path, stop={"evaluations": 16}), tmp_path / "first")
     shutil.copytree(tmp_path / "first", tmp_path / "second")
     for name in ("first", "second"):
-        run(read_plan(path, evaluations=17), tmp_path / name)
+        run(ht.load(path, stop={"evaluations": 17}), tmp_path / name)
     assert records(tmp_path / "first") == records(tmp_path / "second")
 
 
@@ -199,27 +199,27 @@ def test_more_evaluations_are_added_to_a_finished_run(
 
 def test_a_budget_of_core_seconds_counts_earlier_sessions(campaign: Writer, tmp_path: Path) -> None:
     path = campaign(stop={"core_seconds": 0.05})
-    end = run(read_plan(path), tmp_path / "run")
+    end = run(ht.load(path), tmp_path / "run")
     assert end.reason == "evaluations took 0.05 core-seconds"
     assert end.core_seconds >= 0.05
-    assert run(read_plan(path), tmp_path / "run").session == 0
+    assert run(ht.load(path), tmp_path / "run").session == 0
 
 
 def test_a_target_ends_a_campaign_also_on_resume(campaign: Writer, tmp_path: Path) -> None:
-    first = run(read_plan(campaign()), tmp_path / "a")
+    first = run(ht.load(campaign()), tmp_path / "a")
     path = campaign(stop={"target": {"total": first.best}})
-    end = run(read_plan(path), tmp_path / "b")
+    end = run(ht.load(path), tmp_path / "b")
     assert end.reason.startswith("the target is reached: total")
     assert end.best == first.best
     assert end.evaluated <= first.evaluated
-    assert run(read_plan(path), tmp_path / "b").session == 0
+    assert run(ht.load(path), tmp_path / "b").session == 0
 
 
 def test_a_run_of_an_older_version_goes_on_though_keys_were_added_since(
     campaign: Writer, tmp_path: Path
 ) -> None:
     path = campaign()
-    run(read_plan(path, evaluations=10), tmp_path / "run")
+    run(ht.load(path, stop={"evaluations": 10}), tmp_path / "run")
     journal = tmp_path / "run" / "journal.sqlite"
     with closing(sqlite3.connect(journal)) as connection, connection:
         (text,) = connection.execute("SELECT value FROM meta WHERE name = 'recipe'").fetchone()
@@ -228,10 +228,10 @@ def test_a_run_of_an_older_version_goes_on_though_keys_were_added_since(
         older = json.dumps(recipe, sort_keys=True)
         change = "UPDATE meta SET value = ?, crc = ? WHERE name = 'recipe'"
         connection.execute(change, (older, crc_of("recipe", older)))
-    assert run(read_plan(path, evaluations=14), tmp_path / "run").evaluated == 14
+    assert run(ht.load(path, stop={"evaluations": 14}), tmp_path / "run").evaluated == 14
     search = {**yaml.safe_load(path.read_text())["search"], "novelty": 0.1}
     with pytest.raises(UserError, match=r"search.novelty is 0.1 but was absent; restore"):
-        run(read_plan(campaign(search=search), evaluations=20), tmp_path / "run")
+        run(ht.load(campaign(search=search), stop={"evaluations": 20}), tmp_path / "run")
 
 
 def test_what_relaxes_into_a_known_family_is_counted_and_shown(
@@ -243,7 +243,7 @@ def test_what_relaxes_into_a_known_family_is_counted_and_shown(
     with Run.open(tmp_path / "runs/tiny") as store:
         evaluations = list(store.evaluations())
         refused = store.counts().refused_by
-    objectives = read_plan(tmp_path / "tiny.yaml").objectives
+    objectives = ht.load(tmp_path / "tiny.yaml").objectives
     yields = operator_yields(evaluations, refused, objectives)
     duplicates = sum(entry.duplicates for entry in yields)
     assert duplicates > 0
@@ -257,7 +257,7 @@ def test_a_search_that_can_propose_nothing_new_says_why_it_ends(
 ) -> None:
     monkeypatch.setattr("htinvert.campaign.proposals.FRUITLESS", 20)
     path = campaign(search={"generators": [{"use": "random"}], "min_distance": 4.5})
-    end = run(read_plan(path), tmp_path / "run")
+    end = run(ht.load(path), tmp_path / "run")
     assert "the last 20 proposals were nothing new (20 infeasible)" in end.reason
 
 
@@ -275,13 +275,13 @@ def test_a_search_that_proposes_nothing_heeds_a_signal(
         return []
 
     monkeypatch.setattr(Mixture, "ask", ask)
-    end = run(read_plan(campaign()), tmp_path / "run")
+    end = run(ht.load(campaign()), tmp_path / "run")
     assert end.reason.startswith("interrupted")
     assert asked == 5
 
 
 def test_a_finished_campaign_evaluates_nothing_again(campaign: Writer, tmp_path: Path) -> None:
-    plan = read_plan(campaign())
+    plan = ht.load(campaign())
     run(plan, tmp_path / "run")
     before = records(tmp_path / "run")
     assert run(plan, tmp_path / "run").session == 0
@@ -289,9 +289,9 @@ def test_a_finished_campaign_evaluates_nothing_again(campaign: Writer, tmp_path:
 
 
 def test_patience_and_minutes_end_a_campaign(campaign: Writer, tmp_path: Path) -> None:
-    patient = run(read_plan(campaign(stop={"patience": 12})), tmp_path / "a")
+    patient = run(ht.load(campaign(stop={"patience": 12})), tmp_path / "a")
     assert patient.reason == "no improvement in 12 evaluations"
-    timed = run(read_plan(campaign(stop={"minutes": 0.02})), tmp_path / "b")
+    timed = run(ht.load(campaign(stop={"minutes": 0.02})), tmp_path / "b")
     assert timed.reason == "0.02 minutes are over"
 
 
@@ -314,7 +314,7 @@ def test_repetitions_are_refused_before_they_cost_anything(
     )
     sys.path.insert(0, str(tmp_path))
     try:
-        run(read_plan(campaign(search=search)), tmp_path / "run")
+        run(ht.load(campaign(search=search)), tmp_path / "run")
     finally:
         sys.path.remove(str(tmp_path))
     with Run.open(tmp_path / "run") as store:

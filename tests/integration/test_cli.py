@@ -136,7 +136,7 @@ def test_another_image_is_another_recipe(
         (("run", "none.yaml"), "there is no campaign file"),
         (("status", "nowhere"), "is not a run"),
         (("rank", "nowhere"), "is not a run"),
-        (("export", "nowhere", "best.doc"), "no known ending"),
+        (("export", "nowhere", "best.xyz"), "is not a run"),
     ],
 )
 def test_a_wrong_path_is_one_sentence(

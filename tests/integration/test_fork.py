@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
+import htinvert as ht
 from htinvert.campaign import knowledge, loop
 from htinvert.campaign.loop import run
-from htinvert.cli.campaign import read_plan
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.lammps import Lammps
 from htinvert.store import OutOfSpace, Run
@@ -21,17 +21,17 @@ from .conftest import Writer
 def test_a_fork_with_another_metric_relaxes_nothing_again(
     campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(read_plan(campaign(), evaluations=10), tmp_path / "old")
+    run(ht.load(campaign(), stop={"evaluations": 10}), tmp_path / "old")
     raw = yaml.safe_load(campaign().read_text())["experiments"]["haadf"]
     changed = campaign(experiments={"haadf": raw | {"metrics": {"correlation": None}}})
     with pytest.raises(UserError, match=r"experiments\.haadf\.metrics.*--fork"):
-        run(read_plan(changed), tmp_path / "old")
+        run(ht.load(changed), tmp_path / "old")
 
     def refuse(self: Lammps, atoms: object) -> None:
         raise EvaluationFailed("the energy was to be reused")
 
     monkeypatch.setattr(Lammps, "__call__", refuse)
-    end = run(read_plan(changed, evaluations=10), tmp_path / "new", fork=tmp_path / "old")
+    end = run(ht.load(changed, stop={"evaluations": 10}), tmp_path / "new", fork=tmp_path / "old")
     assert end.evaluated == 10
     with Run.open(tmp_path / "old") as old, Run.open(tmp_path / "new") as new:
         before, after = old.table(), new.table()
@@ -40,26 +40,26 @@ def test_a_fork_with_another_metric_relaxes_nothing_again(
         assert "scores.haadf.correlation" in after and "scores.haadf.registration" not in after
     other = campaign(energy={"use": "lammps", "potential": "CdTe.sw", "fmax": 0.2})
     with pytest.raises(UserError, match=r"nothing of .* holds under this recipe, for energy"):
-        run(read_plan(other), tmp_path / "third", fork=tmp_path / "old")
+        run(ht.load(other), tmp_path / "third", fork=tmp_path / "old")
 
 
 def test_images_of_the_best_are_kept(
     campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(knowledge, "BEST", 2)
-    run(read_plan(campaign(), evaluations=14), tmp_path / "run")
+    run(ht.load(campaign(), stop={"evaluations": 14}), tmp_path / "run")
     with Run.open(tmp_path / "run") as store:
         table = store.table()
         good = table[table["ok"]]
         total = good["objectives.energy"] + 10 * good["objectives.haadf.registration"]
         best = int(good["index"][total.idxmin()])
         worst = int(good["index"][total.idxmax()])
-        assert store.image(best, "haadf").data.std() > 0
+        assert store.signal(best, "haadf").data.std() > 0
         kept = sum(bool(e.signals) for e in store.evaluations(signals=True))
         assert 2 <= kept < len(good)
         if worst not in good["index"].tolist()[:2] and worst % knowledge.SAMPLE:
-            with pytest.raises(UserError, match="keeps no image"):
-                store.image(worst)
+            with pytest.raises(UserError, match="keeps no signal"):
+                store.signal(worst)
 
 
 def test_a_full_disk_is_waited_for(
@@ -75,7 +75,7 @@ def test_a_full_disk_is_waited_for(
     monkeypatch.setattr(Run, "commit", refuse_three_times)
     reasons: list[str] = []
     end = run(
-        read_plan(campaign(), evaluations=4),
+        ht.load(campaign(), stop={"evaluations": 4}),
         tmp_path / "run",
         observer=lambda progress: reasons.append(progress.reason),
     )
@@ -88,7 +88,7 @@ def test_a_full_disk_is_waited_for(
         raise OutOfSpace("the disk is full")
 
     with pytest.raises(OutOfSpace):
-        run(read_plan(campaign(), evaluations=6), tmp_path / "run")
+        run(ht.load(campaign(), stop={"evaluations": 6}), tmp_path / "run")
 
 
 FORWARD = '''
@@ -154,7 +154,7 @@ def test_a_fork_with_another_metric_takes_exact_images_instead_of_simulating(
         before = images(tmp_path)
         path = campaign(experiments=noted(tmp_path, metric, keep, **forward))
         older = tmp_path / fork if fork else None
-        run(read_plan(path, evaluations=7), tmp_path / name, fork=older)
+        run(ht.load(path, stop={"evaluations": 7}), tmp_path / name, fork=older)
         return images(tmp_path) - before - 1
 
     (tmp_path / "images.txt").touch()

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+import htinvert as ht
 from htinvert.campaign.funnel import families, history, objectives_of, stages
 from htinvert.campaign.loop import run
-from htinvert.cli.campaign import read_plan
 from htinvert.core import UserError
 from htinvert.store import Run
 
@@ -40,7 +40,7 @@ def test_the_second_stage_evaluates_the_best_of_the_first_and_ends(
     funnel: tuple[Path, Path],
 ) -> None:
     for path in funnel:
-        plan = read_plan(path)
+        plan = ht.load(path)
         end = run(plan, Path("runs") / plan.config.name)
     assert end.reason == "all that there was to propose is evaluated"
     best = families(Path("runs/tiny"), objectives_of(Path("runs/tiny")))[:3]
@@ -50,13 +50,13 @@ def test_the_second_stage_evaluates_the_best_of_the_first_and_ends(
     for entry, evaluation in zip(best, found, strict=True):
         gap = entry.evaluation.atoms.positions - evaluation.candidate.atoms.positions
         assert abs(gap).max() < 1e-6  # Å, the grid of the store
-    again = run(read_plan(funnel[1]), Path("runs/refined"))
+    again = run(ht.load(funnel[1]), Path("runs/refined"))
     assert (again.evaluated, again.session) == (3, 0)
 
 
 def test_every_stage_is_known_to_the_last_one(funnel: tuple[Path, Path]) -> None:
     for path in funnel:
-        plan = read_plan(path)
+        plan = ht.load(path)
         run(plan, Path("runs") / plan.config.name)
     chain = stages(Path("runs/refined"))
     assert [stage.folder.name for stage in chain] == ["tiny", "refined"]
@@ -67,16 +67,16 @@ def test_every_stage_is_known_to_the_last_one(funnel: tuple[Path, Path]) -> None
 
 
 def test_a_resumed_stage_goes_on_behind_what_it_has(funnel: tuple[Path, Path]) -> None:
-    run(read_plan(funnel[0]), Path("runs/tiny"))
-    run(read_plan(funnel[1], evaluations=1), Path("runs/refined"))
-    end = run(read_plan(funnel[1]), Path("runs/refined"))
+    run(ht.load(funnel[0]), Path("runs/tiny"))
+    run(ht.load(funnel[1], stop={"evaluations": 1}), Path("runs/refined"))
+    end = run(ht.load(funnel[1]), Path("runs/refined"))
     assert (end.evaluated, end.session) == (3, 2)
     assert not end.refused
 
 
 def test_a_stage_without_its_source_says_what_to_run(funnel: tuple[Path, Path]) -> None:
     with pytest.raises(UserError, match="runs/tiny, which is not a run; run that campaign first"):
-        run(read_plan(funnel[1]), Path("runs/refined"))
+        run(ht.load(funnel[1]), Path("runs/refined"))
 
 
 def test_the_workflow_shows_the_stages_side_by_side(

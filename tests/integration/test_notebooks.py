@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from htinvert.campaign.loop import run
-from htinvert.cli.campaign import read_plan
+import htinvert as ht
 from htinvert.core import UserError
-from htinvert.report.notebook import Run
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "docs" / "notebooks").glob("*.ipynb"))
 
@@ -29,13 +27,13 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_run_shows_itself(campaign: Any, tmp_path: Path) -> None:
-    run(read_plan(campaign(), evaluations=6), tmp_path / "run")
-    found = Run.open(tmp_path / "run")
+    found = ht.run(ht.load(campaign(), stop={"evaluations": 6}), tmp_path / "run")
     shown = found._repr_html_()
     assert shown.startswith("<p><b>run: ")
     assert shown.count("<tr>") == 4  # heads, and three families
-    assert found.fuse(found.best(1)[0])._repr_png_().startswith(b"\x89PNG")
+    assert found.draw(found.best(1)[0])._repr_png_().startswith(b"\x89PNG")
+    assert found.signal(0).data.shape == found.signal(found.best(1)[0]).data.shape == (60, 40)
     with pytest.raises(UserError, match="no experiment 'stm'; it has haadf"):
-        found.fuse(0, "stm")
+        found.draw(0, "stm")
     with pytest.raises(UserError, match="objective nothing is unknown"):
         found.best(1, nothing=2.0)

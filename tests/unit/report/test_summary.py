@@ -5,7 +5,7 @@ from ase import Atoms
 
 from htinvert.core import Candidate, Evaluation, Objective
 from htinvert.ranking.rank import Ranked, unit_of_sum
-from htinvert.report.notebook import Families
+from htinvert.report.run import Families
 from htinvert.report.summary import table
 
 FIT = Objective("pdf.rw", 1.0)

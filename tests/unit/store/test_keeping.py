@@ -101,7 +101,7 @@ def test_a_reader_gets_tables_atoms_images_parameters_and_lineage(tmp_path: Path
         assert table.attrs["descriptions"]["objectives.energy"] == "objective, lower is better"
         assert reader.atoms(2).get_distance(0, 1) == pytest.approx(4.5)
         assert reader.parameters(1) == {"haadf": {"source_size": 0.8}}
-        image = reader.image(2)
+        image = reader.signal(2)
         assert image.data.shape == (3, 4) and image.sampling == (0.1, 0.1)
         ancestors = [(found.index, found.generation) for found in reader.lineage(4)]
         assert ancestors == [(4, 0), (3, 1), (1, 2), (2, 2)]

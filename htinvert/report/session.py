@@ -1,0 +1,154 @@
+"""What a campaign and its run show on a terminal: while it runs, how far it is, the ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from htinvert.campaign import loop
+from htinvert.campaign.funnel import objectives_of, ranking, source_of, stages
+from htinvert.campaign.plan import Plan, evaluate_start
+from htinvert.campaign.resume import calibration
+from htinvert.config.yaml_file import read_yaml
+from htinvert.core import Objective
+from htinvert.ranking.chemical_potentials import read_scan
+from htinvert.ranking.rank import Ranked, rank
+from htinvert.ranking.survey import Survey
+from htinvert.report.figures import draw_pareto
+from htinvert.report.live import Live
+from htinvert.report.potentials import draw_scan, scan_table
+from htinvert.report.preview import draw_measured, measured_lines
+from htinvert.report.stages import draw_stages, stage_table
+from htinvert.report.summary import draw, failures, held, lineage, operator_table, table
+from htinvert.store import Run
+
+TOP = 5  # families shown when a campaign ends
+WORTH_A_START = 20.0  # s per evaluation: below, the start structure joins the Pareto plot
+
+
+def run_with_progress(
+    plan: Plan, folder: Path, *, console: Any, fork: Path | None = None
+) -> list[Ranked]:
+    """Run a plan as :func:`htinvert.run` does, say how it goes, end with tables and pictures.
+
+    Returns the families, none where it was interrupted before there was one. Raises as that does.
+    """
+    for line in measured_lines(plan):
+        console.print(line)
+    with Live(plan, folder, console) as live:
+        end = loop.run(plan, folder, observer=live, fork=fork)
+    console.print(f"stopped: {end.reason}")
+    plan = plan.calibrated(calibration(plan, folder))
+    survey = Survey(plan.objectives)
+    with Run.open(folder) as store:
+        survey.read(store)
+        refused = store.counts().refused_by
+    if end.interrupted and not survey.good:
+        console.print("nothing to rank yet")
+        return []
+    ranked = ranking(folder, survey)
+    console.print(table(ranked, plan.objectives, note=held(survey)))
+    console.print(operator_table(survey.yields(refused)))
+    pictures = draw_measured(plan, folder)
+    seconds = float(np.median([entry.evaluation.seconds for entry in ranked]))
+    start = evaluate_start(plan) if seconds < WORTH_A_START else None
+    for path in [*pictures, *draw(plan, ranked, folder, start=start)]:
+        console.print(f"drawn: {path}")
+    _show_stages(folder, TOP, console)
+    console.print(f"how sure, and all in one file: htinvert report {folder}")
+    return ranked
+
+
+def show_status(folder: Path, *, console: Any) -> None:
+    """Say how far a run is, what failed, what the operators brought, and the best so far.
+
+    Raises :class:`~htinvert.core.UserError` where the folder is no run.
+    """
+    objectives = objectives_of(folder)
+    survey = Survey(objectives)
+    with Run.open(folder) as store:
+        counts = store.counts()
+        survey.read(store)
+    ranked = rank(survey.best(), objectives)
+    yields = survey.yields(counts.refused_by)
+    console.print(
+        f"{folder}: {counts.ok} evaluated, {counts.failed} failed, {counts.pending} on their way, "
+        f"{survey.seconds:.0f} core-seconds",
+        soft_wrap=True,
+    )
+    if failed := failures(survey):
+        console.print(f"failed: {failed}", soft_wrap=True)
+    duplicates = sum(entry.duplicates for entry in yields)
+    share = duplicates / max(len(survey.numbers), 1)
+    console.print(f"relaxed into a known family: {duplicates} ({share:.0%}){held(survey)}")
+    console.print(operator_table(yields))
+    if ranked:
+        best = ranked[0].evaluation
+        values = ", ".join(f"{o.name} {best.objectives[o.name]:.4f}" for o in objectives)
+        console.print(f"best: #{best.candidate.index}, {values} ({lineage(best)})", soft_wrap=True)
+
+
+def show_ranking(
+    folder: Path,
+    *,
+    top: int,
+    console: Any,
+    weights: Mapping[str, float] | None = None,
+    scan: str | None = None,
+    ties: Sequence[str] = (),
+) -> list[Ranked]:
+    """Show the best families of a run as a table, and draw their Pareto plot into its folder.
+
+    Args:
+        folder: of the run; a funnel's last one is shown as all of its stages saw it.
+        top: how many families the table has.
+        console: where it is printed.
+        weights: of objectives, in place of those of the campaign.
+        scan: a range of a chemical potential, such as ``Te=-2.6:-2.1`` [eV].
+        ties: with ``scan``, compounds and their energies, such as ``CdTe=-4.119`` [eV].
+
+    Raises :class:`~htinvert.core.UserError` where the folder is no run or has nothing to rank.
+    """
+    objectives = objectives_of(folder, weights)
+    survey = Survey.of(folder, objectives)
+    ranked = ranking(folder, survey)
+    console.print(table(ranked, objectives, top=top, note=held(survey)))
+    if len(objectives) > 1:
+        path = folder / "pareto.png"
+        draw_pareto(path, ranked, objectives, title=folder.name)
+        console.print(f"drawn: {path}", soft_wrap=True)
+    if scan is not None:
+        _show_scan(folder, ranked, objectives, scan, ties, console)
+    _show_stages(folder, top, console)
+    return ranked
+
+
+def _show_scan(
+    folder: Path,
+    ranked: Sequence[Ranked],
+    objectives: Sequence[Objective],
+    scan: str,
+    ties: Sequence[str],
+    console: Any,
+) -> None:
+    """Show which family is the best at which chemical potential."""
+    fixed = read_yaml(folder / "config.yaml")["chemical_potentials"]
+    wanted = read_scan(scan, ties, fixed)
+    console.print(scan_table(wanted, ranked, objectives))
+    path = folder / "potentials.png"
+    draw_scan(path, wanted, ranked, objectives, title=folder.name)
+    console.print(f"drawn: {path}", soft_wrap=True)
+
+
+def _show_stages(folder: Path, top: int, console: Any) -> None:
+    """Show the best of a funnel's last run as all of its stages saw them."""
+    if source_of(folder) is None:
+        return
+    chain = stages(folder)
+    console.print(stage_table(chain, top=top))
+    path = folder / "stages.png"
+    draw_stages(path, chain, top=top)
+    console.print(f"drawn: {path}", soft_wrap=True)

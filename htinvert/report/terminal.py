@@ -1,0 +1,40 @@
+"""The terminal that people see: names, paths and reasons are printed as they are, never as markup.
+
+What rich takes for markup, such as ``[eV]`` or a path in brackets, would be swallowed or end in an
+error. So every console and every bar of the program is made here, without.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def terminal(*, quiet: bool = False) -> Any:
+    """A rich console without markup and colored numbers; a ``quiet`` one prints nothing."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, quiet=quiet)
+
+
+def progress_bar(console: Any, *columns: Any, width: int = 40, transient: bool = True) -> Any:
+    """A rich progress display: what is being done, a bar of some letters, further ``columns``."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    doing = TextColumn("{task.description}", markup=False)
+    return Progress(
+        doing, BarColumn(bar_width=width), *columns, console=console, transient=transient
+    )
+
+
+def counted_bar(console: Any, *, transient: bool = True) -> Any:
+    """A progress bar that says how many are done of how many, and how long the rest will take."""
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+
+    return progress_bar(console, MofNCompleteColumn(), TimeRemainingColumn(), transient=transient)
+
+
+def spinner(console: Any, doing: str) -> Any:
+    """A context that shows that something is going on."""
+    from rich.text import Text
+
+    return console.status(Text(doing))

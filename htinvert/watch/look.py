@@ -1,0 +1,113 @@
+"""Look on while a campaign runs, until it is enough: in a browser, or in this terminal."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from htinvert.campaign.funnel import objectives_of
+from htinvert.campaign.plan import Plan
+from htinvert.campaign.resume import plan_of
+from htinvert.core import UserError
+from htinvert.watch.server import serving
+from htinvert.watch.state import State
+
+PORT = 8642
+TICK = 0.2  # s
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def look_on(
+    folder: Path,
+    *,
+    console: Any,
+    text: bool = False,
+    port: int = PORT,
+    minutes: float | None = None,
+) -> None:
+    """Show how a run goes until Ctrl-C; only the store is read, so the campaign never notices.
+
+    Args:
+        folder: of the run.
+        console: where the page's address, or the view itself, is printed.
+        text: in the terminal rather than in a browser.
+        port: of the page, on loopback; 0 is any.
+        minutes: after which the view ends [min].
+
+    Raises :class:`UserError` where the folder is no run, or the port is taken.
+    """
+    state = State(folder, None if text else _plan(folder, console))
+    state.look()
+    end = time.monotonic() + 60.0 * minutes if minutes is not None else float("inf")
+    try:
+        if text:
+            _watch_text(state, end, console)
+            return
+        with serving(state, port) as server:
+            console.print(f"live: {server.address}", soft_wrap=True)
+            while time.monotonic() < end:
+                if state.look():
+                    server.tell()
+                time.sleep(TICK)
+    except KeyboardInterrupt:
+        console.print("the view has ended; the campaign goes on")
+
+
+def _plan(folder: Path, console: Any) -> Plan | None:
+    """What the pictures need; None, with a sentence, where this machine lacks something."""
+    objectives_of(folder)  # says so where it is no run
+    try:
+        return plan_of(folder)
+    except UserError as error:
+        console.print(f"no pictures of images: {error}", soft_wrap=True)
+        return None
+
+
+def _watch_text(state: State, end: float, console: Any) -> None:
+    """Show counts, the best and the history in the terminal."""
+    from rich.live import Live
+
+    with Live(_page(state), console=console, auto_refresh=False) as live:
+        while time.monotonic() < end:
+            if state.look():
+                live.update(_page(state), refresh=True)
+            time.sleep(TICK)
+
+
+def _page(state: State) -> Any:
+    from rich.console import Group
+    from rich.table import Table
+
+    facts = state.facts
+    if not facts:
+        return "waiting for the first evaluation"
+    counts = (
+        f"{facts['name']}: {facts['evaluated']} evaluated, "
+        f"{facts['families']} families{facts['held']}, {facts['failed']} failed, "
+        f"{facts['pending']} on their way, {sum(facts['refused'].values())} refused"
+    )
+    view = Table()
+    for name in ("rank", "candidate", "formula", *facts["objectives"], "above", "found"):
+        view.add_column(name, justify="right")
+    for row in facts["best"]:
+        values = (f"{value:.4f}" for value in row["values"])
+        last = (f"{row['above']:.3f}", f"{row['members']}x")
+        view.add_row(str(row["rank"]), f"#{row['candidate']}", row["formula"], *values, *last)
+    failed = [f"failed: {facts['failures']}"] if facts["failures"] else []
+    return Group(counts, *failed, _spark(facts["history"]), view)
+
+
+def _spark(history: list[tuple[int, float]]) -> str:
+    """The best weighted sum so far as a line of bars, over the number of evaluations."""
+    if len(history) < 2:
+        return ""
+    last, width = history[-1][0], 60
+    values = []
+    for place in range(1, width + 1):
+        known = [value for number, value in history if number <= place * last / width]
+        values.append(known[-1] if known else history[0][1])
+    low, high = min(values), sorted(values)[int(0.9 * width)]
+    scale = (len(BARS) - 1) / max(high - low, 1e-9)
+    line = "".join(BARS[min(int((value - low) * scale), len(BARS) - 1)] for value in values)
+    return f"best weighted sum {line} {history[-1][1]:.4f}"
