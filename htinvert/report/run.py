@@ -103,7 +103,7 @@ class Families(list[Ranked]):
 
     def _repr_html_(self) -> str:
         names = [objective.name for objective in self.objectives]
-        above = f"above [{unit}]" if (unit := unit_of_sum(self.objectives)) else "above"
+        above = f"above [{unit}]" if (unit := ranking.unit_of_sum(self.objectives)) else "above"
         heads = ("rank", "candidate", "formula", *names, above, "found", "how")
         rows = [
             (
