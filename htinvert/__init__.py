@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from htinvert.campaign.single import evaluate as evaluate
     from htinvert.core import Signal as Signal
     from htinvert.image.compare_structures import compare_structures as compare
-    from htinvert.image.read import read as read
     from htinvert.image.register import register as register
     from htinvert.matching.search import match_library as match
     from htinvert.plugins import component as component
     from htinvert.report.run import Run as Run
     from htinvert.report.run import open_run as open
     from htinvert.report.run import run as run
+    from htinvert.signals.read import read as read
 
     __version__: str
 
@@ -44,7 +44,7 @@ _PLACES = {
     "load": "htinvert.campaign.load:load",
     "match": "htinvert.matching.search:match_library",
     "open": "htinvert.report.run:open_run",
-    "read": "htinvert.image.read:read",
+    "read": "htinvert.signals.read:read",
     "register": "htinvert.image.register:register",
     "run": "htinvert.report.run:run",
 }

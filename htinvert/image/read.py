@@ -48,6 +48,7 @@ LENGTHS = {
     **{"pm": 0.01, "nm": 10.0, "mm": 1e7, "cm": 1e8, "m": 1e10},
 }  # in Å
 LARGEST_FILE = 2_000_000_000  # bytes
+FEWEST_COLUMNS = 8  # of an image as text; files of curves have two to seven
 
 
 @dataclass(frozen=True)
@@ -128,16 +129,6 @@ def read_image(
         raise UserError(f"{path.name} is the same everywhere; check the file, its crop and prepare")
     check_saturation(image.data, path.name)
     return image
-
-
-def read(path: str | Path, *, kind: str = "image", **keys: Any) -> Signal:
-    """Read what was measured, as :func:`read_image` does and with its ``keys``.
-
-    Raises :class:`UserError` for a kind of data that is unknown, and as that does.
-    """
-    if kind != "image":
-        raise UserError(f"kind {kind!r} is unknown; {plugins.suggest(kind, ['image'])}")
-    return read_image(Path(path), **keys)
 
 
 def describe(path: Path, *, signal: str | None = None, channel: int | None = None) -> Source:
@@ -318,6 +309,11 @@ def _read_text(path: Path) -> list[_Record]:
             key, _, value = line.lstrip("# ").partition(":")
             header[key.strip().lower()] = value.strip()
     data = np.loadtxt(path, ndmin=2)
+    if data.shape[1] < FEWEST_COLUMNS:
+        raise UserError(
+            f"{path.name} holds {data.shape[0]} rows of {data.shape[1]} numbers, which is a curve "
+            "and no image; choose a forward model of curves for it"
+        )
     fields = [_length(header.get(key, "")) for key in ("height", "width")]
     steps = None
     if all(fields):

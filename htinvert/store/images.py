@@ -24,6 +24,10 @@ _TEXTS = {
     "range": ("1", "lowest and highest value; value = lowest + data / 4095 (highest - lowest)"),
     "axes": ("as in 'layout'", "step and origin of each axis"),
     "data": ("1", "levels 0 to 4095 of the range, 65535 not finite; axes in 'layout'"),
+    "root": (
+        "1",
+        "levels 0 to 4095, 65535 not finite; value = lowest + (data / 4095)^2 (highest - lowest)",
+    ),
     "exact": ("as the forward model says", "values as simulated; axes in 'layout'"),
 }
 
@@ -60,6 +64,8 @@ def signal_columns(
 def _folder(channel: str, pixels: Pixels, folders: dict[str, Any]) -> str:
     axes = [[axis.name, axis.unit] for axis in pixels.axes]
     layout = {"channel": channel, "shape": list(pixels.levels.shape), "axes": axes}
+    if pixels.code:
+        layout |= {"code": pixels.code}
     if pixels.exact:
         layout |= {"exact": pixels.exact, "type": pixels.levels.dtype.str}
     found = next((name for name, known in folders.items() if known == layout), None)
@@ -88,8 +94,13 @@ def _columns(name: str, start: int, entries: list[tuple[int, Pixels]], layout: A
             {"name": part, "unit": unit, "description": text, "layout": layout},
         )
         for part, array in values.items()
-        for unit, text in [_TEXTS["exact" if part == "data" and "exact" in layout else part]]
+        for unit, text in [_TEXTS[_text(layout) if part == "data" else part]]
     ]
+
+
+def _text(layout: Any) -> str:
+    """Which of the texts says what the data of a folder are."""
+    return "exact" if "exact" in layout else layout.get("code", "data")
 
 
 def layouts_of(arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +142,7 @@ def pixels_of(
                 )
             )
             levels = column(f"signals/{name}/data", *here)[0]
-            pixels = Pixels(levels, low, high, axes, layout.get("exact", ""))
+            kept = layout.get("exact", ""), layout.get("code", "")
+            pixels = Pixels(levels, low, high, axes, *kept)
             found.setdefault(int(rows[entry]), {})[layout["channel"]] = pixels
     return found

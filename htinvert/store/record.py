@@ -37,6 +37,7 @@ LARGEST = 1e4
 _HEAD = struct.Struct("<IBBI9d")  # natoms, pbc bits, form of positions, bytes of fields, cell
 _FORMS = ("<f8", "<i4")  # positions as they are [Å], or as whole grid steps
 _ATOM_FIELDS = (("number", "<u2"), ("tag", "<i8"), ("motion", "u1"))  # deflated
+RECIPROCAL = ("1/Å", "mrad")  # units of a pattern's axes
 _LEVELS = 4095  # 12 bits: 1 - NCC of a simulated image is then below 1e-6
 _NOT_FINITE = 65535
 
@@ -104,7 +105,9 @@ class Geometry:
 class Pixels:
     """A signal as it is stored: 12-bit levels between ``low`` and ``high``, 65535 not finite.
 
-    Of an exact one ``levels`` are the values themselves, and ``exact`` says by what imaging.
+    Of an exact one ``levels`` are the values themselves, and ``exact`` says by what imaging. The
+    ``code`` is empty where levels are even, ``root`` where they are even in the square root of what
+    a value is above the lowest: of diffraction patterns, whose weak disks would be lost else.
     """
 
     levels: NDArray[Any]
@@ -112,25 +115,33 @@ class Pixels:
     high: float
     axes: tuple[Axis, ...]
     exact: str = ""
+    code: str = ""
 
     @classmethod
     def of(cls, signal: Signal, exact: str = "") -> Pixels:
-        """Quantize, with an error of at most (high - low) / 8190, or keep the values."""
+        """Quantize, or keep the values.
+
+        The error is at most (high - low) / 8190; of a root code it is that times twice the square
+        root of (value - low) / (high - low), so that white noise of counts stays above it.
+        """
         data = signal.data.astype(float)
         finite = np.isfinite(data)
         low, high = (float(f(data[finite])) for f in (np.min, np.max)) if finite.any() else (0, 0)
         if exact:
             return cls(signal.data, low, high, signal.axes, exact)
-        scale = _LEVELS / (high - low) if high > low else 0.0
+        code = "root" if len(signal.axes) > 1 and signal.axes[-1].unit in RECIPROCAL else ""
+        scale = 1.0 / (high - low) if high > low else 0.0
+        share = (data[finite] - low) * scale
         levels = np.full(data.shape, _NOT_FINITE, np.uint16)
-        levels[finite] = np.rint((data[finite] - low) * scale).astype(np.uint16)
-        return cls(levels, low, high, signal.axes)
+        levels[finite] = np.rint((np.sqrt(share) if code else share) * _LEVELS).astype(np.uint16)
+        return cls(levels, low, high, signal.axes, code=code)
 
     def signal(self) -> Signal:
         """The signal; float32 and to look at only, never to rank by, where it is not exact."""
         if self.exact:
             return Signal(self.levels, self.axes)
-        data = self.low + self.levels.astype(float) * ((self.high - self.low) / _LEVELS)
+        share = self.levels.astype(float) / _LEVELS
+        data = self.low + (share**2 if self.code else share) * (self.high - self.low)
         data[self.levels == _NOT_FINITE] = np.nan
         return Signal(data.astype(np.float32), self.axes)
 
@@ -335,6 +346,8 @@ def pack_signal(signal: Signal, exact: str = "") -> tuple[str, bytes]:
     levels = pixels.levels.astype(pixels.levels.dtype.newbyteorder("<"))
     if exact:
         layout |= {"exact": exact, "type": levels.dtype.str}
+    if pixels.code:
+        layout |= {"code": pixels.code}
     return json.dumps(layout, separators=(",", ":")), zlib.compress(levels.tobytes(), level=1)
 
 
@@ -344,7 +357,8 @@ def unpack_pixels(description: str, raw: bytes) -> Pixels:
     levels = np.frombuffer(zlib.decompress(raw), layout.get("type", "<u2"))
     axes = tuple(Axis(*axis) for axis in layout["axes"])
     low, high = layout["range"]
-    return Pixels(levels.reshape(layout["shape"]), low, high, axes, layout.get("exact", ""))
+    kept = layout.get("exact", ""), layout.get("code", "")
+    return Pixels(levels.reshape(layout["shape"]), low, high, axes, *kept)
 
 
 def _floats(values: Mapping[str, float]) -> dict[str, float]:
