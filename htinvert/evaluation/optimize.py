@@ -58,11 +58,13 @@ class Box:
     ) -> Floats:
         """Standard error of each parameter at the minimum of a sum of squares, shape (n,).
 
-        From the Jacobian J of the ``residual`` r, shape (m,). With ``pieces``, the number of the
-        piece of data that each element belongs to, only pieces are independent: J'J^-1 M J'J^-1
-        with M the sum over pieces of the squared sums of J r (Liang & Zeger, Biometrika 73, 13
-        (1986)). Without, or with too few, the diagonal of (J'J)^-1 r^2 / (m - n), every element
-        taken as independent, or no more of them than there are pieces.
+        From the Jacobian J of the ``residual`` r, shape (m,): the diagonal of
+        (J'J)^-1 r^2 / (m - n), every element of r taken as independent. With ``pieces``, the
+        number of the piece of data that each element belongs to, only pieces are: the larger of
+        that times the ratio of the squared sums of r by piece to r^2 (the design effect: Kish,
+        Survey Sampling (1965), section 5.4), and of the diagonal of (J'J)^-1 M (J'J)^-1 with M the
+        sum over pieces of the squared sums of J r (Liang & Zeger, Biometrika 73, 13 (1986)), which
+        few pieces make too small.
         """
         base = residual(point)
         columns = []
@@ -72,17 +74,14 @@ class Box:
             columns.append((residual(moved) - base) / (moved[index] - point[index]))
         jacobian = np.array(columns).T
         inverse = np.linalg.pinv(jacobian.T @ jacobian)
-        variance = float(base @ base) / max(len(base) - len(point), 1)
-        covariance = inverse * variance
+        power = float(base @ base)
+        variances = np.diag(inverse) * power / max(len(base) - len(point), 1)
         if pieces is not None:
-            count = len(np.unique(pieces))
-            if count > 2 * len(point):
-                sums = np.array([np.bincount(pieces, column * base) for column in jacobian.T])
-                middle = sums @ sums.T * count / (count - 1)
-                covariance = inverse @ middle @ inverse
-            else:
-                covariance = covariance * len(base) / count
-        return np.asarray(np.sqrt(np.diag(covariance)) * self.span)
+            effect = float((np.bincount(pieces, base) ** 2).sum()) / max(power, 1e-300)
+            sums = np.array([np.bincount(pieces, column * base) for column in jacobian.T])
+            robust = np.diag(inverse @ (sums @ sums.T) @ inverse)
+            variances = np.maximum(variances * max(effect, 1.0), robust)
+        return np.asarray(np.sqrt(variances) * self.span)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from htinvert.core import Score, Signal
+from htinvert.declaration.declared import Parameter
 from htinvert.metrics.equal_axes import Compared, compared
-from htinvert.metrics.linear import Linear
+from htinvert.metrics.linear import MOST, Linear
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,10 +29,10 @@ class ChiSquare:
     The score's detail holds ``scale`` [1] and ``background_0``, ... where they are solved for.
     """
 
-    sigma: float
+    sigma: Annotated[float, Parameter("1", 0.0)]
     poisson: bool = False
     scale: bool = True
-    background: int | None = None
+    background: Annotated[int | None, Parameter("1", 0, MOST)] = None
 
     power: ClassVar[float] = 1.0
     """Of the mean squared residual that the cost is."""

@@ -15,7 +15,12 @@ from htinvert.signals.units import known_unit
 
 TEXTS = (".gr", ".chi", ".xy", ".dat", ".txt", ".csv", ".xmu", ".xdi", ".fq", ".sq", ".iq", ".nor")
 ARRAYS = (".npz", ".npy")
-INSTRUMENTS = {".msa": "msa", ".emsa": "msa"}
+INSTRUMENTS = {
+    ".msa": "msa",
+    ".emsa": "msa",
+    ".dm3": "digitalmicrograph",
+    ".dm4": "digitalmicrograph",
+}
 LARGEST_FILE = 200_000_000  # bytes
 MOST_POINTS = 200_000  # of a curve that is put on an even grid
 
@@ -30,6 +35,8 @@ DEFAULTS = {  # of x and the values, by ending, where a file does not say
     ".chi": ("k", "1/Å", "chi"),
     ".msa": ("energy loss", "eV", "counts"),
     ".emsa": ("energy loss", "eV", "counts"),
+    ".dm3": ("energy loss", "eV", "counts"),
+    ".dm4": ("energy loss", "eV", "counts"),
 }
 
 
@@ -143,17 +150,23 @@ def _instrument(path: Path) -> _Record:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            (found, *_) = importlib.import_module(f"rsciio.{reader}").file_reader(str(path))
-            axis = found["axes"][-1]
-            y = np.asarray(found["data"], dtype=float).ravel()
+            signals = importlib.import_module(f"rsciio.{reader}").file_reader(str(path))
+            spectra = [found for found in signals if np.squeeze(found["data"]).ndim == 1]
+            if not spectra:
+                raise UserError(f"{path.name} holds no spectrum, only images or maps of them")
+            axis = spectra[0]["axes"][-1]
+            y = np.asarray(spectra[0]["data"], dtype=float).ravel()
             x = float(axis["offset"]) + float(axis["scale"]) * np.arange(len(y), dtype=float)
+        except UserError:
+            raise
         except Exception as error:  # readers raise whatever their parsers raise
             raise UserError(
                 f"{path.name} could not be read as a spectrum ({error}); export it as text"
             ) from error
     name = str(axis.get("name") or "").lower()
-    quantity = str(found["metadata"].get("Signal", {}).get("quantity") or "")
-    return _Record(x, y, name if name not in ("x", "energy") else "", axis["units"], quantity)
+    quantity = str(spectra[0]["metadata"].get("Signal", {}).get("quantity") or "")
+    name = "" if name in ("x", "energy", "energy loss") else name
+    return _Record(x, y, name, axis["units"], quantity)
 
 
 def _in_order(x: Floats, y: Floats, file: str) -> tuple[Floats, Floats]:

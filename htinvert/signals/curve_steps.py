@@ -75,15 +75,15 @@ def rebin(curve: Signal, step: Positive) -> Signal:
 def evenly(x: Floats, y: Floats, step: float, *, like: Signal | None = None) -> Signal:
     """Values at rising x, shape (n,), on an even grid from the first x on.
 
-    A new point is the mean of those within half a step of it, or interpolated where there is none.
+    Where the step is coarser than those of x a new point is the mean over a step around it, of
+    straight lines between the old ones; else, and at both ends, it is interpolated.
     """
     count = int(np.floor((x[-1] - x[0]) / step + 1e-9)) + 1
     grid = x[0] + step * np.arange(count)
-    place = np.rint((x - x[0]) / step).astype(int)
-    inside = place < count
-    hits = np.bincount(place[inside], minlength=count)
-    sums = np.bincount(place[inside], weights=y[inside], minlength=count)
-    values = np.where(hits > 1, sums / np.maximum(hits, 1), np.interp(grid, x, y))
+    values = np.interp(grid, x, y)
+    if step > 1.01 * float(np.median(np.diff(x))):
+        upper = _integral(x, y, grid[1:-1] + 0.5 * step)
+        values[1:-1] = (upper - _integral(x, y, grid[1:-1] - 0.5 * step)) / step
     known = like.axes[0] if like is not None else None
     return Signal.curve(
         grid,
@@ -92,6 +92,14 @@ def evenly(x: Floats, y: Floats, step: float, *, like: Signal | None = None) -> 
         unit=known.unit if known else "1",
         quantity=like.quantity if like is not None else "",
     )
+
+
+def _integral(x: Floats, y: Floats, ends: Floats) -> Floats:
+    """Integral of straight lines through the points from the first to each of ``ends``."""
+    whole = np.concatenate([[0.0], np.cumsum(0.5 * (y[1:] + y[:-1]) * np.diff(x))])
+    place = np.clip(np.searchsorted(x, ends) - 1, 0, len(x) - 2)
+    rest = ends - x[place]
+    return np.asarray(whole[place] + 0.5 * (y[place] + np.interp(ends, x, y)) * rest)
 
 
 STEPS: Mapping[str, Callable[..., Signal]] = {

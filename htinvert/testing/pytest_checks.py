@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from htinvert.testing import energy, forward, generator, metric, structure
+from htinvert.testing import energy, forward, generator, kind, metric, structure
 
 
 def _each(checks: Sequence[Callable[..., None]]) -> pytest.MarkDecorator:
@@ -29,3 +29,4 @@ generator_checks = _each(generator.CHECKS)
 energy_checks = _each(energy.CHECKS)
 forward_checks = _each(forward.CHECKS)
 metric_checks = _each(metric.CHECKS)
+kind_checks = _each(kind.CHECKS)

@@ -196,7 +196,7 @@ def micrograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_what_is_read_is_compared_and_registered(micrograph: Path) -> None:
     observed = ht.read(micrograph, sampling=0.3)
     assert isinstance(observed, ht.Signal)
-    with pytest.raises(UserError, match="kind 'imag' is unknown; did you mean image"):
+    with pytest.raises(UserError, match="kind imag is unknown; did you mean image"):
         ht.read(micrograph, kind="imag")
     crystal = bulk("CdTe", "zincblende", a=6.48, cubic=True)
     other = bulk("ZnTe", "zincblende", a=6.10, cubic=True)

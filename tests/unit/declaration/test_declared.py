@@ -20,6 +20,7 @@ from htinvert.declaration.declared import (
     packages_of,
     sources_of,
 )
+from htinvert.declaration.hints import hints_of
 
 KINDS = (*plugins.GROUPS, "density")
 NUMBERS = {float, int}
@@ -33,11 +34,11 @@ SHIPPED = [
 
 def numbers(component: Any) -> dict[str, Any]:
     """Defaults of the parameters that hold one number."""
-    signature = inspect.signature(component, eval_str=True)
+    signature, hints = inspect.signature(component), hints_of(component)
     return {
         name: parameter.default
         for name, parameter in signature.parameters.items()
-        if name not in plugins.CONTEXT and _is_number(parameter.annotation)
+        if name not in plugins.CONTEXT and _is_number(hints.get(name))
     }
 
 

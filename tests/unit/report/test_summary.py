@@ -28,6 +28,6 @@ def test_the_sum_has_the_unit_of_its_only_energy(objectives: list[Objective], un
     best = Evaluation(Candidate(0, Atoms("Cu"), "start"), objectives=values)
     ranked = [Ranked(1, best, 1.5, 0.0, 1, 0, on_front=True)]
     heads = [column.header for column in table(ranked, objectives).columns]
-    assert (f"above\n\\[{unit}]" if unit else "above") in heads
+    assert (f"above\n[{unit}]" if unit else "above") in heads
     head = f"<th>above [{unit}]</th>" if unit else "<th>above</th>"
     assert head in Families(ranked, objectives)._repr_html_()

@@ -5,15 +5,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ase import Atoms
 
-from htinvert import resume
+from htinvert.campaign import resume
+from htinvert.campaign.funnel import objectives_of, source_of
 from htinvert.core import UserError
-from htinvert.funnel import objectives_of, source_of
 from htinvert.report.page.facts import _times
 from htinvert.store.provenance import read_log, read_provenance
 
 DAMAGED = [b"", b"{", b"[1]", b"\xff\xfe{}", b"objectives: [1]", b"objectives: {energy: 1.p}"]
-PLAN: Any = SimpleNamespace(recipe=SimpleNamespace(channels=()))
+PLAN: Any = SimpleNamespace(
+    recipe=SimpleNamespace(channels=()), space=SimpleNamespace(template=Atoms("H"))
+)
 
 
 @pytest.mark.parametrize("text", DAMAGED)
