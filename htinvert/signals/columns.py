@@ -14,6 +14,7 @@ from htinvert.core import Floats, UserError
 LARGEST_FILE = 200_000_000  # bytes
 SPLIT = re.compile(r"[\s,;]+")
 NAMED = re.compile(r"^[#%!\s]*Column\.(\d+)\s*:\s*(\S+)\s*(\S*)", re.I)  # of an XDI file
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LABELS = re.compile(r"^[#%!\s]*(?:#L|L)\s+(.+)$")  # of a file in SPEC's manner, such as PDFgetX3's
 
 
@@ -116,4 +117,5 @@ def named(label: str) -> tuple[str, str]:
     found = re.fullmatch(r"\s*([^\[(]+?)\s*[\[(](.*)[\])]\s*", label)
     if not found:
         return label.strip(), ""
-    return found[1], re.sub(r"[$\\{}]|AA", lambda m: "Å" if m[0] == "AA" else "", found[2]).strip()
+    unit = re.sub(r"[$\\{}]", "", found[2]).replace("AA", "Å").replace("A^", "Å^").strip()
+    return found[1], re.sub(r"\^(-?\d)", lambda power: power[1].translate(RAISED), unit)

@@ -18,7 +18,7 @@ from htinvert.signals.curve_file import read_curve
 from htinvert.signals.curve_steps import PLACING, STEPS
 from htinvert.signals.equal_axes import place_equal, squared_shares
 from htinvert.signals.kind import Frame, Keys, Step
-from htinvert.signals.plot import BLUE, GRAY, HEIGHT, RED, WIDTH, Line, limits, plot
+from htinvert.signals.plot import BLUE, GRAY, HEIGHT, PALE, RED, WIDTH, Line, limits, plot
 
 TITLES = (
     ("experiment", "experiment"),
@@ -129,6 +129,7 @@ class Curve:
         both = [
             Line(x, y, GRAY, dots=True),
             Line(seen, matched, BLUE),
+            Line(seen, np.full_like(residual, offset), PALE),
             Line(seen, residual + offset, RED),
         ]
         alone = [Line(seen, matched, BLUE)]

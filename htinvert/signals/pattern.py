@@ -165,6 +165,7 @@ def _means(placed: Placed) -> tuple[Floats, Floats, Floats]:
 def _range(image: Floats) -> tuple[float, float]:
     """Values that are shown black and white; one bright pixel in a thousand may be beyond."""
     low, high = np.nanpercentile(image, (0.5, 99.9))
+    low = max(low, 0.0) if high > 0.0 else low
     return float(low), float(max(high, low + 1e-30))
 
 

@@ -14,7 +14,7 @@ from htinvert.core import Floats
 WIDTH, HEIGHT = 640.0, 400.0
 LEFT, RIGHT, TOP, BOTTOM = 74.0, 12.0, 12.0, 46.0
 MOST_POINTS = 900  # of a line
-GRAY, BLUE, RED = "#444444", "#00798c", "#d1495b"
+GRAY, BLUE, RED, PALE = "#444444", "#00798c", "#d1495b", "#bbbbbb"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +92,10 @@ def _drawn(line: Line, x: Floats, y: Floats) -> str:
     x, y = x[::every], y[::every]
     if line.dots:
         marks = "".join(
-            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="1.3"/>'
-            for px, py in zip(x, y, strict=True)
-            if np.isfinite(py)
+            f"M{px:.1f} {py:.1f}h0" for px, py in zip(x, y, strict=True) if np.isfinite(py)
         )
-        return f'<g fill="{line.color}">{marks}</g>'
+        look = 'fill="none" stroke-width="2.4" stroke-linecap="round"'
+        return f'<path d="{marks}" stroke="{line.color}" {look}/>'
     steps, pen = [], "M"
     for px, py in zip(x, y, strict=True):
         if np.isfinite(py):

@@ -47,7 +47,7 @@ def test_what_a_file_says_of_its_axes_is_kept(tmp_path: Path) -> None:
     path.write_text(header + "\n".join(f"{x}{between}{y}" for x, y in zip(X, Y, strict=True)))
     curve, _ = read_curve(path)
     assert (curve.axes[0].name, curve.axes[0].unit) == ("r", "Å")
-    assert curve.quantity == "G [Å^-2]"
+    assert curve.quantity == "G [Å⁻²]"
     other, _ = read_curve(path, axis="q [1/nm]", quantity="S")
     assert (other.axes[0].name, other.axes[0].unit, other.quantity) == ("q", "1/Å", "S")
     assert other.axes[0].step == pytest.approx(0.1 * curve.axes[0].step)
