@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -94,7 +95,29 @@ def test_its_components_are_in_the_schema(call: Call) -> None:
 
 def test_it_passes_the_shipped_checks(call: Call) -> None:
     tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(PACKAGE / "test_spots.py")]
-    assert "24 passed" in call(*tests, "--rootdir", str(PACKAGE)).stdout
+    assert "34 passed" in call(*tests, "--rootdir", str(PACKAGE)).stdout
+
+
+def test_its_kind_is_read_run_and_shown(call: Call, campaign: Writer, tmp_path: Path) -> None:
+    x = np.arange(0.0, 9.0, 0.1)
+    rows = "\n".join(f"{t:.2f} {np.exp(3.0 - t / 2.5):.8f}" for t in x)
+    (tmp_path / "decay.dat").write_text(f"# t [ns] counts\n{rows}\n")
+    block = {
+        "data": "decay.dat",
+        "range": [0.5, 8.0],
+        "forward": {"use": "shells"},
+        "metrics": {"rw": {"background": 0}},
+        "free": {"reach": [1.0, 6.0]},
+    }
+    changes = {"experiments": {"lifetime": block}, "objectives": {"energy": 1, "lifetime.rw": 1}}
+    path = campaign(**CAMPAIGN | changes)
+    shown = " ".join(call("-m", "htinvert.cli", "check", path.name).stdout.split())
+    assert "t from 0.5 to 8 ns" in shown and "fitted to the start structure: reach" in shown
+    call("-m", "htinvert.cli", "run", path.name)
+    call("-m", "htinvert.cli", "report", "runs/tiny")
+    (page,) = path.parent.rglob("*.html")
+    text = page.read_text(encoding="utf-8")
+    assert "Pairs that decay" in text and "Decay: not given" in text
 
 
 def test_the_tutorials_code_runs(call: Call, tmp_path: Path) -> None:
@@ -130,6 +153,6 @@ def test_init_offers_it(call: Call, campaign: Writer, tmp_path: Path) -> None:
     call("-m", "htinvert.cli", "init", "first", *given)
     text = (tmp_path / "first.yaml").read_text(encoding="utf-8")
     assert "# or {use: morse}" in text
-    for name in ("spots", "misfit", "compact"):
+    for name in ("shells, spots", "misfit", "compact"):
         assert f"# also installed: {name}" in text
     assert yaml.safe_load(text)["name"] == "first"

@@ -1,11 +1,12 @@
-"""An instrument of one's own: a forward model, a metric, an energy model and a generator."""
+"""An instrument of one's own: forward models, a metric, an energy model, a generator, a kind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 
 from htinvert.core import (
+    Axis,
     Candidate,
     Evaluation,
     EvaluationFailed,
@@ -31,6 +33,9 @@ from htinvert.forward.scene import SCENE, Scene, check_scene
 from htinvert.forward.view import view_frame
 from htinvert.generators.operators import random_structure
 from htinvert.geometry.roles import rigid_bodies
+from htinvert.signals.curve import Curve, CurveKeys
+from htinvert.signals.curve_steps import STEPS as CURVE_STEPS
+from htinvert.signals.kind import Step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,3 +190,49 @@ class Compact:
 def _spread(atoms: Atoms) -> float:
     """How far atoms lie from one another, the mean [Å]."""
     return float(atoms.get_all_distances(mic=True).mean())
+
+
+class Decay(Curve):
+    """A kind of data: curves that decay over decades, prepared and compared by their logarithm."""
+
+    name = "decay"
+    steps: ClassVar[Mapping[str, Step]] = {**CURVE_STEPS}
+
+    def read(
+        self, path: Path, keys: CurveKeys, prepare: Iterable[Mapping[str, object]] = ()
+    ) -> tuple[Signal, str]:
+        """Read a curve and take its logarithm; values must be above zero."""
+        curve, said = super().read(path, keys, prepare)
+        if curve.data.min() <= 0.0:
+            raise UserError(f"{path.name} has values of zero or less, which do not decay")
+        return replace(curve, data=np.log(curve.data), quantity="log signal"), said
+
+
+@dataclass(frozen=True)
+class Shells:
+    """How the number of pairs falls with their distance, as a logarithm.
+
+    Args:
+        reach: of the decay.
+    """
+
+    sources: ClassVar[tuple[str, ...]] = ("Pairs that decay, Proc. Test. Pack. 2, 7 (2026).",)
+    kind: ClassVar[str] = "decay"
+
+    axes: tuple[Axis, ...] | None = None
+    shape: tuple[int, ...] | None = None
+    reach: Annotated[float, Parameter("Å", 0.1, 50.0)] = 3.0
+
+    def __post_init__(self) -> None:
+        check_bounds(self, {"reach": Parameter("Å", 0.1, 50.0)})
+
+    def __call__(self, atoms: Atoms) -> Signal:
+        """Simulate on the experiment's axis. Raises :class:`UserError` where there is none."""
+        if self.axes is None or self.shape is None:
+            raise UserError("axes and shape are not set; load a curve that has them")
+        (axis,) = self.axes
+        x = axis.origin + axis.step * np.arange(self.shape[0])
+        distances = neighbor_list("d", atoms, 4.0)
+        level = np.log(len(distances) / max(len(atoms), 1) + 1.0)
+        mean = distances.mean() if len(distances) else 4.0
+        return Signal(np.float32(level - x / self.reach - 0.1 * mean), self.axes)

@@ -2,12 +2,15 @@
 
 import numpy as np
 from ase.build import bulk
-from htinvert_spots import Compact, Misfit, Morse, Spots
+from htinvert_spots import Compact, Decay, Misfit, Morse, Shells, Spots
 
+from htinvert.core import Axis
+from htinvert.metrics.rw import Rw
 from htinvert.testing.pytest_checks import (
     energy_checks,
     forward_checks,
     generator_checks,
+    kind_checks,
     metric_checks,
 )
 
@@ -34,3 +37,16 @@ def test_morse_conforms(check):
 @generator_checks
 def test_compact_conforms(check):
     check(Compact)
+
+
+CURVE = Shells(axes=(Axis("t", "ns", 0.1),), shape=(120,))
+
+
+@forward_checks
+def test_shells_conform(check):
+    check(CURVE, ATOMS, free=["reach"])
+
+
+@kind_checks
+def test_decay_conforms(check):
+    check(Decay(), CURVE(ATOMS), Shells(CURVE.axes, CURVE.shape, reach=2.0)(ATOMS), Rw())
