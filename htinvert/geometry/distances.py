@@ -8,8 +8,11 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from htinvert.core import Region
+
+RATIO_CUTOFF = 3.0  # Å, or what the largest atoms' covalent sum needs
 
 
 def covalent_distances(
@@ -34,8 +37,8 @@ def distances(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> ND
     cell = atoms.cell.complete()
     fractions = cell.scaled_positions(points)[:, None] - cell.scaled_positions(atoms.positions)
     fractions -= np.round(fractions) * atoms.pbc
-    heights = 1.0 / np.linalg.norm(cell.reciprocal(), axis=1)
-    reach = np.where(2.0 * cutoff <= heights, 0, np.ceil(cutoff / heights + 0.5)) * atoms.pbc
+    high = heights(atoms)
+    reach = np.where(2.0 * cutoff <= high, 0, np.ceil(cutoff / high + 0.5)) * atoms.pbc
     ranges = [np.arange(-n, n + 1) for n in reach]
     images = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
     vectors = (fractions[:, :, None] + images) @ cell.array
@@ -97,9 +100,53 @@ def clashes(
 
 
 def shortest_ratio(atoms: Atoms) -> float:
-    """Smallest ratio of a distance to the sum of covalent radii, infinite where nothing is near."""
-    apart = distances(atoms.positions, atoms, cutoff=3.0)
-    each = np.arange(len(atoms))
-    apart[each, each] = np.where(apart[each, each] > 1e-9, apart[each, each], np.inf)
+    """Smallest ratio of a distance to the sum of covalent radii, infinite where nothing is near.
+
+    Exact where it is at most 1, among all atoms and their periodic images. Time and memory grow
+    with the number of atoms, not with that of their pairs.
+    """
     radii = np.asarray(covalent_radii)[atoms.numbers]
-    return float(np.min(apart.min(axis=2) / (radii[:, None] + radii)))
+    cutoff = max(RATIO_CUTOFF, 2.0 * float(radii.max(initial=0.0)))
+    first, second, apart = near_pairs(atoms, cutoff=cutoff)
+    return float(np.min(apart / (radii[first] + radii[second]), initial=np.inf))
+
+
+def near_pairs(
+    atoms: Atoms, *, cutoff: float
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Pairs of atoms, images of one among them, at most ``cutoff`` [Å] apart: i, j, distance.
+
+    Each pair is listed once or more. Atoms are cut into bins by a k-d tree (Maneewongvatana &
+    Mount, 1999), with those images around the cell that are near enough to be met.
+    """
+    index, places = _with_images(atoms, cutoff)
+    found = cKDTree(places[: len(atoms)]).sparse_distance_matrix(
+        cKDTree(places), cutoff, output_type="ndarray"
+    )
+    found = found[found["i"] != found["j"]]  # an atom itself; its images come later
+    return found["i"], index[found["j"]], found["v"]
+
+
+def _with_images(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Atoms wrapped into the cell, then their images within ``cutoff`` [Å] of it: index, place."""
+    cell = atoms.cell.complete()
+    fractions = cell.scaled_positions(atoms.positions)
+    fractions -= np.floor(fractions) * atoms.pbc
+    reach = cutoff / heights(atoms) * (1.0 + 1e-9) + 1e-9
+    index = np.arange(len(atoms))
+    for axis in np.flatnonzero(atoms.pbc):
+        parts = [(index, fractions)]
+        for n in range(1, int(reach[axis]) + 2):
+            for step in (n, -n):
+                moved = fractions[:, axis] + step
+                near = (moved >= -reach[axis]) & (moved <= 1.0 + reach[axis])
+                image = fractions[near].copy()
+                image[:, axis] += step
+                parts.append((index[near], image))
+        index, fractions = (np.concatenate(some) for some in zip(*parts, strict=True))
+    return index, fractions @ cell.array
+
+
+def heights(atoms: Atoms) -> NDArray[np.float64]:
+    """Distance [Å] between opposite faces of the cell, along each of its three vectors."""
+    return np.asarray(1.0 / np.linalg.norm(atoms.cell.complete().reciprocal(), axis=1))
