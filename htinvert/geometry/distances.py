@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from htinvert.core import Region
 
+MANY_PAIRS = 200_000  # from which on only near pairs are looked at
 RATIO_CUTOFF = 3.0  # Å, or what the largest atoms' covalent sum needs
 
 
@@ -68,8 +69,11 @@ def limits(
     first: Iterable[str], second: Iterable[str], min_distance: Mapping[frozenset[str], float]
 ) -> NDArray[np.float64]:
     """Shortest allowed distances [Å], shape (len(first), len(second))."""
-    second = list(second)
-    return np.array([[min_distance.get(frozenset((a, b)), 0.0) for b in second] for a in first])
+    rows, columns = list(first), list(second)
+    least = {
+        (a, b): min_distance.get(frozenset((a, b)), 0.0) for a in set(rows) for b in set(columns)
+    }
+    return np.array([[least[a, b] for b in columns] for a in rows])
 
 
 def clearance(
@@ -79,6 +83,9 @@ def clearance(
     min_distance: Mapping[frozenset[str], float],
 ) -> NDArray[np.bool_]:
     """At which of ``points``, shape (m, 3) [Å], an atom is far enough from all others."""
+    if len(points) * len(atoms) > MANY_PAIRS:
+        furthest = limits([symbol], set(atoms.get_chemical_symbols()), min_distance)
+        atoms = atoms[around(points, atoms, cutoff=float(furthest.max(initial=0.0)))]
     allowed = limits([symbol], atoms.get_chemical_symbols(), min_distance)
     apart = distances(points, atoms, cutoff=float(allowed.max(initial=0.0)))
     return np.asarray((apart >= allowed[:, :, None]).all(axis=(1, 2)))
@@ -90,6 +97,8 @@ def clashes(
     """True where an atom of ``mask``, shape (n,), is closer to another than allowed."""
     chosen = np.flatnonzero(mask)
     symbols = np.array(atoms.get_chemical_symbols())
+    if len(chosen) * len(atoms) > MANY_PAIRS:
+        return _any_clash(atoms, chosen, symbols, min_distance)
     allowed = limits(symbols[chosen], symbols, min_distance)
     if not allowed.size:
         return False
@@ -97,6 +106,26 @@ def clashes(
     own = apart[np.arange(len(chosen)), chosen]
     apart[np.arange(len(chosen)), chosen] = np.where(own > 1e-9, own, np.inf)  # itself
     return bool((apart < allowed[:, :, None]).any())
+
+
+def _any_clash(
+    atoms: Atoms,
+    chosen: NDArray[np.intp],
+    symbols: NDArray[np.str_],
+    min_distance: Mapping[frozenset[str], float],
+) -> bool:
+    """What :func:`clashes` says, by the pairs that are near alone."""
+    kinds, which = np.unique(symbols, return_inverse=True)
+    allowed = limits(kinds, kinds, min_distance)
+    first, second, apart = near_pairs(atoms, cutoff=float(allowed.max()), chosen=chosen)
+    return bool((apart < allowed[which[first], which[second]]).any())
+
+
+def around(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> NDArray[np.intp]:
+    """Numbers of the atoms that have an image within ``cutoff`` [Å] of a point, shape (m, 3)."""
+    index, places = _with_images(atoms, cutoff)
+    found = cKDTree(places).query_ball_point(_wrapped(points, atoms), cutoff * (1.0 + 1e-9))
+    return np.unique(index[np.concatenate([*map(np.asarray, found), []]).astype(int)])
 
 
 def shortest_ratio(atoms: Atoms) -> float:
@@ -112,26 +141,27 @@ def shortest_ratio(atoms: Atoms) -> float:
 
 
 def near_pairs(
-    atoms: Atoms, *, cutoff: float
+    atoms: Atoms, *, cutoff: float, chosen: NDArray[np.intp] | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
     """Pairs of atoms, images of one among them, at most ``cutoff`` [Å] apart: i, j, distance.
 
-    Each pair is listed once or more. Atoms are cut into bins by a k-d tree (Maneewongvatana &
-    Mount, 1999), with those images around the cell that are near enough to be met.
+    Each pair is listed once or more, with ``chosen`` those whose first is one of these. Neighbors
+    are found by a k-d tree (Maneewongvatana & Mount, 1999) of the atoms and those of their images
+    around the cell that are near enough to be met.
     """
     index, places = _with_images(atoms, cutoff)
-    found = cKDTree(places[: len(atoms)]).sparse_distance_matrix(
+    some = np.arange(len(atoms)) if chosen is None else chosen
+    found = cKDTree(places[some]).sparse_distance_matrix(
         cKDTree(places), cutoff, output_type="ndarray"
     )
-    found = found[found["i"] != found["j"]]  # an atom itself; its images come later
-    return found["i"], index[found["j"]], found["v"]
+    found = found[some[found["i"]] != found["j"]]  # an atom itself; its images come later
+    return some[found["i"]], index[found["j"]], found["v"]
 
 
 def _with_images(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Atoms wrapped into the cell, then their images within ``cutoff`` [Å] of it: index, place."""
     cell = atoms.cell.complete()
-    fractions = cell.scaled_positions(atoms.positions)
-    fractions -= np.floor(fractions) * atoms.pbc
+    fractions = cell.scaled_positions(_wrapped(atoms.positions, atoms))
     reach = cutoff / heights(atoms) * (1.0 + 1e-9) + 1e-9
     index = np.arange(len(atoms))
     for axis in np.flatnonzero(atoms.pbc):
@@ -145,6 +175,13 @@ def _with_images(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.intp], NDArray
                 parts.append((index[near], image))
         index, fractions = (np.concatenate(some) for some in zip(*parts, strict=True))
     return index, fractions @ cell.array
+
+
+def _wrapped(points: NDArray[np.float64], atoms: Atoms) -> NDArray[np.float64]:
+    """Points, shape (m, 3) [Å], moved into the cell along its periodic vectors."""
+    cell = atoms.cell.complete()
+    whole = np.floor(cell.scaled_positions(points)) * atoms.pbc
+    return np.asarray(points - whole @ cell.array)
 
 
 def heights(atoms: Atoms) -> NDArray[np.float64]:

@@ -8,7 +8,13 @@ from ase import Atoms
 from ase.build import bulk
 from ase.data import covalent_radii
 
-from htinvert.geometry.distances import clashes, covalent_distances, distances, shortest_ratio
+from htinvert.geometry.distances import (
+    clashes,
+    clearance,
+    covalent_distances,
+    distances,
+    shortest_ratio,
+)
 from htinvert.geometry.fingerprint import Fingerprints, Sketches, difference, fingerprint, sketch
 
 
@@ -52,6 +58,27 @@ def test_neighbors_give_the_ratio_of_all_pairs(count: int, pbc: tuple[int, int, 
         else:
             assert found > 1.0
     assert compared or (count < 5 and not all(pbc))
+
+
+@pytest.mark.parametrize("size", [3.0, 7.0, 20.0])
+def test_many_atoms_clash_as_few_do(size: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(int(size))
+    said = set()
+    for _ in range(20):
+        cell = np.eye(3) * rng.uniform(size, 2.0 * size, 3)
+        cell += np.triu(rng.uniform(-size, size, (3, 3)), 1)
+        places = rng.uniform(-2.0 * size, 2.0 * size, (12, 3))
+        atoms = Atoms(rng.choice([8, 29], 12), places, cell=cell, pbc=rng.random(3) < 0.5)
+        points, mask = rng.uniform(-30.0, 30.0, (50, 3)), rng.random(12) < 0.3
+        shortest = covalent_distances(["O", "Cu"], ratio=0.9)
+        answers = []
+        for many in (10**9, -1):
+            monkeypatch.setattr("htinvert.geometry.distances.MANY_PAIRS", many)
+            free = clearance(points, "Cu", atoms, shortest)
+            answers.append((free.tolist(), clashes(atoms, mask, shortest)))
+        assert answers[0] == answers[1]
+        said.update(answers[0][0])
+    assert said == {True, False} or size < 5.0
 
 
 def test_atoms_at_one_place_have_no_distance_at_all() -> None:
