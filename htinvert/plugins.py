@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from htinvert.core import UserError
 from htinvert.declaration.declared import check_values, declared
 from htinvert.declaration.hints import hints_of
+from htinvert.declaration.wording import LONGEST_VALUE, shortened, shown
 from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
@@ -58,6 +59,8 @@ def find(kind: str, use: str) -> Callable[..., Any]:
     """Load a component. Raises :class:`UserError` where there is none of that name."""
     if ":" in use:
         module, _, attribute = use.partition(":")
+        if not all(part.isidentifier() for part in [*module.split("."), attribute]):
+            raise UserError(f"{kind} {shown(use)} is no name; write module:attribute")
         try:
             component = getattr(_imported(module), attribute)
         except (ImportError, AttributeError) as error:
@@ -67,7 +70,8 @@ def find(kind: str, use: str) -> Callable[..., Any]:
     else:
         points = [p for p in entry_points(group=f"htinvert.{kind}") if p.name == use]
         if not points:
-            raise UserError(f"{kind} {use} is unknown; {_meant(kind, use)}")
+            name = shortened(use, LONGEST_VALUE)
+            raise UserError(f"{kind} {name} is unknown; {_meant(kind, use)}")
         component = points[0].load()
     if not callable(component):
         raise UserError(f"{kind} {use} is not a class or function")
@@ -115,11 +119,16 @@ def parameters(
 ) -> type[BaseModel]:
     """A pydantic model of a component's parameters, those named in ``skip`` left out.
 
-    An energy model takes ``limits`` besides its own, see :mod:`htinvert.energy.isolation`.
+    An energy model takes ``limits`` besides its own, see :mod:`htinvert.energy.isolation`. Raises
+    :class:`UserError` for what says not what it takes, as functions written in C.
     """
-    hints = hints_of(component)
+    try:
+        hints, signature = hints_of(component), inspect.signature(component)
+    except (ValueError, TypeError, NameError, AttributeError) as error:
+        name = getattr(component, "__name__", "this")
+        raise UserError(f"{name} does not say what it takes ({error}); annotate it") from error
     fields: dict[str, Any] = {"limits": (Limits | None, None)} if kind == "energy" else {}
-    for name, parameter in inspect.signature(component).parameters.items():
+    for name, parameter in signature.parameters.items():
         if name in skip:
             continue
         default = ... if parameter.default is inspect.Parameter.empty else parameter.default
@@ -250,13 +259,13 @@ def _filled(
 def word(error: Any, model: type[BaseModel], prefix: tuple[str, ...] = ()) -> str:
     """One sentence for one of pydantic's errors about ``model``, which stands at ``prefix``."""
     place = tuple(part for part in error["loc"])
-    path = ".".join(str(part) for part in (*prefix, *place))
+    path = ".".join(shortened(str(part), LONGEST_VALUE) for part in (*prefix, *place))
     if error["type"] == "extra_forbidden":
         return f"{path} is unknown; {suggest(str(place[-1]), _keys_at(model, place[:-1]))}"
     if error["type"] == "missing":
         return f"{path} is missing; give it a value"
     message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{path}: {message.removeprefix('value error, ')} (given: {error['input']!r})"
+    return f"{path}: {message.removeprefix('value error, ')} (given: {shown(error['input'])})"
 
 
 def _keys_at(model: Any, place: tuple[Any, ...]) -> list[str]:

@@ -22,7 +22,7 @@ from htinvert.config.experiment import (
     experiment_model,
     of_its_kind,
 )
-from htinvert.config.yaml_file import located, merge, read_yaml
+from htinvert.config.yaml_file import TOO_DEEP, located, merge, read_yaml, too_deep
 from htinvert.core import ENERGIES, Region, UserError
 
 MOST_WORKERS = 50_000  # no Dask scheduler was ever seen to serve more (27 648, on Summit)
@@ -198,6 +198,8 @@ def parse(
     these is named without file and line. Raises :class:`UserError` with one line per mistake.
     """
     raw = merge(raw, dict(changes or {}))
+    if too_deep(raw):
+        raise UserError(f"{source.name}: {TOO_DEEP}")
     problems: list[str] = []
     config = None
     try:

@@ -15,10 +15,13 @@ from typing import Any
 import yaml
 
 from htinvert.core import UserError
+from htinvert.declaration.wording import shortened, shown
 
 LARGEST_FILE = 1_000_000  # bytes
+DEEPEST = 40  # blocks inside of blocks; a campaign has six
 NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
 EXTENDS = "extends"
+TOO_DEEP = f"blocks are nested more than {DEEPEST} deep; check its brackets and indentation"
 WORDS = ("use", "name")  # keys whose value is no path, should a file be called the same
 
 
@@ -27,23 +30,24 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
 
     Aliases and duplicate keys are refused. Raises :class:`UserError` with the file's name.
     """
-    if not path.is_file():
+    if not _is_file(path):
         raise UserError(
-            f"there is no campaign file {path}; `htinvert check --help` shows an example"
+            shortened(f"there is no campaign file {path}; `htinvert check --help` shows an example")
         )
     if path.stat().st_size > LARGEST_FILE:
         raise UserError(f"{path} is larger than 1 MB; a campaign file is a page of text")
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506
     except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
+        reason = shortened(" ".join(str(error).split()), 250)
+        raise UserError(f"{path.name} is not valid YAML: {reason}") from error
     if not isinstance(raw, dict):
         raise UserError(f"{path.name} is not a campaign; it must be a mapping of keys to values")
     if EXTENDS not in raw:
         return raw
     base = raw.pop(EXTENDS)
     if not isinstance(base, str):
-        raise UserError(f"{path.name}: extends is {base!r}; give the path of a campaign file")
+        raise UserError(f"{path.name}: extends is {shown(base)}; give the path of a campaign file")
     base_path = path.parent / base
     chain = (*extended_by, path.resolve())
     if base_path.resolve() in chain:
@@ -53,28 +57,41 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
     return merged
 
 
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; never of a text that is no name, as one of a page's length."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def located(path: Path, problem: str, changes: Mapping[str, Any] | None = None) -> str:
     """A problem, which begins with its place such as ``search.stop``, behind file and line.
 
     The line is left out where the place is not in this file but in one that it extends, and the
-    file, too, where the place is among the ``changes``, which stand in no file.
+    file, too, where the place is among the ``changes``, which stand in no file. No more is said
+    than fits into 400 characters.
     """
     place = problem.partition(" ")[0].rstrip(":")
     if _holds(changes or {}, place.split(".")):
-        return problem
+        return shortened(problem)
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=StrictLoader)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError):
-        return f"{path.name}: {problem}"
+    except (yaml.YAMLError, OSError, ValueError):
+        return shortened(f"{path.name}: {problem}")
     line = _line(node, place.split("."), None)
-    return f"{path.name}: {problem}" if line is None else f"{path.name}:{line}: {problem}"
+    return shortened(f"{path.name}:{line}: {problem}" if line else f"{path.name}: {problem}")
 
 
 def _line(node: Any, steps: list[str], known: int | None) -> int | None:
-    """Line of the innermost key of a place that is there; a key may have dots of its own."""
-    if isinstance(node, yaml.SequenceNode) and steps and steps[0].isdigit():
-        inner = node.value[int(steps[0])]
-        return _line(inner, steps[1:], inner.start_mark.line + 1)
+    """Line of the innermost key of a place that is there; a key may have dots of its own.
+
+    A list may be shorter than the place says, where something is missing at its end.
+    """
+    if isinstance(node, yaml.SequenceNode):
+        for number, inner in enumerate(node.value):
+            if steps[:1] == [str(number)]:
+                return _line(inner, steps[1:], inner.start_mark.line + 1)
     for count in range(len(steps), 0, -1):
         for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
             if key.value == ".".join(steps[:count]):
@@ -91,6 +108,19 @@ def _holds(value: Any, steps: list[str]) -> bool:
         for count in range(1, len(steps) + 1)
         if (key := ".".join(steps[:count])) in value
     )
+
+
+def too_deep(value: Any) -> bool:
+    """Whether blocks are nested deeper than any campaign's, so that walking them may not end."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            part
+            for inner in level
+            if isinstance(inner, dict | list | tuple)
+            for part in (inner.values() if isinstance(inner, dict) else inner)
+        ]
+    return bool(level)
 
 
 def merge(below: Any, above: Any) -> Any:
@@ -113,7 +143,7 @@ def seen_from(folder: Path, value: Any, other: Path) -> Any:
         }
     if isinstance(value, list):
         return [seen_from(folder, part, other) for part in value]
-    if isinstance(value, str) and (other / value).is_file():
+    if isinstance(value, str) and _is_file(other / value):
         return os.path.relpath(other / value, folder)
     return value
 
@@ -121,14 +151,22 @@ def seen_from(folder: Path, value: Any, other: Path) -> Any:
 class StrictLoader(yaml.SafeLoader):
     """Plain YAML without aliases and duplicate keys; ``1e-6`` and ``200e3`` are numbers."""
 
+    _depth = 0
+
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse an alias, which can blow a page of text up to gigabytes."""
+        """Refuse an alias, which can blow a page of text up to gigabytes, and endless nesting."""
         if self.check_event(yaml.events.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.constructor.ConstructorError(
                 None, None, "aliases (*name) are not allowed; write the value out", event.start_mark
             )
-        return super().compose_node(parent, index)
+        self._depth += 1
+        if self._depth > DEEPEST:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.constructor.ConstructorError(None, None, TOO_DEEP, mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Refuse a key that is given twice, which YAML would take the last of."""

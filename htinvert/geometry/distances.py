@@ -8,8 +8,12 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from htinvert.core import Region
+
+MANY_PAIRS = 200_000  # from which on only near pairs are looked at
+RATIO_CUTOFF = 3.0  # Å, or what the largest atoms' covalent sum needs
 
 
 def covalent_distances(
@@ -34,8 +38,8 @@ def distances(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> ND
     cell = atoms.cell.complete()
     fractions = cell.scaled_positions(points)[:, None] - cell.scaled_positions(atoms.positions)
     fractions -= np.round(fractions) * atoms.pbc
-    heights = 1.0 / np.linalg.norm(cell.reciprocal(), axis=1)
-    reach = np.where(2.0 * cutoff <= heights, 0, np.ceil(cutoff / heights + 0.5)) * atoms.pbc
+    high = heights(atoms)
+    reach = np.where(2.0 * cutoff <= high, 0, np.ceil(cutoff / high + 0.5)) * atoms.pbc
     ranges = [np.arange(-n, n + 1) for n in reach]
     images = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
     vectors = (fractions[:, :, None] + images) @ cell.array
@@ -65,8 +69,11 @@ def limits(
     first: Iterable[str], second: Iterable[str], min_distance: Mapping[frozenset[str], float]
 ) -> NDArray[np.float64]:
     """Shortest allowed distances [Å], shape (len(first), len(second))."""
-    second = list(second)
-    return np.array([[min_distance.get(frozenset((a, b)), 0.0) for b in second] for a in first])
+    rows, columns = list(first), list(second)
+    least = {
+        (a, b): min_distance.get(frozenset((a, b)), 0.0) for a in set(rows) for b in set(columns)
+    }
+    return np.array([[least[a, b] for b in columns] for a in rows])
 
 
 def clearance(
@@ -76,6 +83,9 @@ def clearance(
     min_distance: Mapping[frozenset[str], float],
 ) -> NDArray[np.bool_]:
     """At which of ``points``, shape (m, 3) [Å], an atom is far enough from all others."""
+    if len(points) * len(atoms) > MANY_PAIRS:
+        furthest = limits([symbol], set(atoms.get_chemical_symbols()), min_distance)
+        atoms = atoms[around(points, atoms, cutoff=float(furthest.max(initial=0.0)))]
     allowed = limits([symbol], atoms.get_chemical_symbols(), min_distance)
     apart = distances(points, atoms, cutoff=float(allowed.max(initial=0.0)))
     return np.asarray((apart >= allowed[:, :, None]).all(axis=(1, 2)))
@@ -87,6 +97,8 @@ def clashes(
     """True where an atom of ``mask``, shape (n,), is closer to another than allowed."""
     chosen = np.flatnonzero(mask)
     symbols = np.array(atoms.get_chemical_symbols())
+    if len(chosen) * len(atoms) > MANY_PAIRS:
+        return _any_clash(atoms, chosen, symbols, min_distance)
     allowed = limits(symbols[chosen], symbols, min_distance)
     if not allowed.size:
         return False
@@ -96,10 +108,82 @@ def clashes(
     return bool((apart < allowed[:, :, None]).any())
 
 
+def _any_clash(
+    atoms: Atoms,
+    chosen: NDArray[np.intp],
+    symbols: NDArray[np.str_],
+    min_distance: Mapping[frozenset[str], float],
+) -> bool:
+    """What :func:`clashes` says, by the pairs that are near alone."""
+    kinds, which = np.unique(symbols, return_inverse=True)
+    allowed = limits(kinds, kinds, min_distance)
+    first, second, apart = near_pairs(atoms, cutoff=float(allowed.max()), chosen=chosen)
+    return bool((apart < allowed[which[first], which[second]]).any())
+
+
+def around(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> NDArray[np.intp]:
+    """Numbers of the atoms that have an image within ``cutoff`` [Å] of a point, shape (m, 3)."""
+    index, places = _with_images(atoms, cutoff)
+    found = cKDTree(places).query_ball_point(_wrapped(points, atoms), cutoff * (1.0 + 1e-9))
+    return np.unique(index[np.concatenate([*map(np.asarray, found), []]).astype(int)])
+
+
 def shortest_ratio(atoms: Atoms) -> float:
-    """Smallest ratio of a distance to the sum of covalent radii, infinite where nothing is near."""
-    apart = distances(atoms.positions, atoms, cutoff=3.0)
-    each = np.arange(len(atoms))
-    apart[each, each] = np.where(apart[each, each] > 1e-9, apart[each, each], np.inf)
+    """Smallest ratio of a distance to the sum of covalent radii, infinite where nothing is near.
+
+    Exact where it is at most 1, among all atoms and their periodic images. Time and memory grow
+    with the number of atoms, not with that of their pairs.
+    """
     radii = np.asarray(covalent_radii)[atoms.numbers]
-    return float(np.min(apart.min(axis=2) / (radii[:, None] + radii)))
+    cutoff = max(RATIO_CUTOFF, 2.0 * float(radii.max(initial=0.0)))
+    first, second, apart = near_pairs(atoms, cutoff=cutoff)
+    return float(np.min(apart / (radii[first] + radii[second]), initial=np.inf))
+
+
+def near_pairs(
+    atoms: Atoms, *, cutoff: float, chosen: NDArray[np.intp] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Pairs of atoms, images of one among them, at most ``cutoff`` [Å] apart: i, j, distance.
+
+    Each pair is listed once or more, with ``chosen`` those whose first is one of these. Neighbors
+    are found by a k-d tree (Maneewongvatana & Mount, 1999) of the atoms and those of their images
+    around the cell that are near enough to be met.
+    """
+    index, places = _with_images(atoms, cutoff)
+    some = np.arange(len(atoms)) if chosen is None else chosen
+    found = cKDTree(places[some]).sparse_distance_matrix(
+        cKDTree(places), cutoff, output_type="ndarray"
+    )
+    found = found[some[found["i"]] != found["j"]]  # an atom itself; its images come later
+    return some[found["i"]], index[found["j"]], found["v"]
+
+
+def _with_images(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Atoms wrapped into the cell, then their images within ``cutoff`` [Å] of it: index, place."""
+    cell = atoms.cell.complete()
+    fractions = cell.scaled_positions(_wrapped(atoms.positions, atoms))
+    reach = cutoff / heights(atoms) * (1.0 + 1e-9) + 1e-9
+    index = np.arange(len(atoms))
+    for axis in np.flatnonzero(atoms.pbc):
+        parts = [(index, fractions)]
+        for n in range(1, int(reach[axis]) + 2):
+            for step in (n, -n):
+                moved = fractions[:, axis] + step
+                near = (moved >= -reach[axis]) & (moved <= 1.0 + reach[axis])
+                image = fractions[near].copy()
+                image[:, axis] += step
+                parts.append((index[near], image))
+        index, fractions = (np.concatenate(some) for some in zip(*parts, strict=True))
+    return index, fractions @ cell.array
+
+
+def _wrapped(points: NDArray[np.float64], atoms: Atoms) -> NDArray[np.float64]:
+    """Points, shape (m, 3) [Å], moved into the cell along its periodic vectors."""
+    cell = atoms.cell.complete()
+    whole = np.floor(cell.scaled_positions(points)) * atoms.pbc
+    return np.asarray(points - whole @ cell.array)
+
+
+def heights(atoms: Atoms) -> NDArray[np.float64]:
+    """Distance [Å] between opposite faces of the cell, along each of its three vectors."""
+    return np.asarray(1.0 / np.linalg.norm(atoms.cell.complete().reciprocal(), axis=1))

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import re
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from ase import Atoms
 from ase.io import read
-from ase.neighborlist import neighbor_list
 
 from htinvert.core import UserError
 from htinvert.declaration.declared import Parameter
+from htinvert.declaration.wording import shortened
+from htinvert.geometry.distances import heights, near_pairs
 from htinvert.geometry.roles import restore_roles
 
 LARGEST_FILE = 50_000_000  # bytes; a structure for a search has thousands of atoms, not millions
 COINCIDENT = 0.1  # Å
+MOST_ATOMS = 1_000_000
+VECTOR = (0.5, 1e4)  # Å: shortest and longest vector of a cell
+THINNEST = 0.5  # Å between faces of a cell along a direction in which it repeats
+FARTHEST = 1e5  # Å: of an atom from the origin
 
 
 def from_file(
@@ -30,8 +39,9 @@ def from_file(
     ``index`` chooses from a file that holds several, -1 being the last. Roles that htinvert wrote
     are kept (:mod:`htinvert.geometry.roles`), constraints of other programs dropped. Raises
     :class:`UserError` where the file is missing, unreadable, empty or not finite, holds several
-    structures and none is chosen, has sites that are occupied in part or by several elements, or
-    atoms that coincide.
+    structures and none is chosen, has sites that are occupied in part or by several elements,
+    atoms that coincide, more than a million of them, or a cell that is flat or has vectors outside
+    of 0.5 to 10 000 Å.
     """
     if not path.is_file():
         raise UserError(f"there is no structure file {path}; check structure.path")
@@ -39,24 +49,31 @@ def from_file(
         raise UserError(
             f"{path} is larger than {LARGEST_FILE // 10**6} MB; give a single structure"
         )
+    refuse_counts(path)
     atoms = _read(path, index)
+    _refuse_sizes(atoms, path)
     _refuse_disorder(atoms, path)
     atoms = restore_roles(atoms, path)
     atoms = atoms[[symbol not in remove for symbol in atoms.get_chemical_symbols()]]
     if not len(atoms):
         raise UserError(f"{path} holds no atoms after {', '.join(remove) or 'nothing'} was removed")
-    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
-        raise UserError(f"{path} has positions or cell vectors that are not finite numbers")
     _refuse_coincidence(atoms, path)
+    if min(repeat) < 1 or len(atoms) * math.prod(repeat) > MOST_ATOMS:
+        raise UserError(
+            f"repeat {' x '.join(map(str, repeat))} makes no structure of 1 to {MOST_ATOMS} atoms "
+            f"of the {len(atoms)} in {path}; give other numbers"
+        )
     return atoms.repeat(repeat)
 
 
 def _read(path: Path, index: int | None) -> Atoms:
     """The chosen structure of a file, or its only one."""
     try:
-        found = read(path, index=":")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of keys that are none of our business
+            found = read(path, index=":")
     except Exception as error:  # ASE's readers raise whatever their parsers raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = shortened(" ".join(str(error).split()), 200) or type(error).__name__
         raise UserError(
             f"{path} could not be read as a structure ({reason}); "
             "POSCAR, CIF and extxyz are safe choices"
@@ -87,7 +104,7 @@ def _refuse_disorder(atoms: Atoms, path: Path) -> None:
     for kind in dict.fromkeys(kinds.tolist()):
         site = occupancy.get(str(kind), {})
         shares = {symbol: _share(value) for symbol, value in site.items()}
-        if len(shares) > 1 or any(abs(share - 1.0) > 1e-3 for share in shares.values()):
+        if len(shares) > 1 or any(not abs(share - 1.0) <= 1e-3 for share in shares.values()):
             place = " ".join(f"{x:.4g}" for x in fractions[kinds == kind][0])
             parts = " + ".join(f"{symbol} {share:g}" for symbol, share in shares.items())
             disordered.append(f"{parts} at {place}")
@@ -101,11 +118,87 @@ def _refuse_disorder(atoms: Atoms, path: Path) -> None:
 
 def _share(value: object) -> float:
     """An occupancy as a number; CIF's ``.`` and ``?`` mean that it was not told, which is 1."""
-    return 1.0 if value in (".", "?") else float(str(value))
+    if value in (".", "?"):
+        return 1.0
+    try:
+        return float(str(value))
+    except ValueError:
+        return math.nan
+
+
+def refuse_counts(path: Path) -> None:
+    """Refuse a file that says to hold far more atoms or points than its lines can.
+
+    Readers make room for what a file says, or look for it line by line, before they miss it.
+    Looks at xyz, POSCAR and cube. Raises :class:`UserError`.
+    """
+    name, size = path.name.lower(), path.stat().st_size
+    with path.open("rb") as file:
+        head = [file.readline(4096).split() for _ in range(8)]
+    if path.suffix.lower() in (".xyz", ".extxyz"):
+        counts = _xyz_counts(path)
+    elif path.suffix.lower() in (".cube", ".cub"):
+        points = [abs(count) for line in head[3:6] for count in _wholes(line[:1])]
+        counts = [*_wholes(head[2][:1]), math.prod(points)]
+    elif "poscar" in name or "contcar" in name or path.suffix.lower() in (".vasp", ".poscar"):
+        counts = [sum(_wholes(line)) for line in head[5:7]]
+    else:
+        return
+    for count in counts:
+        if abs(count) > size:
+            raise UserError(
+                f"{path} says that it holds {count:.6g} atoms or points, which a file of {size} "
+                "bytes cannot; it may be truncated, copy it again"
+            )
+
+
+def _xyz_counts(path: Path) -> list[int]:
+    """Numbers of atoms that the frames of an xyz file say to have."""
+    lines = path.read_bytes().splitlines()
+    counts, place = [], 0
+    while place < len(lines) and (said := _wholes(lines[place].split()[:1])):
+        counts.append(said[0] if said[0] >= 0 else MOST_ATOMS**2)
+        place += max(said[0], 0) + 2
+        while place < len(lines) and lines[place].lstrip().startswith(b"VEC"):
+            place += 1
+    return counts
+
+
+def _wholes(words: Sequence[bytes]) -> list[int]:
+    """Those of some words that are whole numbers."""
+    return [int(word) for word in words if re.fullmatch(rb"[-+]?\d{1,30}", word)]
+
+
+def _refuse_sizes(atoms: Atoms, path: Path) -> None:
+    """Refuse what no structure in Å is like, on which neighbors are sought for ever."""
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()):
+        raise UserError(f"{path} has positions or cell vectors that are not finite numbers")
+    if len(atoms) > MOST_ATOMS:
+        raise UserError(f"{path} has {len(atoms)} atoms; a structure has at most {MOST_ATOMS}")
+    lengths = np.linalg.norm(atoms.cell.array, axis=1)
+    odd = atoms.pbc | (lengths > 0.0)
+    odd &= (lengths < VECTOR[0]) | (lengths > VECTOR[1])
+    if odd.any():
+        raise UserError(
+            f"{path} has a cell vector of {lengths[odd][0]:.3g} Å; one of {VECTOR[0]:g} to "
+            f"{VECTOR[1]:g} Å is expected, so check its unit and scale"
+        )
+    flat = abs(atoms.cell.complete().volume) < 1e-9  # Å³
+    if flat or (heights(atoms)[atoms.pbc] < THINNEST).any():
+        raise UserError(
+            f"{path} has a cell whose vectors lie in one plane, or nearly so; it has no volume, "
+            "check its vectors"
+        )
+    farthest = float(np.abs(atoms.positions).max(initial=0.0))
+    if farthest > FARTHEST:
+        raise UserError(
+            f"{path} has an atom {farthest:.3g} Å from the origin, more than {FARTHEST:g}; check "
+            "its unit"
+        )
 
 
 def _refuse_coincidence(atoms: Atoms, path: Path) -> None:
-    first, second = neighbor_list("ij", atoms, COINCIDENT)
+    first, second, _ = near_pairs(atoms, cutoff=COINCIDENT)
     if len(first):
         i, j = int(first[0]), int(second[0])
         raise UserError(

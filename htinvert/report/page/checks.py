@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
-from numpy.typing import NDArray
 
 from htinvert.core import region_mask
-from htinvert.geometry.distances import distances
+from htinvert.geometry.distances import near_pairs
 from htinvert.ranking.rank import Ranked
 from htinvert.report.page.facts import Facts
 from htinvert.report.page.surety import composition
@@ -22,15 +21,15 @@ NEAR_BOUND = 0.02  # of a parameter's range
 
 def closest(atoms: Atoms) -> tuple[float, float, str]:
     """Shortest distance [Å] relative to the covalent sum: distance, ratio, pair of elements."""
-    apart = distances(atoms.positions, atoms, cutoff=4.0)
-    each = np.arange(len(atoms))
-    apart[each, each] = np.where(apart[each, each] > 1e-9, apart[each, each], np.inf)
-    nearest = apart.min(axis=2)
+    first, second, apart = near_pairs(atoms, cutoff=4.0)
+    if not len(apart):
+        return float("inf"), float("inf"), "no pair"
     radii = np.asarray(covalent_radii)[atoms.numbers]
-    ratio: NDArray[np.float64] = nearest / (radii[:, None] + radii)
-    i, j = np.unravel_index(int(ratio.argmin()), ratio.shape)
+    ratio = apart / (radii[first] + radii[second])
+    least = int(ratio.argmin())
+    i, j = first[least], second[least]
     pair = "-".join(sorted((atoms[int(i)].symbol, atoms[int(j)].symbol)))
-    return float(nearest[i, j]), float(ratio[i, j]), pair
+    return float(apart[least]), float(ratio[least]), pair
 
 
 def per_family(entry: Ranked, facts: Facts) -> dict[str, Any]:

@@ -73,6 +73,23 @@ def test_a_component_of_ones_own_is_found_by_module_and_attribute() -> None:
     assert "cannot be imported" in mistakes(with_(energy={"use": "no.such:thing"}))
 
 
+@pytest.mark.parametrize("use", [":x", "x:", "a..b:c", ".a:b", "os:no name"])
+def test_what_cannot_name_a_module_and_attribute_is_refused(use: str) -> None:
+    assert f"{use!r} is no name; write module:attribute" in mistakes(with_(energy={"use": use}))
+
+
+def test_a_function_that_does_not_say_what_it_takes_is_refused() -> None:
+    found = mistakes(with_(energy={"use": "math:hypot"}))
+    assert "hypot does not say what it takes" in found
+
+
+def test_nested_without_end_is_a_mistake() -> None:
+    value: Any = "x"
+    for _ in range(5000):
+        value = [value]
+    assert "nested more than 40 deep" in mistakes(with_(energy={"use": "chgnet", "fmax": value}))
+
+
 def test_an_objective_that_nothing_computes_is_refused() -> None:
     text = mistakes(with_(objectives={"energy": 1.0, "haadf.registration": 2.0}))
     assert "objectives.haadf.registration is unknown" in text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from htinvert.config.yaml_file import StrictLoader, merge, read_yaml
+from htinvert.config.yaml_file import StrictLoader, located, merge, read_yaml
 from htinvert.core import UserError
 
 
@@ -33,6 +33,7 @@ def test_words_stay_words(text: str) -> None:
         ("a: &b [1]\nc: *b\n", "aliases"),
         ("- 1\n- 2\n", "is not a campaign"),
         ("a: [1\n", "is not valid YAML"),
+        pytest.param("a: " + "[" * 3000, "nested more than 40 deep", id="deep"),
         ("a: !!python/object/apply:os.system [ls]\n", "is not valid YAML"),
     ],
 )
@@ -91,3 +92,26 @@ def test_a_wrong_base_says_so(tmp_path: Path, base: str, message: str) -> None:
     (tmp_path / "b.yaml").write_text(f"extends: {base}\n")
     with pytest.raises(UserError, match=message):
         read_yaml(tmp_path / "a.yaml")
+
+
+def test_a_mistake_at_the_end_of_a_short_list_has_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "campaign.yaml"
+    path.write_text("name: a\ncomposition:\n  Te: [38]\n")
+    said = located(path, "composition.Te.1 is missing; give it a value")
+    assert said == "campaign.yaml:3: composition.Te.1 is missing; give it a value"
+
+
+def test_a_long_value_is_shortened_and_the_advice_stays(tmp_path: Path) -> None:
+    path = tmp_path / "campaign.yaml"
+    path.write_text("name: a\n")
+    said = located(path, f"name: {'x' * 5000} is too long; give a short one")
+    assert len(said) == 400
+    assert said.startswith("campaign.yaml:1: name: xxx")
+    assert said.endswith("xxx is too long; give a short one")
+
+
+def test_a_text_that_is_no_name_of_a_file_is_none(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.yaml").write_text(f"credit: {'x' * 5000}\n")
+    (tmp_path / "b.yaml").write_text("extends: other/a.yaml\n")
+    assert read_yaml(tmp_path / "b.yaml")["credit"] == "x" * 5000

@@ -1,5 +1,6 @@
 """Structure files that must not pass in silence: disorder, several structures, doubled atoms."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,28 @@ def test_positions_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.xyz", broken)
     with pytest.raises(UserError, match="not finite numbers"):
         from_file(tmp_path / "a.xyz")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.xyz", "999999999\n\nCu 0 0 0\n", "says that it holds 1e+09 atoms"),
+        ("POSCAR", "a\n1\n5 0 0\n0 5 0\n0 0 5\nCu\n999999999\nDirect\n0 0 0\n", "1e+09 atoms"),
+        ("POSCAR", "a\n1\n1e5 0 0\n0 1e9 0\n0 0 5\nCu\n1\nDirect\n0 0 0\n", "vector of 1e+05 Å"),
+        ("POSCAR", "a\n1\n1e-7 0 0\n0 5 0\n0 0 5\nCu\n1\nDirect\n0 0 0\n", "vector of 1e-07 Å"),
+        ("POSCAR", "a\n1\n5 0 0\n5 0 0\n0 0 5\nCu\n1\nDirect\n0 0 0\n", "in one plane"),
+    ],
+)
+def test_sizes_that_no_structure_has_are_refused(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(UserError, match=re.escape(message)):
+        from_file(path)
+
+
+def test_a_supercell_of_millions_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "cu.xyz", bulk("Cu"), format="extxyz")
+    with pytest.raises(UserError, match="makes no structure of 1 to 1000000 atoms"):
+        from_file(tmp_path / "cu.xyz", repeat=(500, 500, 500))
