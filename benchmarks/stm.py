@@ -20,7 +20,7 @@ from ase.io import write
 
 from htinvert.core import Signal
 from htinvert.density.files import read_density
-from htinvert.density.grid import Density, Held
+from htinvert.density.grid import Density, GivenDensity
 from htinvert.density.stored import write_zarr
 from htinvert.forward.stm import Stm
 from htinvert.forward.stm_surface import constant_current, find_slab
@@ -64,7 +64,9 @@ def main() -> None:
     """Print one line per case, with the ratio to the pass."""
     density = made_up()
     grid, slab = density.values[0], find_slab(density.atoms)
-    model = Stm(density=Held(density), isovalue=1e-5, sampling=0.29, shape=(79, 79), blur=2.0)
+    model = Stm(
+        density=GivenDensity(density), isovalue=1e-5, sampling=0.29, shape=(79, 79), blur=2.0
+    )
     noise = np.random.default_rng(0).normal(0, 0.05, (79, 79))
     observed = Signal.image(model(density.atoms).data + noise, 0.29)
     metric, turns = Registration(ssim="uint8-35"), count()

@@ -86,7 +86,7 @@ class DensitySource(Protocol):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Held:
+class GivenDensity:
     """A source of the one density that it holds, whatever the structure; it is named by content."""
 
     density: Density

@@ -45,7 +45,7 @@ _PER_SLICE = 2.0  # time to make a slice, likewise on the fine grid
 
 
 @dataclass(frozen=True, eq=False)
-class Box:
+class Supercell:
     """A periodic box of atoms: ``size`` (right, down, depth) [Å], pixels (nx, ny), slices.
 
     ``exact`` slices are of our own making, others abTEM's; see :func:`transmission_slices`.
@@ -126,7 +126,7 @@ def seconds(pixels: tuple[int, int], slices: int, *, probes: int, boxes: int) ->
 
 
 def scan_box(
-    box: Box,
+    box: Supercell,
     points: Floats,
     *,
     beam: Probe,
@@ -168,7 +168,9 @@ def scan_box(
     return np.concatenate(recorded).astype(np.float32)
 
 
-def exit_wave(box: Box, *, beam_energy: float, device: Device = "cpu") -> NDArray[np.complex64]:
+def exit_wave(
+    box: Supercell, *, beam_energy: float, device: Device = "cpu"
+) -> NDArray[np.complex64]:
     """A plane wave after the box, shape (nx, ny), of mean intensity 1 where nothing is lost."""
     with _abtem(device) as abtem:
         through = _specimen(abtem, box, beam_energy, device)
@@ -205,7 +207,9 @@ def _abtem(device: Device) -> Iterator[Any]:
             yield abtem
 
 
-def _specimen(abtem: Any, box: Box, beam_energy: float, device: Device) -> Callable[[Any], Any]:
+def _specimen(
+    abtem: Any, box: Supercell, beam_energy: float, device: Device
+) -> Callable[[Any], Any]:
     """The way of waves through a box, by exact slices or by abTEM's own potential."""
     depth = box.size[2] / box.slices
     if not box.exact:
@@ -240,7 +244,7 @@ def _specimen(abtem: Any, box: Box, beam_energy: float, device: Device) -> Calla
     return through
 
 
-def transmission_slices(box: Box, beam_energy: float) -> NDArray[np.complex64]:
+def transmission_slices(box: Supercell, beam_energy: float) -> NDArray[np.complex64]:
     """What each slice does to a wave, ``exp(i s V)``, shape (slices, nx, ny), band limited.
 
     The potential V is summed in Fourier space, with every atom in its exact position, and the

@@ -55,7 +55,7 @@ class Grid:
 
 
 @dataclass(frozen=True, eq=False)
-class Tile:
+class ScanTile:
     """Points that share a box: a mask over the grid; corner and size (right, down) [Å]."""
 
     mask: Mask
@@ -102,7 +102,7 @@ def needed(grid: Grid, window: Window, margin: float) -> Mask:
     return np.asarray(maximum_filter(mask, size=sizes, mode="wrap"))
 
 
-def tiles(grid: Grid, *, tile: float, padding: float, sampling: float) -> Iterator[Tile]:
+def tiles(grid: Grid, *, tile: float, padding: float, sampling: float) -> Iterator[ScanTile]:
     """Split a grid into tiles of about ``tile`` [Å]; boxes reach ``padding`` [Å] beyond points.
 
     They are a little larger, so that pixels of just ``sampling`` [Å] fill them, in a number that
@@ -126,7 +126,7 @@ def tiles(grid: Grid, *, tile: float, padding: float, sampling: float) -> Iterat
                 if periods:
                     length = grid.basis[axis, axis]
                     corner[axis], size[axis] = min(0.0, length), periods * abs(length)
-            yield Tile(_shifted(mask, grid), corner, size)
+            yield ScanTile(_shifted(mask, grid), corner, size)
 
 
 def _fit(length: float, sampling: float) -> float:

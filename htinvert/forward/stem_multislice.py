@@ -24,11 +24,11 @@ from htinvert.declaration.declared import Estimate, KnownAnswer, Parameter, chec
 from htinvert.forward import multislice
 from htinvert.forward.cross_section import wavelength
 from htinvert.forward.memo import fingerprint, remember
-from htinvert.forward.multislice import Box, Device
+from htinvert.forward.multislice import Device, Supercell
 from htinvert.forward.probe import Probe, source_transfer
 from htinvert.forward.scan import (
     Grid,
-    Tile,
+    ScanTile,
     fourier_series,
     frequencies,
     needed,
@@ -182,7 +182,7 @@ class StemMultislice(Stem):
         series = _series(self, values, plan.grid)
         return Signal.image(sum_series(series, lattice, plan.window), self.pixel)
 
-    def plan(self, atoms: Atoms) -> Plan:
+    def plan(self, atoms: Atoms) -> ScanPlan:
         """What is to be computed for an image of ``atoms``; raises as an image does."""
         multislice.check_engine(self.device)
         atoms = self.specimen(atoms)
@@ -196,7 +196,7 @@ class StemMultislice(Stem):
         if self.detector == "idpc":  # an integral needs all of it
             mask = np.ones_like(mask)
         thickest = self.slice_thickness or multislice.thickest(self.beam_energy, self.outer)
-        return Plan(window, slab, grid, mask, slices_through(slab, thickest))
+        return ScanPlan(window, slab, grid, mask, slices_through(slab, thickest))
 
 
 PARAMETERS = {
@@ -242,7 +242,7 @@ KNOWN_ANSWERS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class ScanPlan:
     """What is to be computed for one image: where probes stop (``mask``), through what."""
 
     window: Window
@@ -255,7 +255,7 @@ class Plan:
 # ---------------------------------------------------------------- the scan
 
 
-def _scan(model: StemMultislice, plan: Plan) -> Values:
+def _scan(model: StemMultislice, plan: ScanPlan) -> Values:
     """What the detector records at the grid's points, shape (n1, n2, 1 or 3); nan elsewhere.
 
     A point's value does not depend on which others are asked for, so what is known is kept.
@@ -271,7 +271,7 @@ def _scan(model: StemMultislice, plan: Plan) -> Values:
     return remember(_scans, key, values, most=_REMEMBERED)
 
 
-def _key(model: StemMultislice, plan: Plan) -> bytes:
+def _key(model: StemMultislice, plan: ScanPlan) -> bytes:
     """Names everything that a point's value depends on."""
     parameters = {name: value for name, value in vars(model).items() if name not in _FREE}
     grid, slab = plan.grid, plan.slab
@@ -288,14 +288,14 @@ _FREE = (
 
 
 def _parts(
-    model: StemMultislice, plan: Plan, mask: NDArray[np.bool_]
-) -> list[tuple[Tile, NDArray[np.bool_]]]:
+    model: StemMultislice, plan: ScanPlan, mask: NDArray[np.bool_]
+) -> list[tuple[ScanTile, NDArray[np.bool_]]]:
     """Tiles that hold points of ``mask``, and which."""
     every = tiles(plan.grid, tile=_TILE, padding=model.padding, sampling=model.wave_sampling)
     return [(tile, tile.mask & mask) for tile in every if (tile.mask & mask).any()]
 
 
-def _record(model: StemMultislice, plan: Plan, mask: NDArray[np.bool_]) -> Values:
+def _record(model: StemMultislice, plan: ScanPlan, mask: NDArray[np.bool_]) -> Values:
     """Mean over the configurations at the points of ``mask``, shape (n1, n2, 1 or 3)."""
     parts = _parts(model, plan, mask)
     channels = 1 if model.detector == "annular" else 3
@@ -316,14 +316,14 @@ def _record(model: StemMultislice, plan: Plan, mask: NDArray[np.bool_]) -> Value
 
 
 def _tile_values(
-    model: StemMultislice, plan: Plan, tile: Tile, wanted: NDArray[np.bool_], beam: Probe
+    model: StemMultislice, plan: ScanPlan, tile: ScanTile, wanted: NDArray[np.bool_], beam: Probe
 ) -> NDArray[np.float32]:
     """What the detector records at the points of one tile, shape (n, 1 or 3)."""
     numbers, positions = crop(plan.slab, tile.corner, tile.size)
     pixels = multislice.pixels_of(tile.size, model.wave_sampling)
     size = (float(tile.size[0]), float(tile.size[1]), plan.slab.depth)
     exact = model.potential == "exact"
-    box = Box(numbers, positions, size, pixels, plan.slices, exact)
+    box = Supercell(numbers, positions, size, pixels, plan.slices, exact)
     return multislice.scan_box(
         box,
         plan.grid.points(*np.nonzero(wanted)) - tile.corner,

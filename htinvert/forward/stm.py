@@ -23,7 +23,7 @@ from htinvert.density.grid import Density, DensitySource, has_all_electrons
 from htinvert.forward.memo import fingerprint, remember
 from htinvert.forward.scene import PIXELS, Pixels, Scene, Window, check_pixels
 from htinvert.forward.stm_surface import (
-    Slab,
+    SurfaceSlab,
     constant_current,
     constant_height,
     find_slab,
@@ -194,7 +194,7 @@ class Surface:
 
     key: bytes
     density: Density
-    slab: Slab
+    slab: SurfaceSlab
 
 
 _surfaces: OrderedDict[bytes, Surface] = OrderedDict()

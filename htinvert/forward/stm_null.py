@@ -12,7 +12,7 @@ import numpy as np
 from ase import Atoms
 
 from htinvert.core import Floats, Signal
-from htinvert.density.grid import Density, Held
+from htinvert.density.grid import Density, GivenDensity
 
 _KAPPA = 1.0  # 1/Å, any: heights do not depend on it
 _ISOVALUE = 1e-4  # 1/Å³, any
@@ -97,7 +97,7 @@ def with_relief(forward: Any, atoms: Atoms, relief: Floats, name: str) -> Any:
     )
     return replace(
         forward,
-        density=Held(density),
+        density=GivenDensity(density),
         mode="constant_current",
         isovalue=_ISOVALUE,
         above=8.0,

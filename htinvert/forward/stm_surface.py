@@ -24,7 +24,7 @@ _UNMET = 5  # grid spacings by which a column without the isosurface is lower th
 
 
 @dataclass(frozen=True)
-class Slab:
+class SurfaceSlab:
     """Where a surface lies in its cell [Å]: the third vector's length, the topmost atom, vacuum."""
 
     length: float
@@ -32,7 +32,7 @@ class Slab:
     vacuum: float
 
 
-def find_slab(atoms: Atoms) -> Slab:
+def find_slab(atoms: Atoms) -> SurfaceSlab:
     """Find the upper surface of a slab whose third cell vector is its normal, along z.
 
     Raises:
@@ -62,10 +62,10 @@ def find_slab(atoms: Atoms) -> Slab:
             f"{heights[widest]:.1f} to {heights[widest + 1]:.1f} Å of {length:.1f}; move all atoms "
             "to the middle of the cell and compute the density again"
         )
-    return Slab(length, float(heights[-1]), float(gaps[-1]))
+    return SurfaceSlab(length, float(heights[-1]), float(gaps[-1]))
 
 
-def planes(values: Grid, slab: Slab, *, below: float, above: float) -> tuple[Grid, float]:
+def planes(values: Grid, slab: SurfaceSlab, *, below: float, above: float) -> tuple[Grid, float]:
     """Planes from ``below`` under to ``above`` over the topmost atom, or to the vacuum's middle.
 
     Returns them, shape (n1, n2, planes), and the height of the first over the topmost atom [Å].
@@ -87,7 +87,7 @@ def planes(values: Grid, slab: Slab, *, below: float, above: float) -> tuple[Gri
 
 
 def constant_current(
-    values: Grid, slab: Slab, *, isovalue: float, below: float, above: float
+    values: Grid, slab: SurfaceSlab, *, isovalue: float, below: float, above: float
 ) -> Floats:
     """Heights over the topmost atom [Å], shape (n1, n2), at which a tip coming down meets a value.
 
@@ -123,7 +123,7 @@ def constant_current(
     return np.asarray(np.where(met, base + (index + np.clip(part, 0.0, 1.0)) * step, -below))
 
 
-def constant_height(values: Grid, slab: Slab, *, height: float) -> Floats:
+def constant_height(values: Grid, slab: SurfaceSlab, *, height: float) -> Floats:
     """Density [1/Å³], shape (n1, n2), ``height`` [Å] above the topmost atom."""
     if height > slab.vacuum / 2:
         raise UserError(
@@ -140,7 +140,13 @@ def constant_height(values: Grid, slab: Slab, *, height: float) -> Floats:
 
 
 def voxel_isosurface(
-    values: Grid, slab: Slab, *, isovalue: float, tolerance: float, below: float, above: float
+    values: Grid,
+    slab: SurfaceSlab,
+    *,
+    isovalue: float,
+    tolerance: float,
+    below: float,
+    above: float,
 ) -> Floats:
     """Heights [Å], shape (n1, n2), of the highest voxel within ``tolerance`` of ``isovalue``.
 

@@ -24,7 +24,7 @@ from htinvert.declaration.declared import Estimate, KnownAnswer, Parameter, chec
 from htinvert.forward import multislice
 from htinvert.forward.cross_section import wavelength
 from htinvert.forward.memo import fingerprint, remember
-from htinvert.forward.multislice import Box, Device
+from htinvert.forward.multislice import Device, Supercell
 from htinvert.forward.probe import BEAM, Beam, source_transfer
 from htinvert.forward.scan import fourier_series, frequencies
 from htinvert.forward.scene import SCENE, Scene, Window, check_scene
@@ -256,7 +256,9 @@ def _exit_waves(model: Tem, plan: _Plan) -> list[Complexes]:
         moved = displace(slab, rms_displacement=model.rms_displacement, rng=rng)
         numbers, positions = crop(moved, plan.corner, plan.size)
         size = (float(plan.size[0]), float(plan.size[1]), slab.depth)
-        box = Box(numbers, positions, size, plan.pixels, plan.slices, model.potential == "exact")
+        box = Supercell(
+            numbers, positions, size, plan.pixels, plan.slices, model.potential == "exact"
+        )
         waves.append(multislice.exit_wave(box, beam_energy=model.beam_energy, device=model.device))
     return remember(_waves, key, waves, most=_REMEMBERED)
 

@@ -18,7 +18,7 @@ from ase import Atoms
 
 from htinvert.core import Channel, EvaluationFailed, Floats, Metric, Signal, UserError
 from htinvert.evaluation.fit import fit, sampled_like
-from htinvert.image.surface import Window
+from htinvert.image.surface import SurfaceWindow
 
 Role = Literal["candidate", "null", "floor"]
 
@@ -82,7 +82,7 @@ class Comparison:
     """Costs of contenders in windows, shape (contenders, windows); nan where one failed."""
 
     contenders: tuple[Contender, ...]
-    windows: tuple[Window, ...]
+    windows: tuple[SurfaceWindow, ...]
     costs: Floats
     measure: str = ""
     parameters: Mapping[tuple[str, int], Mapping[str, float]] = field(default_factory=dict)
@@ -132,13 +132,13 @@ class Comparison:
         return sorted(found, key=lambda d: (ROLES.index(d.role), d.mean))
 
 
-Refit = Callable[[Contender, Signal, Window], tuple[float, Mapping[str, float]]]
+Refit = Callable[[Contender, Signal, SurfaceWindow], tuple[float, Mapping[str, float]]]
 
 
 def compare(
     observed: Signal,
     contenders: Sequence[Contender],
-    windows: Iterable[Window],
+    windows: Iterable[SurfaceWindow],
     *,
     refit: Refit,
     measure: str = "",
@@ -184,7 +184,7 @@ def in_place(channel: Channel, *, metric: str | None = None) -> Refit:
     images: dict[str, tuple[Signal, Mapping[str, float]]] = {}
 
     def refit(
-        contender: Contender, observed: Signal, window: Window
+        contender: Contender, observed: Signal, window: SurfaceWindow
     ) -> tuple[float, Mapping[str, float]]:
         if contender.name not in images:
             own = replace(channel, observed=observed, forward=contender.forward)
@@ -202,13 +202,13 @@ def in_place(channel: Channel, *, metric: str | None = None) -> Refit:
     return refit
 
 
-def windowed_cost(image: Signal, observed: Signal, window: Window, metric: Metric) -> float:
+def windowed_cost(image: Signal, observed: Signal, window: SurfaceWindow, metric: Metric) -> float:
     """What a metric says of a window of two images of one shape."""
     simulated = window.cut(image)
     return metric(simulated, sampled_like(window.cut(observed), simulated)).cost
 
 
-def tiles(shape: tuple[int, int], size: tuple[int, int], *, gap: int = 0) -> list[Window]:
+def tiles(shape: tuple[int, int], size: tuple[int, int], *, gap: int = 0) -> list[SurfaceWindow]:
     """Windows of ``size`` (rows, columns) that share no pixel, as many as an image has room for.
 
     ``gap`` [px] stays free between them. What is left over is shared by the edges.
@@ -224,19 +224,21 @@ def tiles(shape: tuple[int, int], size: tuple[int, int], *, gap: int = 0) -> lis
         for have, count, need in zip(shape, counts, size, strict=True)
     ]
     return [
-        Window(margins[0] + row * (size[0] + gap), margins[1] + column * (size[1] + gap), *size)
+        SurfaceWindow(
+            margins[0] + row * (size[0] + gap), margins[1] + column * (size[1] + gap), *size
+        )
         for row in range(counts[0])
         for column in range(counts[1])
     ]
 
 
-def some(windows: Sequence[Window], most: int) -> list[Window]:
+def some(windows: Sequence[SurfaceWindow], most: int) -> list[SurfaceWindow]:
     """At most so many windows, evenly spread over the given ones."""
     count = min(most, len(windows))
     return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
 
 
-def check_apart(windows: Sequence[Window]) -> None:
+def check_apart(windows: Sequence[SurfaceWindow]) -> None:
     """Raise :class:`UserError` where two windows share pixels, so that errors were too small."""
     for index, one in enumerate(windows):
         for other in windows[:index]:

@@ -15,8 +15,8 @@ from ase import Atoms
 from htinvert.core import Channel, Metric, Signal, UserError
 from htinvert.forward.stm import Stm
 from htinvert.image.compare import Comparison, Contender, compare, in_place, some, tiles
-from htinvert.image.compare_surfaces import Study, Verdict, compare_surfaces, settle_domains
-from htinvert.image.surface import Window, best_window
+from htinvert.image.compare_surfaces import Study, SurfaceVerdict, compare_surfaces, settle_domains
+from htinvert.image.surface import SurfaceWindow, best_window
 from htinvert.metrics.registration import Registration
 
 SIZE = 79  # px: two windows of the structural similarity, and what the peer compared
@@ -72,7 +72,7 @@ def compare_stm(
     size: int,
     most: int,
     observer: Observer | None = None,
-) -> Verdict:
+) -> SurfaceVerdict:
     """Compare surfaces: the first window is where the first structure fits best in the crop.
 
     ``whole`` is the image that the windows are parts of, of which the channel has a crop.
@@ -80,7 +80,7 @@ def compare_stm(
     forward: Any = channel.forward
     metric = next(iter(channel.metrics.values()))
     ny, nx = channel.observed.data.shape
-    start = Window((ny - size) // 2, (nx - size) // 2, size, size)
+    start = SurfaceWindow((ny - size) // 2, (nx - size) // 2, size, size)
     distortion = max((abs(b) for b in channel.free.get("shear_x", ())), default=0.3)
     study = Study(channel.observed, start, metric, distortion)
     first = next(iter(structures.values()))

@@ -17,7 +17,7 @@ from ase import Atoms
 from htinvert.core import EvaluationFailed, Floats, Metric, Signal
 from htinvert.forward.stm_null import lattice_average, plane_waves, with_relief
 from htinvert.image.compare import Comparison, Contender, Refit, compare
-from htinvert.image.surface import Settled, Window, around, settle
+from htinvert.image.surface import Settled, SurfaceWindow, around, settle
 
 NULL_PHASES = (-90.0, -60.0, -30.0, 30.0, 60.0, 90.0)  # degrees, of three plane waves
 SAME_LATTICE = 0.02  # of the longer vector: how far a turned lattice may be from itself
@@ -38,7 +38,7 @@ class Study:
     """
 
     observed: Signal
-    window: Window
+    window: SurfaceWindow
     metric: Metric
     distortion: float = 0.3
     blur: float = 4.0
@@ -84,7 +84,7 @@ def settle_domains(study: Study, atoms: Atoms, forward: Any, *, mirrors: bool = 
 
 
 def fit_surface(
-    study: Study, atoms: Atoms, forward: Any, *, window: Window | None = None, **options: Any
+    study: Study, atoms: Atoms, forward: Any, *, window: SurfaceWindow | None = None, **options: Any
 ) -> Settled:
     """Fit one start into the study's window, or another; options are those of ``settle``."""
     return settle(
@@ -102,7 +102,7 @@ def refitted(study: Study, settled: Mapping[str, Settled]) -> Refit:
     """Fit each contender anew in a window, from where it was in the study's own."""
 
     def refit(
-        contender: Contender, observed: Signal, window: Window
+        contender: Contender, observed: Signal, window: SurfaceWindow
     ) -> tuple[float, Mapping[str, float]]:
         first = settled[contender.name]
         found = fit_surface(
@@ -142,7 +142,7 @@ def floor_contender(study: Study, like: Settled, atoms: Atoms) -> tuple[Contende
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class SurfaceVerdict:
     """Fits in the first window by name, what failed with the reason, and the comparison."""
 
     settled: Mapping[str, Settled]
@@ -154,11 +154,11 @@ def compare_surfaces(
     study: Study,
     candidates: Mapping[str, tuple[Atoms, Any]],
     whole: Signal,
-    windows: Sequence[Window],
+    windows: Sequence[SurfaceWindow],
     *,
     measure: str = "",
     observer: Callable[[int, int], None] | None = None,
-) -> Verdict:
+) -> SurfaceVerdict:
     """Fit candidates, null and floor in the study's window, then compare them over ``windows``.
 
     Args:
@@ -197,4 +197,4 @@ def compare_surfaces(
         measure=measure,
         observer=observer,
     )
-    return Verdict(settled, failed, found)
+    return SurfaceVerdict(settled, failed, found)

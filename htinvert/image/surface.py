@@ -30,7 +30,7 @@ HALF_TURN = 60.0  # degrees
 
 
 @dataclass(frozen=True)
-class Window:
+class SurfaceWindow:
     """A part of an image: its top-left pixel and how many rows and columns it has."""
 
     top: int
@@ -56,11 +56,11 @@ class Window:
         """The first column to the right."""
         return self.left + self.columns
 
-    def shrunk(self, part: float) -> Window:
+    def shrunk(self, part: float) -> SurfaceWindow:
         """A window with the same center and ``part`` of the size, to the same parity."""
         rows, columns = (n - 2 * round(n * (1 - part) / 2) for n in (self.rows, self.columns))
         top = self.top + (self.rows - rows) // 2
-        return Window(top, self.left + (self.columns - columns) // 2, rows, columns)
+        return SurfaceWindow(top, self.left + (self.columns - columns) // 2, rows, columns)
 
     def __str__(self) -> str:
         return f"window {self.rows} x {self.columns} px at row {self.top}, column {self.left}"
@@ -77,7 +77,7 @@ class Settled:
     parameters: Mapping[str, float]
     score: Score
     simulated: Signal
-    window: Window
+    window: SurfaceWindow
     images: int
     trials: tuple[Trial, ...] = field(default=(), repr=False)
 
@@ -106,7 +106,7 @@ def around(
 def settle(
     atoms: Atoms,
     observed: Signal,
-    window: Window,
+    window: SurfaceWindow,
     *,
     forward: Any,
     metric: Metric,
@@ -131,7 +131,7 @@ def settle(
     Raises:
         EvaluationFailed: where nothing could be simulated, or the window is constant.
     """
-    problem = _Problem(atoms, observed, forward, metric, Box(free))
+    problem = _SurfaceProblem(atoms, observed, forward, metric, Box(free))
     first = window.shrunk(growth[0])
     fitted = [
         problem.grow(point, [window.shrunk(part) for part in growth])
@@ -142,7 +142,7 @@ def settle(
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class _SurfaceProblem:
     """One fit: what is simulated, compared and adjusted; counts the images."""
 
     atoms: Atoms
@@ -152,22 +152,22 @@ class _Problem:
     box: Box
     trials: list[Trial] = field(default_factory=list)
 
-    def simulate(self, point: Floats, window: Window) -> Signal:
+    def simulate(self, point: Floats, window: SurfaceWindow) -> Signal:
         parameters = self.box.parameters(point)
         shaped = replace(self.forward, shape=(window.rows, window.columns), **parameters)
         return shaped(self.atoms)
 
-    def residual(self, point: Floats, window: Window, patch: Floats) -> Floats:
+    def residual(self, point: Floats, window: SurfaceWindow, patch: Floats) -> Floats:
         """Experiment less simulation, gain and offset in closed form; flat."""
         return unexplained(self.simulate(point, window).data, patch)
 
-    def misfit(self, point: Floats, window: Window) -> float:
+    def misfit(self, point: Floats, window: SurfaceWindow) -> float:
         """Part of the window's variance that the simulation leaves."""
         patch = normalized(window.cut(self.observed).data)
         left = self.residual(point, window, patch)
         return float(left @ left)
 
-    def phases(self, window: Window) -> list[Floats]:
+    def phases(self, window: SurfaceWindow) -> list[Floats]:
         """The best few shifts over one cell of the lattice, all else as it is."""
         start = {name: getattr(self.forward, name) for name in self.box.names}
         vectors = self._image_vectors(window)
@@ -184,7 +184,7 @@ class _Problem:
                 kept.append((place, point))
         return [point for _, point in kept[:SEEDS]]
 
-    def _image_vectors(self, window: Window) -> Floats:
+    def _image_vectors(self, window: SurfaceWindow) -> Floats:
         """The lattice's vectors in the image, (right, down) [Å], one per row, near the middle."""
         shaped = replace(self.forward, shape=(window.rows, window.columns))
         view = shaped.view(self.atoms)
@@ -194,7 +194,7 @@ class _Problem:
         first, second = (places[1:] - places[0])[:, ::-1] * [dx, dy]
         return np.array([first, second])
 
-    def grow(self, point: Floats, windows: Sequence[Window]) -> Floats:
+    def grow(self, point: Floats, windows: Sequence[SurfaceWindow]) -> Floats:
         """Follow a start through windows of growing size by least squares."""
         for window in windows:
             patch = normalized(window.cut(self.observed).data)
@@ -211,7 +211,7 @@ class _Problem:
             ).x
         return point
 
-    def cost(self, stage: str, point: Floats, window: Window) -> float:
+    def cost(self, stage: str, point: Floats, window: SurfaceWindow) -> float:
         """What the metric says of a point; logged."""
         score = self.score(point, window)
         self.trials.append(
@@ -219,12 +219,12 @@ class _Problem:
         )
         return score.cost
 
-    def score(self, point: Floats, window: Window) -> Score:
+    def score(self, point: Floats, window: SurfaceWindow) -> Score:
         """Compare the image at a point with the window."""
         simulated = self.simulate(point, window)
         return self.metric(simulated, sampled_like(window.cut(self.observed), simulated))
 
-    def polish(self, point: Floats, window: Window, most: int) -> Floats:
+    def polish(self, point: Floats, window: SurfaceWindow, most: int) -> Floats:
         """Minimize the metric's cost from a point."""
         return minimize(
             lambda p: self.cost("nelder-mead", p, window),
@@ -234,7 +234,7 @@ class _Problem:
             max_evaluations=most,
         ).point
 
-    def result(self, point: Floats, window: Window) -> Settled:
+    def result(self, point: Floats, window: SurfaceWindow) -> Settled:
         """Everything about the best fit."""
         parameters = self.box.parameters(point)
         shaped = replace(self.forward, shape=(window.rows, window.columns))
@@ -259,7 +259,7 @@ def _apart(first: tuple[int, int], second: tuple[int, int]) -> int:
 
 def best_window(
     fitted: Settled, atoms: Atoms, observed: Signal, *, metric: Metric, size: int, step: int = 3
-) -> Window:
+) -> SurfaceWindow:
     """The window of ``size`` px that a fitted model resembles best, over a whole image.
 
     A choice by the model's own cost: made once, for one model, and then held for all.
@@ -273,7 +273,7 @@ def best_window(
     axes = image.axes
     best, chosen = np.inf, window
     for top, left in product(range(0, ny - size + 1, step), range(0, nx - size + 1, step)):
-        trial = Window(top, left, size, size)
+        trial = SurfaceWindow(top, left, size, size)
         patch = Signal(trial.cut(observed).data, axes)
         cost = metric(trial.cut(image), patch).cost
         if cost < best:
@@ -289,4 +289,4 @@ def moved(forward: Any, columns: float, rows: float) -> Any:
     )
 
 
-Fitter = Callable[[Atoms, Signal, Window, Any], Settled]
+Fitter = Callable[[Atoms, Signal, SurfaceWindow, Any], Settled]

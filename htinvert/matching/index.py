@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
-from htinvert.matching.library import Entry, View, read_members
+from htinvert.matching.library import LibraryEntry, LibraryView, read_members
 from htinvert.matching.target import FINE
 from htinvert.metrics.log_polar import ANGLES, RADII, SIGNATURE, Singles, signature, spectrum_map
 from htinvert.pool.workers import local_workers
@@ -61,7 +61,7 @@ class Index:
         reused: how many members were described before.
     """
 
-    entries: tuple[Entry, ...]
+    entries: tuple[LibraryEntry, ...]
     reasons: tuple[str, ...]
     signatures: Singles
     mean: Singles
@@ -84,7 +84,7 @@ class Index:
         return {member: _restored(np.asarray(self.stored[member])) for member in set(members)}
 
 
-def describe(chosen: Sequence[Entry], view: View) -> Described:
+def describe(chosen: Sequence[LibraryEntry], view: LibraryView) -> Described:
     """Describe members; one that cannot be read or imaged comes with the reason."""
     maps = np.zeros((len(chosen), ANGLES, RADII), np.uint8)
     invariants: list[Singles] = []
@@ -136,18 +136,18 @@ def _restored(stored: Bytes) -> Singles:
     return np.asarray((stored / _STEPS + _LOWEST) * _LEVEL, dtype=np.float32)
 
 
-def identity(view: View) -> str:
+def identity(view: LibraryView) -> str:
     """What descriptors depend on besides the members."""
     text = f"{VERSION} {view.forward} {view.sampling} {ANGLES} {RADII} {FINE}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-Mapper = Callable[[Iterator[Sequence[Entry]]], Iterator[Described]]
+Mapper = Callable[[Iterator[Sequence[LibraryEntry]]], Iterator[Described]]
 
 
 def build_index(
-    found: Sequence[Entry],
-    view: View,
+    found: Sequence[LibraryEntry],
+    view: LibraryView,
     cache: Path,
     *,
     mapper: Mapper | None = None,
@@ -179,14 +179,14 @@ def build_index(
     return replace(made, entries=tuple(shuffled), reused=reused)
 
 
-def _stamps(members: Sequence[Entry]) -> list[tuple[str, str]]:
+def _stamps(members: Sequence[LibraryEntry]) -> list[tuple[str, str]]:
     return [(entry.name, entry.stamp) for entry in members]
 
 
-def _here(view: View) -> Mapper:
+def _here(view: LibraryView) -> Mapper:
     """Describe blocks in this process."""
 
-    def run(blocks: Iterator[Sequence[Entry]]) -> Iterator[Described]:
+    def run(blocks: Iterator[Sequence[LibraryEntry]]) -> Iterator[Described]:
         return (describe(block, view) for block in blocks)
 
     return run
@@ -194,8 +194,8 @@ def _here(view: View) -> Mapper:
 
 def _write(
     root: Path,
-    members: Sequence[Entry],
-    view: View,
+    members: Sequence[LibraryEntry],
+    view: LibraryView,
     old: Index | None,
     mapper: Mapper,
     progress: Callable[[int], None],
@@ -233,7 +233,7 @@ def _write(
 
 
 def _described(
-    chosen: Sequence[Entry],
+    chosen: Sequence[LibraryEntry],
     rows: Sequence[int],
     mapper: Mapper,
     maps: Bytes,
@@ -289,7 +289,7 @@ def _opened(cache: Path, settings: str) -> Index | None:
             for name in ("name", "stamp", "reason", "signature", "mean", "basis")
         )
         pairs = zip(names.tolist(), stamps.tolist(), strict=True)
-        entries = tuple(Entry(name, Path(), stamp) for name, stamp in pairs)
+        entries = tuple(LibraryEntry(name, Path(), stamp) for name, stamp in pairs)
         stored = group["map"]
         if stored.shape[0] != len(entries) or any(name == "" for name in names.tolist()):
             return None
@@ -307,10 +307,10 @@ def _replace(partial: Path, cache: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def on_dask(view: View, workers: int) -> Mapper:
+def on_dask(view: LibraryView, workers: int) -> Mapper:
     """Describe blocks in worker processes of this machine, a few at a time, in order."""
 
-    def run(blocks: Iterator[Sequence[Entry]]) -> Iterator[Described]:
+    def run(blocks: Iterator[Sequence[LibraryEntry]]) -> Iterator[Described]:
         with local_workers(workers) as (_, client):
             waiting: deque[Any] = deque()
             for block in blocks:

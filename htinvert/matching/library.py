@@ -10,7 +10,7 @@ from pathlib import Path
 from htinvert.core import Signal, UserError
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.image.read import read_image
-from htinvert.matching.member import Member, Picture, Structure
+from htinvert.matching.member import Member, MemberImage, Structure
 from htinvert.store import Run
 from htinvert.structures.file import from_file
 
@@ -22,7 +22,7 @@ JOURNAL = "journal.sqlite"  # what makes a folder a run
 
 
 @dataclass(frozen=True)
-class Entry:
+class LibraryEntry:
     """One member by name: a file, a frame of a file, or a candidate of a run.
 
     ``stamp`` changes when the member does; ``number`` is the frame or the candidate's index.
@@ -40,7 +40,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class View:
+class LibraryView:
     """How members are read: a structure by this forward model, an image by this pixel size [Å/px].
 
     ``sampling`` is for images whose file has none.
@@ -49,12 +49,12 @@ class View:
     forward: StemConvolution = field(default_factory=StemConvolution)
     sampling: float | None = None
 
-    def member(self, entry: Entry) -> Member:
+    def member(self, entry: LibraryEntry) -> Member:
         """Read one member. Raises :class:`UserError` or what a reader raises."""
         return next(read_members([entry], self))[1]
 
 
-def entries(library: Path) -> list[Entry]:
+def entries(library: Path) -> list[LibraryEntry]:
     """All members of a folder, a file of several structures, or a run, sorted by name.
 
     Raises :class:`UserError` where there is no such place, or nothing in it.
@@ -62,7 +62,9 @@ def entries(library: Path) -> list[Entry]:
     if (library / JOURNAL).is_file():
         with Run.open(library) as run:
             found = [
-                Entry(f"candidate {e.candidate.index}", library, "evaluated", e.candidate.index)
+                LibraryEntry(
+                    f"candidate {e.candidate.index}", library, "evaluated", e.candidate.index
+                )
                 for e in run.evaluations()
                 if e.ok
             ]
@@ -81,7 +83,9 @@ def entries(library: Path) -> list[Entry]:
     return found
 
 
-def read_members(chosen: Sequence[Entry], view: View) -> Iterator[tuple[Entry, Member]]:
+def read_members(
+    chosen: Sequence[LibraryEntry], view: LibraryView
+) -> Iterator[tuple[LibraryEntry, Member]]:
     """Members one after the other; a file or run is opened once for neighbors in the list.
 
     Raises :class:`UserError` or whatever a reader raises, at the member that cannot be read.
@@ -95,7 +99,7 @@ def read_members(chosen: Sequence[Entry], view: View) -> Iterator[tuple[Entry, M
             continue
         for entry in group:
             if entry.is_image:
-                yield entry, Picture(_image(path, view.sampling))
+                yield entry, MemberImage(_image(path, view.sampling))
             elif entry.number is None:
                 yield entry, Structure(from_file(path), view.forward)
             else:
@@ -111,15 +115,15 @@ def _is_member(path: Path, library: Path) -> bool:
     return known or "POSCAR" in path.name or "CONTCAR" in path.name
 
 
-def _of_file(path: Path, library: Path) -> list[Entry]:
+def _of_file(path: Path, library: Path) -> list[LibraryEntry]:
     """The one member of a file, or one for each frame."""
     name = str(path.relative_to(library))
     about = path.stat()
     stamp = f"{about.st_size} {about.st_mtime_ns}"
     frames = _frames(path) if path.suffix.lower() in FRAMES else 1
     if frames <= 1:
-        return [Entry(name, path, stamp)]
-    return [Entry(f"{name}#{number}", path, stamp, number) for number in range(frames)]
+        return [LibraryEntry(name, path, stamp)]
+    return [LibraryEntry(f"{name}#{number}", path, stamp, number) for number in range(frames)]
 
 
 def _frames(path: Path) -> int:

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from htinvert.core import Signal, UserError
 from htinvert.matching.index import Index
-from htinvert.matching.library import View
+from htinvert.matching.library import LibraryView
 from htinvert.matching.pipeline import (
     Effort,
     Hit,
@@ -73,7 +73,7 @@ class Answer:
 def match(
     image: Signal,
     index: Index,
-    view: View,
+    view: LibraryView,
     *,
     effort: Effort = Effort(),  # noqa: B008  (frozen)
     scale_known: bool = True,

@@ -77,7 +77,7 @@ class Structure:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class MemberImage:
     """An image as a member of a library; it is warped by cubic splines."""
 
     image: Signal
@@ -126,4 +126,4 @@ class Picture:
         return Signal.image(self.render(pose, shape, sampling), sampling)
 
 
-Member = Structure | Picture
+Member = Structure | MemberImage

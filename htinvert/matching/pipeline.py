@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed
-from htinvert.matching.pose import Fitted, Placed, Pose, Renderer, place, refine
+from htinvert.matching.pose import FittedPose, Placed, Pose, Renderer, place, refine
 from htinvert.matching.target import Tile
 from htinvert.metrics.log_polar import Singles, Turn, prepare_map, turns
 
@@ -65,7 +65,7 @@ class Hit:
 
     member: int
     tile: Tile
-    fitted: Fitted
+    fitted: FittedPose
     lead: Lead
 
     @property

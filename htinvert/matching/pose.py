@@ -133,7 +133,7 @@ def place(
 
 
 @dataclass(frozen=True, eq=False)
-class Region:
+class PosedPatch:
     """The part of an image that is compared: pixel box and (right, down) of its middle [Å]."""
 
     rows: slice
@@ -141,7 +141,7 @@ class Region:
     middle: Floats
 
     @classmethod
-    def around(cls, shift: Floats, image: Signal, *, half: float) -> Region:
+    def around(cls, shift: Floats, image: Signal, *, half: float) -> PosedPatch:
         """Up to ``half`` [Å] to each side of a point, cut off at the image's edges."""
         sampling, parts, middle = image.sampling[0], [], []
         for size, center in zip(image.data.shape, shift[::-1], strict=True):
@@ -159,7 +159,7 @@ class Region:
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FittedPose:
     """A pose after the fit: correlation 0 to 1 with the image's region, and both as compared.
 
     ``simulated`` has the gain and background that bring it closest to ``observed``.
@@ -167,7 +167,7 @@ class Fitted:
 
     pose: Pose
     correlation: float
-    region: Region
+    region: PosedPatch
     simulated: Floats
     observed: Floats
 
@@ -180,13 +180,13 @@ def refine(
     half: float,
     iterations: int = 8,
     magnification: tuple[float, float] = (0.0, np.inf),
-) -> Fitted:
+) -> FittedPose:
     """Fit a pose by least squares in the region ``half`` [Å] around where it was placed.
 
     Never worse than the start. Raises :class:`EvaluationFailed` where the candidate is constant
     there.
     """
-    region = Region.around(placed.shift, image, half=half)
+    region = PosedPatch.around(placed.shift, image, half=half)
     observed, sampling = region.of(image), image.sampling[0]
     background = _background(observed.shape)
     target = _without(background, observed.ravel())
@@ -206,7 +206,7 @@ def refine(
         if best is None or correlation > best.correlation:
             gained = correlation - best.correlation if best else 1.0
             fitted = observed - (target - explained).reshape(observed.shape)
-            best = Fitted(pose, correlation, region, fitted, observed)
+            best = FittedPose(pose, correlation, region, fitted, observed)
             if gained < ENOUGH:
                 break
         elif correlation < best.correlation - 0.05:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from htinvert.matching.pose import Fitted
+from htinvert.matching.pose import FittedPose
 
 WINDOW = 14.0  # Å: side of the places that are looked at, a few columns
 SMOOTH = 0.3  # Å: noise from pixel to pixel does not count
@@ -45,7 +45,7 @@ class Verdict:
         )
 
 
-def judge(fitted: Fitted, sampling: float) -> Verdict:
+def judge(fitted: FittedPose, sampling: float) -> Verdict:
     """Judge the best fit; ``sampling`` is the pixel size of its images [Å]."""
     observed, simulated = (
         gaussian_filter(image, SMOOTH / sampling) for image in (fitted.observed, fitted.simulated)

@@ -15,7 +15,7 @@ from htinvert.evaluation.blame import answerable
 from htinvert.forward.stm import Stm
 from htinvert.image.compare import REFERENCE, Comparison, Difference
 from htinvert.image.compare_structures import compare_in_place, compare_stm
-from htinvert.image.compare_surfaces import Verdict
+from htinvert.image.compare_surfaces import SurfaceVerdict
 from htinvert.report.terminal import counted_bar
 from htinvert.signals.image import require_image
 from htinvert.structures.file import from_file
@@ -60,7 +60,7 @@ def compare_with_progress(
     return comparison
 
 
-def first_fits(verdict: Verdict) -> list[str]:
+def first_fits(verdict: SurfaceVerdict) -> list[str]:
     """One line per fit in the study's window, null model and floor beside the candidates."""
     lines = [f"{c.name}: {c.forward.label(c.atoms)}" for c in verdict.comparison.contenders]
     for name, fitted in verdict.settled.items():
@@ -162,7 +162,7 @@ def draw_differences(comparison: Comparison, path: Path, *, note: str = "") -> N
     figure.savefig(path, dpi=150)
 
 
-def draw_fits(verdict: Verdict, observed: Signal, path: Path, *, note: str = "") -> None:
+def draw_fits(verdict: SurfaceVerdict, observed: Signal, path: Path, *, note: str = "") -> None:
     """Draw the first window, and every contender's image in it, each over its own range."""
     from matplotlib.figure import Figure
 

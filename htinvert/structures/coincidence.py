@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
-from htinvert.structures.near_csl import Limits, Range, Solutions, search
+from htinvert.structures.near_csl import Range, SearchLimits, Solutions, search
 from htinvert.structures.oriented import Grain, Oriented, oriented
 
 Share = str | tuple[float, float]
@@ -130,7 +130,7 @@ def coincidences(
     grains = oriented(top), oriented(bottom)
     if out_of_plane not in ("turn", "shear"):
         raise UserError(f"out_of_plane is {out_of_plane}; choose turn or shear")
-    limits = Limits(
+    limits = SearchLimits(
         _range("width", width),
         _range("depth", depth),
         max_strain / 100.0,
@@ -199,7 +199,7 @@ def _range(name: str, given: Range) -> Range:
     return float(values[0]), float(values[1])
 
 
-def _check(limits: Limits, positive: dict[str, float | None]) -> None:
+def _check(limits: SearchLimits, positive: dict[str, float | None]) -> None:
     if not 0 <= limits.strain <= 0.3:
         raise UserError(f"max_strain is {100 * limits.strain:g} %; give a number from 0 to 30")
     if not 0 <= limits.turn <= np.radians(20):
@@ -276,7 +276,7 @@ def _matrix(repeats: int, vector: NDArray[np.int64]) -> tuple[Row, Row]:
 
 def _nothing(
     grains: tuple[Oriented, Oriented],
-    limits: Limits,
+    limits: SearchLimits,
     weights: NDArray[np.float64],
     largest: float,
     density: float,
@@ -304,8 +304,8 @@ def _nothing(
     return f"{text}, nor near to it; the repeats along the beam are {' and '.join(periods)} Å"
 
 
-def _widened(limits: Limits, factor: float, period: float) -> Limits:
-    return Limits(
+def _widened(limits: SearchLimits, factor: float, period: float) -> SearchLimits:
+    return SearchLimits(
         (limits.width[0] / factor, limits.width[1] * factor),
         (limits.depth[0] / factor, max(limits.depth[1] * factor, 1.1 * period)),
         max(limits.strain, 0.001) * factor,
@@ -314,7 +314,7 @@ def _widened(limits: Limits, factor: float, period: float) -> Limits:
     )
 
 
-def _nearest(table: Solutions, limits: Limits, largest: float) -> str:
+def _nearest(table: Solutions, limits: SearchLimits, largest: float) -> str:
     """The three solutions that miss the limits least."""
     strain = 100 * np.abs(table.strain[:, :, :4]).max(axis=(1, 2))
     turn = np.degrees(np.abs(table.strain[:, :, 4]).max(axis=1))

@@ -42,7 +42,7 @@ MOST_LINES = 12  # of the table of alternatives that are shown
 
 
 @dataclass(frozen=True)
-class Entry:
+class Listing:
     """One material of the database.
 
     Attributes:
@@ -77,7 +77,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """What the database knows of a query, lowest energy above the hull first.
 
     ``database`` is its version and ``date`` when it was asked, in UTC.
@@ -86,7 +86,7 @@ class Answer:
     query: str
     database: str
     date: str
-    entries: tuple[Entry, ...]
+    entries: tuple[Listing, ...]
 
     def __str__(self) -> str:
         """Show the alternatives as a table, best first."""
@@ -104,7 +104,7 @@ class Answer:
         return "\n".join(lines)
 
 
-Ask = Callable[[str], Answer]
+Ask = Callable[[str], Reply]
 
 
 @cites("A. Jain et al., The Materials Project, APL Mater. 1, 011002 (2013), doi:10.1063/1.4812323.")
@@ -154,7 +154,7 @@ def materials_project(
 
 def alternatives(
     query: str, *, cache: Path | None = None, refresh: bool = False, ask: Ask | None = None
-) -> Answer:
+) -> Reply:
     """All that the database has for a formula or id, lowest energy above the hull first.
 
     An answer is kept as a JSON file in the folder ``cache`` (by default in the user's cache folder,
@@ -178,7 +178,7 @@ def alternatives(
 
 def search(
     query: str, *, key: SecretStr, origin: str = "the settings", endpoint: str = ENDPOINT
-) -> Answer:
+) -> Reply:
     """Ask the database for a formula or id; ``origin`` names where the key comes from.
 
     The key travels in a header, only encrypted or to this machine itself, and is not carried along
@@ -209,7 +209,7 @@ def search(
         entries = [_entry(document) for document in found]
         entries.sort(key=lambda e: (_order(e.energy_above_hull), len(e.identifier), e.identifier))
         date = datetime.now(tz=UTC).date().isoformat()
-        return Answer(query, database, date, tuple(entries))
+        return Reply(query, database, date, tuple(entries))
 
 
 @contextmanager
@@ -301,7 +301,7 @@ def _checked(query: str) -> str:
     return "".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in reduced.items())
 
 
-def _entry(document: Mapping[str, Any]) -> Entry:
+def _entry(document: Mapping[str, Any]) -> Listing:
     """An entry from the database's document; its sites are fully occupied by one element each."""
     from pymatgen.core.structure import Structure
 
@@ -309,7 +309,7 @@ def _entry(document: Mapping[str, Any]) -> Entry:
     if not structure.is_ordered:
         raise ValueError(f"{document['material_id']} is disordered")
     energy = document.get("energy_above_hull")
-    return Entry(
+    return Listing(
         identifier=str(document["material_id"]),
         formula=str(document["formula_pretty"]),
         group=str(document["symmetry"]["symbol"]),
@@ -335,22 +335,22 @@ def _energy(energy: float | None) -> str:
     return "unknown" if energy is None else f"{energy:.3f}"
 
 
-def _load(path: Path, query: str) -> Answer | None:
+def _load(path: Path, query: str) -> Reply | None:
     """A kept answer; None where there is none that can be read, so that it is asked for again."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         entries = tuple(_kept(row) for row in kept["entries"])
-        return Answer(query, str(kept["database"]), str(kept["date"]), entries)
+        return Reply(query, str(kept["database"]), str(kept["date"]), entries)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _kept(row: dict[str, Any]) -> Entry:
+def _kept(row: dict[str, Any]) -> Listing:
     vectors = {name: _vectors(row[name]) for name in ("cell", "positions")}
-    return Entry(**row | vectors | {"symbols": tuple(row["symbols"])})
+    return Listing(**row | vectors | {"symbols": tuple(row["symbols"])})
 
 
-def _keep(path: Path, answer: Answer) -> None:
+def _keep(path: Path, answer: Reply) -> None:
     """Write whole or not at all; a folder that cannot be written costs no answer."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ MOST = 2_000_000  # cells in one table: a gigabyte
 
 
 @dataclass(frozen=True)
-class Limits:
+class SearchLimits:
     """Ranges [Å] of the common cell, largest strain [1] and tilt to be removed [radians]."""
 
     width: Range
@@ -90,7 +90,10 @@ class Solutions:
 
 
 def search(
-    grains: tuple[Oriented, Oriented], limits: Limits, weights: NDArray[np.float64], largest: float
+    grains: tuple[Oriented, Oriented],
+    limits: SearchLimits,
+    weights: NDArray[np.float64],
+    largest: float,
 ) -> Solutions:
     """Find all pairs of Hermite normal forms within the limits, up to the ``largest`` area [Å²].
 
@@ -148,7 +151,7 @@ class _Across:
 
 
 def _along(
-    grains: tuple[Oriented, Oriented], limits: Limits, weights: NDArray[np.float64]
+    grains: tuple[Oriented, Oriented], limits: SearchLimits, weights: NDArray[np.float64]
 ) -> _Along:
     longest = limits.depth[1] * (1 + 2 * limits.strain)
     periods = [grain.basis[0, 0] for grain in grains]
@@ -164,7 +167,7 @@ def _along(
 
 
 def _across(
-    grains: tuple[Oriented, Oriented], limits: Limits, weights: NDArray[np.float64]
+    grains: tuple[Oriented, Oriented], limits: SearchLimits, weights: NDArray[np.float64]
 ) -> _Across:
     top, bottom = (_nearly_in_plane(grain, limits) for grain in grains)
     first, second = _pairs(top.across, bottom.across, limits.strain)
@@ -190,7 +193,7 @@ def _across(
     )
 
 
-def _nearly_in_plane(grain: Oriented, limits: Limits) -> Vectors:
+def _nearly_in_plane(grain: Oriented, limits: SearchLimits) -> Vectors:
     """Lattice vectors to the right whose slope to the boundary plane is within the limit."""
     longest = limits.width[1] * (1 + 2 * limits.strain) + 1e-6
     shortest = max(limits.width[0] * (1 - 2 * limits.strain), 1e-3)

@@ -62,7 +62,7 @@ def test_a_runs_own_config_names_its_files_and_goes_on_with_it(
     own = tmp_path / "runs" / "run" / "config.yaml"
     raw = yaml.safe_load(own.read_text())
     assert raw["structure"]["path"] == "../../start.vasp"
-    assert raw["experiments"]["haadf"]["image"] == "../../image.npy"
+    assert raw["experiments"]["haadf"]["data"] == "../../image.npy"
     assert raw["energy"]["potential"] == "CdTe.sw"
     end = run(ht.load(own, stop={"evaluations": 8}), own.parent)
     assert (end.evaluated, end.session) == (8, 3)

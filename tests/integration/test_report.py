@@ -98,7 +98,7 @@ def test_beside_the_page_lie_figures_structures_and_tables(run: Path, htinvert: 
     assert list(table["rank"]) == list(range(1, len(table) + 1))
     assert table["total"].is_monotonic_increasing
     campaign = load(beside / "campaign.yaml")
-    assert (beside / campaign.experiments["haadf"].image).is_file()
+    assert (beside / campaign.experiments["haadf"].data).is_file()
     assert (beside / "improvement.mp4").stat().st_size > 1000
     page = (run / "report.html").read_text(encoding="utf-8")
     for link in re.findall(r'href="(report-files/[^"]+)"', page):

@@ -21,14 +21,14 @@ from htinvert.forward.stm_null import plane_waves, with_relief
 from htinvert.image.compare import some, tiles
 from htinvert.image.compare_surfaces import Study, compare_surfaces, fit_surface, lattice_turns
 from htinvert.image.read import read_image
-from htinvert.image.surface import Window, settle
+from htinvert.image.surface import SurfaceWindow, settle
 from htinvert.metrics.registration import Registration
 
 FOLDER = Path(__file__).parent / "stm"
 STOICHIOMETRIC = FOLDER / "cu2o_111_stoichiometric.zip"
 IMAGE = "cu2o-stm/03h_Cu2O_111_034_fwd_z_plane.txt"
 METRIC = Registration(ssim="uint8-35")
-BOX = Window(28, 61, 79, 79)  # where the fit of docs/stm.md was best, then held for all
+BOX = SurfaceWindow(28, 61, 79, 79)  # where the fit of docs/stm.md was best, then held for all
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_a_drifted_scan_of_the_surface_is_fitted_better_by_it_than_by_plane_wave
     image = truth(surface).data
     rng = np.random.default_rng(1)
     observed = Signal.image(image + 0.3 * image.std() * rng.standard_normal(image.shape), 0.29297)
-    study = Study(observed, Window(15, 15, 79, 79), METRIC)
+    study = Study(observed, SurfaceWindow(15, 15, 79, 79), METRIC)
     found = fit_surface(study, surface, model)
     waves = plane_waves(surface.cell.array[:2, :2], phase=60.0)
     null = fit_surface(study, surface, with_relief(found.forward, surface, waves, "null"))

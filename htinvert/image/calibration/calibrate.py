@@ -10,9 +10,15 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Floats, Signal, UserError
-from htinvert.image.calibration.lattice import Limits, Match, decompose, match
+from htinvert.image.calibration.lattice import Match, SpotLimits, decompose, match
 from htinvert.image.calibration.spots import Spots, find_spots
-from htinvert.image.calibration.zone import Pattern, Zone, axis_name, low_index_patterns, pattern
+from htinvert.image.calibration.zone import (
+    SpotPattern,
+    Zone,
+    axis_name,
+    low_index_patterns,
+    pattern,
+)
 
 TOLERANCE = 0.1  # of the header's pixel size
 HIGHEST = 2  # index of the zone axes that are tried instead
@@ -22,7 +28,7 @@ _EQUAL = 0.05  # lead in score that decides nothing
 
 
 @dataclass(frozen=True)
-class Residual:
+class SpotResidual:
     """How far one spot is from its place in the calibrated lattice.
 
     Attributes:
@@ -97,7 +103,7 @@ class Calibration:
         return y, x
 
     @property
-    def residuals(self) -> tuple[Residual, ...]:
+    def residuals(self) -> tuple[SpotResidual, ...]:
         """One per spot, strongest first."""
         found, spots = self.match, self.spots
         back = np.linalg.inv(found.matrix)
@@ -105,7 +111,7 @@ class Calibration:
         ideal = measured - found.residual @ back.T
         nearest = np.linalg.norm(ideal[:, None] - found.pattern.vectors, axis=2).argmin(axis=1)
         return tuple(
-            Residual(
+            SpotResidual(
                 _triple(found.pattern.indices[nearest[i]]),
                 (float(spots.frequency[i, 0]), float(spots.frequency[i, 1])),
                 float(1 / np.linalg.norm(measured[i])),
@@ -185,13 +191,13 @@ def calibrate(
             f"the spectrum shows {len(spots.power)} spots, too few for a lattice; "
             "give a larger or sharper region of one crystal"
         )
-    limits = Limits((x, y), tolerance)
+    limits = SpotLimits((x, y), tolerance)
     found = match(spots, claimed, limits)
     rivals = _rivals(claimed, phase, others or {})
     matches = _matches(spots, rivals, limits)
-    anywhere = matches if tolerance is None else _matches(spots, rivals, Limits((x, y), None))
+    anywhere = matches if tolerance is None else _matches(spots, rivals, SpotLimits((x, y), None))
     if found is None or _is_refuted(found, matches):
-        far = [*anywhere, *_matches(spots, [claimed], Limits((x, y), None))]
+        far = [*anywhere, *_matches(spots, [claimed], SpotLimits((x, y), None))]
         far.sort(key=lambda m: -m.score)
         raise UserError(_refusal(found, claimed, matches, far, tolerance))
     equal = tuple(m for m in anywhere if _explains(m) and m.score > found.score - _EQUAL)
@@ -212,7 +218,7 @@ def _cropped(
     return data[top:bottom, left:right].astype(np.float64)
 
 
-def _rivals(claimed: Pattern, phase: Atoms, others: Mapping[str, Atoms]) -> list[Pattern]:
+def _rivals(claimed: SpotPattern, phase: Atoms, others: Mapping[str, Atoms]) -> list[SpotPattern]:
     """Other zone axes of the phase, and all of the other phases."""
     found = [
         rival
@@ -224,7 +230,7 @@ def _rivals(claimed: Pattern, phase: Atoms, others: Mapping[str, Atoms]) -> list
     return found
 
 
-def _matches(spots: Spots, patterns: Sequence[Pattern], limits: Limits) -> list[Match]:
+def _matches(spots: Spots, patterns: Sequence[SpotPattern], limits: SpotLimits) -> list[Match]:
     """Those that can be laid over the spots, best first."""
     found = [m for rival in patterns if (m := match(spots, rival, limits)) is not None]
     return sorted(found, key=lambda m: -m.score)
@@ -238,7 +244,7 @@ def _is_refuted(found: Match, rivals: Sequence[Match]) -> bool:
 
 def _refusal(
     found: Match | None,
-    claimed: Pattern,
+    claimed: SpotPattern,
     rivals: Sequence[Match],
     anywhere: Sequence[Match],
     tolerance: float | None,
@@ -288,7 +294,7 @@ def _explains(found: Match) -> bool:
 
 
 def _calibration(
-    found: Match, spots: Spots, limits: Limits, ambiguous: tuple[Match, ...]
+    found: Match, spots: Spots, limits: SpotLimits, ambiguous: tuple[Match, ...]
 ) -> Calibration:
     px, py, shear, rotation = map(float, decompose(found.matrix))
     jacobian = _jacobian(found.matrix)

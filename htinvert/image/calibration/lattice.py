@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import Floats
 from htinvert.image.calibration.spots import Spots
-from htinvert.image.calibration.zone import Pattern
+from htinvert.image.calibration.zone import SpotPattern
 
 NEAR = (
     1.0  # bins: a spot this close to its reciprocal vector, or within NEAR_RELATIVE, is explained
@@ -31,7 +31,7 @@ _BATCH = 256
 
 
 @dataclass(frozen=True)
-class Limits:
+class SpotLimits:
     """Pixel sizes (x, y) [Å/px] to believe in; ``tolerance`` is relative, None for any."""
 
     header: tuple[float, float]
@@ -66,7 +66,7 @@ class Match:
         score: agreement, less for loose spots and strong distortion; ranks explanations.
     """
 
-    pattern: Pattern
+    pattern: SpotPattern
     matrix: Floats
     covariance: Floats
     assigned: NDArray[np.int_]
@@ -95,7 +95,7 @@ def decompose(matrix: Floats) -> Floats:
     return np.stack([px, py, shear, np.degrees(np.arctan2(-c, d))], axis=-1)
 
 
-def match(spots: Spots, pattern: Pattern, limits: Limits) -> Match | None:
+def match(spots: Spots, pattern: SpotPattern, limits: SpotLimits) -> Match | None:
     """Best way to lay ``pattern`` over the spots, from either side; None where there is none."""
     found = []
     for side in (pattern, pattern.mirrored()):
@@ -112,7 +112,7 @@ def match(spots: Spots, pattern: Pattern, limits: Limits) -> Match | None:
     return _upright(max(found, key=lambda m: round(m.score, 6)))
 
 
-def _hypotheses(spots: Spots, pattern: Pattern, limits: Limits) -> Floats:
+def _hypotheses(spots: Spots, pattern: SpotPattern, limits: SpotLimits) -> Floats:
     """Every M from two strong spots and two reciprocal vectors that is believable, (k, 2, 2)."""
     f = spots.frequency[:_STRONGEST]
     i, j = np.array([(i, j) for i in range(len(f)) for j in range(len(f)) if i != j]).T
@@ -133,7 +133,7 @@ def _hypotheses(spots: Spots, pattern: Pattern, limits: Limits) -> Floats:
     return found[_believable(found, limits)]
 
 
-def _leading(pattern: Pattern) -> NDArray[np.int_]:
+def _leading(pattern: SpotPattern) -> NDArray[np.int_]:
     """Vectors of one half plane that an image shows first: short ones and strong ones."""
     x, y = pattern.vectors.T
     half = np.flatnonzero((x > 1e-9) | ((np.abs(x) <= 1e-9) & (y > 0)))
@@ -142,14 +142,14 @@ def _leading(pattern: Pattern) -> NDArray[np.int_]:
     return half[order[:_PAIRED]]
 
 
-def _believable(matrices: Floats, limits: Limits) -> NDArray[np.bool_]:
+def _believable(matrices: Floats, limits: SpotLimits) -> NDArray[np.bool_]:
     px, py, shear, _ = decompose(matrices).T
     unlike = np.log(px / py) - np.log(limits.header[0] / limits.header[1])
     narrow = (np.abs(unlike) <= _DISTORTION) & (np.abs(shear) <= _DISTORTION)
     return np.asarray(narrow & limits.allow(np.sqrt(px * py)))
 
 
-def _likelihood(matrices: Floats, limits: Limits) -> Floats:
+def _likelihood(matrices: Floats, limits: SpotLimits) -> Floats:
     """One for no distortion against the header but a common scale, less otherwise, shape (k,)."""
     px, py, shear, _ = decompose(matrices).T
     unlike = np.log(px / py) - np.log(limits.header[0] / limits.header[1])
@@ -161,7 +161,9 @@ def _near(spots: Spots) -> Floats:
     return np.maximum(NEAR, NEAR_RELATIVE * np.hypot(*(spots.frequency * spots.bins).T))
 
 
-def _coarse_scores(spots: Spots, pattern: Pattern, matrices: Floats, limits: Limits) -> Floats:
+def _coarse_scores(
+    spots: Spots, pattern: SpotPattern, matrices: Floats, limits: SpotLimits
+) -> Floats:
     """Explained share of the spots times found share of the crystal's amplitude, shape (k,)."""
     bins, near = spots.bins, 2 * _near(spots)
     measured = spots.amplitude
@@ -197,7 +199,7 @@ def _distinct(matrices: Floats, spots: Spots) -> list[Floats]:
     return kept
 
 
-def _refine(spots: Spots, pattern: Pattern, matrix: Floats, limits: Limits) -> Match | None:
+def _refine(spots: Spots, pattern: SpotPattern, matrix: Floats, limits: SpotLimits) -> Match | None:
     """Weighted least squares for M over all spots that it explains; None where it falls apart."""
     covariance = np.zeros((4, 4))
     near = _near(spots)
@@ -214,7 +216,7 @@ def _refine(spots: Spots, pattern: Pattern, matrix: Floats, limits: Limits) -> M
     return _judged(spots, pattern, matrix, covariance, used, limits)
 
 
-def _assign(spots: Spots, pattern: Pattern, matrix: Floats) -> tuple[NDArray[np.int_], Floats]:
+def _assign(spots: Spots, pattern: SpotPattern, matrix: Floats) -> tuple[NDArray[np.int_], Floats]:
     """Nearest reciprocal vector of each spot and its distance [bins], both shape (n,)."""
     difference = (spots.frequency[:, None] - pattern.vectors @ matrix.T) * spots.bins
     distance = np.hypot(difference[..., 0], difference[..., 1])
@@ -266,11 +268,11 @@ def _jitter_covariance(spots: Spots, matrix: Floats) -> Floats:
 
 def _judged(
     spots: Spots,
-    pattern: Pattern,
+    pattern: SpotPattern,
     matrix: Floats,
     covariance: Floats,
     used: NDArray[np.bool_],
-    limits: Limits,
+    limits: SpotLimits,
 ) -> Match:
     """The match with its figures of merit."""
     nearest, distance = _assign(spots, pattern, matrix)
@@ -296,7 +298,9 @@ def _judged(
     )
 
 
-def _agreement(spots: Spots, pattern: Pattern, matrix: Floats, assigned: NDArray[np.int_]) -> float:
+def _agreement(
+    spots: Spots, pattern: SpotPattern, matrix: Floats, assigned: NDArray[np.int_]
+) -> float:
     """Cosine between measured and expected amplitudes, which fade as exp(-b g^2), b >= 0."""
     explained = assigned >= 0
     if not explained.any():
@@ -335,7 +339,7 @@ def _upright(found: Match) -> Match:
     return replace(found, matrix=found.matrix @ turn, covariance=covariance, assigned=assigned)
 
 
-def _symmetries(pattern: Pattern) -> list[tuple[Floats, NDArray[np.int_]]]:
+def _symmetries(pattern: SpotPattern) -> list[tuple[Floats, NDArray[np.int_]]]:
     """Rotations R of the pattern onto itself, and for each the row of ``R^-1 g`` per row of g."""
     vectors, found = pattern.vectors, []
     for count in (2, 3, 4, 6):

@@ -21,7 +21,7 @@ _MOST = 400
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
+class SpotPattern:
     """Reciprocal lattice of a phase across a zone axis, shortest vectors first.
 
     Attributes:
@@ -52,7 +52,7 @@ class Pattern:
         """Length of each vector [1/Å], shape (m,)."""
         return np.hypot(*self.vectors.T)
 
-    def mirrored(self) -> Pattern:
+    def mirrored(self) -> SpotPattern:
         """The same crystal seen from behind."""
         return replace(self, beam=-self.beam, vectors=self.vectors * [-1, 1])
 
@@ -68,7 +68,7 @@ def axis_name(zone: Zone) -> str:
     return "[" + "".join(map(str, zone)) + "]"
 
 
-def pattern(phase: Atoms, zone: Zone, *, name: str) -> Pattern:
+def pattern(phase: Atoms, zone: Zone, *, name: str) -> SpotPattern:
     """Spots of ``phase``, an ideal crystal, along the zone axis [uvw] of its own cell.
 
     Up is the first of z, y, x that is not along the beam. Raises
@@ -95,10 +95,10 @@ def pattern(phase: Atoms, zone: Zone, *, name: str) -> Pattern:
             "give another zone axis or a periodic cell"
         )
     order = np.lexsort((-factor, np.round((vectors**2).sum(axis=1), 6)))
-    return Pattern(name, zone, beam, up, indices[order], vectors[order], factor[order])
+    return SpotPattern(name, zone, beam, up, indices[order], vectors[order], factor[order])
 
 
-def low_index_patterns(phase: Atoms, *, name: str, highest: int = 2) -> Iterator[Pattern]:
+def low_index_patterns(phase: Atoms, *, name: str, highest: int = 2) -> Iterator[SpotPattern]:
     """Patterns of the zone axes with indices up to ``highest``; of those that look alike, one.
 
     A phase that does not repeat in one direction, such as a monolayer, has that zone axis only.

@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 
 from htinvert.core import EvaluationFailed, UserError
-from htinvert.density.grid import Density, Held, decay, valence_electrons
+from htinvert.density.grid import Density, GivenDensity, decay, valence_electrons
 from htinvert.forward.stm import Stm
 from htinvert.forward.stm_atoms import DECAY, AtomDensity
 from htinvert.forward.stm_surface import find_slab, round_tip, voxel_isosurface
@@ -44,12 +44,12 @@ def exponential(cell, counts, *, lattice=HEXAGONAL, top=8.0, turn=0.0):
 
 def image(density, **parameters):
     settings = {"isovalue": 1e-4, "above": 8.0, "sampling": 0.3, "shape": (40, 50)} | parameters
-    return Stm(density=Held(density), **settings)(density.atoms).data
+    return Stm(density=GivenDensity(density), **settings)(density.atoms).data
 
 
 def test_heights_over_an_exponential_density_are_right_to_a_ten_thousandth_of_a_spacing():
     density = exponential(HEXAGONAL, (24, 24, 200))
-    model = Stm(density=Held(density), isovalue=1e-4, above=8.0)
+    model = Stm(density=GivenDensity(density), isovalue=1e-4, above=8.0)
     heights, cell = model.heights(density.atoms)
     i, j = np.meshgrid(*(np.arange(24) / 24,) * 2, indexing="ij")
     x, y = np.moveaxis(np.stack([i, j], axis=-1) @ cell, -1, 0)
@@ -78,7 +78,7 @@ def test_an_image_lies_where_its_view_says():
     density = exponential(HEXAGONAL, (40, 40, 200))
     for mirror in (False, True):
         model = Stm(
-            density=Held(density), isovalue=1e-4, above=8.0, sampling=0.3, shape=(41, 51),
+            density=GivenDensity(density), isovalue=1e-4, above=8.0, sampling=0.3, shape=(41, 51),
             rotation=25.0, shear_x=0.1, stretch_y=-0.1, shift_x=0.7, mirror=mirror,
         )  # fmt: skip
         sign = -1 if mirror else 1
@@ -108,7 +108,7 @@ def test_blur_is_that_of_the_image_however_the_scan_is_distorted():
 
 def test_constant_height_gives_the_density_there():
     density = exponential(HEXAGONAL, (24, 24, 100))
-    model = Stm(density=Held(density), mode="constant_height", height=3.3)
+    model = Stm(density=GivenDensity(density), mode="constant_height", height=3.3)
     values, _ = model.heights(density.atoms)
     expected = np.exp(-2 * KAPPA * (3.3 - relief(0.0, 0.0, HEXAGONAL)))
     assert values[0, 0] == pytest.approx(float(np.squeeze(expected)), rel=1e-5)
@@ -117,7 +117,7 @@ def test_constant_height_gives_the_density_there():
 def test_the_isosurface_of_voxels_depends_on_its_tolerance_and_the_interpolated_one_does_not():
     density = exponential(HEXAGONAL, (24, 24, 200))
     slab, values = find_slab(density.atoms), density.values[0]
-    exact, _ = Stm(density=Held(density), isovalue=1e-3, above=8.0).heights(density.atoms)
+    exact, _ = Stm(density=GivenDensity(density), isovalue=1e-3, above=8.0).heights(density.atoms)
     limits = {"below": 2.0, "above": 8.0}
     tight, loose = (
         voxel_isosurface(values, slab, isovalue=1e-3, tolerance=part * 1e-3, **limits) - exact

@@ -11,7 +11,7 @@ from ase import Atoms
 from htinvert.core import Signal, UserError
 from htinvert.forward.stm import Stm
 from htinvert.forward.stm_null import lattice_average, plane_waves, with_relief
-from htinvert.image.surface import Window, around, best_window, moved, settle
+from htinvert.image.surface import SurfaceWindow, around, best_window, moved, settle
 from htinvert.metrics.registration import Registration
 
 CELL = np.array([[6.0, 0.0, 0.0], [-3.0, 3.0 * np.sqrt(3), 0.0], [0.0, 0.0, 20.0]])
@@ -40,7 +40,7 @@ def observed(truth):
 def fitted(truth, observed):
     plain = {"stretch_x": 0.0, "stretch_y": 0.0, "shear_x": 0.0, "shift_x": 0.0, "shift_y": 0.0}
     start = replace(truth, rotation=26.0, **plain)
-    window = Window(30, 40, 79, 79)
+    window = SurfaceWindow(30, 40, 79, 79)
     return settle(
         SURFACE,
         observed,
@@ -87,9 +87,9 @@ def test_the_triplet_phase_of_plane_waves_does_not_depend_on_the_origin():
 
 
 def test_a_shrunk_window_keeps_its_center_and_one_beyond_the_image_is_refused(observed):
-    window = Window(10, 20, 79, 79)
+    window = SurfaceWindow(10, 20, 79, 79)
     half = window.shrunk(0.5)
     assert (2 * half.top + half.rows, 2 * half.left + half.columns) == (99, 119)
     assert half.rows % 2 == 1
     with pytest.raises(UserError, match="not inside of the image of 150 x 150"):
-        Window(100, 0, 79, 79).cut(observed)
+        SurfaceWindow(100, 0, 79, 79).cut(observed)

@@ -11,7 +11,7 @@ from ase import Atoms
 
 from htinvert.core import Signal
 from htinvert.matching.index import Index, build_index
-from htinvert.matching.library import View, entries
+from htinvert.matching.library import LibraryView, entries
 from htinvert.structures.write import write_structure
 from htinvert.testing.matching_trials import Spoiled, tilt_boundary
 
@@ -47,4 +47,4 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def index(folder: Path) -> Index:
-    return build_index(entries(folder), View(), folder.with_name("index.zarr"))
+    return build_index(entries(folder), LibraryView(), folder.with_name("index.zarr"))

@@ -10,12 +10,12 @@ import pytest
 
 from htinvert.matching import index as module
 from htinvert.matching.index import build_index, describe, on_dask
-from htinvert.matching.library import View, entries
+from htinvert.matching.library import LibraryView, entries
 
 
 def test_a_second_call_describes_nothing(folder: Path, tmp_path: Path) -> None:
-    first = build_index(entries(folder), View(), tmp_path / "c")
-    again = build_index(entries(folder), View(), tmp_path / "c")
+    first = build_index(entries(folder), LibraryView(), tmp_path / "c")
+    again = build_index(entries(folder), LibraryView(), tmp_path / "c")
     assert (first.reused, again.reused) == (0, 4)
     np.testing.assert_array_equal(first.signatures, again.signatures)
     np.testing.assert_array_equal(first.maps([2])[2], again.maps([2])[2])
@@ -25,9 +25,9 @@ def test_a_second_call_describes_nothing(folder: Path, tmp_path: Path) -> None:
 def test_only_what_is_new_is_described(folder: Path, tmp_path: Path) -> None:
     made = tmp_path / "library"
     shutil.copytree(folder, made)
-    build_index(entries(made), View(), tmp_path / "c")
+    build_index(entries(made), LibraryView(), tmp_path / "c")
     shutil.copy(made / "tilt8.xyz", made / "copy.xyz")
-    more = build_index(entries(made), View(), tmp_path / "c")
+    more = build_index(entries(made), LibraryView(), tmp_path / "c")
     assert more.reused == 4
     row = {entry.name: number for number, entry in enumerate(more.entries)}
     same = more.signatures[row["copy.xyz"]] @ more.signatures[row["tilt8.xyz"]]
@@ -35,17 +35,17 @@ def test_only_what_is_new_is_described(folder: Path, tmp_path: Path) -> None:
 
 
 def test_other_settings_are_another_index(folder: Path, tmp_path: Path) -> None:
-    build_index(entries(folder), View(), tmp_path / "c")
-    assert build_index(entries(folder), View(sampling=0.3), tmp_path / "c").reused == 0
+    build_index(entries(folder), LibraryView(), tmp_path / "c")
+    assert build_index(entries(folder), LibraryView(sampling=0.3), tmp_path / "c").reused == 0
 
 
 def test_a_flipped_bit_is_noticed_and_described_anew(folder: Path, tmp_path: Path) -> None:
-    first = build_index(entries(folder), View(), tmp_path / "c")
+    first = build_index(entries(folder), LibraryView(), tmp_path / "c")
     chunk = next(path for path in (tmp_path / "c" / "signature" / "c").rglob("*") if path.is_file())
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
     chunk.write_bytes(bytes(content))
-    again = build_index(entries(folder), View(), tmp_path / "c")
+    again = build_index(entries(folder), LibraryView(), tmp_path / "c")
     assert again.reused == 0
     np.testing.assert_allclose(again.signatures, first.signatures, atol=1e-6)
 
@@ -53,13 +53,13 @@ def test_a_flipped_bit_is_noticed_and_described_anew(folder: Path, tmp_path: Pat
 def test_a_failed_build_leaves_the_old_cache(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build_index(entries(folder), View(), tmp_path / "c")
+    build_index(entries(folder), LibraryView(), tmp_path / "c")
     original = module.describe
     monkeypatch.setattr(module, "describe", _interrupt)
     with pytest.raises(KeyboardInterrupt):
-        build_index(entries(folder), View(sampling=0.3), tmp_path / "c")
+        build_index(entries(folder), LibraryView(sampling=0.3), tmp_path / "c")
     monkeypatch.setattr(module, "describe", original)
-    assert build_index(entries(folder), View(), tmp_path / "c").reused == 4
+    assert build_index(entries(folder), LibraryView(), tmp_path / "c").reused == 4
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
@@ -68,7 +68,7 @@ def _interrupt(*_: object) -> None:
 
 
 def test_workers_describe_as_this_process_does(folder: Path) -> None:
-    found, view = entries(folder), View()
+    found, view = entries(folder), LibraryView()
     (there,) = list(on_dask(view, 1)(iter([found])))
     here = describe(found, view)
     np.testing.assert_array_equal(there.maps, here.maps)
