@@ -17,6 +17,7 @@ from htinvert.store.record import Pixels
 
 PER_FILE = 256
 Read = Callable[[str, int, int], NDArray[Any]]
+Spans = Callable[[str, int, int], tuple[int, int | None]]
 
 
 _TEXTS = {
@@ -119,20 +120,28 @@ def rows_of(column: Read, arrays: Mapping[str, Any]) -> NDArray[np.int64]:
     return found[found >= 0]
 
 
-def _entries(column: Read, arrays: Mapping[str, Any], name: str) -> NDArray[Any]:
-    """The row that each entry of a folder belongs to, -1 of none."""
+def _entries(
+    column: Read, arrays: Mapping[str, Any], name: str, first: int = 0, end: int | None = None
+) -> NDArray[Any]:
+    """The row that each entry of a folder, from the first to the end, belongs to, -1 of none."""
     path = f"signals/{name}/row"
-    return column(path, 0, arrays[path].shape[0])
+    stop = arrays[path].shape[0] if end is None else end
+    return column(path, first, stop) if stop > first else np.empty(0, np.int64)
 
 
 def pixels_of(
-    column: Read, arrays: Mapping[str, Any], start: int, stop: int
+    column: Read, arrays: Mapping[str, Any], start: int, stop: int, spans: Spans
 ) -> dict[int, dict[str, Pixels]]:
-    """Signals of the rows from start to stop, by row and channel; ``column`` reads safely."""
+    """Signals of the rows from start to stop, by row and channel; ``column`` reads safely.
+
+    ``spans`` says among which entries of a folder they are, so that no other block is read.
+    """
     found: dict[int, dict[str, Pixels]] = {}
     for name, layout in layouts_of(arrays).items():
-        rows = _entries(column, arrays, name)
-        for entry in map(int, np.flatnonzero((rows >= start) & (rows < stop))):
+        before, end = spans(name, start, stop)
+        first = -(-before // PER_FILE) * PER_FILE  # every block begins a new file
+        rows = _entries(column, arrays, name, first, end)
+        for entry in map(int, first + np.flatnonzero((rows >= start) & (rows < stop))):
             here = (entry, entry + 1)
             ((low, high),) = column(f"signals/{name}/range", *here).tolist()
             axes = tuple(
@@ -144,5 +153,5 @@ def pixels_of(
             levels = column(f"signals/{name}/data", *here)[0]
             kept = layout.get("exact", ""), layout.get("code", "")
             pixels = Pixels(levels, low, high, axes, *kept)
-            found.setdefault(int(rows[entry]), {})[layout["channel"]] = pixels
+            found.setdefault(int(rows[entry - first]), {})[layout["channel"]] = pixels
     return found

@@ -151,22 +151,34 @@ class Archived:
         self.files: Files = {}
         self.tail: list[str] = []  # files of the block that is not sealed
         self.ends: dict[str, int] = {}  # where atoms and signals of sealed blocks end
+        self.spans: list[tuple[int, int, dict[str, int]]] = []  # rows of each, and its ends
 
     def begin(self) -> None:
         """Files of the block that is not sealed are about to be written anew."""
         for name in self.tail:
             self.files.pop(name, None)
         self.unfinished, self.folded, self.tail = True, self.sealed, []
+        self.spans = [span for span in self.spans if span[1] <= self.sealed]
 
     def take(self, event: Mapping[str, Any]) -> None:
         """Learn from a ``folded`` event."""
         files = _files(event["files"])
         self.files |= files
+        self.spans.append((event["start"], event["stop"], dict(event["ends"])))
         self.unfinished, self.folded = False, event["stop"]
         if event["sealed"]:
             self.sealed, self.tail, self.ends = event["stop"], [], dict(event["ends"])
         else:
             self.tail = [name for name in files if not name.endswith("zarr.json")]
+
+    def entries(self, name: str, start: int, stop: int) -> tuple[int, int | None]:
+        """Between which entries of the folder ``name`` the signals of rows start to stop are.
+
+        Of rows that are in no block they may be anywhere.
+        """
+        before = [ends.get(name, 0) for _, end, ends in self.spans if end <= start]
+        after = [ends.get(name, 0) for _, end, ends in self.spans if end >= stop]
+        return max(before, default=0), min(after) if after else None
 
 
 def checksum(path: Path) -> tuple[int, int]:

@@ -165,7 +165,7 @@ class Archive:
     def pixels(self, start: int, stop: int) -> dict[int, dict[str, Pixels]]:
         """Signals of the rows from start to stop as they are stored."""
         with damage(self.folder / NAME):
-            return pixels_of(self.column, self.arrays, start, stop)
+            return pixels_of(self.column, self.arrays, start, stop, self._state.entries)
 
     def pictured(self) -> Iterator[tuple[int, int]]:
         """Spans of rows, first and one after the last, of which 64 have signals."""

@@ -31,7 +31,7 @@ from htinvert.geometry.roles import RigidBody, motion
 from htinvert.store import Damaged, Run, snap, structure_key
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
-from htinvert.store.reading import read
+from htinvert.store.reading import Archive, read
 from htinvert.store.salvage import verify
 from htinvert.store.verify import REPAIRABLE
 
@@ -401,6 +401,25 @@ def test_a_lost_chunk_of_signal_rows_is_not_read_as_no_signals(tmp_path: Path) -
     (tmp_path / "run" / "results.zarr" / "signals/haadf/row/c/0").unlink()
     with pytest.raises(Damaged, match="is lost"):
         list(read(tmp_path / "run", signals=True))
+
+
+def test_a_damaged_file_of_signal_rows_costs_those_of_its_own_block_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("htinvert.store.run.BLOCK", 4)
+    made = [evaluation(index, signal=index % 3 == 0) for index in range(14)]
+    with create(tmp_path / "run") as run:
+        for one in made:
+            add(run, one)
+            run._folding.wait()
+    (tmp_path / "run" / "results.zarr" / "signals/haadf/row/c/1").write_bytes(b"")
+    held = Archive(tmp_path / "run", Marks(tmp_path / "run").state())
+    for first in (0, 8, 12):  # files 0, 2 and 3
+        stop = min(first + 4, 14)
+        for row, before in zip(held.rows(first, stop, signals=True), made[first:], strict=False):
+            assert_same(before, row.evaluation)
+    with pytest.raises(Damaged):
+        held.rows(4, 8, signals=True)
 
 
 def test_a_damaged_description_costs_no_result_for_there_is_a_copy(
