@@ -65,7 +65,7 @@ def read_density(path: Path) -> Density:
     reader = _read_cube if path.suffix.lower() in (".cube", ".cub") else _read_vasp
     try:
         density = reader(path)
-    except (ValueError, IndexError, KeyError, TypeError, OSError, EOFError) as error:
+    except Exception as error:  # readers raise whatever their parsers raise
         raise UserError(
             f"{path.name} cannot be read as a density ({_first(error)}); "
             "it may be truncated: copy or compute it again"

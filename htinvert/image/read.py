@@ -29,6 +29,7 @@ from htinvert.image.plausible import (
 )
 from htinvert.image.prepare import crop as cropped
 from htinvert.image.prepare import prepare as prepared
+from htinvert.image.sizes import check_size, load_arrays
 
 READERS = {
     ".dm3": "digitalmicrograph",
@@ -48,6 +49,7 @@ LENGTHS = {
     **{"pm": 0.01, "nm": 10.0, "mm": 1e7, "cm": 1e8, "m": 1e10},
 }  # in Å
 LARGEST_FILE = 2_000_000_000  # bytes
+MOST_VALUES = 100_000_000  # of one image, colors apart
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,11 @@ def _read(
         raise UserError(
             f"{path.name} is {pixels.shape[0]} x {pixels.shape[1]} px, which is no image"
         )
+    if pixels.size > MOST_VALUES:
+        raise UserError(
+            f"{path.name} has {pixels.size:.3g} values, more than the {MOST_VALUES:.0e} that are "
+            "compared; export the part that is of interest"
+        )
     gray = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
     colors = () if gray is pixels else (f"its {pixels.shape[2]} colors are averaged to gray",)
     notes = (*record.notes, *colors, *saturation_notes(pixels))
@@ -184,6 +191,7 @@ def _records(path: Path) -> list[_Record]:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # parsers warn of tags that are none of our business
+        check_size(path)
         try:
             if suffix in READERS:
                 return _read_instrument(path, READERS[suffix])
@@ -294,15 +302,15 @@ def _read_plain(path: Path, suffix: str) -> list[_Record]:
 
         note = "a picture has no pixel size and few gray levels, prefer the instrument's own file"
         return [_Record("", imread(path.read_bytes(), extension=suffix), notes=(note,))]
+    arrays = load_arrays(path)
     if suffix == ".npy":
-        return [_Record("", np.load(path, allow_pickle=False))]
-    with np.load(path, allow_pickle=False) as archive:
-        given = [key for key in ("sampling", "pixel_size_angstrom") if key in archive]
-        size = archive[given[0]].ravel() if given else None
-        steps = (float(size[0]), float(size[-1])) if size is not None else None
-        names = [name for name in archive.files if archive[name].ndim >= 2]
-        names.sort(key=lambda name: name != "image")  # the name that our own archives use
-        return [_Record(name, archive[name], steps) for name in names]
+        return [_Record("", data) for data in arrays.values()]
+    given = [key for key in ("sampling", "pixel_size_angstrom") if key in arrays]
+    size = arrays[given[0]].ravel() if given else None
+    steps = (float(size[0]), float(size[-1])) if size is not None else None
+    names = [name for name, data in arrays.items() if data.ndim >= 2]
+    names.sort(key=lambda name: name != "image")  # the name that our own archives use
+    return [_Record(name, arrays[name], steps) for name in names]
 
 
 def _read_text(path: Path) -> list[_Record]:
