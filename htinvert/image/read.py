@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from htinvert import plugins
 from htinvert.core import Signal, UserError
+from htinvert.declaration.wording import shortened
 from htinvert.image.plausible import (
     Steps,
     check_saturation,
@@ -200,8 +201,9 @@ def _records(path: Path) -> list[_Record]:
             raise
         except Exception as error:  # readers raise whatever their parsers raise
             clear_frames(error.__traceback__)  # closes the file that a parser left open
+            reason = shortened(str(error), 200)
             raise UserError(
-                f"{path.name} could not be read as an image ({error}); it may be truncated, "
+                f"{path.name} could not be read as an image ({reason}); it may be truncated, "
                 "copy it again or export it as tif"
             ) from error
 

@@ -12,6 +12,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
+from htinvert.declaration.wording import shortened
 
 LARGEST = 2_000_000_000  # bytes of values that are held at once
 
@@ -24,8 +25,8 @@ def check_arrays(path: Path, *, most: int = LARGEST) -> None:
     """
     try:
         total = _size(path)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise UserError(f"{path.name} could not be read ({error}); write it again") from error
+    except Exception as error:  # a header is parsed as Python, whose errors are legion
+        raise _unreadable(path, error) from error
     if total > most:
         raise UserError(
             f"{path.name} holds arrays of {total / 1e9:.1f} GB, more than the {most / 1e9:.1f} GB "
@@ -69,6 +70,11 @@ def _picture_size(path: Path) -> int:
         return math.prod(picture.size) * len(picture.getbands())
 
 
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = shortened(str(error) or type(error).__name__, 200)
+    return UserError(f"{path.name} could not be read ({reason}); write it again")
+
+
 def _size(path: Path) -> int:
     """Bytes of all arrays of a file, by its headers."""
     with path.open("rb") as file:
@@ -106,4 +112,4 @@ def load_arrays(path: Path, *, most: int = LARGEST) -> dict[str, NDArray[Any]]:
         with loaded:
             return {name: np.asarray(loaded[name]) for name in loaded.files}
     except Exception as error:  # what a damaged header or deflated stream raises is legion
-        raise UserError(f"{path.name} could not be read ({error}); write it again") from error
+        raise _unreadable(path, error) from error

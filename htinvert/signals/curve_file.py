@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Floats, Signal, UserError
+from htinvert.declaration.wording import shortened
 from htinvert.image.sizes import load_arrays
 from htinvert.signals.columns import named, read_columns
 from htinvert.signals.curve_steps import evenly
@@ -155,8 +156,9 @@ def _instrument(path: Path) -> _Record:
             y = np.asarray(found["data"], dtype=float).ravel()
             x = float(axis["offset"]) + float(axis["scale"]) * np.arange(len(y), dtype=float)
         except Exception as error:  # readers raise whatever their parsers raise
+            reason = shortened(str(error), 200)
             raise UserError(
-                f"{path.name} could not be read as a spectrum ({error}); export it as text"
+                f"{path.name} could not be read as a spectrum ({reason}); export it as text"
             ) from error
     name = str(axis.get("name") or "").lower()
     quantity = str(found["metadata"].get("Signal", {}).get("quantity") or "")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Axis, Signal, UserError
+from htinvert.declaration.wording import shortened
 from htinvert.image.sizes import check_size, load_arrays
 from htinvert.signals.units import known_unit
 
@@ -135,8 +136,9 @@ def _record(path: Path) -> _Record:
         except UserError:
             raise
         except Exception as error:  # readers raise whatever their parsers raise
+            reason = shortened(str(error), 200)
             raise UserError(
-                f"{path.name} could not be read as a pattern ({error}); it may be truncated, copy "
+                f"{path.name} could not be read as a pattern ({reason}); it may be truncated, copy "
                 "it again or export it as npy"
             ) from error
     data = record.data
