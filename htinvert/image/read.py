@@ -371,7 +371,7 @@ def _plane(record: _Record, channel: int | None, file: str) -> NDArray[Any]:
     data = record.data
     colored = data.ndim == 3 and data.shape[2] in (2, 3, 4)
     if not colored:
-        data = data.reshape([n for n in data.shape if n > 1] if data.ndim > 2 else data.shape)
+        data = data.reshape([n for n in data.shape if n != 1] if data.ndim > 2 else data.shape)
     if data.ndim not in (2, 3):
         raise UserError(
             f"the image {file} has {data.ndim} dimensions; give a single two-dimensional image"

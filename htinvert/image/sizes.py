@@ -15,6 +15,7 @@ from htinvert.core import UserError
 from htinvert.declaration.wording import shortened
 
 LARGEST = 2_000_000_000  # bytes of values that are held at once
+LONGEST_HEADER = 65_536  # bytes
 
 
 def check_arrays(path: Path, *, most: int = LARGEST) -> None:
@@ -43,6 +44,8 @@ def check_size(path: Path, *, most: int = LARGEST) -> None:
     ending = path.suffix.lower()
     if ending in (".npy", ".npz"):
         check_arrays(path, most=most)
+    if ending == ".mrc":
+        _check_mrc(path)
     if ending not in (".tif", ".tiff", ".png", ".jpg", ".jpeg"):
         return
     try:
@@ -53,6 +56,21 @@ def check_size(path: Path, *, most: int = LARGEST) -> None:
         raise UserError(
             f"{path.name} unfolds to {total / 1e9:.1f} GB, more than the {most / 1e9:.1f} GB that "
             "are read; cut out what is to be compared"
+        )
+
+
+def _check_mrc(path: Path) -> None:
+    """Refuse an MRC file that says to hold more values than it has half bytes."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    sizes = [
+        math.prod(map(int, np.frombuffer(head, order, len(head) // 4))) for order in ("<i4", ">i4")
+    ]
+    size = path.stat().st_size
+    if not any(0 <= values <= 2 * size for values in sizes):
+        raise UserError(
+            f"{path.name} says to hold {sizes[0]:.3g} values, which {size} bytes cannot; it may be "
+            "truncated, copy it again"
         )
 
 
@@ -93,6 +111,11 @@ def _size(path: Path) -> int:
 
 def _array_size(file: IO[bytes]) -> int:
     """Bytes of an array by its header."""
+    start = file.read(12)
+    length = int.from_bytes(start[8:10] if start[6:7] == b"\1" else start[8:12], "little")
+    if start[6:8] not in (b"\1\0", b"\2\0", b"\3\0") or length > LONGEST_HEADER:
+        raise ValueError("its header is not that of an array")
+    file.seek(0)
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, _, dtype = read(file)

@@ -33,7 +33,7 @@ from htinvert.structures.file import from_file
 from htinvert.structures.region import search_space
 
 FULL = os.environ.get("HTINVERT_TORTURE") == "full"
-LONGEST = 20  # s, for one file
+LONGEST = 20  # CPU-seconds, for one file
 ROOM = 2 * 10**9  # bytes above what the process has
 NUMBERS = (
     *("0", "-1", "1e5", "1e9", "1e-7", "1e300", "nan", "inf", "-inf", "999999999", "2000000000"),
@@ -167,14 +167,14 @@ def _within_bounds() -> Iterator[None]:
     def late(*_: object) -> None:
         raise TimeoutError(f"not read within {LONGEST} s")
 
-    before = signal.signal(signal.SIGALRM, late)
+    before = signal.signal(signal.SIGPROF, late)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + ROOM, hard))
-    left = signal.alarm(LONGEST)
+    signal.setitimer(signal.ITIMER_PROF, LONGEST)
     try:
         yield
     finally:
-        signal.alarm(left)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
