@@ -13,6 +13,7 @@ from ase.units import Bohr
 from htinvert.core import UserError
 from htinvert.density.grid import Density
 from htinvert.density.stored import read_zarr
+from htinvert.geometry.counts import refuse_counts
 
 SAME = 0.1  # Å: how far an atom may be from where it is in the file
 ZARR = (".zarr", ".zip")
@@ -62,10 +63,11 @@ def read_density(path: Path) -> Density:
         raise UserError(f"{path} is missing; check the path of the density")
     if path.suffix in ZARR:
         return read_zarr(path)
+    refuse_counts(path)
     reader = _read_cube if path.suffix.lower() in (".cube", ".cub") else _read_vasp
     try:
         density = reader(path)
-    except (ValueError, IndexError, KeyError, TypeError, OSError, EOFError) as error:
+    except Exception as error:  # readers raise whatever their parsers raise
         raise UserError(
             f"{path.name} cannot be read as a density ({_first(error)}); "
             "it may be truncated: copy or compute it again"

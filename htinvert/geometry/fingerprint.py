@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from htinvert.core import region_mask
-from htinvert.geometry.distances import distances
+from htinvert.geometry.distances import MANY_PAIRS, distances, near_pairs
 from htinvert.geometry.roles import motion, rigid_bodies
 
 FINGERPRINT_CUTOFF = 6.0  # Å
@@ -64,14 +64,8 @@ def smeared_distances(atoms: Atoms) -> NDArray[np.float64]:
     """
     mask = region_mask(atoms)
     chosen = np.flatnonzero(mask) if mask.any() else np.arange(len(atoms))
-    apart = distances(atoms.positions[chosen], atoms, cutoff=FINGERPRINT_CUTOFF)
-    near = (apart > 1e-9) & (apart < FINGERPRINT_CUTOFF)
-    if not mask.any() and rigid_bodies(atoms):
-        held = motion(atoms)
-        near &= ~((held[:, None] == held) & (held > 0))[:, :, None]
-    first, second, _ = np.nonzero(near)
-    r = apart[near]
-    ends = np.sort(np.stack([atoms.numbers[chosen[first]], atoms.numbers[second]]), axis=0)
+    first, second, r = _pairs(atoms, chosen, inside=not mask.any())
+    ends = np.sort(np.stack([atoms.numbers[first], atoms.numbers[second]]), axis=0)
     fade = 0.5 * (1.0 + np.cos(np.pi * r / FINGERPRINT_CUTOFF)) / np.maximum(r, 0.5)
     size = round(FINGERPRINT_CUTOFF / FINGERPRINT_STEP)
     place = r / FINGERPRINT_STEP
@@ -87,6 +81,26 @@ def smeared_distances(atoms: Atoms) -> NDArray[np.float64]:
     width = FINGERPRINT_WIDTH / FINGERPRINT_STEP
     vector = gaussian_filter1d(rows, width, axis=1, mode="constant").ravel()
     return np.asarray(vector / (np.linalg.norm(vector) or 1.0))
+
+
+def _pairs(
+    atoms: Atoms, chosen: NDArray[np.intp], *, inside: bool
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Atoms i of the chosen, their neighbors j, distances [Å]; where ``inside``, of no one body."""
+    if len(chosen) * len(atoms) > MANY_PAIRS:
+        first, second, apart = near_pairs(atoms, cutoff=FINGERPRINT_CUTOFF, chosen=chosen)
+        near = (apart > 1e-9) & (apart < FINGERPRINT_CUTOFF)
+        first, second, apart = first[near], second[near], apart[near]
+    else:
+        table = distances(atoms.positions[chosen], atoms, cutoff=FINGERPRINT_CUTOFF)
+        near = (table > 1e-9) & (table < FINGERPRINT_CUTOFF)
+        row, second, _ = np.nonzero(near)
+        first, apart = chosen[row], table[near]
+    if inside and rigid_bodies(atoms):
+        held = motion(atoms)
+        loose = (held[first] != held[second]) | (held[first] <= 0)
+        first, second, apart = first[loose], second[loose], apart[loose]
+    return first, second, apart
 
 
 def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:

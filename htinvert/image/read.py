@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from htinvert import plugins
 from htinvert.core import Signal, UserError
+from htinvert.declaration.wording import shortened
 from htinvert.image.plausible import (
     Steps,
     check_saturation,
@@ -29,6 +30,7 @@ from htinvert.image.plausible import (
 )
 from htinvert.image.prepare import crop as cropped
 from htinvert.image.prepare import prepare as prepared
+from htinvert.image.sizes import check_size, load_arrays
 
 READERS = {
     ".dm3": "digitalmicrograph",
@@ -49,6 +51,7 @@ LENGTHS = {
 }  # in Å
 LARGEST_FILE = 2_000_000_000  # bytes
 FEWEST_COLUMNS = 8  # of an image as text; files of curves have two to seven
+MOST_VALUES = 100_000_000  # of one image, colors apart
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,11 @@ def _read(
         raise UserError(
             f"{path.name} is {pixels.shape[0]} x {pixels.shape[1]} px, which is no image"
         )
+    if pixels.size > MOST_VALUES:
+        raise UserError(
+            f"{path.name} has {pixels.size:.3g} values, more than the {MOST_VALUES:.0e} that are "
+            "compared; export the part that is of interest"
+        )
     gray = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
     colors = () if gray is pixels else (f"its {pixels.shape[2]} colors are averaged to gray",)
     notes = (*record.notes, *colors, *saturation_notes(pixels))
@@ -175,6 +183,7 @@ def _records(path: Path) -> list[_Record]:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # parsers warn of tags that are none of our business
+        check_size(path)
         try:
             if suffix in READERS:
                 return _read_instrument(path, READERS[suffix])
@@ -183,8 +192,9 @@ def _records(path: Path) -> list[_Record]:
             raise
         except Exception as error:  # readers raise whatever their parsers raise
             clear_frames(error.__traceback__)  # closes the file that a parser left open
+            reason = shortened(str(error), 200)
             raise UserError(
-                f"{path.name} could not be read as an image ({error}); it may be truncated, "
+                f"{path.name} could not be read as an image ({reason}); it may be truncated, "
                 "copy it again or export it as tif"
             ) from error
 
@@ -285,15 +295,15 @@ def _read_plain(path: Path, suffix: str) -> list[_Record]:
 
         note = "a picture has no pixel size and few gray levels, prefer the instrument's own file"
         return [_Record("", imread(path.read_bytes(), extension=suffix), notes=(note,))]
+    arrays = load_arrays(path)
     if suffix == ".npy":
-        return [_Record("", np.load(path, allow_pickle=False))]
-    with np.load(path, allow_pickle=False) as archive:
-        given = [key for key in ("sampling", "pixel_size_angstrom") if key in archive]
-        size = archive[given[0]].ravel() if given else None
-        steps = (float(size[0]), float(size[-1])) if size is not None else None
-        names = [name for name in archive.files if archive[name].ndim >= 2]
-        names.sort(key=lambda name: name != "image")  # the name that our own archives use
-        return [_Record(name, archive[name], steps) for name in names]
+        return [_Record("", data) for data in arrays.values()]
+    given = [key for key in ("sampling", "pixel_size_angstrom") if key in arrays]
+    size = arrays[given[0]].ravel() if given else None
+    steps = (float(size[0]), float(size[-1])) if size is not None else None
+    names = [name for name, data in arrays.items() if data.ndim >= 2]
+    names.sort(key=lambda name: name != "image")  # the name that our own archives use
+    return [_Record(name, arrays[name], steps) for name in names]
 
 
 def _read_text(path: Path) -> list[_Record]:
@@ -357,7 +367,7 @@ def _plane(record: _Record, channel: int | None, file: str) -> NDArray[Any]:
     data = record.data
     colored = data.ndim == 3 and data.shape[2] in (2, 3, 4)
     if not colored:
-        data = data.reshape([n for n in data.shape if n > 1] if data.ndim > 2 else data.shape)
+        data = data.reshape([n for n in data.shape if n != 1] if data.ndim > 2 else data.shape)
     if data.ndim not in (2, 3):
         raise UserError(
             f"the image {file} has {data.ndim} dimensions; give a single two-dimensional image"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from htinvert.core import Floats, Signal, UserError
+from htinvert.declaration.wording import shortened
+from htinvert.image.sizes import load_arrays
 from htinvert.signals.columns import named, read_columns
 from htinvert.signals.curve_steps import evenly
 from htinvert.signals.units import known_unit
@@ -121,25 +125,29 @@ def _record(path: Path, columns: tuple[int | str, int | str] | None) -> _Record:
 
 def _arrays(path: Path, columns: tuple[int | str, int | str] | None) -> _Record:
     """Numpy's arrays: two named ones of an archive, or the two columns of one."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise UserError(f"{path.name} could not be read ({error}); write it again") from error
-    if isinstance(loaded, np.ndarray):
-        data = loaded.T if loaded.ndim == 2 and loaded.shape[0] != 2 else loaded
-        if data.ndim != 2 or len(data) < 2:
-            raise UserError(f"{path.name} has shape {loaded.shape}; give (n, 2) or (2, n)")
-        i, j = (int(which) - 1 for which in columns or (1, 2))
-        pair: Floats = np.asarray(data[[i, j]], dtype=np.float64)
-        return _Record(pair[0], pair[1])
-    with loaded:
-        names = [str(which) for which in columns] if columns else list(loaded.files)[:2]
-        if len(names) < 2 or any(name not in loaded for name in names):
-            raise UserError(f"{path.name} holds {', '.join(loaded.files)}; name two in columns")
-        x, y = (np.asarray(loaded[name], dtype=float).ravel() for name in names)
-        if len(x) != len(y):
-            raise UserError(f"{path.name}: {names[0]} has {len(x)} values, {names[1]} {len(y)}")
-        return _Record(x, y, names[0] if names[0] != "x" else "")
+    loaded = load_arrays(path, most=LARGEST_FILE)
+    arrays = {name: data for name, data in loaded.items() if data.dtype.kind in "biuf"}
+    if path.suffix.lower() == ".npy":
+        return _pair(next(iter(arrays.values()), np.zeros(0)), columns, path.name)
+    names = [str(which) for which in columns] if columns else list(arrays)[:2]
+    if len(names) < 2 or any(name not in arrays for name in names):
+        raise UserError(f"{path.name} holds {', '.join(arrays)}; name two in columns")
+    x, y = (np.asarray(arrays[name], dtype=float).ravel() for name in names)
+    if len(x) != len(y):
+        raise UserError(f"{path.name}: {names[0]} has {len(x)} values, {names[1]} {len(y)}")
+    return _Record(x, y, names[0] if names[0] != "x" else "")
+
+
+def _pair(loaded: NDArray[Any], columns: tuple[int | str, int | str] | None, file: str) -> _Record:
+    """Two columns of an array, of shape (n, 2) or (2, n) or with more of them."""
+    data = loaded.T if loaded.ndim == 2 and loaded.shape[0] != 2 else loaded
+    if data.ndim != 2 or len(data) < 2:
+        raise UserError(f"{file} has shape {loaded.shape}; give (n, 2) or (2, n)")
+    chosen = [str(which) for which in columns or (1, 2)]
+    if not all(which.isdigit() and 1 <= int(which) <= len(data) for which in chosen):
+        raise UserError(f"{file} has columns 1 to {len(data)}; give two of these numbers")
+    x, y = (np.asarray(data[int(which) - 1], dtype=np.float64) for which in chosen)
+    return _Record(x, y)
 
 
 def _instrument(path: Path) -> _Record:
@@ -160,8 +168,9 @@ def _instrument(path: Path) -> _Record:
         except UserError:
             raise
         except Exception as error:  # readers raise whatever their parsers raise
+            reason = shortened(str(error), 200)
             raise UserError(
-                f"{path.name} could not be read as a spectrum ({error}); export it as text"
+                f"{path.name} could not be read as a spectrum ({reason}); export it as text"
             ) from error
     name = str(axis.get("name") or "").lower()
     quantity = str(spectra[0]["metadata"].get("Signal", {}).get("quantity") or "")

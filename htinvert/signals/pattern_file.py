@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Axis, Signal, UserError
+from htinvert.declaration.wording import shortened
+from htinvert.image.sizes import check_size, load_arrays
 from htinvert.signals.units import known_unit
 
 READERS = {
@@ -128,13 +130,15 @@ def _record(path: Path) -> _Record:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        check_size(path)
         try:
             record = _read(path, ending)
         except UserError:
             raise
         except Exception as error:  # readers raise whatever their parsers raise
+            reason = shortened(str(error), 200)
             raise UserError(
-                f"{path.name} could not be read as a pattern ({error}); it may be truncated, copy "
+                f"{path.name} could not be read as a pattern ({reason}); it may be truncated, copy "
                 "it again or export it as npy"
             ) from error
     data = record.data
@@ -152,22 +156,22 @@ def _read(path: Path, ending: str) -> _Record:
 
         picture = imread(path.read_bytes(), extension=ending)
         return _Record(picture if picture.ndim == 2 else picture[..., :3].mean(axis=2))
-    if ending == ".npy":
-        return _Record(np.load(path, allow_pickle=False))
-    if ending == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            names = [name for name in archive.files if archive[name].ndim >= 2]
-            if len(names) != 1 and "pattern" not in names:
-                raise UserError(
-                    f"{path.name} holds {', '.join(archive.files)}; name the one to take pattern"
-                )
-            data = archive["pattern" if "pattern" in names else names[0]]
-            if "sampling" not in archive.files:
-                return _Record(data)
-            step = archive["sampling"].ravel().astype(float)
-            return _Record(data, (float(step[0]), float(step[-1])))
+    if ending in ARRAYS:
+        return _of_arrays(path, load_arrays(path))
     (found, *_) = importlib.import_module(f"rsciio.{READERS[ending]}").file_reader(str(path))
     return _of_instrument(found)
+
+
+def _of_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> _Record:
+    """The only array of numpy's file that could be a pattern, or the one of that name."""
+    names = [name for name, data in arrays.items() if data.ndim >= 2]
+    if len(names) != 1 and "pattern" not in names:
+        raise UserError(f"{path.name} holds {', '.join(arrays)}; name the one to take pattern")
+    data = arrays["pattern" if "pattern" in names else names[0]]
+    if "sampling" not in arrays:
+        return _Record(data)
+    step = arrays["sampling"].ravel().astype(float)
+    return _Record(data, (float(step[0]), float(step[-1])))
 
 
 def _of_instrument(found: Mapping[str, Any]) -> _Record:

@@ -15,7 +15,14 @@ from htinvert.geometry.distances import (
     distances,
     shortest_ratio,
 )
-from htinvert.geometry.fingerprint import Fingerprints, Sketches, difference, fingerprint, sketch
+from htinvert.geometry.fingerprint import (
+    Fingerprints,
+    Sketches,
+    difference,
+    fingerprint,
+    sketch,
+    smeared_distances,
+)
 
 
 def test_covalent_distances_are_the_customary_share_of_the_sum_of_radii() -> None:
@@ -202,3 +209,15 @@ def test_near_fingerprints_come_nearest_first(crystal: Atoms) -> None:
     found = known.near(fingerprint(crystal), within=0.9)
     assert [number for number, _ in found] == [1, 2, 0]
     assert [number for number, _ in known.near(fingerprint(crystal), within=found[1][1])] == [1]
+
+
+@pytest.mark.parametrize("region", [False, True])
+def test_many_atoms_have_the_fingerprint_that_few_have(
+    region: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    atoms = bulk("NaCl", "rocksalt", 5.64, cubic=True)
+    atoms.rattle(0.2, rng=np.random.default_rng(1))
+    atoms.set_tags([int(region)] * 3 + [0] * 5)
+    few = smeared_distances(atoms)
+    monkeypatch.setattr("htinvert.geometry.fingerprint.MANY_PAIRS", 0)
+    assert smeared_distances(atoms) == pytest.approx(few, abs=1e-12)
