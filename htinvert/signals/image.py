@@ -29,7 +29,7 @@ TITLES = (
 )
 CAPTION = (
     "One scale for all. Residual: red where the simulation is brighter, blue where the experiment "
-    "is, full color at the image's range."
+    "is, full color at the range of the image."
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from ase import Atoms
@@ -153,18 +153,25 @@ def join(
     if not (atoms.arrays["grain"] == TOP).any():
         raise UserError("no atom of the top grain is far enough from the bottom grain; widen gap")
     atoms.info["bicrystal"] = {
-        "width": row.width,
-        "depth": row.depth,
-        "sigma": row.sigma,
-        "misfit": row.misfit,
-        "strain_top": asdict(row.top),
-        "strain_bottom": asdict(row.bottom),
+        **_described(row),
         "boundaries": boundaries,
         "gaps": list(gaps),
         "shift": list(shift),
         "taken_out": int(lost.sum()),
     }
     return atoms
+
+
+def _described(row: Coincidence) -> dict[str, Any]:
+    """Sizes [Å], sigma, misfit and strains of a common cell, as plain values."""
+    return {
+        "width": row.width,
+        "depth": row.depth,
+        "sigma": row.sigma,
+        "misfit": row.misfit,
+        "strain_top": asdict(row.top),
+        "strain_bottom": asdict(row.bottom),
+    }
 
 
 def _explanation(

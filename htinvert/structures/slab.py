@@ -120,17 +120,7 @@ def slab(
             f"{len(choices)}: " + "; ".join(f"{i}: {t.plane}" for i, (_, t) in enumerate(choices))
         )
     layers = _layers(layers, thickness, stack.spacing)
-    if not 0 <= fixed < layers:
-        raise UserError(f"fixed is {fixed} of {layers} layers; leave at least one free")
-    if not 0.0 < vacuum < math.inf:
-        raise UserError(f"vacuum is {vacuum} Å; give a positive height")
-    if min(repeat) < 1:
-        raise UserError(f"repeat is {list(repeat)}; give two numbers of at least 1")
-    if layers * len(stack.atoms) * math.prod(repeat) > MOST_ATOMS:
-        raise UserError(
-            f"the slab would have {layers * len(stack.atoms) * math.prod(repeat)} atoms, more than "
-            f"{MOST_ATOMS}; lower layers or repeat"
-        )
+    _check(layers, len(stack.atoms), fixed=fixed, vacuum=vacuum, repeat=repeat)
     top, _ = choices[termination]
     left_out = stack.left_out(top) if symmetric else 0
     if left_out is None:
@@ -152,6 +142,21 @@ def slab(
         f"termination {termination} is built",
     ]
     return atoms
+
+
+def _check(layers: int, atoms: int, *, fixed: int, vacuum: float, repeat: tuple[int, int]) -> None:
+    """Refuse sizes that make no slab of so many layers, of so many atoms each."""
+    if not 0 <= fixed < layers:
+        raise UserError(f"fixed is {fixed} of {layers} layers; leave at least one free")
+    if not 0.0 < vacuum < math.inf:
+        raise UserError(f"vacuum is {vacuum} Å; give a positive height")
+    if min(repeat) < 1:
+        raise UserError(f"repeat is {list(repeat)}; give two numbers of at least 1")
+    count = layers * atoms * math.prod(repeat)
+    if count > MOST_ATOMS:
+        raise UserError(
+            f"the slab would have {count} atoms, more than {MOST_ATOMS}; lower layers or repeat"
+        )
 
 
 def _layers(layers: int | None, thickness: float | None, spacing: float) -> int:
