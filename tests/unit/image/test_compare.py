@@ -12,12 +12,12 @@ from htinvert.image.compare import (
     Comparison,
     Contender,
     Difference,
-    Window,
     compare,
     in_place,
     some,
     tiles,
 )
+from htinvert.image.surface import SurfaceWindow
 from htinvert.metrics.registration import Registration
 
 CRYSTAL = Atoms("TeCd", positions=[[0, 0, 0], [0, 2.0, 2.3]], cell=[4.0, 4.0, 4.6], pbc=True)
@@ -29,7 +29,7 @@ def contenders(count):
 
 def test_the_difference_within_windows_is_seen_where_their_spread_would_hide_it():
     rng = np.random.default_rng(5)
-    windows = tuple(Window(0, 10 * k, 10, 10) for k in range(12))
+    windows = tuple(SurfaceWindow(0, 10 * k, 10, 10) for k in range(12))
     shared = rng.normal(0.3, 0.05, 12)  # what windows differ by
     apart = rng.normal(0.01, 0.003, 12)
     found = Comparison(contenders(2), windows, np.array([shared, shared + apart])).differences()
@@ -56,7 +56,7 @@ def test_a_contender_that_fails_somewhere_is_compared_where_it_did_not():
     costs = np.full((2, 11), 0.2)
     costs[1] += 0.01 + 0.001 * np.arange(11)
     costs[1, 3] = np.nan
-    windows = tuple(Window(0, 10 * k, 10, 10) for k in range(11))
+    windows = tuple(SurfaceWindow(0, 10 * k, 10, 10) for k in range(11))
     found = Comparison(contenders(2), windows, costs).differences("c0")
     assert found[1].windows == 10
 
@@ -87,7 +87,7 @@ def test_windows_share_no_pixel_and_stay_inside():
         compare(
             Signal.image(np.zeros((99, 99)), 1.0),
             (),
-            [Window(0, 0, 50, 50), Window(49, 49, 50, 50)],
+            [SurfaceWindow(0, 0, 50, 50), SurfaceWindow(49, 49, 50, 50)],
             refit=lambda *_: (0.0, {}),
         )
     with pytest.raises(UserError, match="no room for a window of 79 x 79"):
