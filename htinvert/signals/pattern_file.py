@@ -165,6 +165,9 @@ def _read(path: Path, ending: str) -> _Record:
 def _of_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> _Record:
     """The only array of numpy's file that could be a pattern, or the one of that name."""
     names = [name for name, data in arrays.items() if data.ndim >= 2]
+    if not names:
+        shapes = ", ".join(str(data.shape) for data in arrays.values()) or "nothing"
+        raise UserError(f"{path.name} holds {shapes}; give one pattern, a row or a scan of them")
     if len(names) != 1 and "pattern" not in names:
         raise UserError(f"{path.name} holds {', '.join(arrays)}; name the one to take pattern")
     data = arrays["pattern" if "pattern" in names else names[0]]
