@@ -56,7 +56,7 @@ def demo() -> None:
     print(f"  reference, 4 other configurations at Nyquist: {spent:.0f} s")
     for phonons, step in ((4, 0.35), (2, 0.35), (1, 0.35)):
         cheaper = replace(model, phonons=phonons, scan_step=step)
-        expected = cheaper.offer(truth).seconds
+        expected = cheaper.estimate(truth).seconds
         image, spent = timed(lambda made=cheaper: made(truth).data)  # type: ignore[misc]
         likeness = np.corrcoef(image.ravel(), reference.ravel())[0, 1]
         print(
@@ -88,11 +88,11 @@ def large(limit: float) -> None:
     model = StemMultislice(
         sampling=0.2, shape=(30, 30), beam="z", up="y", thickness=1.0, phonons=1, memory=limit
     )
-    offer, (_, spent) = model.offer(crystal), timed(lambda: model(crystal))
+    estimate, (_, spent) = model.estimate(crystal), timed(lambda: model(crystal))
     status = Path("/proc/self/status").read_text(encoding="ascii")
     peak = float(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
-    whole = replace(model, shape=(190, 200), phonons=4).offer(crystal)
-    print(f"  {len(crystal)} atoms, 6 x 6 Å of it: {offer}")
+    whole = replace(model, shape=(190, 200), phonons=4).estimate(crystal)
+    print(f"  {len(crystal)} atoms, 6 x 6 Å of it: {estimate}")
     print(f"  took {spent:.0f} s, peak {peak:.2f} GB, limit {limit:g} GB; all of it: {whole}")
 
 
