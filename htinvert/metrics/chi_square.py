@@ -9,12 +9,11 @@ import numpy as np
 
 from htinvert.core import Score, Signal
 from htinvert.declaration.declared import Parameter
-from htinvert.metrics.equal_axes import Compared, compared
-from htinvert.metrics.linear import MOST, Linear
+from htinvert.metrics.equal_axes import PointByPoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class ChiSquare:
+class ChiSquare(PointByPoint):
     """Residual in units of the noise: ``cost = mean ((o - s) / sigma)^2``.
 
     About 1 for a right structure under noise of that size (Press et al., *Numerical Recipes*, 3rd
@@ -23,16 +22,10 @@ class ChiSquare:
     Args:
         sigma: standard deviation of one point in the observation's unit, >= 0.
         poisson: whether the variance of a point is its count besides: ``sigma^2 + max(o, 1)``.
-        scale: whether the simulation is multiplied by the number >= 0 that fits best.
-        background: degree of a polynomial that is added, solved in closed form; none by default.
-
-    The score's detail holds ``scale`` [1] and ``background_0``, ... where they are solved for.
     """
 
     sigma: Annotated[float, Parameter("1", 0.0)]
     poisson: bool = False
-    scale: bool = True
-    background: Annotated[int | None, Parameter("1", 0, MOST)] = None
 
     power: ClassVar[float] = 1.0
     """Of the mean squared residual that the cost is."""
@@ -41,13 +34,9 @@ class ChiSquare:
     )
 
     def __post_init__(self) -> None:
-        Linear(self.scale, self.background)
+        super().__post_init__()
         if self.sigma < 0.0 or (self.sigma == 0.0 and not self.poisson):
             raise ValueError(f"sigma is {self.sigma}; give the noise of one point, above 0")
-
-    def brought(self, simulated: Signal, observed: Signal) -> Compared:
-        """Both on one grid, what is linear solved for. Raises as the comparison does."""
-        return compared(simulated, observed, Linear(self.scale, self.background))
 
     def __call__(self, simulated: Signal, observed: Signal) -> Score:
         """Compare point by point.

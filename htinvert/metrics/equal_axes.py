@@ -78,17 +78,26 @@ class Compared:
         return self.matched[seen], self.patch[seen]
 
 
-def compared(simulated: Signal, observed: Signal, linear: Linear) -> Compared:
-    """Put a simulation on the observation's grid and solve for what is linear.
+@dataclass(frozen=True, kw_only=True)
+class PointByPoint(Linear):
+    """Signals on equal axes, of which what is linear is solved for before they are compared.
 
-    Raises:
-        UserError: where the axes do not agree.
-        EvaluationFailed: where too few points are left, the simulation is not finite, or the
-            observation is the same everywhere.
+    A metric that inherits it has its parameters, and in its score's detail ``scale`` [1] and
+    ``background_0``, ... where they are solved for.
     """
-    patch = observed.data[window(start_of(simulated, observed), simulated.data.shape)].astype(float)
-    matched, solved = linear.brought(simulated.data.astype(float), patch)
-    found = Compared(matched, patch, solved)
-    if not np.ptp(found.points[1]) > 0.0:
-        raise EvaluationFailed("the observed signal is the same everywhere that is compared")
-    return found
+
+    def brought(self, simulated: Signal, observed: Signal) -> Compared:
+        """Put a simulation on the observation's grid and solve for what is linear.
+
+        Raises:
+            UserError: where the axes do not agree.
+            EvaluationFailed: where too few points are left, the simulation is not finite, or the
+                observation is the same everywhere.
+        """
+        place = window(start_of(simulated, observed), simulated.data.shape)
+        patch = observed.data[place].astype(float)
+        matched, solved = self.solved(simulated.data.astype(float), patch)
+        both = Compared(matched, patch, solved)
+        if not np.ptp(both.points[1]) > 0.0:
+            raise EvaluationFailed("the observed signal is the same everywhere that is compared")
+        return both

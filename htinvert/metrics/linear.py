@@ -7,12 +7,14 @@ Lawson & Hanson, *Solving Least Squares Problems* (1974).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed, Floats
+from htinvert.declaration.declared import Parameter
 
 MOST = 12  # degree of a background, beyond which it would follow the signal
 
@@ -31,18 +33,18 @@ def gain_and_offset(
     return gain, float(y.mean() - gain * x.mean())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Linear:
     """Which linear parameters a comparison solves for.
 
-    Attributes:
-        scale: whether the simulation may be multiplied by a number >= 0; else it is taken as is.
-        background: degree of a polynomial that is added, in Chebyshev's of each axis; None for
-            none, 0 for a constant.
+    Args:
+        scale: whether the simulation is multiplied by the number >= 0 that fits best.
+        background: degree of a polynomial that is added, solved in closed form, of Chebyshev's
+            along each axis; none by default, 0 for a constant.
     """
 
     scale: bool = True
-    background: int | None = None
+    background: Annotated[int | None, Parameter("1", 0, MOST)] = None
 
     def __post_init__(self) -> None:
         if self.background is not None and not 0 <= self.background <= MOST:
@@ -50,7 +52,7 @@ class Linear:
                 f"background is {self.background}; give a degree from 0 to {MOST}, or none"
             )
 
-    def brought(self, simulated: Floats, observed: Floats) -> tuple[Floats, dict[str, float]]:
+    def solved(self, simulated: Floats, observed: Floats) -> tuple[Floats, dict[str, float]]:
         """The simulation brought to the observation of the same shape, and what was solved for.
 
         Points where the observation is NaN do not count. The names are ``scale`` [1] and

@@ -3,45 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from htinvert.core import Score, Signal
-from htinvert.declaration.declared import Parameter
-from htinvert.metrics.equal_axes import Compared, compared
-from htinvert.metrics.linear import MOST, Linear
+from htinvert.metrics.equal_axes import PointByPoint
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rw:
+class Rw(PointByPoint):
     """Residual relative to the observation: ``cost = sqrt(sum (o - s)^2 / sum o^2)``, 0 to about 1.
 
     The figure of Egami & Billinge, *Underneath the Bragg Peaks*, 2nd ed. (2012), eq. 6.13, with
     unit weights.
-
-    Args:
-        scale: whether the simulation is multiplied by the number >= 0 that fits best.
-        background: degree of a polynomial that is added, solved in closed form; none by default.
-
-    The score's detail holds ``scale`` [1] and ``background_0``, ... where they are solved for.
     """
-
-    scale: bool = True
-    background: Annotated[int | None, Parameter("1", 0, MOST)] = None
 
     power: ClassVar[float] = 0.5
     """Of the mean squared residual that the cost is."""
     sources: ClassVar[tuple[str, ...]] = (
         "T. Egami and S. J. L. Billinge, Underneath the Bragg Peaks, 2nd ed. (2012), eq. 6.13.",
     )
-
-    def __post_init__(self) -> None:
-        Linear(self.scale, self.background)
-
-    def brought(self, simulated: Signal, observed: Signal) -> Compared:
-        """Both on one grid, what is linear solved for. Raises as the comparison does."""
-        return compared(simulated, observed, Linear(self.scale, self.background))
 
     def __call__(self, simulated: Signal, observed: Signal) -> Score:
         """Compare point by point.
