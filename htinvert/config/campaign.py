@@ -18,12 +18,12 @@ from htinvert.config.experiment import (
     Bounds,
     Component,
     Experiment,
-    Part,
     experiment_model,
     of_its_kind,
 )
 from htinvert.config.yaml_file import TOO_DEEP, located, merge, read_yaml, too_deep
 from htinvert.core import ENERGIES, Region, UserError
+from htinvert.signals.kind import Part
 
 MOST_WORKERS = 50_000  # no Dask scheduler was ever seen to serve more (27 648, on Summit)
 TOTAL = "total"  # in a stop rule: the weighted sum of all objectives

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SerializeAsAny,
     field_validator,
@@ -21,16 +19,10 @@ from htinvert import plugins
 from htinvert.core import UserError
 from htinvert.evaluation.optimize import METHODS
 from htinvert.evaluation.steps import parse_step
-from htinvert.signals.kind import DEFAULT, kind_named
+from htinvert.signals.kind import DEFAULT, Part, kind_named
 
 Bounds = tuple[float, float]
 Component = dict[str, Any]
-
-
-class Part(BaseModel):
-    """A block of the YAML; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Experiment(Part):
@@ -53,7 +45,7 @@ class Experiment(Part):
     forward: Component
     metrics: dict[str, Component | None] = Field(min_length=1)
     credit: str = ""
-    free: dict[str, Bounds] = {}
+    free: dict[str, Bounds] = Field(default={})
     refit: bool | tuple[str, ...] = False
     method: str = "powell"
     keep: Literal["auto", "exact", "best"] = "auto"

@@ -39,8 +39,7 @@ class Linear:
 
     Args:
         scale: whether the simulation is multiplied by the number >= 0 that fits best.
-        background: degree of a polynomial that is added, solved in closed form, of Chebyshev's
-            along each axis; none by default, 0 for a constant.
+        background: degree of a polynomial that is added, solved in closed form; none by default.
     """
 
     scale: bool = True

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from htinvert.core import Floats, Metric, Signal, UserError
+from htinvert.core import Signal, UserError
 from htinvert.evaluation.placed import Placed
 from htinvert.evaluation.steps import apply_steps
 from htinvert.signals.correlated import blocks
 from htinvert.signals.curve_file import read_curve
 from htinvert.signals.curve_steps import PLACING, STEPS
 from htinvert.signals.equal_axes import place_equal, squared_shares
-from htinvert.signals.kind import Frame, Keys, Step
+from htinvert.signals.kind import Frame, Part, Step
 from htinvert.signals.plot import BLUE, GRAY, HEIGHT, PALE, RED, WIDTH, Line, limits, plot
 
 TITLES = (
@@ -29,7 +29,7 @@ TITLES = (
 CAPTION = "Dots: experiment. Line: simulation. Red: simulation less experiment, on the same scale."
 
 
-class CurveKeys(Keys):
+class CurveKeys(Part):
     """What an experiment says of a curve.
 
     ``columns`` are x and y of a table by number (from 1) or name; ``axis`` names x and its unit, as
@@ -49,9 +49,8 @@ class Curve:
     name = "curve"
     keys: type[BaseModel] = CurveKeys
     steps: Mapping[str, Step] = STEPS
-    sources: ClassVar[tuple[str, ...]] = (
-        "A. Sokal, Monte Carlo Methods in Statistical Mechanics (1997), section 3.",
-    )
+    place = staticmethod(place_equal)
+    shares = staticmethod(squared_shares)
 
     def read(
         self, path: Path, keys: Any, prepare: Iterable[Mapping[str, Any]] = ()
@@ -68,16 +67,6 @@ class Curve:
         if np.ptp(curve.data) == 0:
             raise UserError(f"{path.name} is the same everywhere; check its columns and range")
         return curve, said
-
-    def place(
-        self, simulated: Signal, observed: Signal, metric: Metric, detail: Mapping[str, float]
-    ) -> Placed:
-        """On the observed axis, brought to it by what the metric solves for."""
-        return place_equal(simulated, observed, metric, detail)
-
-    def shares(self, metric: Metric, simulated: Signal, placed: Placed) -> Floats:
-        """Squared residual of each point, scaled to the metric's cost."""
-        return squared_shares(metric, simulated, placed)
 
     def pieces(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
@@ -17,7 +17,7 @@ from htinvert.image.panels import bar, experiment, panels
 from htinvert.image.place import place_image
 from htinvert.image.prepare import STEPS
 from htinvert.image.read import describe, read_image
-from htinvert.signals.kind import Frame, Keys, Step
+from htinvert.signals.kind import Frame, Part, Step
 
 Crop = tuple[int, int, int, int]
 
@@ -33,7 +33,7 @@ CAPTION = (
 )
 
 
-class CalibrationPart(Keys):
+class CalibrationPart(Part):
     """A crystal that the image shows: a structure and its zone axis [uvw] toward the viewer.
 
     ``region`` (top, bottom, left, right) [px] is the part to look at; ``tolerance`` is how far the
@@ -46,7 +46,7 @@ class CalibrationPart(Keys):
     tolerance: float | None = Field(default=0.1, gt=0)
 
 
-class ImageKeys(Keys):
+class ImageKeys(Part):
     """What an experiment says of an image.
 
     ``signal`` names the one to take of a file with several, ``channel`` is the color or the frame
@@ -67,7 +67,6 @@ class Image:
     name = "image"
     keys: type[BaseModel] = ImageKeys
     steps: Mapping[str, Step] = STEPS
-    sources: ClassVar[tuple[str, ...]] = ()
 
     def read(
         self, path: Path, keys: Any, prepare: Iterable[Mapping[str, Any]] = ()

@@ -26,8 +26,8 @@ Step = Callable[..., Signal]
 """A step of ``prepare``: a signal and parameters in, a signal out."""
 
 
-class Keys(BaseModel):
-    """What an experiment's block may say for a kind; unknown keys are refused."""
+class Part(BaseModel):
+    """A block of the YAML, or what of one a kind of data may say; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from htinvert.core import Floats, Metric, Signal, UserError
+from htinvert.core import Floats, Signal, UserError
 from htinvert.evaluation.placed import Placed
 from htinvert.evaluation.steps import apply_steps
 from htinvert.image.panels import diverging, gray
 from htinvert.signals.correlated import blocks
 from htinvert.signals.equal_axes import place_equal, squared_shares
-from htinvert.signals.kind import Frame, Keys, Step
+from htinvert.signals.kind import Frame, Part, Step
 from htinvert.signals.pattern_file import read_pattern, words
 from htinvert.signals.pattern_steps import PLACING, STEPS, mean_pattern
 
@@ -32,7 +32,7 @@ CAPTION = (
 )
 
 
-class PatternKeys(Keys):
+class PatternKeys(Part):
     """What an experiment says of patterns.
 
     ``sampling`` is the step per pixel (y, x) in ``unit``, ``scan`` that between places [Å].
@@ -49,7 +49,8 @@ class Pattern:
     name = "pattern"
     keys: type[BaseModel] = PatternKeys
     steps: Mapping[str, Step] = STEPS
-    sources: ClassVar[tuple[str, ...]] = ()
+    place = staticmethod(place_equal)
+    shares = staticmethod(squared_shares)
 
     def read(
         self, path: Path, keys: Any, prepare: Iterable[Mapping[str, Any]] = ()
@@ -64,16 +65,6 @@ class Pattern:
         if seen.size < 4 or np.ptp(seen) == 0:
             raise UserError(f"{path.name} is the same everywhere; check the file and its prepare")
         return pattern, said
-
-    def place(
-        self, simulated: Signal, observed: Signal, metric: Metric, detail: Mapping[str, float]
-    ) -> Placed:
-        """On the observed axes, brought to it by what the metric solves for."""
-        return place_equal(simulated, observed, metric, detail)
-
-    def shares(self, metric: Metric, simulated: Signal, placed: Placed) -> Floats:
-        """Squared residual of each pixel, scaled to the metric's cost."""
-        return squared_shares(metric, simulated, placed)
 
     def pieces(
         self,

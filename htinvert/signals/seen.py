@@ -55,14 +55,8 @@ def see(channel: Channel, atoms: Atoms, parameters: Mapping[str, float]) -> Seen
     Raises :class:`~htinvert.core.EvaluationFailed` where that is not possible.
     """
     forward = adjusted(channel.forward, parameters)
-    return put(channel, atoms, forward, forward(atoms))
-
-
-def put(channel: Channel, atoms: Atoms, forward: Any, simulated: Signal) -> Seen:
-    """The same for a signal that was simulated already."""
+    simulated = forward(atoms)
     scores = compare(channel, simulated)
-    metric = next(iter(channel.metrics))
-    placed = kind_of(forward).place(
-        simulated, channel.observed, channel.metrics[metric], scores[metric].detail
-    )
+    name, metric = next(iter(channel.metrics.items()))
+    placed = kind_of(forward).place(simulated, channel.observed, metric, scores[name].detail)
     return Seen(channel, atoms, forward, scores, placed)
