@@ -135,7 +135,7 @@ def _show_scan(
     console: Any,
 ) -> None:
     """Show which family is the best at which chemical potential."""
-    fixed = read_yaml(folder / "config.yaml")["chemical_potentials"]
+    fixed = read_yaml(folder / "config.yaml").get("chemical_potentials", {})
     wanted = read_scan(scan, ties, fixed)
     console.print(scan_table(wanted, ranked, objectives))
     path = folder / "potentials.png"
