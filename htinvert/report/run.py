@@ -12,7 +12,6 @@ In a notebook all of these show themselves.
 from __future__ import annotations
 
 import functools
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,8 +33,9 @@ from htinvert.ranking import rank as ranking
 from htinvert.ranking.rank import Ranked
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
-from htinvert.report.summary import draw_channel, lineage, row
+from htinvert.report.summary import draw_channel, labeled, lineage, row
 from htinvert.report.terminal import terminal
+from htinvert.store.provenance import read_log
 from htinvert.structures.write import write_structures, write_table
 
 ENDINGS = (".xyz", ".cif", ".vasp", ".csv")
@@ -265,30 +265,10 @@ class Run(store.Run):
 
 def reason_of(folder: Path) -> str:
     """Why the campaign of a run's folder ended last; empty where it goes on or was killed."""
-    try:
-        lines = (folder / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return ""
-    for line in reversed(lines):
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue  # a driver was killed in the middle of this line
+    for event in reversed(list(read_log(folder))):
         if event.get("event") in ("created", "resumed", "stopped"):
             return str(event.get("reason", ""))
     return ""
-
-
-def labeled(entry: Ranked) -> Atoms:
-    """A family's structure with rank, candidate and objectives in its ``info``."""
-    atoms = entry.evaluation.atoms.copy()
-    atoms.info = {
-        "rank": entry.rank,
-        "candidate": entry.evaluation.candidate.index,
-        "total": entry.total,
-    }
-    atoms.info |= dict(entry.evaluation.objectives)
-    return atoms
 
 
 def _number(which: int | Ranked) -> int:

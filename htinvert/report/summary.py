@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ase import Atoms
+
 from htinvert.campaign.plan import Plan
 from htinvert.core import ENERGIES, Channel, Evaluation, EvaluationFailed, Objective
 from htinvert.ranking.rank import Ranked, Yield, unit_of_sum
@@ -123,6 +125,18 @@ def row(entry: Ranked) -> dict[str, Any]:
         **evaluation.objectives,
         **detail,
     }
+
+
+def labeled(entry: Ranked) -> Atoms:
+    """A family's structure with rank, candidate and objectives in its ``info``."""
+    atoms = entry.evaluation.atoms.copy()
+    atoms.info = {
+        "rank": entry.rank,
+        "candidate": entry.evaluation.candidate.index,
+        "total": entry.total,
+    }
+    atoms.info |= dict(entry.evaluation.objectives)
+    return atoms
 
 
 def draw(

@@ -15,7 +15,7 @@ from htinvert.report.calibration import draw_calibration
 from htinvert.report.figures import draw_pareto, draw_placed, footnote, phrase
 from htinvert.report.page.facts import Facts
 from htinvert.report.registration import join_movie
-from htinvert.report.summary import row
+from htinvert.report.summary import labeled, row
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.seen import Seen, see
 from htinvert.store import Run
@@ -60,12 +60,7 @@ def _tables(folder: Path, facts: Facts) -> list[Path]:
 
 def _structures(folder: Path, ranked: Sequence[Ranked]) -> list[Path]:
     """The best as extended XYZ in one file and as one CIF each."""
-    structures = []
-    for entry in ranked:
-        atoms = entry.evaluation.atoms.copy()
-        atoms.info = {"rank": entry.rank, "candidate": entry.evaluation.candidate.index}
-        atoms.info |= {"total": entry.total, **entry.evaluation.objectives}
-        structures.append(atoms)
+    structures = [labeled(entry) for entry in ranked]
     paths = [folder / "best.extxyz"]
     write_structures(paths[0], structures)
     for place, atoms in enumerate(structures, 1):
