@@ -40,6 +40,17 @@ def declared(component: Callable[..., Any]) -> dict[str, Parameter]:
     return found
 
 
+def unit_of(component: object, name: str) -> str:
+    """Unit of a component's parameter; of a pixel size, which has no bounds of its own, Å/px.
+
+    A number that declares none is a count or a ratio.
+    """
+    parameter = declared(type(component)).get(name)
+    if parameter is None:
+        return "Å/px" if name == "sampling" else "1"
+    return parameter.unit
+
+
 def _annotated(hint: Any) -> Iterator[Parameter]:
     """Parameters among an annotation's parts, such as those of ``Annotated[...] | None``."""
     for part in (*getattr(hint, "__metadata__", ()), *get_args(hint)):

@@ -14,6 +14,7 @@ from htinvert.campaign.channels import make_channel
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.declaration.abilities import HasSpecimen
+from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.fit import Trial
 from htinvert.image.place import place_image
@@ -29,19 +30,6 @@ from htinvert.structures.write import write_structure, write_table
 
 MOST_FRAMES = 40
 FRAMES_PER_SECOND = 5
-UNITS = {
-    "shift_x": "Å",
-    "shift_y": "Å",
-    "rotation": "degrees",
-    "source_size": "Å",
-    "interface_width": "Å",
-    "interface_shift": "Å",
-    "defocus": "Å",
-    "spherical_aberration": "Å",
-    "defocus_spread": "Å",
-    "semiangle": "mrad",
-    "sampling": "Å/px",
-}
 
 
 def _ignore(share: float) -> None:
@@ -99,7 +87,7 @@ def record(observed: Signal, result: Registered) -> dict[str, Any]:
             key: {
                 "value": value,
                 "standard_error": result.intervals[key],
-                "unit": UNITS.get(key, "1"),
+                "unit": unit_of(result.forward, key),
             }
             for key, value in result.parameters.items()
         },
@@ -207,7 +195,9 @@ def _table(result: Registered) -> Any:
     for column in ("parameter", "value", "standard error", "unit"):
         view.add_column(column, justify="left" if column in ("parameter", "unit") else "right")
     for key, value in result.parameters.items():
-        view.add_row(key, f"{value:.5f}", f"{result.intervals[key]:.5f}", UNITS.get(key, "1"))
+        view.add_row(
+            key, f"{value:.5f}", f"{result.intervals[key]:.5f}", unit_of(result.forward, key)
+        )
     return view
 
 

@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.data import covalent_radii
 
 from htinvert.core import region_mask
+from htinvert.declaration.declared import unit_of
 from htinvert.geometry.distances import near_pairs
 from htinvert.ranking.rank import Ranked
 from htinvert.report.page.facts import Facts
@@ -79,8 +80,6 @@ def strain(facts: Facts) -> str:
 
 def imaging(facts: Facts, atoms: Atoms) -> list[dict[str, str]]:
     """Fitted imaging parameters with standard errors and bounds, one row each."""
-    from htinvert.report.registration import UNITS
-
     rows = []
     for channel in facts.channels:
         free = facts.config.experiments[channel.name].free
@@ -98,7 +97,7 @@ def imaging(facts: Facts, atoms: Atoms) -> list[dict[str, str]]:
                     "name": name,
                     "value": f"{value:.4g}",
                     "error": f"± {errors[name]:.1g}" if name in errors else "not known",
-                    "unit": UNITS.get(name, "1"),
+                    "unit": unit_of(channel.forward, name),
                     "bounds": f"{low:g} to {high:g}" + (", at its bound" if near else ""),
                     "when": "for each candidate" if refitted else "once, to the start structure",
                 }

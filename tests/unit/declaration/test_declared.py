@@ -19,8 +19,12 @@ from htinvert.declaration.declared import (
     declared,
     packages_of,
     sources_of,
+    unit_of,
 )
 from htinvert.declaration.hints import hints_of
+from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.forward.stem_multislice import StemMultislice
+from htinvert.forward.stm import Stm
 
 KINDS = (*plugins.GROUPS, "density")
 NUMBERS = {float, int}
@@ -113,3 +117,20 @@ def test_a_function_cites_by_a_mark_and_a_class_by_an_attribute_or_of_its_parame
 
 def test_the_package_that_a_plug_in_comes_from_is_recorded() -> None:
     assert packages_of(pytest.Item, {}) == ("pytest",)
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "unit"),
+    [
+        (StemConvolution(), "source_size", "Å"),
+        (StemConvolution(), "inner", "mrad"),  # a table by name called this and the next two ratios
+        (StemMultislice(), "thickness", "Å"),
+        (Stm(density=None), "bias_low", "eV"),
+        (StemConvolution(), "stretch_x", "1"),
+        (StemConvolution(), "sampling", "Å/px"),
+    ],
+)
+def test_a_parameter_has_the_unit_that_its_component_declares(
+    model: Any, name: str, unit: str
+) -> None:
+    assert unit_of(model, name) == unit
