@@ -12,6 +12,7 @@ from htinvert.config.campaign import Config
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
 from htinvert.declaration.abilities import Framed, OnAxes, Sampled, Sheared
+from htinvert.evaluation.fit import with_steps
 from htinvert.image.calibration.calibrate import Calibration, calibrate
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.kind import kind_named
@@ -120,12 +121,6 @@ def held(channel: Channel, parameters: Mapping[str, float], refitted: Sequence[s
         observed = with_steps(observed, (parameters["sampling"],) * len(observed.axes))
     free = {name: channel.free[name] for name in refitted}
     return replace(channel, forward=replace(forward, **parameters), observed=observed, free=free)
-
-
-def with_steps(observed: Signal, steps: Sequence[float]) -> Signal:
-    """The same data, its axes read with other steps."""
-    axes = zip(observed.axes, steps, strict=True)
-    return replace(observed, axes=tuple(replace(axis, step=float(step)) for axis, step in axes))
 
 
 def _like(forward: Any, observed: Signal) -> Any:

@@ -7,7 +7,7 @@ a local method (Powell's unless another is named) from the best of them; see
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -99,14 +99,14 @@ def compare(channel: Channel, simulated: Signal) -> dict[str, Score]:
     """
     observed = channel.observed
     if "sampling" in channel.free:
-        observed = sampled_like(observed, simulated)
+        observed = with_steps(observed, simulated.sampling)
     return {name: metric(simulated, observed) for name, metric in channel.metrics.items()}
 
 
-def sampled_like(observed: Signal, simulated: Signal) -> Signal:
-    """The same data, its axes read with the steps of ``simulated``."""
-    steps = zip(observed.axes, simulated.sampling, strict=True)
-    return Signal(observed.data, tuple(replace(axis, step=step) for axis, step in steps))
+def with_steps(signal: Signal, steps: Sequence[float]) -> Signal:
+    """The same data, its axes read with other steps."""
+    axes = zip(signal.axes, steps, strict=True)
+    return replace(signal, axes=tuple(replace(axis, step=float(step)) for axis, step in axes))
 
 
 def adjusted(forward: Any, parameters: Mapping[str, float]) -> Any:

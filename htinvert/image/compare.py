@@ -17,7 +17,7 @@ import numpy as np
 from ase import Atoms
 
 from htinvert.core import Channel, EvaluationFailed, Floats, Metric, Signal, UserError
-from htinvert.evaluation.fit import fit, sampled_like
+from htinvert.evaluation.fit import fit, with_steps
 from htinvert.image.surface import SurfaceWindow
 
 Role = Literal["candidate", "null", "floor"]
@@ -205,7 +205,7 @@ def in_place(channel: Channel, *, metric: str | None = None) -> Refit:
 def windowed_cost(image: Signal, observed: Signal, window: SurfaceWindow, metric: Metric) -> float:
     """What a metric says of a window of two images of one shape."""
     simulated = window.cut(image)
-    return metric(simulated, sampled_like(window.cut(observed), simulated)).cost
+    return metric(simulated, with_steps(window.cut(observed), simulated.sampling)).cost
 
 
 def tiles(shape: tuple[int, int], size: tuple[int, int], *, gap: int = 0) -> list[SurfaceWindow]:

@@ -20,7 +20,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.optimize import least_squares
 
 from htinvert.core import EvaluationFailed, Floats, Metric, Score, Signal
-from htinvert.evaluation.fit import Trial, adjusted, normalized, sampled_like, unexplained
+from htinvert.evaluation.fit import Trial, adjusted, normalized, unexplained, with_steps
 from htinvert.evaluation.optimize import STEP, Box, minimize
 from htinvert.image.evidence import window_numbers
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
@@ -170,7 +170,7 @@ class _Problem:
         """Compare at a place and point; a pixel size that is fitted is the experiment's, too."""
         simulated, region = self.simulate(point), self.patch(site)
         if "sampling" in self.box.names:
-            region = sampled_like(region, simulated)
+            region = with_steps(region, simulated.sampling)
         return self.metric(simulated, region)
 
     def cost(self, stage: str, site: Site, point: Floats) -> float:

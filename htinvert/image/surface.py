@@ -18,7 +18,7 @@ from ase import Atoms
 from scipy.optimize import least_squares
 
 from htinvert.core import EvaluationFailed, Floats, Metric, Score, Signal, UserError
-from htinvert.evaluation.fit import Trial, adjusted, normalized, sampled_like, unexplained
+from htinvert.evaluation.fit import Trial, adjusted, normalized, unexplained, with_steps
 from htinvert.evaluation.optimize import STEP, Box, minimize
 
 GROWTH = (0.5, 0.75, 1.0)  # of the window: where the lattice is found, followed, and fitted
@@ -222,7 +222,7 @@ class _SurfaceProblem:
     def score(self, point: Floats, window: SurfaceWindow) -> Score:
         """Compare the image at a point with the window."""
         simulated = self.simulate(point, window)
-        return self.metric(simulated, sampled_like(window.cut(self.observed), simulated))
+        return self.metric(simulated, with_steps(window.cut(self.observed), simulated.sampling))
 
     def polish(self, point: Floats, window: SurfaceWindow, most: int) -> Floats:
         """Minimize the metric's cost from a point."""
