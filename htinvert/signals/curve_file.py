@@ -85,22 +85,17 @@ def read_curve(
     unit, factor = known or (unit or x_unit, 1.0)
     x, y = _in_order(record.x * factor, record.y, path.name)
     step, even = _step(x)
-    note = ""
+    said = f"{path.name}: {len(x)} points, {name} from {x[0]:.6g} to {x[-1]:.6g} {unit}"
     if not even:
-        count = (x[-1] - x[0]) / step
-        if count > MOST_POINTS:
+        if (x[-1] - x[0]) / step > MOST_POINTS:
             raise UserError(
                 f"{path.name} has steps of {name} from {step:.3g} {unit} over a range of "
                 f"{x[-1] - x[0]:.3g}; rebin it outside to fewer than {MOST_POINTS} points"
             )
-        note = f"; uneven steps, interpolated at every {step:.4g} {unit}"
-    curve = evenly(x, y, step)
-    axes = (type(curve.axes[0])(name, unit, curve.axes[0].step, curve.axes[0].origin),)
-    curve = Signal(curve.data, axes, quantity or record.quantity or values)
-    if even:  # the values as they are, without rounding of places
-        curve = Signal.curve(x, y, name=name, unit=unit, quantity=curve.quantity)
-    said = f"{path.name}: {len(x)} points, {name} from {x[0]:.6g} to {x[-1]:.6g} {unit}{note}"
-    return curve, said
+        said += f"; uneven steps, interpolated at every {step:.4g} {unit}"
+        x, y = evenly(x, y, step)
+    what = quantity or record.quantity or values
+    return Signal.curve(x, y, name=name, unit=unit, quantity=what), said
 
 
 def _record(path: Path, columns: tuple[int | str, int | str] | None) -> _Record:

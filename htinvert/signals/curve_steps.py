@@ -69,11 +69,13 @@ def rebin(curve: Signal, step: Positive) -> Signal:
     count = int(np.floor((x[-1] - x[0]) / step + 1e-9)) + 1
     if count < 2:
         raise UserError(f"rebin {step:g} leaves fewer than two points; give a smaller step")
-    return evenly(x, curve.data.astype(float), step, like=curve)
+    axis = curve.axes[0]
+    grid, values = evenly(x, curve.data.astype(float), step)
+    return Signal.curve(grid, values, name=axis.name, unit=axis.unit, quantity=curve.quantity)
 
 
-def evenly(x: Floats, y: Floats, step: float, *, like: Signal | None = None) -> Signal:
-    """Values at rising x, shape (n,), on an even grid from the first x on.
+def evenly(x: Floats, y: Floats, step: float) -> tuple[Floats, Floats]:
+    """An even grid from the first of rising x, shape (n,), and the values there.
 
     Where the step is coarser than those of x a new point is the mean over a step around it, of
     straight lines between the old ones; else, and at both ends, it is interpolated.
@@ -84,14 +86,7 @@ def evenly(x: Floats, y: Floats, step: float, *, like: Signal | None = None) -> 
     if step > 1.01 * float(np.median(np.diff(x))):
         upper = _integral(x, y, grid[1:-1] + 0.5 * step)
         values[1:-1] = (upper - _integral(x, y, grid[1:-1] - 0.5 * step)) / step
-    known = like.axes[0] if like is not None else None
-    return Signal.curve(
-        grid,
-        values,
-        name=known.name if known else "x",
-        unit=known.unit if known else "1",
-        quantity=like.quantity if like is not None else "",
-    )
+    return grid, values
 
 
 def _integral(x: Floats, y: Floats, ends: Floats) -> Floats:
