@@ -15,8 +15,8 @@ from htinvert.core import Floats, Signal
 from htinvert.image.calibration.calibrate import TOLERANCE, Calibration, calibrate
 from htinvert.image.calibration.spots import power_spectrum
 from htinvert.image.calibration.zone import Zone
-from htinvert.image.draw import scale_bar
-from htinvert.report.figures import ACCENT, FRONT, PALE, pyplot
+from htinvert.image.draw import ACCENT, scale_bar
+from htinvert.report.figures import FRONT, PALE, pyplot
 
 _SHOWN_PERIODS = 9  # lattice planes across the shown part of the image
 _SHOWN_RESIDUALS = 24

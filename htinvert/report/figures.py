@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from htinvert.core import ENERGIES, Evaluation, Metric, Objective
 from htinvert.declaration.abilities import Structural
 from htinvert.evaluation.placed import Placed
+from htinvert.image.draw import ACCENT
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.kind import Kind
 
-ACCENT, FRONT, PALE = "#d1495b", "#00798c", "#b8bfc6"
+FRONT, PALE = "#00798c", "#b8bfc6"
 
 
 def draw_placed(path: Path, placed: Placed, kind: Kind, *, title: str, note: str = "") -> None:

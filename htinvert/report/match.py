@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from htinvert.core import Signal
-from htinvert.image.draw import scale_bar
+from htinvert.image.draw import ACCENT, scale_bar
 from htinvert.matching.match import Answer
 from htinvert.matching.pipeline import Hit
 from htinvert.matching.search import Searching, match_library
-from htinvert.report.figures import ACCENT, pyplot
+from htinvert.report.figures import pyplot
 from htinvert.report.terminal import counted_bar
 from htinvert.structures.write import write_table
 

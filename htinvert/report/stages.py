@@ -8,8 +8,9 @@ from typing import Any
 
 from htinvert.campaign.funnel import Stage, history
 from htinvert.core import ENERGIES
+from htinvert.image.draw import ACCENT
 from htinvert.ranking.rank import Ranked
-from htinvert.report.figures import ACCENT, FRONT, PALE
+from htinvert.report.figures import FRONT, PALE
 
 
 def stage_table(chain: Sequence[Stage], *, top: int = 5) -> Any:

@@ -16,8 +16,8 @@ from htinvert.core import Floats, region_mask
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.view import Direction, view_frame
 from htinvert.geometry.roles import has_roles, rigid_mask, roles
-from htinvert.image.draw import scale_bar
-from htinvert.report.figures import ACCENT, FRONT, PALE, pyplot
+from htinvert.image.draw import ACCENT, scale_bar
+from htinvert.report.figures import FRONT, PALE, pyplot
 from htinvert.structures.sanity import check
 from htinvert.structures.write import write_structure
 

@@ -47,11 +47,11 @@ def plot(
     parts = [f'<rect width="{WIDTH:g}" height="{HEIGHT:g}" fill="#fff"/>']
     frame = f'x="{LEFT}" y="{TOP}" width="{width}" height="{height}"'
     parts.append(f'<rect {frame} fill="none" stroke="#999"/>')
-    for value in ticks(*x):
+    for value in ticks(*x, most=7):
         px = float(across(np.array(value)))
         parts.append(f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
         parts.append(f'<text x="{px:.1f}" y="{bottom + 18}" class="m">{value:g}</text>')
-    for value in ticks(*y):
+    for value in ticks(*y, most=7):
         py = float(down(np.array(value)))
         parts.append(f'<line x1="{LEFT - 4}" x2="{LEFT}" y1="{py:.1f}" y2="{py:.1f}"/>')
         parts.append(f'<text x="{LEFT - 7}" y="{py + 4:.1f}" class="e">{value:g}</text>')
@@ -77,9 +77,9 @@ def limits(*values: Floats) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def ticks(low: float, high: float, most: int = 7) -> list[float]:
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round values between two limits, at most ``most`` of them."""
-    span = high - low
+    span = max(high - low, 1e-12)
     power = 10.0 ** np.floor(np.log10(span / most))
     step = next(power * f for f in (1, 2, 5, 10, 20) if span / (power * f) <= most)
     first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))

@@ -11,6 +11,7 @@ import numpy as np
 from htinvert.core import ENERGIES, Floats, Objective
 from htinvert.ranking.rank import Ranked
 from htinvert.ranking.survey import Step
+from htinvert.signals.plot import ticks
 
 WIDTH, HEIGHT = 640.0, 400.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 14.0, 48.0
@@ -85,15 +86,6 @@ class Chart:
         turn = f'transform="rotate(-90 16 {middle})"'
         found.append(f'<text x="16" y="{middle}" {turn} class="label middle">{label}</text>')
         return found
-
-
-def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Round values between two limits, at most ``most`` of them."""
-    span = max(high - low, 1e-12)
-    power = 10.0 ** np.floor(np.log10(span / most))
-    step = next(power * f for f in (1, 2, 5, 10, 20) if span / (power * f) <= most)
-    first = int(np.ceil(low / step - 1e-9))
-    return [round(i * step, 10) for i in range(first, int(np.floor(high / step + 1e-9)) + 1)]
 
 
 def span(values: Floats, share: float = 0.92) -> tuple[float, float]:
