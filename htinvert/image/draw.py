@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -34,10 +35,20 @@ def draw_image(figure: Any, placed: Placed, *, title: str, note: str = "") -> No
     figure.colorbar(shown, ax=axes, fraction=0.02, pad=0.01, label="residual [image units]")
     scale_bar(axes[0], placed.observed)
     names = ("experiment", "simulation fused in (framed)", "simulation - experiment")
+    name_panels(axes, names)
+    caption(figure, title, note)
+
+
+def name_panels(axes: Iterable[Any], names: Iterable[str]) -> None:
+    """A title above each picture, and no ticks."""
     for axis, name in zip(axes, names, strict=True):
         axis.set_title(name, fontsize=10)
         axis.set_xticks([])
         axis.set_yticks([])
+
+
+def caption(figure: Any, title: str, note: str) -> None:
+    """A title above a figure, and a note below it where there is one."""
     figure.suptitle(title, fontsize=11)
     if note:
         figure.supxlabel(note, fontsize=8, color="#555555")
@@ -46,19 +57,17 @@ def draw_image(figure: Any, placed: Placed, *, title: str, note: str = "") -> No
 def scale_bar(axis: Any, observed: Signal) -> None:
     """A white bar of a round length of about a fifth of the width, on a dark ground."""
     step = observed.sampling[1]
-    height, width = observed.data.shape
-    length, label = round_bar(width * step, step)
-    left, low = 0.06 * width, 0.94 * height
+    pixels, label = round_bar(observed.data.shape[1] * step, step)
     ground = {"facecolor": "k", "alpha": 0.55, "edgecolor": "none", "pad": 2.5}
-    axis.plot([left, left + length], [low, low], color="w", lw=3, solid_capstyle="butt")
-    middle = left + 0.5 * length
-    axis.text(
-        middle,
-        low - 0.03 * height,
-        label,
-        color="w",
-        fontsize=8,
-        ha="center",
-        va="bottom",
-        bbox=ground,
-    )
+    draw_bar(axis, observed.data.shape, pixels, label, bbox=ground)
+
+
+def draw_bar(
+    axis: Any, shape: tuple[int, ...], pixels: float, label: str, *, bbox: Any = None
+) -> None:
+    """A white bar of so many ``pixels`` with its label, at the lower left of a picture."""
+    height, width = shape
+    left, low = 0.06 * width, 0.94 * height
+    axis.plot([left, left + pixels], [low, low], color="w", lw=3, solid_capstyle="butt")
+    look = {"color": "w", "fontsize": 8, "ha": "center", "va": "bottom", "bbox": bbox}
+    axis.text(left + 0.5 * pixels, low - 0.03 * height, label, **look)

@@ -27,7 +27,7 @@ def crop(image: Signal, box: Box) -> Signal:
 
     A negative number counts from the end, and so does 0 as bottom or right.
     """
-    top, bottom, left, right = _inside(box, image, "crop")
+    top, bottom, left, right = resolved_box(box, image.data.shape, step="crop")
     return _like(image, image.data[top:bottom, left:right])
 
 
@@ -163,7 +163,7 @@ def mask(image: Signal, boxes: Annotated[list[Box], Field(min_length=1)]) -> Sig
 
     hidden = np.zeros(image.data.shape, dtype=bool)
     for box in boxes:
-        top, bottom, left, right = _inside(box, image, "mask")
+        top, bottom, left, right = resolved_box(box, image.data.shape, step="mask")
         hidden[top:bottom, left:right] = True
     if hidden.mean() > 0.5:
         raise UserError("mask covers more than half of the image; crop instead")
@@ -184,14 +184,17 @@ def prepare(image: Signal, steps: Iterable[Mapping[str, Any]]) -> Signal:
     return apply_steps(image, steps, STEPS, placing=PLACING)
 
 
-def _inside(box: Box, image: Signal, step: str) -> Box:
-    """The box with negative numbers resolved."""
-    rows, columns = image.data.shape
+def resolved_box(box: Box, shape: tuple[int, ...], *, step: str, what: str = "image") -> Box:
+    """Top, bottom, left, right of a box in (rows, columns) [px], negative numbers resolved.
+
+    Raises :class:`UserError`, in the words of the ``step``, where it does not fit.
+    """
+    rows, columns = shape
     top, bottom = _resolved(box[0], box[1], rows)
     left, right = _resolved(box[2], box[3], columns)
     if not (0 <= top < bottom <= rows and 0 <= left < right <= columns):
         raise UserError(
-            f"{step} {list(box)} does not fit the image, which is {rows} x {columns} px; "
+            f"{step} {list(box)} does not fit the {what}, which is {rows} x {columns} px; "
             "give top, bottom, left, right with top < bottom and left < right"
         )
     return top, bottom, left, right

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from htinvert.core import Signal, UserError
 from htinvert.evaluation.placed import Placed
 from htinvert.evaluation.steps import apply_steps
+from htinvert.image.draw import caption
 from htinvert.signals.correlated import blocks
 from htinvert.signals.curve_file import read_curve
 from htinvert.signals.curve_steps import PLACING, STEPS
@@ -92,15 +93,13 @@ class Curve:
         upper.plot(simulated.coordinates(), placed.matched, color=BLUE, lw=1.2, label="simulation")
         upper.set_ylabel(_value(observed))
         upper.legend(frameon=False, fontsize=8)
-        lower.axhline(0.0, color="#bbbbbb", lw=0.8)
+        lower.axhline(0.0, color=PALE, lw=0.8)
         lower.plot(simulated.coordinates(), placed.residual, color=RED, lw=1.0)
         lower.set_ylabel("simulation -\nexperiment", fontsize=8)
         lower.set_xlabel(label(observed))
         for axis in (upper, lower):
             axis.spines[["top", "right"]].set_visible(False)
-        figure.suptitle(title, fontsize=11)
-        if note:
-            figure.supxlabel(note, fontsize=8, color="#555555")
+        caption(figure, title, note)
 
     def frame(self, observed: Signal) -> Frame:
         """The observed curve over axes with numbers."""

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from htinvert.core import Floats, Signal, UserError
 from htinvert.evaluation.placed import Placed
 from htinvert.evaluation.steps import apply_steps
+from htinvert.image.draw import caption, draw_bar, name_panels
 from htinvert.image.panels import diverging, gray
 from htinvert.signals.correlated import blocks
 from htinvert.signals.equal_axes import place_equal, squared_shares
@@ -97,16 +98,11 @@ class Pattern:
         apart = axes[2].imshow(residual, cmap="RdBu_r", vmin=-span, vmax=span)
         figure.colorbar(shown, ax=axes[:2], fraction=0.03, pad=0.01, label="intensity (root scale)")
         figure.colorbar(apart, ax=axes[2], fraction=0.046, pad=0.02, label="residual")
-        _bar(axes[0], placed.observed)
+        draw_bar(axes[0], observed.shape, *bar(placed.observed))
         scan = "" if placed.observed.data.ndim == 2 else ", mean of the scan"
         names = (f"experiment{scan}", f"simulation{scan}", "simulation - experiment")
-        for axis, name in zip(axes, names, strict=True):
-            axis.set_title(name, fontsize=10)
-            axis.set_xticks([])
-            axis.set_yticks([])
-        figure.suptitle(title, fontsize=11)
-        if note:
-            figure.supxlabel(note, fontsize=8, color="#555555")
+        name_panels(axes, names)
+        caption(figure, title, note)
 
     def frame(self, observed: Signal) -> Frame:
         """The mean pattern with a bar for scale."""
@@ -163,13 +159,3 @@ def _range(image: Floats) -> tuple[float, float]:
 def _root(image: Floats, low: float, high: float) -> Floats:
     """Square root of the share of the range, 0 to 1."""
     return np.sqrt(np.clip((image - low) / (high - low), 0.0, 1.0))
-
-
-def _bar(axis: Any, observed: Signal) -> None:
-    """A white bar with its length, at the lower left."""
-    height, width = observed.data.shape[-2:]
-    pixels, label = bar(observed)
-    left, low = 0.06 * width, 0.94 * height
-    axis.plot([left, left + pixels], [low, low], color="w", lw=3, solid_capstyle="butt")
-    place = (left + 0.5 * pixels, low - 0.03 * height)
-    axis.text(*place, label, color="w", fontsize=8, ha="center", va="bottom")

@@ -14,22 +14,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from htinvert.core import Axis, Signal, UserError
+from htinvert.image.prepare import Box, resolved_box
 
-Box = tuple[int, int, int, int]
 Count = Annotated[int, Field(ge=1)]
 Radius = Annotated[float, Field(ge=0)]
 
 
 def crop(pattern: Signal, box: Box) -> Signal:
     """Keep rows top to bottom and columns left to right [px]; negative ones count from the end."""
-    rows, columns = pattern.data.shape[-2:]
-    top, bottom = _resolved(box[0], box[1], rows)
-    left, right = _resolved(box[2], box[3], columns)
-    if not (0 <= top < bottom <= rows and 0 <= left < right <= columns):
-        raise UserError(
-            f"crop {list(box)} does not fit the pattern, which is {rows} x {columns} px; give top, "
-            "bottom, left, right with top < bottom and left < right"
-        )
+    shape = pattern.data.shape[-2:]
+    top, bottom, left, right = resolved_box(box, shape, step="crop", what="pattern")
     ky, kx = pattern.axes[-2:]
     axes = (
         replace(ky, origin=ky.origin + top * ky.step),
@@ -154,10 +148,6 @@ def _symmetric(image: NDArray[np.float64]) -> list[float]:
         shift = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
         found.append(float(place + shift) / 2.0)
     return found
-
-
-def _resolved(first: int, last: int, length: int) -> tuple[int, int]:
-    return (first + length if first < 0 else first), (last + length if last <= 0 else last)
 
 
 def _with(pattern: Signal, data: NDArray[Any], axes: tuple[Axis, ...] | None = None) -> Signal:
