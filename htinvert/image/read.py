@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import importlib
 import re
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from traceback import clear_frames
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,7 @@ from numpy.typing import NDArray
 
 from htinvert import plugins
 from htinvert.core import Signal, UserError
-from htinvert.declaration.wording import shortened
+from htinvert.image.parsing import close_files, parsing
 from htinvert.image.plausible import (
     Steps,
     check_saturation,
@@ -181,22 +179,11 @@ def _records(path: Path) -> list[_Record]:
             f"{path.name} has {path.stat().st_size / 1e9:.1f} GB, more than the "
             f"{LARGEST_FILE / 1e9:.0f} GB that are read; export the one image to be compared"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # parsers warn of tags that are none of our business
+    with parsing(path, "an image", "it may be truncated, copy it again or export it as tif"):
         check_size(path)
-        try:
-            if suffix in READERS:
-                return _read_instrument(path, READERS[suffix])
-            return _read_text(path) if suffix == ".txt" else _read_plain(path, suffix)
-        except UserError:
-            raise
-        except Exception as error:  # readers raise whatever their parsers raise
-            clear_frames(error.__traceback__)  # closes the file that a parser left open
-            reason = shortened(str(error), 200)
-            raise UserError(
-                f"{path.name} could not be read as an image ({reason}); it may be truncated, "
-                "copy it again or export it as tif"
-            ) from error
+        if suffix in READERS:
+            return _read_instrument(path, READERS[suffix])
+        return _read_text(path) if suffix == ".txt" else _read_plain(path, suffix)
 
 
 def _read_instrument(path: Path, reader: str) -> list[_Record]:
@@ -204,9 +191,10 @@ def _read_instrument(path: Path, reader: str) -> list[_Record]:
     options = {"select_type": "images"} if reader == "emd" else {}  # leave its spectra alone
     try:
         signals = importlib.import_module(f"rsciio.{reader}").file_reader(str(path), **options)
-    except Exception:
+    except Exception as error:
         if reader != "tiff":
             raise
+        close_files(error)
         return _read_compressed(path)
     records: list[_Record] = []
     for found in signals:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Floats, Signal, UserError
-from htinvert.declaration.wording import shortened
+from htinvert.image.parsing import parsing
 from htinvert.image.sizes import load_arrays
 from htinvert.signals.columns import named, read_columns
 from htinvert.signals.curve_steps import evenly
@@ -150,23 +149,14 @@ def _instrument(path: Path) -> _Record:
     import importlib
 
     reader = INSTRUMENTS[path.suffix.lower()]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            signals = importlib.import_module(f"rsciio.{reader}").file_reader(str(path))
-            spectra = [found for found in signals if np.squeeze(found["data"]).ndim == 1]
-            if not spectra:
-                raise UserError(f"{path.name} holds no spectrum, only images or maps of them")
-            axis = spectra[0]["axes"][-1]
-            y = np.asarray(spectra[0]["data"], dtype=float).ravel()
-            x = float(axis["offset"]) + float(axis["scale"]) * np.arange(len(y), dtype=float)
-        except UserError:
-            raise
-        except Exception as error:  # readers raise whatever their parsers raise
-            reason = shortened(str(error), 200)
-            raise UserError(
-                f"{path.name} could not be read as a spectrum ({reason}); export it as text"
-            ) from error
+    with parsing(path, "a spectrum", "export it as text"):
+        signals = importlib.import_module(f"rsciio.{reader}").file_reader(str(path))
+        spectra = [found for found in signals if np.squeeze(found["data"]).ndim == 1]
+        if not spectra:
+            raise UserError(f"{path.name} holds no spectrum, only images or maps of them")
+        axis = spectra[0]["axes"][-1]
+        y = np.asarray(spectra[0]["data"], dtype=float).ravel()
+        x = float(axis["offset"]) + float(axis["scale"]) * np.arange(len(y), dtype=float)
     name = str(axis.get("name") or "").lower()
     quantity = str(spectra[0]["metadata"].get("Signal", {}).get("quantity") or "")
     name = "" if name in ("x", "energy", "energy loss") else name

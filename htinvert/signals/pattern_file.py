@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Axis, Signal, UserError
-from htinvert.declaration.wording import shortened
+from htinvert.image.parsing import parsing
 from htinvert.image.sizes import check_size, load_arrays
 from htinvert.signals.units import known_unit
 
@@ -128,19 +127,9 @@ def _record(path: Path) -> _Record:
             f"{path.name} has {path.stat().st_size / 1e9:.1f} GB, more than the "
             f"{LARGEST / 1e9:.0f} GB that are read; average or bin it outside"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with parsing(path, "a pattern", "it may be truncated, copy it again or export it as npy"):
         check_size(path)
-        try:
-            record = _read(path, ending)
-        except UserError:
-            raise
-        except Exception as error:  # readers raise whatever their parsers raise
-            reason = shortened(str(error), 200)
-            raise UserError(
-                f"{path.name} could not be read as a pattern ({reason}); it may be truncated, copy "
-                "it again or export it as npy"
-            ) from error
+        record = _read(path, ending)
     data = record.data
     if data.ndim < 2 or data.ndim > 4 or min(data.shape[-2:]) < 2 or data.dtype.kind not in "biuf":
         raise UserError(

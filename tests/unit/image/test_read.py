@@ -1,5 +1,7 @@
 """Images in: every kind of file, with its pixel size, and what is said of one that is no use."""
 
+import gc
+import io
 import struct
 from pathlib import Path
 from typing import Any
@@ -366,3 +368,20 @@ def best_match(image: np.ndarray, patch: Path, least: float) -> tuple[int, int]:
     assert correlation.max() > least
     row, column = np.unravel_index(correlation.argmax(), correlation.shape)
     return int(row), int(column)
+
+
+def test_a_file_that_a_parser_left_open_is_closed_at_once(tmp_path: Path) -> None:
+    """Collected later, it warned of itself in the middle of whatever ran then."""
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, np.arange(6400, dtype=np.float32).reshape(80, 80))
+    raw = bytearray(path.read_bytes())
+    path.write_bytes(raw[: len(raw) - 20_000])
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(UserError, match="could not be read as an image"):
+            read_image(path, sampling=0.2)
+        left = [kept for kept in gc.get_objects() if isinstance(kept, io.FileIO)]
+        assert not [kept for kept in left if str(kept.name) == str(path) and not kept.closed]
+    finally:
+        gc.enable()
