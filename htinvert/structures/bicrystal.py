@@ -17,7 +17,7 @@ from htinvert.structures.collisions import removed, roomiest_shift
 from htinvert.structures.near_csl import Range
 from htinvert.structures.oriented import Grain, oriented
 from htinvert.structures.sanity import check
-from htinvert.structures.stacking import Stack, Termination, stacks
+from htinvert.structures.stacking import Gap, Stack, stacks
 
 BOTTOM, TOP = 0, 1  # what the array "grain" holds
 MinDistance = float | Mapping[frozenset[str], float] | None
@@ -198,7 +198,7 @@ def _explanation(
 class _Cut:
     """The part of a stack that becomes a grain: from the middle boundary to the other."""
 
-    near: Termination
+    near: Gap
     far_height: float
     far_spacing: float
 

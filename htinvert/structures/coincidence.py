@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import UserError
 from htinvert.structures.near_csl import Range, SearchLimits, Solutions, search
-from htinvert.structures.oriented import Grain, Oriented, oriented
+from htinvert.structures.oriented import Grain, OrientedCrystal, oriented
 
 Share = str | tuple[float, float]
 Row = tuple[int, int, int]
@@ -55,7 +55,7 @@ class Coincidence:
     Attributes:
         cell: rows a and b [Å]: a = (depth, 0) along the beam, b = (lean, width), as (x, y).
         top_matrix, bottom_matrix: a and b in units of the grain's lattice basis
-            (:attr:`Oriented.basis`), integers, two rows of three.
+            (:attr:`OrientedCrystal.basis`), integers, two rows of three.
         top, bottom: strain of each grain.
         misfit: distance [Å] by which the unstrained cells fail to agree: the root of the summed
             squares of the differences of a and of b and of both heights over the plane.
@@ -148,7 +148,7 @@ def coincidences(
     return [_row(table, i, density, same) for i in _best(table)]
 
 
-def sigma(top: Oriented, bottom: Oriented) -> int | None:
+def sigma(top: OrientedCrystal, bottom: OrientedCrystal) -> int | None:
     """Sigma of the coincidence site lattice of two like lattices, None without one up to 999.
 
     The least integer that makes both the matrix between the two bases and its inverse integer
@@ -275,7 +275,7 @@ def _matrix(repeats: int, vector: NDArray[np.int64]) -> tuple[Row, Row]:
 
 
 def _nothing(
-    grains: tuple[Oriented, Oriented],
+    grains: tuple[OrientedCrystal, OrientedCrystal],
     limits: SearchLimits,
     weights: NDArray[np.float64],
     largest: float,
