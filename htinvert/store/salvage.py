@@ -20,7 +20,7 @@ from htinvert.store.marks import Marks
 from htinvert.store.provenance import REPAIRED as UNKNOWN
 from htinvert.store.reading import Archive
 from htinvert.store.run import Run
-from htinvert.store.source import CHUNK, UNREADABLE, Observer, Rowed, Source
+from htinvert.store.source import CHUNK, UNREADABLE, Observer, Remains, Rowed
 from htinvert.store.trouble import Held
 from htinvert.store.union import Union
 from htinvert.store.verify import Findings, check_rows, inspect
@@ -68,12 +68,12 @@ def _only_descriptions(folder: Path, found: Findings) -> bool:
     return len(found.problems) == len(copied) and copied == found.bad
 
 
-def _sources(folder: Path, damaged: Findings) -> list[Source | Union]:
+def _sources(folder: Path, damaged: Findings) -> list[Remains | Union]:
     """What new runs are to be written from: one, or two where those in the folder differ."""
     if not damaged.journal or not _is_of_two(folder, damaged):
-        return [Source(folder, damaged)]
-    older = Source(folder, damaged, journal=False)
-    newer = Source(folder, damaged, archived=False)
+        return [Remains(folder, damaged)]
+    older = Remains(folder, damaged, journal=False)
+    newer = Remains(folder, damaged, archived=False)
     if older.recipe == newer.recipe:
         return [Union(older, newer)]
     newer.notes.append("results.zarr and journal.sqlite are of two runs with different recipes")
@@ -82,7 +82,7 @@ def _sources(folder: Path, damaged: Findings) -> list[Source | Union]:
 
 def _is_of_two(folder: Path, damaged: Findings) -> bool:
     """Whether archive and journal are of two runs, or have different rows under one number."""
-    source = Source(folder, damaged)
+    source = Remains(folder, damaged)
     try:
         assert source.journal is not None  # noqa: S101
         name = (archive.extent(folder / archive.NAME) or ("",))[0]
@@ -108,7 +108,7 @@ def _has_others(journal: Journal, archived: Archive) -> bool:
     return False
 
 
-def _count(sources: list[Source | Union], found: Findings, observer: Observer) -> None:
+def _count(sources: list[Remains | Union], found: Findings, observer: Observer) -> None:
     """Note in ``found`` how many results cannot be read."""
     for source in sources:
         for _ in source.rows(observer):
@@ -148,7 +148,7 @@ def _close_anew(folder: Path, recipe: Mapping[str, Any]) -> None:
     Run.create_or_open(folder, recipe=recipe, provenance=UNKNOWN).close()
 
 
-def _is_in_journal(folder: Path, left: Findings, sources: list[Source | Union]) -> bool:
+def _is_in_journal(folder: Path, left: Findings, sources: list[Remains | Union]) -> bool:
     """Whether the journal holds every row that there is, whole, so that the archive adds none."""
     marks, root = Marks(folder), folder / archive.NAME
     strange = root.exists() and archive.extent(root) is None and not marks.archived

@@ -17,7 +17,7 @@ from htinvert.core import UserError
 from htinvert.store import Run, archive
 from htinvert.store.marks import Marks
 from htinvert.store.salvage import verify
-from htinvert.store.source import Source
+from htinvert.store.source import Remains
 from htinvert.store.verify import LOST, Findings, inspect
 
 from .pseudo import BLOCK, RECIPE, drive, pseudo_evaluation, same
@@ -113,7 +113,7 @@ def readable(path: Path) -> set[int]:
         path = shutil.copytree(path, path.with_name("restored"), dirs_exist_ok=True)
         archive.restore_descriptions(path, state, bad.bad)
         bad = inspect(path, full=True)
-    source = Source(path, bad)
+    source = Remains(path, bad)
     found = [row.evaluation for row in source.rows(lambda done, total: None)]
     source.close()
     shutil.rmtree(path.with_name("restored"), ignore_errors=True)

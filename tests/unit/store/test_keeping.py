@@ -13,7 +13,7 @@ from ase import Atoms
 from htinvert.core import Candidate, Evaluation, Relaxation, Signal
 from htinvert.store import Fenced, Held, OutOfSpace, Run, snap
 from htinvert.store.identity import stage_keys
-from htinvert.store.record import Pixels
+from htinvert.store.record import PackedSignal
 
 
 def create(path: Path) -> Run:
@@ -112,13 +112,13 @@ def test_twelve_bits_change_a_correlation_by_less_than_a_millionth() -> None:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:100, :100]
     image = Signal.image(np.sin(x / 3.0) * np.cos(y / 5.0) + rng.normal(0, 0.05, x.shape), 0.1)
-    again = Pixels.of(image).signal()
+    again = PackedSignal.of(image).signal()
     assert 1 - np.corrcoef(image.data.ravel(), again.data.ravel())[0, 1] < 1e-6
 
 
 def test_pixels_that_are_no_numbers_stay_so() -> None:
     data = np.array([[1.0, np.nan], [np.inf, 3.0]])
-    again = Pixels.of(Signal.image(data, 0.1)).signal().data
+    again = PackedSignal.of(Signal.image(data, 0.1)).signal().data
     assert np.isnan(again).tolist() == [[False, True], [True, False]]
     assert again[0, 0] == 1.0 and again[1, 1] == 3.0
 
