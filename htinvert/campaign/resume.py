@@ -14,7 +14,7 @@ from htinvert.campaign.plan import Plan, calibrate, make_plan
 from htinvert.config.campaign import load
 from htinvert.config.yaml_file import seen_from
 from htinvert.core import UserError
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.store.provenance import read_provenance
 
 
@@ -40,7 +40,7 @@ def resumed(plan: Plan, path: Path) -> Plan:
     """The plan as a run in ``path`` knows it: keys that are younger than the run are left out."""
     if not (path / "journal.sqlite").is_file():
         return plan
-    with suppress(UserError), Run.open(path) as store:
+    with suppress(UserError), RunStore.open(path) as store:
         return replace(plan, identity=identity_like(plan.identity, store.recipe))
     return plan  # whoever opens it for writing says what is wrong
 

@@ -23,7 +23,7 @@ from htinvert.report.potentials import draw_scan, scan_table
 from htinvert.report.preview import draw_measured, measured_lines
 from htinvert.report.stages import draw_stages, stage_table
 from htinvert.report.summary import draw, failures, held, lineage, operator_table, table
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 TOP = 5  # families shown when a campaign ends
 WORTH_A_START = 20.0  # s per evaluation: below, the start structure joins the Pareto plot
@@ -43,7 +43,7 @@ def run_with_progress(
     console.print(f"stopped: {end.reason}")
     plan = plan.calibrated(calibration(plan, folder))
     survey = Survey(plan.objectives)
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         survey.read(store)
         refused = store.counts().refused_by
     if end.interrupted and not survey.good:
@@ -69,7 +69,7 @@ def show_status(folder: Path, *, console: Any) -> None:
     """
     objectives = objectives_of(folder)
     survey = Survey(objectives)
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         counts = store.counts()
         survey.read(store)
     ranked = rank(survey.best(), objectives)

@@ -19,7 +19,7 @@ from htinvert.store.lock import has_locks, is_owned
 from htinvert.store.marks import Marks
 from htinvert.store.provenance import REPAIRED as UNKNOWN
 from htinvert.store.reading import Archive
-from htinvert.store.run import Run
+from htinvert.store.run import RunStore
 from htinvert.store.source import CHUNK, UNREADABLE, Observer, Remains, Rowed
 from htinvert.store.trouble import Held
 from htinvert.store.union import Union
@@ -145,7 +145,7 @@ def _repair(folder: Path, found: Findings, observer: Observer) -> None:
 
 def _close_anew(folder: Path, recipe: Mapping[str, Any]) -> None:
     """Let a driver that does nothing note the files as they are."""
-    Run.create_or_open(folder, recipe=recipe, provenance=UNKNOWN).close()
+    RunStore.create_or_open(folder, recipe=recipe, provenance=UNKNOWN).close()
 
 
 def _is_in_journal(folder: Path, left: Findings, sources: list[Remains | Union]) -> bool:
@@ -173,7 +173,7 @@ def _fold_anew(folder: Path, recipe: Mapping[str, Any]) -> None:
     if log.exists():
         log.rename(aside)
     archive.discard(folder / archive.NAME)
-    Run.create_or_open(folder, recipe=recipe, provenance=UNKNOWN).close()
+    RunStore.create_or_open(folder, recipe=recipe, provenance=UNKNOWN).close()
     aside.unlink(missing_ok=True)
 
 
@@ -209,7 +209,7 @@ def write(source: Rowed, new: Path, observer: Observer, *, beside: Sequence[str]
         new.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):
             shutil.copy2(source.folder / name, new / name)
-    with Run.create_or_open(new, recipe=source.recipe, provenance=UNKNOWN) as run:
+    with RunStore.create_or_open(new, recipe=source.recipe, provenance=UNKNOWN) as run:
         run.adopt(source.rows(observer), source.pending, source.words)
 
 

@@ -18,7 +18,7 @@ from htinvert.declaration.abilities import LooksAlong
 from htinvert.ranking.rank import Ranked, Yield, rank
 from htinvert.ranking.survey import Survey
 from htinvert.report.demo import FOLDER as DEMO
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.store.provenance import read_log, read_provenance
 
 
@@ -78,7 +78,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     config = load(folder / "config.yaml")
     provenance = read_provenance(folder)
     done = Survey(objectives)
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         counts = store.counts()
         done.read(store)
     ranked = rank(done.best(), objectives)
