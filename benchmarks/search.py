@@ -17,7 +17,7 @@ import numpy as np
 
 from htinvert.campaign import loop as campaign
 from htinvert.campaign import plan
-from htinvert.config.campaign import campaign as config
+from htinvert.config import campaign as config
 from htinvert.core import Evaluation, UserError
 
 CONFIGS = Path(__file__).parents[1] / "configs"

@@ -12,11 +12,11 @@ from htinvert.image.compare import (
     Comparison,
     Contender,
     Difference,
-    Window,
+    SurfaceWindow,
     compare,
     in_place,
     some,
-    tiles,
+    windows_of,
 )
 from htinvert.metrics.registration import Registration
 
@@ -29,7 +29,7 @@ def contenders(count):
 
 def test_the_difference_within_windows_is_seen_where_their_spread_would_hide_it():
     rng = np.random.default_rng(5)
-    windows = tuple(Window(0, 10 * k, 10, 10) for k in range(12))
+    windows = tuple(SurfaceWindow(0, 10 * k, 10, 10) for k in range(12))
     shared = rng.normal(0.3, 0.05, 12)  # what windows differ by
     apart = rng.normal(0.01, 0.003, 12)
     found = Comparison(contenders(2), windows, np.array([shared, shared + apart])).differences()
@@ -56,7 +56,7 @@ def test_a_contender_that_fails_somewhere_is_compared_where_it_did_not():
     costs = np.full((2, 11), 0.2)
     costs[1] += 0.01 + 0.001 * np.arange(11)
     costs[1, 3] = np.nan
-    windows = tuple(Window(0, 10 * k, 10, 10) for k in range(11))
+    windows = tuple(SurfaceWindow(0, 10 * k, 10, 10) for k in range(11))
     found = Comparison(contenders(2), windows, costs).differences("c0")
     assert found[1].windows == 10
 
@@ -68,7 +68,7 @@ def test_a_failure_leaves_a_gap_and_is_no_crash():
         return 0.5, {}
 
     image = Signal.image(np.zeros((20, 60)), 1.0)
-    found = compare(image, contenders(2), tiles((20, 60), (20, 20)), refit=refit)
+    found = compare(image, contenders(2), windows_of((20, 60), (20, 20)), refit=refit)
     assert np.isnan(found.row("c1")).all()
     assert found.best == "c0"
     with pytest.raises(UserError, match="c7 is not among"):
@@ -76,7 +76,7 @@ def test_a_failure_leaves_a_gap_and_is_no_crash():
 
 
 def test_windows_share_no_pixel_and_stay_inside():
-    windows = tiles((512, 500), (79, 79))
+    windows = windows_of((512, 500), (79, 79))
     assert len(windows) == 36
     assert min(w.top for w in windows) >= 0
     assert max(w.bottom for w in windows) <= 512
@@ -87,11 +87,11 @@ def test_windows_share_no_pixel_and_stay_inside():
         compare(
             Signal.image(np.zeros((99, 99)), 1.0),
             (),
-            [Window(0, 0, 50, 50), Window(49, 49, 50, 50)],
+            [SurfaceWindow(0, 0, 50, 50), SurfaceWindow(49, 49, 50, 50)],
             refit=lambda *_: (0.0, {}),
         )
     with pytest.raises(UserError, match="no room for a window of 79 x 79"):
-        tiles((60, 500), (79, 79))
+        windows_of((60, 500), (79, 79))
 
 
 def test_a_stem_image_tells_the_planted_crystal_from_one_with_a_moved_column():
@@ -105,7 +105,7 @@ def test_a_stem_image_tells_the_planted_crystal_from_one_with_a_moved_column():
     found = compare(
         observed,
         [Contender("planted", CRYSTAL, forward), Contender("moved", moved, forward)],
-        tiles((200, 240), (50, 60)),
+        windows_of((200, 240), (50, 60)),
         refit=in_place(channel),
     )
     assert found.best == "planted"
