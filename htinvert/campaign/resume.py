@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from htinvert.campaign.identity import identity_like
-from htinvert.campaign.plan import Plan, calibrate, make_plan
+from htinvert.campaign.plan import Plan, fit_to_start, make_plan
 from htinvert.config.campaign import load
 from htinvert.config.yaml_file import seen_from
 from htinvert.core import UserError
@@ -22,7 +22,7 @@ def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
     """Imaging parameters that a run was begun with, or a new fit to the start structure."""
     fitted = read_provenance(path).get("calibration")
     if not isinstance(fitted, dict):
-        return calibrate(plan)
+        return fit_to_start(plan)
     return {name: values for name, values in fitted.items() if values}
 
 

@@ -88,10 +88,10 @@ def fit(
 
 def score(channel: Channel, forward: ForwardModel, atoms: Atoms) -> dict[str, Score]:
     """Simulate ``atoms`` once and compare with the channel's observation by each of its metrics."""
-    return compare(channel, forward(atoms))
+    return scores_of(channel, forward(atoms))
 
 
-def compare(channel: Channel, simulated: Signal) -> dict[str, Score]:
+def scores_of(channel: Channel, simulated: Signal) -> dict[str, Score]:
     """Score of each metric of ``channel`` for a simulated signal, by name.
 
     Where the sampling is free it is what the fit finds out about the observed signal, whose own
@@ -168,7 +168,7 @@ class _Search:
         parameters = self.box.parameters(point)
         try:
             simulated = adjusted(self.channel.forward, parameters)(self.atoms)
-            cost = compare(self.channel, simulated)[self._metric].cost
+            cost = scores_of(self.channel, simulated)[self._metric].cost
         except EvaluationFailed as failure:
             self._failure, cost = str(failure), FAILED
         self._costs[key] = cost

@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from htinvert.core import Channel, EvaluationFailed, Floats, Infeasible, Signal
 from htinvert.declaration.abilities import Blurred, HasView, Shifted
-from htinvert.evaluation.fit import adjusted, compare
+from htinvert.evaluation.fit import adjusted, scores_of
 from htinvert.forward.view import View
 from htinvert.generators.operators.guided import Guide, Look
 
@@ -119,7 +119,7 @@ def residual(
     """
     forward: Any = adjusted(channel.forward, parameters)
     simulated = forward(atoms)
-    detail = next(iter(compare(channel, simulated).values())).detail
+    detail = next(iter(scores_of(channel, simulated).values())).detail
     row, column = int(detail.get("row", 0)), int(detail.get("column", 0))
     forward = _refined(forward, detail, simulated)
     image = forward(atoms).data.astype(float)

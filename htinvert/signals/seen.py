@@ -11,7 +11,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Channel, Floats, Metric, Score, Signal
-from htinvert.evaluation.fit import adjusted, compare
+from htinvert.evaluation.fit import adjusted, scores_of
 from htinvert.evaluation.placed import Placed
 from htinvert.signals.kind import Kind, kind_of, shared_out
 
@@ -60,7 +60,7 @@ def see(channel: Channel, atoms: Atoms, parameters: Mapping[str, float]) -> Seen
 
 def put(channel: Channel, atoms: Atoms, forward: Any, simulated: Signal) -> Seen:
     """The same for a signal that was simulated already."""
-    scores = compare(channel, simulated)
+    scores = scores_of(channel, simulated)
     metric = next(iter(channel.metrics))
     placed = kind_of(forward).place(
         simulated, channel.observed, channel.metrics[metric], scores[metric].detail
