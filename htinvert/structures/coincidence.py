@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
-from htinvert.structures.near_csl import Range, SearchLimits, Solutions, search
+from htinvert.structures.near_csl import Range, SearchLimits, Solutions, near_cells
 from htinvert.structures.oriented import Grain, OrientedCrystal, oriented
 
 Share = str | tuple[float, float]
@@ -141,7 +141,7 @@ def coincidences(
     weights = _weights(share)
     density = height * (grains[0].density + grains[1].density)  # atoms per area
     largest = min(max_area or np.inf, (max_atoms or np.inf) / density)
-    table = search(grains, limits, weights, largest)
+    table = near_cells(grains, limits, weights, largest)
     if not len(table.area):
         raise UserError(_nothing(grains, limits, weights, largest, density))
     same = sigma(*grains)
@@ -165,7 +165,7 @@ def sigma(top: OrientedCrystal, bottom: OrientedCrystal) -> int | None:
     return int(numbers[np.argmax(whole)]) if whole.any() else None
 
 
-def describe(table: Sequence[Coincidence], *, rows: int = 20) -> str:
+def table_text(table: Sequence[Coincidence], *, rows: int = 20) -> str:
     """The table as text: lengths [Å], area [Å²], strains [%] and turn [degrees] of both grains."""
     lines = [
         f"{'row':>3} {'width':>8} {'depth':>8} {'lean':>8} {'area':>9} {'atoms':>7} {'misfit':>7} "
@@ -293,7 +293,7 @@ def _nothing(
     for factor in WIDER:
         wide = _widened(limits, factor, min(grain.basis[0, 0] for grain in grains))
         try:
-            table = search(grains, wide, weights, largest * factor**2)
+            table = near_cells(grains, wide, weights, largest * factor**2)
         except UserError:  # too many at once
             break
         if len(table.area):

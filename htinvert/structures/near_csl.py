@@ -89,7 +89,7 @@ class Solutions:
         return Solutions(*(getattr(self, column.name)[rows] for column in fields(self)))
 
 
-def search(
+def near_cells(
     grains: tuple[OrientedCrystal, OrientedCrystal],
     limits: SearchLimits,
     weights: NDArray[np.float64],
