@@ -22,7 +22,7 @@ from htinvert.report.live import Live
 from htinvert.report.potentials import draw_scan, scan_table
 from htinvert.report.preview import draw_measured, measured_lines
 from htinvert.report.stages import draw_stages, stage_table
-from htinvert.report.summary import draw, failures, held, lineage, operator_table, table
+from htinvert.report.summary import draw, failures, family_table, held, lineage, operator_table
 from htinvert.store import RunStore
 
 TOP = 5  # families shown when a campaign ends
@@ -50,7 +50,7 @@ def run_with_progress(
         console.print("nothing to rank yet")
         return []
     ranked = ranking(folder, survey)
-    console.print(table(ranked, plan.objectives, note=held(survey)))
+    console.print(family_table(ranked, plan.objectives, note=held(survey)))
     console.print(operator_table(survey.yields(refused)))
     pictures = draw_measured(plan, folder)
     seconds = float(np.median([entry.evaluation.seconds for entry in ranked]))
@@ -115,7 +115,7 @@ def show_ranking(
     objectives = objectives_of(folder, weights)
     survey = Survey.of(folder, objectives)
     ranked = ranking(folder, survey)
-    console.print(table(ranked, objectives, top=top, note=held(survey)))
+    console.print(family_table(ranked, objectives, top=top, note=held(survey)))
     if len(objectives) > 1:
         path = folder / "pareto.png"
         draw_pareto(path, ranked, objectives, title=folder.name)

@@ -184,10 +184,10 @@ def _write_anew(folder: Path, found: Findings, observer: Observer) -> list[str]:
         new.rename(archive.free(new.with_name(new.name + ".unfinished")))
     notes = []
     sources = _sources(folder, found)
-    write(sources[0], new, observer)
+    write_run(sources[0], new, observer)
     for other in sources[1:]:
         place = archive.free(folder.with_name(folder.name + ".other"))
-        write(other, place, observer, beside=())
+        write_run(other, place, observer, beside=())
         notes.append(f"the results of results.zarr are a run of their own, {place}")
     for source in sources:
         source.close()
@@ -203,7 +203,9 @@ def swap(folder: Path, new: Path, aside: Path) -> Path:
     return aside
 
 
-def write(source: Rowed, new: Path, observer: Observer, *, beside: Sequence[str] = BESIDE) -> None:
+def write_run(
+    source: Rowed, new: Path, observer: Observer, *, beside: Sequence[str] = BESIDE
+) -> None:
     """Write all that a source gives as a new run in the folder ``new``, and copy files beside."""
     for name in beside:
         new.mkdir(exist_ok=True)
