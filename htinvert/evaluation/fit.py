@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import Channel, EvaluationFailed, Floats, ForwardModel, Score, Signal
 from htinvert.evaluation.optimize import Box, minimize
+from htinvert.metrics.linear import gain_of
 
 Parameters = dict[str, float]
 
@@ -121,8 +122,7 @@ def unexplained(simulated: NDArray[np.floating], observed: Floats) -> Floats:
     """
     values = simulated.astype(float).ravel()
     values -= values.mean()
-    gain = max(float(values @ observed) / max(float(values @ values), 1e-300), 0.0)
-    return np.asarray(observed - gain * values)
+    return np.asarray(observed - max(gain_of(values, observed), 0.0) * values)
 
 
 def normalized(data: NDArray[np.floating]) -> Floats:
