@@ -29,7 +29,7 @@ from htinvert.config.campaign import parse
 from htinvert.config.yaml_file import read_yaml
 from htinvert.core import region_mask
 from htinvert.geometry.fingerprint import LIKE, Fingerprints, fingerprint
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 ROOT = Path(__file__).parents[1]
 CLOSE = 0.3  # Å rms
@@ -100,7 +100,7 @@ def outcome(folder: Path, apart: Callable[[Atoms], float]) -> tuple[float, float
     Proposals count those, too, that were refused; a screened one has cost part of a relaxation.
     """
     known, repeats, first, begun, count = Fingerprints(), 0, np.inf, np.inf, 0
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         for count, evaluation in enumerate(store.evaluations(), 1):
             if not evaluation.ok:
                 continue

@@ -35,7 +35,7 @@ from htinvert.pool.here import Connection, Share
 from htinvert.pool.on_dask import DaskPool
 from htinvert.pool.parcel import pack
 from htinvert.pool.workers import SETTINGS
-from htinvert.store import Run, snap, structure_key
+from htinvert.store import RunStore, snap, structure_key
 
 ATOMS = 100
 DIFFERENT = 2000  # structures; then they come again, under other keys
@@ -106,7 +106,7 @@ def work(pool: DaskPool, folder: Path, *, warm: float, measured: float) -> Work:
     source, found = structures(), Work()
     next(source)  # makes them
     begun = clocks()
-    with Run.create_or_open(folder, recipe={"benchmark": "cluster"}, provenance={}) as store:
+    with RunStore.create_or_open(folder, recipe={"benchmark": "cluster"}, provenance={}) as store:
         while (now := clocks())[0] < begun[0] + warm + measured:
             if now[0] > begun[0] + warm and not found.wall:
                 found, begun_counting = Work(wall=1.0), now

@@ -22,7 +22,7 @@ from htinvert.campaign.plan import make_plan
 from htinvert.config.campaign import parse
 from htinvert.config.yaml_file import read_yaml
 from htinvert.ranking.rank import rank
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.testing.planted import KINDS, misplaced
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ def search(
     plan = make_plan(parse(raw), folder=folder / kind)
     run(plan, path)
     planted, truth = KINDS[kind](), read(folder / kind / "truth.vasp")
-    with Run.open(path) as store:
+    with RunStore.open(path) as store:
         found = [evaluation for evaluation in store.evaluations() if evaluation.ok]
     apart = [misplaced(evaluation.atoms, planted, truth) for evaluation in found]
     best = rank(found, plan.objectives)[0].evaluation

@@ -22,15 +22,15 @@ from time import perf_counter
 import numpy as np
 
 from htinvert.core import Evaluation, region_mask
-from htinvert.store import Run, snap, structure_key
+from htinvert.store import RunStore, snap, structure_key
 
 
 def enlarge(source: Path, target: Path, rows: int) -> None:
     """Make a run of so many rows of another one's."""
-    with Run.open(source) as store:
+    with RunStore.open(source) as store:
         known = [e for e in store.evaluations() if e.ok]
     rng = np.random.default_rng(1)
-    with Run.create_or_open(target, recipe={"benchmark": rows}, provenance={}) as store:
+    with RunStore.create_or_open(target, recipe={"benchmark": rows}, provenance={}) as store:
         batch: list[Evaluation] = []
         for index, evaluation in enumerate(islice(cycle(known), rows)):
             batch.append(_copy(evaluation, index, rng))
@@ -58,7 +58,7 @@ def _copy(evaluation: Evaluation, index: int, rng: np.random.Generator) -> Evalu
     )
 
 
-def _put(store: Run, batch: list[Evaluation]) -> None:
+def _put(store: RunStore, batch: list[Evaluation]) -> None:
     store.propose(
         [(e.candidate, structure_key(e.candidate.atoms, str(e.candidate.index))) for e in batch]
     )

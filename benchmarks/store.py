@@ -20,7 +20,7 @@ from htinvert.campaign.known import REPEAT, ROW
 from htinvert.campaign.plan import Plan, make_plan
 from htinvert.config.campaign import parse
 from htinvert.core import Candidate, Evaluation, Relaxation, Score
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.store.checkpoint import ROWS, STATE
 
 GROUP, ATOMS = 256, 64
@@ -91,9 +91,9 @@ def one_sync(folder: Path) -> float:
     return median(seconds)
 
 
-def create(path: Path) -> Run:
+def create(path: Path) -> RunStore:
     """The run of the campaign."""
-    return Run.create_or_open(path, recipe=plan(1).identity, provenance={})
+    return RunStore.create_or_open(path, recipe=plan(1).identity, provenance={})
 
 
 def take_in(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) -> list[float]:
@@ -112,7 +112,7 @@ def take_in(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) -> list[flo
     return seconds
 
 
-def best(run: Run) -> np.ndarray:
+def best(run: RunStore) -> np.ndarray:
     """Rows of the thousand best by a weighted sum of three objectives."""
     names = ["objectives/energy", "objectives/haadf.fom", "objectives/haadf.ssim"]
     columns = run.columns([*names, "candidates/status"])
@@ -189,7 +189,7 @@ def measure(folder: Path, rows: int) -> None:
     print(f"{len(files)} files, {size / rows:.0f} B a candidate, {journal:.0f} of them journal,")
     print(f"  {kept:.0f} checkpoint, which is {ROW.itemsize} B a row and its state")
     print(f"resume the store: {timed(lambda: resume(path))[0]:.2f} s")
-    with Run.open(path) as run:
+    with RunStore.open(path) as run:
         print(f"rank by three objectives: {timed(lambda: best(run))[0]:.2f} s")
         print(f"table: {timed(run.table)[0]:.2f} s")
         seconds, _ = timed(lambda: [run.atoms(i) for i in range(0, rows, max(1, rows // 20))])

@@ -10,7 +10,7 @@ from htinvert.campaign.plan import Plan
 from htinvert.core import Candidate, Evaluation, Reused, UserError
 from htinvert.evaluation.signals import imaging
 from htinvert.evaluation.validity import STATUSES
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.store.identity import stage_keys
 
 
@@ -24,7 +24,7 @@ class Fork:
     def __init__(self, path: Path, plan: Plan) -> None:
         self.path = path
         self._imaging = {channel.name: imaging(channel) for channel in plan.recipe.channels}
-        with Run.open(path) as old:
+        with RunStore.open(path) as old:
             before, now = stage_keys(old.recipe), stage_keys(plan.identity)
             self.run_id = old.run_id
         for stage, what in (
@@ -40,7 +40,7 @@ class Fork:
 
     def __iter__(self) -> Iterator[tuple[Candidate, Evaluation | None]]:
         """Every candidate of the older run, and its evaluation where that stays as it was."""
-        with Run.open(self.path) as old:
+        with RunStore.open(self.path) as old:
             for evaluation in old.evaluations(signals=True):
                 if evaluation.ok:
                     yield self._again(evaluation), None

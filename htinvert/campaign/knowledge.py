@@ -21,7 +21,7 @@ from htinvert.campaign.progress import Progress
 from htinvert.config.campaign import TOTAL
 from htinvert.core import Candidate, Evaluation, Generator, Keep, weighted_sum
 from htinvert.declaration.abilities import Resumable
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 FORMAT = 2  # of a checkpoint; to be raised with every change of what generators keep
 BEST, SAMPLE = 20, 200  # images are kept of so many of the best, and of every so many-th
@@ -33,7 +33,9 @@ class Knowledge:
     ``structures`` are those known; ``progress`` is kept up with every evaluation.
     """
 
-    def __init__(self, plan: Plan, store: Run, *, generator: Generator, progress: Progress) -> None:
+    def __init__(
+        self, plan: Plan, store: RunStore, *, generator: Generator, progress: Progress
+    ) -> None:
         search, channels = plan.config.search, plan.recipe.channels
         copies = search.equivalents or ("apart" if channels else "same")
         self.structures = KnownStructures(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from htinvert.core import Evaluation
 from htinvert.geometry.duplicates import Known
 from htinvert.geometry.fingerprint import SKETCH, Sketches, fingerprint, sketch
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 COARSE = 16  # numbers of the sketch of a proposal, of which only its very like is looked for
 ROW = np.dtype(
@@ -47,7 +47,7 @@ class KnownStructures:
         refits: whether fits of candidates start from what those of their parents ended with.
     """
 
-    def __init__(self, store: Run, *, apart: bool, novelty: float, refits: bool) -> None:
+    def __init__(self, store: RunStore, *, apart: bool, novelty: float, refits: bool) -> None:
         self.proposed = Known.proposals(apart=apart)
         self.relaxed = Known.basins(within=novelty, apart=apart)
         self.families = Known.families()

@@ -18,7 +18,7 @@ from htinvert.campaign.plan import Plan, make_plan
 from htinvert.config.campaign import Config, Stop, parse
 from htinvert.config.yaml_file import read_yaml
 from htinvert.core import UserError
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 WHILE_IT_RUNS = ("workers", "cluster", "in_flight", "stop")  # no evaluation depends on these
 
@@ -71,7 +71,7 @@ def further(plan: Plan, folder: Path, more: int) -> Plan:
     """
     done = 0
     if (folder / "journal.sqlite").is_file():
-        with Run.open(folder) as store:
+        with RunStore.open(folder) as store:
             counts = store.counts()
             done = counts.ok + counts.failed
     stop = Stop(evaluations=done + more, minutes=plan.config.stop.minutes)

@@ -23,7 +23,7 @@ from htinvert.cluster.needs import require_room
 from htinvert.config.campaign import Stop
 from htinvert.core import Evaluation
 from htinvert.pool.here import Pool
-from htinvert.store import OutOfSpace, Run
+from htinvert.store import OutOfSpace, RunStore
 
 STOP = "stop"  # a file in the run's folder that ends the campaign when it appears
 SPACE_SECONDS = 600.0  # how long to wait for a full disk before giving up
@@ -54,7 +54,7 @@ def run(
     if older is not None:
         facts |= {"fork": {"run_id": older.run_id, "same": sorted(older.same)}}
     with (
-        Run.create_or_open(path, recipe=plan.identity, provenance=facts) as store,
+        RunStore.create_or_open(path, recipe=plan.identity, provenance=facts) as store,
         interruptible() as interrupted,
     ):
         write_config(plan, path)
@@ -72,7 +72,7 @@ def run(
 class Campaign:
     """The loop between proposals, workers, store, and what is learned."""
 
-    def __init__(self, plan: Plan, store: Run, observer: Observer) -> None:
+    def __init__(self, plan: Plan, store: RunStore, observer: Observer) -> None:
         self.plan = plan
         self.store = store
         self.progress = progress = Progress()

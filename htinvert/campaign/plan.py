@@ -149,7 +149,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     return plan
 
 
-def calibrate(plan: Plan) -> dict[str, dict[str, float]]:
+def fit_to_start(plan: Plan) -> dict[str, dict[str, float]]:
     """Fit the free parameters to the start structure.
 
     The grains, which are known, decide the fit; without an atom there is nothing to fit to. Raises

@@ -12,7 +12,7 @@ from htinvert.campaign.plan import Plan
 from htinvert.campaign.progress import Progress
 from htinvert.core import Candidate, Exhausted, Generator, Infeasible, region_mask
 from htinvert.geometry.distances import clashes
-from htinvert.store import Run, snap, structure_key
+from htinvert.store import RunStore, snap, structure_key
 
 FRUITLESS = 2000  # proposals refused in a row after which there is nothing new to be found
 
@@ -26,7 +26,7 @@ class Proposals:
     def __init__(
         self,
         plan: Plan,
-        store: Run,
+        store: RunStore,
         *,
         generator: Generator,
         structures: KnownStructures,

@@ -10,11 +10,11 @@ from pathlib import Path
 import yaml
 
 from htinvert.campaign.identity import identity_like
-from htinvert.campaign.plan import Plan, calibrate, make_plan
+from htinvert.campaign.plan import Plan, fit_to_start, make_plan
 from htinvert.config.campaign import load
 from htinvert.config.yaml_file import seen_from
 from htinvert.core import UserError
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.store.provenance import read_provenance
 
 
@@ -22,7 +22,7 @@ def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
     """Imaging parameters that a run was begun with, or a new fit to the start structure."""
     fitted = read_provenance(path).get("calibration")
     if not isinstance(fitted, dict):
-        return calibrate(plan)
+        return fit_to_start(plan)
     return {name: values for name, values in fitted.items() if values}
 
 
@@ -40,7 +40,7 @@ def resumed(plan: Plan, path: Path) -> Plan:
     """The plan as a run in ``path`` knows it: keys that are younger than the run are left out."""
     if not (path / "journal.sqlite").is_file():
         return plan
-    with suppress(UserError), Run.open(path) as store:
+    with suppress(UserError), RunStore.open(path) as store:
         return replace(plan, identity=identity_like(plan.identity, store.recipe))
     return plan  # whoever opens it for writing says what is wrong
 

@@ -20,7 +20,7 @@ Tie = Annotated[
 ]
 
 
-class Program(TyperGroup):
+class Commands(TyperGroup):
     """The commands, whose help is printed as it is written: a unit in brackets is no markup."""
 
     def __init__(self, **settings: Any) -> None:
@@ -39,7 +39,7 @@ def escaped(text: str) -> str:
 
 
 app = typer.Typer(
-    cls=Program,
+    cls=Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

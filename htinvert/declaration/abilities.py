@@ -174,7 +174,7 @@ class HasSpecimen(Protocol):
 
 
 @runtime_checkable
-class Oriented(Protocol):
+class LooksAlong(Protocol):
     """Looks along a direction: ``beam`` and ``up``, the direction of the image's top."""
 
     beam: Any

@@ -198,7 +198,7 @@ class Vasp:
         incar = vasp_files.static(
             whole, cutoff=self.cutoff, width=self.width, xc=self.xc, moments=moments
         )
-        vasp_files.write(
+        vasp_files.write_inputs(
             whole,
             folder,
             incar={**incar, **more, **self.settings},

@@ -85,7 +85,7 @@ def local_density(window: tuple[float, float]) -> dict[str, Any]:
     return {"ISTART": 1, "LPARD": True, "NBMOD": -3, "EINT": f"{low:g} {high:g}", "LWAVE": False}
 
 
-def write(
+def write_inputs(
     atoms: Atoms,
     folder: Path,
     *,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import Channel, EvaluationFailed, Floats, ForwardModel, Score, Signal
 from htinvert.evaluation.optimize import Box, minimize
+from htinvert.metrics.linear import gain_of
 
 Parameters = dict[str, float]
 
@@ -88,10 +89,10 @@ def fit(
 
 def score(channel: Channel, forward: ForwardModel, atoms: Atoms) -> dict[str, Score]:
     """Simulate ``atoms`` once and compare with the channel's observation by each of its metrics."""
-    return compare(channel, forward(atoms))
+    return scores_of(channel, forward(atoms))
 
 
-def compare(channel: Channel, simulated: Signal) -> dict[str, Score]:
+def scores_of(channel: Channel, simulated: Signal) -> dict[str, Score]:
     """Score of each metric of ``channel`` for a simulated signal, by name.
 
     Where the sampling is free it is what the fit finds out about the observed signal, whose own
@@ -121,8 +122,7 @@ def unexplained(simulated: NDArray[np.floating], observed: Floats) -> Floats:
     """
     values = simulated.astype(float).ravel()
     values -= values.mean()
-    gain = max(float(values @ observed) / max(float(values @ values), 1e-300), 0.0)
-    return np.asarray(observed - gain * values)
+    return np.asarray(observed - max(gain_of(values, observed), 0.0) * values)
 
 
 def normalized(data: NDArray[np.floating]) -> Floats:
@@ -168,7 +168,7 @@ class _Search:
         parameters = self.box.parameters(point)
         try:
             simulated = adjusted(self.channel.forward, parameters)(self.atoms)
-            cost = compare(self.channel, simulated)[self._metric].cost
+            cost = scores_of(self.channel, simulated)[self._metric].cost
         except EvaluationFailed as failure:
             self._failure, cost = str(failure), FAILED
         self._costs[key] = cost

@@ -14,7 +14,7 @@ import numpy as np
 from ase import Atoms
 
 from htinvert.core import Candidate, Channel, Score, Signal
-from htinvert.evaluation.fit import compare, fit
+from htinvert.evaluation.fit import fit, scores_of
 
 FITS = 25  # signals simulated per parameter that is fitted for every candidate
 COSTLY = 1.0  # s: a signal that takes as long is kept exactly unless the experiment says otherwise
@@ -43,7 +43,7 @@ def image(candidate: Candidate, channel: Channel, atoms: Atoms) -> Imaged:
         own = {metric: score for (of, _, metric), score in named.items() if of == name}
         return _kept(channel, own, dict(reused.parameters.get(name, {})), known)
     if known is not None:
-        return _kept(channel, compare(channel, known), {}, known)
+        return _kept(channel, scores_of(channel, known), {}, known)
     if channel.free:
         start, most = candidate.start.get(name, {}), FITS * len(channel.free)
         fitted = fit(channel, atoms, start=start, max_evaluations=most)
@@ -53,7 +53,7 @@ def image(candidate: Candidate, channel: Channel, atoms: Atoms) -> Imaged:
     costly = perf_counter() - begun >= COSTLY
     exact = channel.keep == "exact" or (channel.keep == "auto" and costly)
     made = imaging(channel) if exact else ""
-    return Imaged(compare(channel, signal), {}, lambda: signal, made)
+    return Imaged(scores_of(channel, signal), {}, lambda: signal, made)
 
 
 def _kept(

@@ -102,7 +102,7 @@ def needed(grid: Grid, window: Window, margin: float) -> Mask:
     return np.asarray(maximum_filter(mask, size=sizes, mode="wrap"))
 
 
-def tiles(grid: Grid, *, tile: float, padding: float, sampling: float) -> Iterator[ScanTile]:
+def scan_tiles(grid: Grid, *, tile: float, padding: float, sampling: float) -> Iterator[ScanTile]:
     """Split a grid into tiles of about ``tile`` [Å]; boxes reach ``padding`` [Å] beyond points.
 
     They are a little larger, so that pixels of just ``sampling`` [Å] fill them, in a number that

@@ -33,7 +33,7 @@ from htinvert.forward.scan import (
     frequencies,
     needed,
     scan_grid,
-    tiles,
+    scan_tiles,
 )
 from htinvert.forward.scene import Window, check_scene
 from htinvert.forward.slab import (
@@ -291,7 +291,7 @@ def _parts(
     model: StemMultislice, plan: ScanPlan, mask: NDArray[np.bool_]
 ) -> list[tuple[ScanTile, NDArray[np.bool_]]]:
     """Tiles that hold points of ``mask``, and which."""
-    every = tiles(plan.grid, tile=_TILE, padding=model.padding, sampling=model.wave_sampling)
+    every = scan_tiles(plan.grid, tile=_TILE, padding=model.padding, sampling=model.wave_sampling)
     return [(tile, tile.mask & mask) for tile in every if (tile.mask & mask).any()]
 
 

@@ -63,13 +63,7 @@ class BasinHopping:
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose the next step of a walker per index."""
-        candidates = (
-            self._moves.propose(
-                self._walkers[index % len(self._walkers)], index, operator=OPERATOR, seed=self.seed
-            )
-            for index in indices
-        )
-        return [candidate for candidate in candidates if candidate is not None]
+        return self._moves.propose(self._walkers, indices, operator=OPERATOR, seed=self.seed)
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Accept or reject the steps of one's own walkers; remember the best of the others."""

@@ -13,6 +13,7 @@ from htinvert.declaration.declared import Parameter
 from htinvert.generators import operators
 from htinvert.generators.catalog import CATALOG
 from htinvert.generators.credit import Cost, Credit
+from htinvert.generators.each import for_each
 from htinvert.generators.population import member
 from htinvert.generators.selection import Selection, make_selection
 
@@ -85,8 +86,7 @@ class Genetic:
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose a child per index, or random structures while too little is known."""
-        candidates = (self._propose(index) for index in indices)
-        return [candidate for candidate in candidates if candidate is not None]
+        return for_each(indices, self._propose)
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Let the evaluated structures into the population where they are good enough."""

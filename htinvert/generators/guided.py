@@ -18,6 +18,7 @@ from htinvert.core import (
     weighted_sum,
 )
 from htinvert.declaration.declared import Parameter
+from htinvert.generators.each import for_each
 from htinvert.generators.operators.guided import OPERATORS
 from htinvert.generators.population import Member, Population
 from htinvert.geometry.roles import rigid_bodies
@@ -85,8 +86,7 @@ class Guided:
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose one structure per index that the experiment asks for."""
-        candidates = (self._propose(index) for index in indices)
-        return [candidate for candidate in candidates if candidate is not None]
+        return for_each(indices, self._propose)
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Remember the best structures, and the forward parameters that were fitted for each."""

@@ -84,13 +84,7 @@ class ReplicaExchange:
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose the next step of a replica per index."""
-        candidates = (
-            self._moves.propose(
-                self._walkers[index % self.replicas], index, operator=OPERATOR, seed=self.seed
-            )
-            for index in indices
-        )
-        return [candidate for candidate in candidates if candidate is not None]
+        return self._moves.propose(self._walkers, indices, operator=OPERATOR, seed=self.seed)
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Accept or reject the replicas' own steps, and let neighbors exchange."""

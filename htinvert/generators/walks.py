@@ -25,6 +25,7 @@ from htinvert.core import (
     weighted_sum,
 )
 from htinvert.generators.catalog import CATALOG
+from htinvert.generators.each import for_each
 from htinvert.generators.operators import random_structure
 from htinvert.generators.operators.bonds import nearest_neighbor
 from htinvert.geometry.fingerprint import LIKE, difference, fingerprint
@@ -166,8 +167,21 @@ class Moves:
                 self.blocked[str(reason)] += 1
         return None
 
-    def propose(self, walker: Walker, index: int, *, operator: str, seed: int) -> Candidate | None:
-        """The next step of a walker, its first a random structure; None where none can be made."""
+    def propose(
+        self, walkers: Sequence[Walker], indices: Iterable[int], *, operator: str, seed: int
+    ) -> list[Candidate]:
+        """The next step of a walker per index, in turn; none for an index where none can be made.
+
+        The first step of a walk is a random structure.
+        """
+
+        def one(index: int) -> Candidate | None:
+            walker = walkers[index % len(walkers)]
+            return self._next(walker, index, operator=operator, seed=seed)
+
+        return for_each(indices, one)
+
+    def _next(self, walker: Walker, index: int, *, operator: str, seed: int) -> Candidate | None:
         rng = np.random.default_rng([seed, index])
         if walker.current is None:
             try:

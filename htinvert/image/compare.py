@@ -208,7 +208,9 @@ def windowed_cost(image: Signal, observed: Signal, window: SurfaceWindow, metric
     return metric(simulated, with_steps(window.cut(observed), simulated.sampling)).cost
 
 
-def tiles(shape: tuple[int, int], size: tuple[int, int], *, gap: int = 0) -> list[SurfaceWindow]:
+def windows_of(
+    shape: tuple[int, int], size: tuple[int, int], *, gap: int = 0
+) -> list[SurfaceWindow]:
     """Windows of ``size`` (rows, columns) that share no pixel, as many as an image has room for.
 
     ``gap`` [px] stays free between them. What is left over is shared by the edges.

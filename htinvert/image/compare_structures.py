@@ -14,7 +14,7 @@ from ase import Atoms
 
 from htinvert.core import Channel, Metric, Signal, UserError
 from htinvert.forward.stm import Stm
-from htinvert.image.compare import Comparison, Contender, compare, in_place, some, tiles
+from htinvert.image.compare import Comparison, Contender, compare, in_place, some, windows_of
 from htinvert.image.compare_surfaces import Study, SurfaceVerdict, compare_surfaces, settle_domains
 from htinvert.image.surface import SurfaceWindow, best_window
 from htinvert.metrics.registration import Registration
@@ -90,7 +90,7 @@ def compare_stm(
         replace(study, window=chosen),
         {name: (surface, forward) for name, surface in structures.items()},
         whole,
-        some(tiles((whole.data.shape[0], whole.data.shape[1]), (size, size)), most),
+        some(windows_of((whole.data.shape[0], whole.data.shape[1]), (size, size)), most),
         measure=measure_of(metric, size),
         observer=observer,
     )
@@ -111,7 +111,7 @@ def compare_in_place(
     return compare(
         channel.observed,
         [Contender(name, structure, forward) for name, structure in structures.items()],
-        some(tiles((shape[0], shape[1]), (size, size)), most),
+        some(windows_of((shape[0], shape[1]), (size, size)), most),
         refit=in_place(channel),
         measure=measure_of(metric, size),
         observer=observer,

@@ -10,6 +10,7 @@ from htinvert.core import EvaluationFailed, Floats, Metric, Signal
 from htinvert.declaration.abilities import Structural
 from htinvert.metrics.correlation import normalized_cross_correlation
 from htinvert.metrics.linear import gain_and_offset
+from htinvert.metrics.patch import window
 from htinvert.metrics.ssim import ssim_map
 
 WINDOW = 3.0  # Å, about the distance of atomic columns; never below two windows of SSIM
@@ -50,8 +51,8 @@ def noise_level(image: NDArray[np.floating]) -> float:
     There, beyond 0.9 of the Nyquist frequency along both axes, hardly any probe passes anything.
     """
     data = np.asarray(image, dtype=float)
-    window = np.outer(*(np.hanning(n + 2)[1:-1] for n in data.shape))
-    power = np.abs(fft.fft2((data - data.mean()) * window)) ** 2 / (window**2).sum()
+    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in data.shape))
+    power = np.abs(fft.fft2((data - data.mean()) * taper)) ** 2 / (taper**2).sum()
     far = [np.abs(fft.fftfreq(n)) > 0.45 for n in data.shape]
     corner = power[np.ix_(*far)]
     return float(np.sqrt(np.median(corner) / np.log(2.0))) if corner.size else 0.0
@@ -65,7 +66,7 @@ def repeat_cost(metric: Metric, observed: Signal) -> float | None:
     ny, nx = observed.data.shape
     height, width = ny // 2, nx // 2
     top, left = (ny - height) // 2, (nx - width) // 2
-    middle = observed.data[top : top + height, left : left + width]
+    middle = observed.data[window((top, left), (height, width))]
     ncc = normalized_cross_correlation(middle, observed.data).astype(float)
     row, column = np.indices(ncc.shape)
     away = np.hypot((row - top) * observed.sampling[0], (column - left) * observed.sampling[1])
@@ -73,7 +74,7 @@ def repeat_cost(metric: Metric, observed: Signal) -> float | None:
     best = np.unravel_index(int(np.argmax(ncc)), ncc.shape)
     if ncc[best] < 0.3:
         return None
-    other = observed.data[best[0] : best[0] + height, best[1] : best[1] + width]
+    other = observed.data[window((int(best[0]), int(best[1])), (height, width))]
     try:
         return float(local_costs(metric, middle, other.astype(float)).mean())
     except (EvaluationFailed, ValueError):

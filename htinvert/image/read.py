@@ -81,7 +81,7 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class _Record:
+class _ImageRecord:
     """One signal of a file as it is: two dimensions, or three, the last of them of colors."""
 
     name: str
@@ -166,7 +166,7 @@ def _read(
     return np.asarray(gray, dtype=np.float64), source
 
 
-def _records(path: Path) -> list[_Record]:
+def _records(path: Path) -> list[_ImageRecord]:
     """All signals of a file that could be an image."""
     if not path.is_file():
         raise UserError(f"there is no image {path}; check the experiment's image")
@@ -186,7 +186,7 @@ def _records(path: Path) -> list[_Record]:
         return _read_text(path) if suffix == ".txt" else _read_plain(path, suffix)
 
 
-def _read_instrument(path: Path, reader: str) -> list[_Record]:
+def _read_instrument(path: Path, reader: str) -> list[_ImageRecord]:
     """What rosettasciio finds, one record per signal of two dimensions or more."""
     options = {"select_type": "images"} if reader == "emd" else {}  # leave its spectra alone
     try:
@@ -196,7 +196,7 @@ def _read_instrument(path: Path, reader: str) -> list[_Record]:
             raise
         close_files(error)
         return _read_compressed(path)
-    records: list[_Record] = []
+    records: list[_ImageRecord] = []
     for found in signals:
         data = np.asarray(found["data"])
         if data.dtype.names:  # colors as a structure
@@ -210,16 +210,16 @@ def _read_instrument(path: Path, reader: str) -> list[_Record]:
         names = {record.name for record in records}
         title = title if title not in names else f"{title}#{len(names) + 1}"
         steps, notes = _steps_of(axes, path, reader)
-        records.append(_Record(title, data, steps, _detector(found), notes))
+        records.append(_ImageRecord(title, data, steps, _detector(found), notes))
     return records
 
 
-def _read_compressed(path: Path) -> list[_Record]:
+def _read_compressed(path: Path) -> list[_ImageRecord]:
     """A TIFF by pillow, for compressions that tifffile leaves to a package of its own."""
     from imageio.v3 import imread
 
     steps, notes = _tiff_steps(path)
-    return [_Record("image", imread(path, plugin="pillow"), steps, notes=notes)]
+    return [_ImageRecord("image", imread(path, plugin="pillow"), steps, notes=notes)]
 
 
 def _steps_of(
@@ -276,25 +276,25 @@ def _detector(found: Mapping[str, Any]) -> str:
     return detector if isinstance(detector, str) else ", ".join(map(str, detector))
 
 
-def _read_plain(path: Path, suffix: str) -> list[_Record]:
+def _read_plain(path: Path, suffix: str) -> list[_ImageRecord]:
     """Pictures and numpy's arrays, which may hold any number of dimensions."""
     if suffix in PICTURES:
         from imageio.v3 import imread
 
         note = "a picture has no pixel size and few gray levels, prefer the instrument's own file"
-        return [_Record("", imread(path.read_bytes(), extension=suffix), notes=(note,))]
+        return [_ImageRecord("", imread(path.read_bytes(), extension=suffix), notes=(note,))]
     arrays = load_arrays(path)
     if suffix == ".npy":
-        return [_Record("", data) for data in arrays.values()]
+        return [_ImageRecord("", data) for data in arrays.values()]
     given = [key for key in ("sampling", "pixel_size_angstrom") if key in arrays]
     size = arrays[given[0]].ravel() if given else None
     steps = (float(size[0]), float(size[-1])) if size is not None else None
     names = [name for name, data in arrays.items() if data.ndim >= 2]
     names.sort(key=lambda name: name != "image")  # the name that our own archives use
-    return [_Record(name, arrays[name], steps) for name in names]
+    return [_ImageRecord(name, arrays[name], steps) for name in names]
 
 
-def _read_text(path: Path) -> list[_Record]:
+def _read_text(path: Path) -> list[_ImageRecord]:
     """Numbers in rows; ``# Width: 15 nm`` and ``# Height: 15 nm`` are the field of view.
 
     Heights that are said to be in a unit of length are converted to Å.
@@ -318,7 +318,7 @@ def _read_text(path: Path) -> list[_Record]:
         steps = (fields[0] / data.shape[0], fields[1] / data.shape[1])
     unit = LENGTHS.get(header.get("value units", ""), 0.0)
     notes = (f"heights converted from {header['value units']} to Å",) if unit else ()
-    return [_Record(header.get("channel", ""), data * (unit or 1.0), steps, notes=notes)]
+    return [_ImageRecord(header.get("channel", ""), data * (unit or 1.0), steps, notes=notes)]
 
 
 def _length(text: str) -> float:
@@ -327,7 +327,7 @@ def _length(text: str) -> float:
     return float(match[1]) * LENGTHS.get(match[2], 0.0) if match else 0.0
 
 
-def _chosen(records: list[_Record], signal: str | None, path: Path) -> _Record:
+def _chosen(records: list[_ImageRecord], signal: str | None, path: Path) -> _ImageRecord:
     """The signal of that name, or the only one, or in an archive of numpy's the one named image."""
     file = path.name
     if not records:
@@ -350,7 +350,7 @@ def _chosen(records: list[_Record], signal: str | None, path: Path) -> _Record:
     return records[0]
 
 
-def _plane(record: _Record, channel: int | None, file: str) -> NDArray[Any]:
+def _plane(record: _ImageRecord, channel: int | None, file: str) -> NDArray[Any]:
     """One image (ny, nx), or its colors (ny, nx, n) without transparency, of the file's type."""
     data = record.data
     colored = data.ndim == 3 and data.shape[2] in (2, 3, 4)

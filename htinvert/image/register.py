@@ -24,6 +24,7 @@ from htinvert.evaluation.fit import Trial, adjusted, normalized, unexplained, wi
 from htinvert.evaluation.optimize import STEP, Box, minimize
 from htinvert.image.evidence import window_numbers
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
+from htinvert.metrics.patch import window
 from htinvert.metrics.registration import Registration
 
 Site = tuple[int, int]
@@ -161,8 +162,7 @@ class _Problem:
     def patch(self, site: Site) -> Signal:
         """The comparison region at a place."""
         if site not in self._patches:
-            rows, columns = self.forward.shape
-            data = self.observed.data[site[0] : site[0] + rows, site[1] : site[1] + columns]
+            data = self.observed.data[window(site, self.forward.shape)]
             self._patches[site] = Signal(np.ascontiguousarray(data), self.observed.axes)
         return self._patches[site]
 

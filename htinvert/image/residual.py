@@ -23,9 +23,11 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from htinvert.core import Channel, EvaluationFailed, Floats, Infeasible, Signal
 from htinvert.declaration.abilities import Blurred, HasView, Shifted
-from htinvert.evaluation.fit import adjusted, compare
+from htinvert.evaluation.fit import adjusted, scores_of
 from htinvert.forward.view import View
 from htinvert.generators.operators.guided import Guide, Look
+from htinvert.metrics.linear import gain_and_offset
+from htinvert.metrics.patch import window
 
 FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))  # full width at half maximum in standard deviations
 SOURCE_SIZE = 1.0  # Å, width of the smoothing for models that do not say theirs
@@ -119,12 +121,12 @@ def residual(
     """
     forward: Any = adjusted(channel.forward, parameters)
     simulated = forward(atoms)
-    detail = next(iter(compare(channel, simulated).values())).detail
-    row, column = int(detail.get("row", 0)), int(detail.get("column", 0))
+    detail = next(iter(scores_of(channel, simulated).values())).detail
+    start = int(detail.get("row", 0)), int(detail.get("column", 0))
     forward = _refined(forward, detail, simulated)
     image = forward(atoms).data.astype(float)
     ny, nx = image.shape
-    observed = channel.observed.data[row : row + ny, column : column + nx].astype(float)
+    observed = channel.observed.data[window(start, image.shape)].astype(float)
     view: View = forward.view(atoms)
     pixel = np.array(simulated.sampling)
     width = forward.source_size if isinstance(forward, Blurred) else SOURCE_SIZE
@@ -158,7 +160,7 @@ def _explained(image: Floats, observed: Floats) -> Floats:
     x, y = image.ravel(), observed.ravel()
     keep = np.ones(len(x), dtype=bool)
     for _ in range(REFITS + 1):
-        gain, offset = np.polyfit(x[keep], y[keep], 1)
+        gain, offset = gain_and_offset(x[keep], y[keep])
         error = np.abs(y - gain * x - offset)
         keep = error <= np.quantile(error, KEPT)
     if not gain > 0.0:

@@ -84,7 +84,7 @@ class Index:
         return {member: _restored(np.asarray(self.stored[member])) for member in set(members)}
 
 
-def describe(chosen: Sequence[LibraryEntry], view: LibraryView) -> Described:
+def described_members(chosen: Sequence[LibraryEntry], view: LibraryView) -> Described:
     """Describe members; one that cannot be read or imaged comes with the reason."""
     maps = np.zeros((len(chosen), ANGLES, RADII), np.uint8)
     invariants: list[Singles] = []
@@ -187,7 +187,7 @@ def _here(view: LibraryView) -> Mapper:
     """Describe blocks in this process."""
 
     def run(blocks: Iterator[Sequence[LibraryEntry]]) -> Iterator[Described]:
-        return (describe(block, view) for block in blocks)
+        return (described_members(block, view) for block in blocks)
 
     return run
 
@@ -314,7 +314,7 @@ def on_dask(view: LibraryView, workers: int) -> Mapper:
         with local_workers(workers) as (_, client):
             waiting: deque[Any] = deque()
             for block in blocks:
-                waiting.append(client.submit(describe, block, view, pure=False))
+                waiting.append(client.submit(described_members, block, view, pure=False))
                 if len(waiting) >= 2 * workers:
                     yield waiting.popleft().result()
             while waiting:

@@ -11,7 +11,7 @@ from htinvert.core import Signal, UserError
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.image.read import read_image
 from htinvert.matching.member import Member, MemberImage, Structure
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.structures.file import from_file
 
 STRUCTURES = (".xyz", ".extxyz", ".cif", ".vasp", ".poscar", ".pdb", ".json", ".traj")
@@ -60,7 +60,7 @@ def entries(library: Path) -> list[LibraryEntry]:
     Raises :class:`UserError` where there is no such place, or nothing in it.
     """
     if (library / JOURNAL).is_file():
-        with Run.open(library) as run:
+        with RunStore.open(library) as run:
             found = [
                 LibraryEntry(
                     f"candidate {e.candidate.index}", library, "evaluated", e.candidate.index
@@ -92,7 +92,7 @@ def read_members(
     """
     for path, group in groupby(chosen, key=lambda entry: entry.path):
         if (path / JOURNAL).is_file():
-            with Run.open(path) as run:
+            with RunStore.open(path) as run:
                 for entry in group:
                     assert entry.number is not None  # noqa: S101
                     yield entry, Structure(run.evaluation(entry.number).atoms, view.forward)

@@ -101,7 +101,7 @@ def match(
         return view.member(index.entries[member])
 
     progress("comparing spectra")
-    found = compare(image, index, effort=effort, scale_known=scale_known)
+    found = likely_leads(image, index, effort=effort, scale_known=scale_known)
     matches = settle(found, renderer, effort, progress=progress)
     if not scale_known:
         progress("fitting at the scale that was found")
@@ -121,7 +121,9 @@ def match(
     return Answer(matches.hits, names, matches.half, scale_known, judgment, failed, tuple(notes))
 
 
-def compare(image: Signal, index: Index, *, effort: Effort, scale_known: bool = True) -> list[Lead]:
+def likely_leads(
+    image: Signal, index: Index, *, effort: Effort, scale_known: bool = True
+) -> list[Lead]:
     """How the likely members would have to be turned, by spectra alone, the likeliest first."""
     parts = tiles(image, scale_known=scale_known)
     projected = [replace(tile, invariant=index.project(tile.invariant)) for tile in parts]

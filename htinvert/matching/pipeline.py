@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed
-from htinvert.matching.pose import FittedPose, Placed, Pose, Renderer, place, refine
+from htinvert.matching.pose import FittedPose, PlacedPose, Pose, Renderer, place, refine
 from htinvert.matching.target import Tile
 from htinvert.metrics.log_polar import Singles, Turn, prepare_map, turns
 
@@ -184,7 +184,7 @@ def region_half(candidates: Sequence[Renderer]) -> float:
 
 def _locate(candidate: Renderer, own: Sequence[Lead], effort: Effort, half: float) -> Hit:
     """The best place of a member, by correlation and short fits in coarse pixels."""
-    starts: list[tuple[Placed, Lead]] = []
+    starts: list[tuple[PlacedPose, Lead]] = []
     for lead in own:
         pose = Pose.turned(lead.turn.rotation, lead.turn.magnification)
         placed = place(candidate, pose, lead.tile.coarse, half=_window(lead.tile, half))

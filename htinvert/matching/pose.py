@@ -100,7 +100,7 @@ class Renderer(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class PlacedPose:
     """A pose and the correlation, -1 to 1, that it was found with."""
 
     pose: Pose
@@ -109,7 +109,7 @@ class Placed:
 
 def place(
     candidate: Renderer, pose: Pose, image: Signal, *, half: float, count: int = 1
-) -> list[Placed]:
+) -> list[PlacedPose]:
     """Find the shifts, in both half turns, at which a candidate correlates best with an image.
 
     The candidate's middle part, ``half`` [Å] to each side, is moved over the whole image. The best
@@ -128,7 +128,7 @@ def place(
         for row, column in zip(rows[best], columns[best], strict=True):
             middle = np.array([column, row]) - (np.array(ncc.shape[::-1]) - 1) / 2
             turned = replace(pose, matrix=half_turn * pose.matrix, shift=middle * sampling)
-            found.append(Placed(turned, float(ncc[row, column])))
+            found.append(PlacedPose(turned, float(ncc[row, column])))
     return sorted(found, key=lambda placed: -placed.correlation)[:count]
 
 

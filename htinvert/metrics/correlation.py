@@ -51,12 +51,8 @@ class Correlation:
             EvaluationFailed: where an image is constant or not finite.
         """
         check_comparable(simulated, observed)
-        ncc = normalized_cross_correlation(simulated.data, observed.data)
-        allowed = allowed_offsets(ncc.shape, observed.sampling, max_shift=self.max_shift)
-        row, column = np.unravel_index(int(np.argmax(np.where(allowed, ncc, -2))), ncc.shape)
-        best = float(ncc[row, column])
-        detail = {"ncc": best, "row": float(row), "column": float(column)}
-        return Score(max(1 - best, 0.0), detail)
+        detail = best_place(simulated, observed, max_shift=self.max_shift)
+        return Score(max(1 - detail["ncc"], 0.0), detail)
 
 
 def check_comparable(simulated: Signal, observed: Signal) -> None:
@@ -114,6 +110,17 @@ def normalized_cross_correlation(
     ny, nx = inverse.shape
     rows = fft.ifft(spectrum, axis=0, overwrite_x=True)[:ny]
     return np.asarray(fft.irfft(rows, n=width, overwrite_x=True)[:, :nx] * inverse)
+
+
+def best_place(simulated: Signal, observed: Signal, *, max_shift: float | None) -> dict[str, float]:
+    """Where the correlation is highest within ``max_shift`` [Å]: ``ncc`` [1], ``row``, ``column``.
+
+    The last two [px] are the patch's top-left. Raises as :func:`normalized_cross_correlation`.
+    """
+    ncc = normalized_cross_correlation(simulated.data, observed.data)
+    allowed = allowed_offsets(ncc.shape, observed.sampling, max_shift=max_shift)
+    row, column = np.unravel_index(int(np.argmax(np.where(allowed, ncc, -2))), ncc.shape)
+    return {"ncc": float(ncc[row, column]), "row": float(row), "column": float(column)}
 
 
 def allowed_offsets(

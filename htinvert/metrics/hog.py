@@ -12,11 +12,12 @@ from scipy.ndimage import affine_transform
 from htinvert.core import EvaluationFailed, Floats, Score, Signal
 from htinvert.declaration.declared import Parameter
 from htinvert.metrics.correlation import (
-    allowed_offsets,
+    best_place,
     check_comparable,
     normalized_cross_correlation,
 )
 from htinvert.metrics.log_polar import prepare_map, spectrum_map, turns
+from htinvert.metrics.patch import window
 
 CLIP = 0.2  # of a block's unit norm, as published
 
@@ -71,18 +72,15 @@ class Hog:
         pose: dict[str, float] = {}
         if self.normalize:
             simulated, pose = _posed(simulated, observed)
-        ncc = normalized_cross_correlation(simulated.data, observed.data)
-        allowed = allowed_offsets(ncc.shape, observed.sampling, max_shift=self.max_shift)
-        row, column = np.unravel_index(int(np.argmax(np.where(allowed, ncc, -2))), ncc.shape)
-        height, width = simulated.data.shape
-        patch = observed.data[row : row + height, column : column + width]
+        place = best_place(simulated, observed, max_shift=self.max_shift)
+        start = int(place["row"]), int(place["column"])
+        patch = observed.data[window(start, simulated.data.shape)]
         pixels = max(2, round(self.cell / observed.sampling[0]))
         first, second = (
             oriented_gradients(image, cell=pixels, orientations=self.orientations)
             for image in (simulated.data, patch)
         )
         cosine = float(np.clip(first @ second, 0.0, 1.0))
-        place = {"ncc": float(ncc[row, column]), "row": float(row), "column": float(column)}
         return Score(max(1.0 - cosine, 0.0), {"cosine": cosine, **place, **pose})
 
 

@@ -27,10 +27,17 @@ def gain_and_offset(
     The gain may be negative; it is 0 where the simulation is constant.
     """
     x, y = np.asarray(simulated, float).ravel(), np.asarray(patch, float).ravel()
-    centered = x - x.mean()
-    power = float(centered @ centered)
-    gain = float(centered @ y) / power if power > 0.0 else 0.0
+    gain = gain_of(x - x.mean(), y)
     return gain, float(y.mean() - gain * x.mean())
+
+
+def gain_of(centered: NDArray[np.floating], patch: NDArray[np.floating]) -> float:
+    """Gain of least squares [1] where the simulation has zero mean already, both of one shape.
+
+    It may be negative; it is 0 where the simulation is constant.
+    """
+    power = float(np.vdot(centered, centered))
+    return float(np.vdot(centered, patch)) / power if power > 0.0 else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed, Reals
+from htinvert.metrics.linear import gain_of
+from htinvert.metrics.patch import window
 
 Moments = tuple[Reals, Reals]
 
@@ -205,7 +207,7 @@ class PatchSimilarity:
         """
         ny, nx = self._simulated.shape
         size = self._definition.window
-        patch = self._observed[row : row + ny, column : column + nx]
+        patch = self._observed[window((row, column), (ny, nx))]
         if self._definition.quantized:
             scaled = single(_scaled(patch, self._definition))
             moments = local_moments(scaled, size)
@@ -214,7 +216,7 @@ class PatchSimilarity:
             if high <= low:
                 raise EvaluationFailed("patch of the observed image is constant")
             gain = self._definition.data_range / (high - low)
-            inner = np.s_[row : row + ny - size + 1, column : column + nx - size + 1]
+            inner = window((row, column), (ny - size + 1, nx - size + 1))
             scaled = single(patch - np.float32(low))
             scaled *= gain
             mean = self._moments[0][inner] - np.float32(low)
@@ -228,8 +230,7 @@ class PatchSimilarity:
         """The simulation with the gain and offset closest to a scaled patch, and its moments."""
         mean = self._simulated.mean(dtype=np.float64)
         centered = self._simulated - np.float32(mean)
-        spread = max(float(np.vdot(centered, centered)), 1e-30)
-        gain = np.float32(max(float(np.vdot(centered, patch)) / spread, 0.0))
+        gain = np.float32(max(gain_of(centered, patch), 0.0))
         image = gain * centered + np.float32(patch.mean(dtype=np.float64))
         if self._definition.quantized:
             image = np.floor(np.clip(image, 0.0, self._definition.data_range))

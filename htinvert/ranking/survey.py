@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import Evaluation, Objective, UserError
 from htinvert.ranking.rank import Yield, operator_yields, pareto_front
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.store.columns import OK, escaped
 
 KEPT = 2000  # evaluations with the lowest sums, of which families are made
@@ -63,11 +63,11 @@ class Survey:
     def of(cls, folder: Path, objectives: Sequence[Objective]) -> Survey:
         """The survey of a run in a folder. Raises as :meth:`read` does."""
         found = cls(objectives)
-        with Run.open(folder) as store:
+        with RunStore.open(folder) as store:
             found.read(store)
         return found
 
-    def read(self, store: Run) -> None:
+    def read(self, store: RunStore) -> None:
         """Read the run's columns, and the rows that are held and were not before.
 
         Raises :class:`UserError` where an objective was never evaluated.
@@ -144,7 +144,7 @@ class Survey:
         front = order[pareto_front(values[order])][:FRONT]
         return np.union1d(order[: self.kept], front).astype(np.int64)
 
-    def _hold(self, store: Run) -> None:
+    def _hold(self, store: RunStore) -> None:
         """Read the rows that are wanted and not held, and let go of those not wanted any more."""
         held = {n: self._held[n] for n in self.numbers.tolist() if n in self._held}
         missing = [n for n in self.numbers.tolist() if n not in held]

@@ -49,7 +49,7 @@ def report(
         tolerance=tolerance,
         region=region,
     )
-    console.print(table(found))
+    console.print(spot_table(found))
     console.print(found.evidence)
     console.print(found.sentence)
     y, x = found.sampling
@@ -60,7 +60,7 @@ def report(
     return found
 
 
-def table(calibration: Calibration) -> Any:
+def spot_table(calibration: Calibration) -> Any:
     """Residual of every spot, strongest first."""
     from rich.table import Table
 

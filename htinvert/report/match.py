@@ -50,7 +50,7 @@ def rows(answer: Answer) -> list[Mapping[str, Any]]:
     return found
 
 
-def table(answer: Answer) -> Any:
+def member_table(answer: Answer) -> Any:
     """The best members for the terminal."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -171,7 +171,7 @@ def match_with_progress(
     console.print(f"{last.done} members{kept}")
     for line in (*summary(answer), *answer.notes):
         console.print(line, soft_wrap=True)
-    console.print(table(answer))
+    console.print(member_table(answer))
     console.print(answer.verdict, soft_wrap=True)
     for path in write_match(output, image, answer, name=name, note=credit):
         console.print(f"written: {path}")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from htinvert.campaign.plan import Plan, calibrate, evaluate_start, has_start
+from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
 from htinvert.cluster.connect import job_script
 from htinvert.cluster.needs import LOCAL, require_memory
 from htinvert.cluster.site import load_site
@@ -65,7 +65,7 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         console.print(line)
     for path in draw_measured(plan, picture.parent, stem=f"{picture.stem}-"):
         console.print(f"drawn: {path}")
-    parameters = calibrate(plan)
+    parameters = fit_to_start(plan)
     for channel in plan.recipe.channels:
         if channel.name in parameters:
             console.print(_fitted(plan, channel, parameters[channel.name]))

@@ -57,7 +57,7 @@ def write_registration(
     folder.mkdir(parents=True, exist_ok=True)
     placed = place_image(result.simulated, observed, {"row": result.row, "column": result.column})
     paths = [folder / "match.png", folder / "parameters.json", folder / "trials.csv"]
-    draw_placed(paths[0], placed, Image(), title=f"{name}: {describe(result)}", note=note)
+    draw_placed(paths[0], placed, Image(), title=f"{name}: {score_phrase(result)}", note=note)
     paths[1].write_text(json.dumps(record(observed, result), indent=1), encoding="utf-8")
     write_table(paths[2], [_row(number, trial) for number, trial in enumerate(result.trials, 1)])
     if isinstance(result.forward, HasSpecimen):
@@ -68,7 +68,7 @@ def write_registration(
     return paths
 
 
-def describe(result: Registered) -> str:
+def score_phrase(result: Registered) -> str:
     """Score in one phrase."""
     parts = (f"figure of merit {result.score.cost:.4f}", phrase(result.score.detail))
     return ", ".join(filter(None, parts))
@@ -155,7 +155,7 @@ def register_with_progress(
             movie=movie,
             progress=lambda share: bar.update(drawing, completed=share),
         )
-    console.print(f"{name}: {describe(result)}, {len(result.trials)} trials")
+    console.print(f"{name}: {score_phrase(result)}, {len(result.trials)} trials")
     console.print(_table(result))
     costs = definitions(channel.observed, result).items()
     listed = "; ".join(f"{definition} {cost:.4f}" for definition, cost in costs)

@@ -125,7 +125,7 @@ class Families(list[Ranked]):
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-class Run(store.Run):
+class Run(store.RunStore):
     """A run to look at, also while a driver writes it: what it found, and how that looks.
 
     Candidates are named by their number, or by a family that :meth:`best` gives. What the run

@@ -22,8 +22,8 @@ from htinvert.report.live import Live
 from htinvert.report.potentials import draw_scan, scan_table
 from htinvert.report.preview import draw_measured, measured_lines
 from htinvert.report.stages import draw_stages, stage_table
-from htinvert.report.summary import draw, failures, held, lineage, operator_table, table
-from htinvert.store import Run
+from htinvert.report.summary import draw, failures, family_table, held, lineage, operator_table
+from htinvert.store import RunStore
 
 TOP = 5  # families shown when a campaign ends
 WORTH_A_START = 20.0  # s per evaluation: below, the start structure joins the Pareto plot
@@ -43,14 +43,14 @@ def run_with_progress(
     console.print(f"stopped: {end.reason}")
     plan = plan.calibrated(calibration(plan, folder))
     survey = Survey(plan.objectives)
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         survey.read(store)
         refused = store.counts().refused_by
     if end.interrupted and not survey.good:
         console.print("nothing to rank yet")
         return []
     ranked = ranking(folder, survey)
-    console.print(table(ranked, plan.objectives, note=held(survey)))
+    console.print(family_table(ranked, plan.objectives, note=held(survey)))
     console.print(operator_table(survey.yields(refused)))
     pictures = draw_measured(plan, folder)
     seconds = float(np.median([entry.evaluation.seconds for entry in ranked]))
@@ -69,7 +69,7 @@ def show_status(folder: Path, *, console: Any) -> None:
     """
     objectives = objectives_of(folder)
     survey = Survey(objectives)
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         counts = store.counts()
         survey.read(store)
     ranked = rank(survey.best(), objectives)
@@ -115,7 +115,7 @@ def show_ranking(
     objectives = objectives_of(folder, weights)
     survey = Survey.of(folder, objectives)
     ranked = ranking(folder, survey)
-    console.print(table(ranked, objectives, top=top, note=held(survey)))
+    console.print(family_table(ranked, objectives, top=top, note=held(survey)))
     if len(objectives) > 1:
         path = folder / "pareto.png"
         draw_pareto(path, ranked, objectives, title=folder.name)

@@ -17,7 +17,7 @@ from htinvert.report.figures import draw_pareto, draw_placed, footnote, phrase
 from htinvert.signals.seen import see
 
 
-def table(
+def family_table(
     ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int = 5, note: str = ""
 ) -> Any:
     """A rich table of the best families: objectives, how far above the best, size and first hit.

@@ -11,7 +11,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Channel, Floats, Metric, Score, Signal
-from htinvert.evaluation.fit import adjusted, compare
+from htinvert.evaluation.fit import adjusted, scores_of
 from htinvert.evaluation.placed import Placed
 from htinvert.signals.kind import Kind, kind_of, shared_out
 
@@ -56,7 +56,7 @@ def see(channel: Channel, atoms: Atoms, parameters: Mapping[str, float]) -> Seen
     """
     forward = adjusted(channel.forward, parameters)
     simulated = forward(atoms)
-    scores = compare(channel, simulated)
+    scores = scores_of(channel, simulated)
     name, metric = next(iter(channel.metrics.items()))
     placed = kind_of(forward).place(simulated, channel.observed, metric, scores[name].detail)
     return Seen(channel, atoms, forward, scores, placed)

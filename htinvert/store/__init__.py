@@ -2,7 +2,7 @@
 
 from htinvert.store.reader import Counts
 from htinvert.store.record import snap, structure_key
-from htinvert.store.run import Run
+from htinvert.store.run import RunStore
 from htinvert.store.trouble import Damaged, Fenced, Held, OutOfSpace
 
-__all__ = ["Counts", "Damaged", "Fenced", "Held", "OutOfSpace", "Run", "snap", "structure_key"]
+__all__ = ["Counts", "Damaged", "Fenced", "Held", "OutOfSpace", "RunStore", "snap", "structure_key"]

@@ -19,7 +19,7 @@ from htinvert.store.columns import Column, Layout, block_columns
 from htinvert.store.images import layouts_of, signal_columns
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
-from htinvert.store.record import Pixels, Stored
+from htinvert.store.record import PackedSignal, Stored
 from htinvert.store.trouble import Damaged
 
 TAIL = 1024  # rows beyond the sealed ones that are worth a copy during a run
@@ -132,7 +132,7 @@ class Folding:
         ends: dict[str, int],
     ) -> Iterator[Sequence[Column]]:
         """Columns to write, the rows last; notes where their entries end."""
-        kept: Iterator[tuple[int, Mapping[str, Pixels]]] = (
+        kept: Iterator[tuple[int, Mapping[str, PackedSignal]]] = (
             (row, journal.pixels(row)) for row in journal.rows_with_signals(start, stop)
         )
         images = {name: end for name, end in ends.items() if name != "atoms"}

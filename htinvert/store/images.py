@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import Axis
 from htinvert.store.columns import Column, escaped
-from htinvert.store.record import Pixels
+from htinvert.store.record import PackedSignal
 
 PER_FILE = 256
 Read = Callable[[str, int, int], NDArray[Any]]
@@ -34,7 +34,7 @@ _TEXTS = {
 
 
 def signal_columns(
-    kept: Iterable[tuple[int, Mapping[str, Pixels]]],
+    kept: Iterable[tuple[int, Mapping[str, PackedSignal]]],
     layouts: Mapping[str, Any],
     ends: Mapping[str, int],
 ) -> Iterator[list[Column]]:
@@ -48,7 +48,7 @@ def signal_columns(
         ends: entries that the blocks before have in each folder.
     """
     folders = dict(layouts)
-    waiting: dict[str, list[tuple[int, Pixels]]] = {}
+    waiting: dict[str, list[tuple[int, PackedSignal]]] = {}
     starts = {name: -(-end // PER_FILE) * PER_FILE for name, end in ends.items()}
     for row, signals in kept:
         for channel, pixels in signals.items():
@@ -62,7 +62,7 @@ def signal_columns(
         yield _columns(name, starts.get(name, 0), entries, folders[name])
 
 
-def _folder(channel: str, pixels: Pixels, folders: dict[str, Any]) -> str:
+def _folder(channel: str, pixels: PackedSignal, folders: dict[str, Any]) -> str:
     axes = [[axis.name, axis.unit] for axis in pixels.axes]
     layout = {"channel": channel, "shape": list(pixels.levels.shape), "axes": axes}
     if pixels.code:
@@ -77,7 +77,9 @@ def _folder(channel: str, pixels: Pixels, folders: dict[str, Any]) -> str:
     return found
 
 
-def _columns(name: str, start: int, entries: list[tuple[int, Pixels]], layout: Any) -> list[Column]:
+def _columns(
+    name: str, start: int, entries: list[tuple[int, PackedSignal]], layout: Any
+) -> list[Column]:
     axes = [[[axis.step, axis.origin] for axis in pixels.axes] for _, pixels in entries]
     values = {
         "row": np.array([row for row, _ in entries], "<i8"),
@@ -131,12 +133,12 @@ def _entries(
 
 def pixels_of(
     column: Read, arrays: Mapping[str, Any], start: int, stop: int, spans: Spans
-) -> dict[int, dict[str, Pixels]]:
+) -> dict[int, dict[str, PackedSignal]]:
     """Signals of the rows from start to stop, by row and channel; ``column`` reads safely.
 
     ``spans`` says among which entries of a folder they are, so that no other block is read.
     """
-    found: dict[int, dict[str, Pixels]] = {}
+    found: dict[int, dict[str, PackedSignal]] = {}
     for name, layout in layouts_of(arrays).items():
         before, end = spans(name, start, stop)
         first = -(-before // PER_FILE) * PER_FILE  # every block begins a new file
@@ -152,6 +154,6 @@ def pixels_of(
             )
             levels = column(f"signals/{name}/data", *here)[0]
             kept = layout.get("exact", ""), layout.get("code", "")
-            pixels = Pixels(levels, low, high, axes, *kept)
+            pixels = PackedSignal(levels, low, high, axes, *kept)
             found.setdefault(int(rows[entry - first]), {})[layout["channel"]] = pixels
     return found

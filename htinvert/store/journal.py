@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from htinvert.core import Candidate, Evaluation, UserError
 from htinvert.store.record import (
-    Pixels,
+    PackedSignal,
     Row,
     Stored,
     pack_relaxed,
@@ -328,7 +328,7 @@ class Journal:
                 "says what can be saved"
             )
 
-    def pixels(self, number: int) -> dict[str, Pixels]:
+    def pixels(self, number: int) -> dict[str, PackedSignal]:
         """The signals kept of a committed row, by channel."""
         query = "SELECT channel, layout, crc, data FROM signals WHERE seq = ? ORDER BY channel"
         found = {}

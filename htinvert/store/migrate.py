@@ -21,7 +21,7 @@ from ase import Atoms
 from htinvert.core import Axis, Candidate, Signal, UserError
 from htinvert.store.lock import is_owned
 from htinvert.store.record import Geometry, Row, unpack_result
-from htinvert.store.salvage import swap, write
+from htinvert.store.salvage import swap, write_run
 from htinvert.store.source import Observer
 from htinvert.store.tables import SCHEMA
 from htinvert.store.trouble import Damaged, Held
@@ -55,7 +55,7 @@ def migrate(path: str | Path, *, observer: Observer) -> Path | None:
     new = folder.with_name(folder.name + ".migrating")
     shutil.rmtree(new, ignore_errors=True)
     with _first_format(folder) as source:
-        write(source, new, observer)
+        write_run(source, new, observer)
     problems = inspect(new, full=True).problems
     if problems:
         raise Damaged(f"{new} is not what was written: {problems[0]}; {path} is as it was")

@@ -34,7 +34,7 @@ class Counts:
 
 
 class Reader:
-    """The reading half of :class:`htinvert.store.Run`."""
+    """The reading half of :class:`htinvert.store.RunStore`."""
 
     def __init__(self, path: Path, journal: Journal) -> None:
         self.path = path

@@ -17,7 +17,7 @@ from htinvert.store.archive import NAME, damage, members, opened
 from htinvert.store.columns import FAILED, NAMED, PRESENT, unescaped
 from htinvert.store.images import pixels_of, rows_of
 from htinvert.store.marks import Archived, Marks, checksum
-from htinvert.store.record import STEPS, Geometry, Pixels, Row, moved, unpacked
+from htinvert.store.record import STEPS, Geometry, PackedSignal, Row, moved, unpacked
 from htinvert.store.trouble import Damaged
 
 PAGE = 4096  # rows that are decoded at once
@@ -162,7 +162,7 @@ class Archive:
         named = tuple(int(parent) for parent in parents if parent >= 0)
         return Candidate(int(index), atoms, str(operator), named), key.tobytes()
 
-    def pixels(self, start: int, stop: int) -> dict[int, dict[str, Pixels]]:
+    def pixels(self, start: int, stop: int) -> dict[int, dict[str, PackedSignal]]:
         """Signals of the rows from start to stop as they are stored."""
         with damage(self.folder / NAME):
             return pixels_of(self.column, self.arrays, start, stop, self._state.entries)
@@ -184,7 +184,7 @@ class Archive:
         return {**found, "proposed": steps / STEPS, "begin": begin}
 
 
-def _row(row: Mapping[str, Any], atoms: Mapping[str, Any], kept: Mapping[str, Pixels]) -> Row:
+def _row(row: Mapping[str, Any], atoms: Mapping[str, Any], kept: Mapping[str, PackedSignal]) -> Row:
     plain = {path.removeprefix("candidates/"): value for path, value in row.items()}
     low = int(plain["atom_start"]) - atoms["begin"]
     part = slice(low, low + int(plain["natoms"]))

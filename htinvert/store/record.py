@@ -67,7 +67,7 @@ class Stored:
     result: str
     relaxed: bytes | None
 
-    def row(self, kept: Mapping[str, Pixels]) -> Row:
+    def row(self, kept: Mapping[str, PackedSignal]) -> Row:
         """The same as an evaluation, with these signals."""
         parents = tuple(json.loads(self.parents))
         atoms = unpack_structure(self.structure)
@@ -102,7 +102,7 @@ class Geometry:
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
+class PackedSignal:
     """A signal as it is stored: 12-bit levels between ``low`` and ``high``, 65535 not finite.
 
     Of an exact one ``levels`` are the values themselves, and ``exact`` says by what imaging. The
@@ -118,7 +118,7 @@ class Pixels:
     code: str = ""
 
     @classmethod
-    def of(cls, signal: Signal, exact: str = "") -> Pixels:
+    def of(cls, signal: Signal, exact: str = "") -> PackedSignal:
         """Quantize, or keep the values.
 
         The error is at most (high - low) / 8190; of a root code it is that times twice the square
@@ -146,7 +146,7 @@ class Pixels:
         return Signal(data.astype(np.float32), self.axes)
 
 
-def unpacked(kept: Mapping[str, Pixels]) -> tuple[dict[str, Signal], dict[str, str]]:
+def unpacked(kept: Mapping[str, PackedSignal]) -> tuple[dict[str, Signal], dict[str, str]]:
     """Signals by channel, and by what imaging those were made that are exact."""
     signals = {channel: pixels.signal() for channel, pixels in kept.items()}
     return signals, {channel: pixels.exact for channel, pixels in kept.items() if pixels.exact}
@@ -340,7 +340,7 @@ def unpack_result(
 
 def pack_signal(signal: Signal, exact: str = "") -> tuple[str, bytes]:
     """JSON of a signal's shape, range and axes, and its 12-bit levels or its values, deflated."""
-    pixels = Pixels.of(signal, exact)
+    pixels = PackedSignal.of(signal, exact)
     axes = [[axis.name, axis.unit, float(axis.step), float(axis.origin)] for axis in signal.axes]
     layout = {"shape": signal.data.shape, "range": [pixels.low, pixels.high], "axes": axes}
     levels = pixels.levels.astype(pixels.levels.dtype.newbyteorder("<"))
@@ -351,14 +351,14 @@ def pack_signal(signal: Signal, exact: str = "") -> tuple[str, bytes]:
     return json.dumps(layout, separators=(",", ":")), zlib.compress(levels.tobytes(), level=1)
 
 
-def unpack_pixels(description: str, raw: bytes) -> Pixels:
+def unpack_pixels(description: str, raw: bytes) -> PackedSignal:
     """Restore what :func:`pack_signal` packed."""
     layout = json.loads(description)
     levels = np.frombuffer(zlib.decompress(raw), layout.get("type", "<u2"))
     axes = tuple(Axis(*axis) for axis in layout["axes"])
     low, high = layout["range"]
     kept = layout.get("exact", ""), layout.get("code", "")
-    return Pixels(levels.reshape(layout["shape"]), low, high, axes, *kept)
+    return PackedSignal(levels.reshape(layout["shape"]), low, high, axes, *kept)
 
 
 def _floats(values: Mapping[str, float]) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """A run on disk: one folder, one writer, any number of readers, safe to kill at any moment.
 
-A result counts when :meth:`Run.commit` has returned: it is then in ``journal.sqlite`` for good.
-Whole blocks of results are sealed in ``results.zarr`` on the way, in the background, and leave the
-journal one block later; what is left is copied at the end, so that after a clean stop
+A result counts when :meth:`RunStore.commit` has returned: it is then in ``journal.sqlite`` for
+good. Whole blocks of results are sealed in ``results.zarr`` on the way, in the background, and
+leave the journal one block later; what is left is copied at the end, so that after a clean stop
 ``results.zarr`` alone is the complete record.
 """
 
@@ -44,7 +44,7 @@ MOST_PARENTS = 2
 BESIDE = ("journal.sqlite", "provenance.json", "config.yaml", "log.jsonl")
 
 
-class Run(Reader):
+class RunStore(Reader):
     """A run's folder; make one with :meth:`create_or_open` or, to look only, :meth:`open`.
 
     As a context manager it is closed at the end of the block, after an exception without folding.
@@ -365,7 +365,9 @@ class Run(Reader):
 
     def _require_writable(self) -> None:
         if self._owner is None:
-            raise ValueError(f"{self.path} is open for reading; use Run.create_or_open to write")
+            raise ValueError(
+                f"{self.path} is open for reading; use RunStore.create_or_open to write"
+            )
 
     def _note_provenance(self, provenance: Mapping[str, Any]) -> None:
         """Write it at first, and again where it was lost; the log has a copy."""

@@ -19,8 +19,8 @@ from htinvert.store.lock import has_locks, is_owned
 from htinvert.store.marks import Marks
 from htinvert.store.provenance import REPAIRED as UNKNOWN
 from htinvert.store.reading import Archive
-from htinvert.store.run import Run
-from htinvert.store.source import CHUNK, UNREADABLE, Observer, Rowed, Source
+from htinvert.store.run import RunStore
+from htinvert.store.source import CHUNK, UNREADABLE, Observer, Remains, Rowed
 from htinvert.store.trouble import Held
 from htinvert.store.union import Union
 from htinvert.store.verify import Findings, check_rows, inspect
@@ -68,12 +68,12 @@ def _only_descriptions(folder: Path, found: Findings) -> bool:
     return len(found.problems) == len(copied) and copied == found.bad
 
 
-def _sources(folder: Path, damaged: Findings) -> list[Source | Union]:
+def _sources(folder: Path, damaged: Findings) -> list[Remains | Union]:
     """What new runs are to be written from: one, or two where those in the folder differ."""
     if not damaged.journal or not _is_of_two(folder, damaged):
-        return [Source(folder, damaged)]
-    older = Source(folder, damaged, journal=False)
-    newer = Source(folder, damaged, archived=False)
+        return [Remains(folder, damaged)]
+    older = Remains(folder, damaged, journal=False)
+    newer = Remains(folder, damaged, archived=False)
     if older.recipe == newer.recipe:
         return [Union(older, newer)]
     newer.notes.append("results.zarr and journal.sqlite are of two runs with different recipes")
@@ -82,7 +82,7 @@ def _sources(folder: Path, damaged: Findings) -> list[Source | Union]:
 
 def _is_of_two(folder: Path, damaged: Findings) -> bool:
     """Whether archive and journal are of two runs, or have different rows under one number."""
-    source = Source(folder, damaged)
+    source = Remains(folder, damaged)
     try:
         assert source.journal is not None  # noqa: S101
         name = (archive.extent(folder / archive.NAME) or ("",))[0]
@@ -108,7 +108,7 @@ def _has_others(journal: Journal, archived: Archive) -> bool:
     return False
 
 
-def _count(sources: list[Source | Union], found: Findings, observer: Observer) -> None:
+def _count(sources: list[Remains | Union], found: Findings, observer: Observer) -> None:
     """Note in ``found`` how many results cannot be read."""
     for source in sources:
         for _ in source.rows(observer):
@@ -145,10 +145,10 @@ def _repair(folder: Path, found: Findings, observer: Observer) -> None:
 
 def _close_anew(folder: Path, recipe: Mapping[str, Any]) -> None:
     """Let a driver that does nothing note the files as they are."""
-    Run.create_or_open(folder, recipe=recipe, provenance=UNKNOWN).close()
+    RunStore.create_or_open(folder, recipe=recipe, provenance=UNKNOWN).close()
 
 
-def _is_in_journal(folder: Path, left: Findings, sources: list[Source | Union]) -> bool:
+def _is_in_journal(folder: Path, left: Findings, sources: list[Remains | Union]) -> bool:
     """Whether the journal holds every row that there is, whole, so that the archive adds none."""
     marks, root = Marks(folder), folder / archive.NAME
     strange = root.exists() and archive.extent(root) is None and not marks.archived
@@ -173,7 +173,7 @@ def _fold_anew(folder: Path, recipe: Mapping[str, Any]) -> None:
     if log.exists():
         log.rename(aside)
     archive.discard(folder / archive.NAME)
-    Run.create_or_open(folder, recipe=recipe, provenance=UNKNOWN).close()
+    RunStore.create_or_open(folder, recipe=recipe, provenance=UNKNOWN).close()
     aside.unlink(missing_ok=True)
 
 
@@ -184,10 +184,10 @@ def _write_anew(folder: Path, found: Findings, observer: Observer) -> list[str]:
         new.rename(archive.free(new.with_name(new.name + ".unfinished")))
     notes = []
     sources = _sources(folder, found)
-    write(sources[0], new, observer)
+    write_run(sources[0], new, observer)
     for other in sources[1:]:
         place = archive.free(folder.with_name(folder.name + ".other"))
-        write(other, place, observer, beside=())
+        write_run(other, place, observer, beside=())
         notes.append(f"the results of results.zarr are a run of their own, {place}")
     for source in sources:
         source.close()
@@ -203,13 +203,15 @@ def swap(folder: Path, new: Path, aside: Path) -> Path:
     return aside
 
 
-def write(source: Rowed, new: Path, observer: Observer, *, beside: Sequence[str] = BESIDE) -> None:
+def write_run(
+    source: Rowed, new: Path, observer: Observer, *, beside: Sequence[str] = BESIDE
+) -> None:
     """Write all that a source gives as a new run in the folder ``new``, and copy files beside."""
     for name in beside:
         new.mkdir(exist_ok=True)
         with suppress(FileNotFoundError):
             shutil.copy2(source.folder / name, new / name)
-    with Run.create_or_open(new, recipe=source.recipe, provenance=UNKNOWN) as run:
+    with RunStore.create_or_open(new, recipe=source.recipe, provenance=UNKNOWN) as run:
         run.adopt(source.rows(observer), source.pending, source.words)
 
 

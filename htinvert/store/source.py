@@ -50,7 +50,7 @@ class Rowed(Protocol):
         ...
 
 
-class Source:
+class Remains:
     """Everything that can still be read of a run, or what one half of it holds.
 
     ``lost`` counts results that cannot be read; ``unknown`` says whether there may have been others

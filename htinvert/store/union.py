@@ -11,7 +11,7 @@ from typing import Any
 
 from htinvert.core import Candidate
 from htinvert.store.record import Row
-from htinvert.store.source import Observer, Source
+from htinvert.store.source import Observer, Remains
 
 
 class Union:
@@ -20,7 +20,7 @@ class Union:
     A candidate whose index the first has for another is given a new one, and so are parents.
     """
 
-    def __init__(self, first: Source, second: Source) -> None:
+    def __init__(self, first: Remains, second: Remains) -> None:
         self._first, self._second = first, second
         self.folder, self.recipe = first.folder, first.recipe
         self.total = first.total

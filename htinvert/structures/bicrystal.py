@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from htinvert.core import UserError
 from htinvert.declaration.declared import Parameter, cites
-from htinvert.structures.coincidence import HEIGHT, Coincidence, Share, coincidences, describe
+from htinvert.structures.coincidence import HEIGHT, Coincidence, Share, coincidences, table_text
 from htinvert.structures.collisions import removed, roomiest_shift
 from htinvert.structures.near_csl import Range
 from htinvert.structures.oriented import Grain, oriented
 from htinvert.structures.sanity import check
-from htinvert.structures.stacking import Stack, Termination, stacks
+from htinvert.structures.stacking import Gap, Stack, stacks
 
 BOTTOM, TOP = 0, 1  # what the array "grain" holds
 MinDistance = float | Mapping[frozenset[str], float] | None
@@ -188,7 +188,7 @@ def _explanation(
     shift = ", ".join(f"{length:.2f}" for length in built["shift"])
     return [
         *dict.fromkeys(lines),
-        *describe(table).splitlines(),
+        *table_text(table).splitlines(),
         f"row {choice} is built: gaps of {gaps} Å, upper grain shifted by ({shift}) Å along the "
         f"beam and to the right, {built['taken_out']} atoms that collided taken out",
     ]
@@ -198,7 +198,7 @@ def _explanation(
 class _Cut:
     """The part of a stack that becomes a grain: from the middle boundary to the other."""
 
-    near: Termination
+    near: Gap
     far_height: float
     far_spacing: float
 

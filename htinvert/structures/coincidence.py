@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
-from htinvert.structures.near_csl import Range, SearchLimits, Solutions, search
-from htinvert.structures.oriented import Grain, Oriented, oriented
+from htinvert.structures.near_csl import Range, SearchLimits, Solutions, near_cells
+from htinvert.structures.oriented import Grain, OrientedCrystal, oriented
 
 Share = str | tuple[float, float]
 Row = tuple[int, int, int]
@@ -55,7 +55,7 @@ class Coincidence:
     Attributes:
         cell: rows a and b [Å]: a = (depth, 0) along the beam, b = (lean, width), as (x, y).
         top_matrix, bottom_matrix: a and b in units of the grain's lattice basis
-            (:attr:`Oriented.basis`), integers, two rows of three.
+            (:attr:`OrientedCrystal.basis`), integers, two rows of three.
         top, bottom: strain of each grain.
         misfit: distance [Å] by which the unstrained cells fail to agree: the root of the summed
             squares of the differences of a and of b and of both heights over the plane.
@@ -141,14 +141,14 @@ def coincidences(
     weights = _weights(share)
     density = height * (grains[0].density + grains[1].density)  # atoms per area
     largest = min(max_area or np.inf, (max_atoms or np.inf) / density)
-    table = search(grains, limits, weights, largest)
+    table = near_cells(grains, limits, weights, largest)
     if not len(table.area):
         raise UserError(_nothing(grains, limits, weights, largest, density))
     same = sigma(*grains)
     return [_row(table, i, density, same) for i in _best(table)]
 
 
-def sigma(top: Oriented, bottom: Oriented) -> int | None:
+def sigma(top: OrientedCrystal, bottom: OrientedCrystal) -> int | None:
     """Sigma of the coincidence site lattice of two like lattices, None without one up to 999.
 
     The least integer that makes both the matrix between the two bases and its inverse integer
@@ -165,7 +165,7 @@ def sigma(top: Oriented, bottom: Oriented) -> int | None:
     return int(numbers[np.argmax(whole)]) if whole.any() else None
 
 
-def describe(table: Sequence[Coincidence], *, rows: int = 20) -> str:
+def table_text(table: Sequence[Coincidence], *, rows: int = 20) -> str:
     """The table as text: lengths [Å], area [Å²], strains [%] and turn [degrees] of both grains."""
     lines = [
         f"{'row':>3} {'width':>8} {'depth':>8} {'lean':>8} {'area':>9} {'atoms':>7} {'misfit':>7} "
@@ -275,7 +275,7 @@ def _matrix(repeats: int, vector: NDArray[np.int64]) -> tuple[Row, Row]:
 
 
 def _nothing(
-    grains: tuple[Oriented, Oriented],
+    grains: tuple[OrientedCrystal, OrientedCrystal],
     limits: SearchLimits,
     weights: NDArray[np.float64],
     largest: float,
@@ -293,7 +293,7 @@ def _nothing(
     for factor in WIDER:
         wide = _widened(limits, factor, min(grain.basis[0, 0] for grain in grains))
         try:
-            table = search(grains, wide, weights, largest * factor**2)
+            table = near_cells(grains, wide, weights, largest * factor**2)
         except UserError:  # too many at once
             break
         if len(table.area):

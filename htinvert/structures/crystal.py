@@ -8,9 +8,7 @@ choices is picked by the atoms themselves.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -18,8 +16,8 @@ from ase.cell import Cell
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
+from htinvert.structures.symmetry import symmetry_dataset
 
-TOLERANCE = 0.01  # Å by which a symmetry operation may miss an atom
 GRID = 1008  # steps per cell edge to compare coordinates by; simple fractions are whole steps
 SAME = 1e-3  # fractions of the cell that make two atoms one
 NOBLE = np.array([2, 10, 18, 36, 54, 86, 118])
@@ -78,7 +76,7 @@ def standard_crystal(phase: Atoms) -> Crystal:
     the anion bonded to it. Raises :class:`UserError` for what is no crystal.
     """
     _check(phase)
-    found = _dataset(phase)
+    found = symmetry_dataset(phase, phase.numbers)
     group = str(found.international)
     lattice = CENTERINGS[group[0]]
     cell = np.asarray(found.std_lattice, dtype=float)
@@ -88,26 +86,6 @@ def standard_crystal(phase: Atoms) -> Crystal:
     shape = np.round(Cell(turn @ cell).cellpar(), 6)
     kept = _one_per_cell(fractions, lattice)
     return Crystal(Cell.fromcellpar(shape).array, lattice, fractions[kept], numbers[kept], group)
-
-
-def _dataset(phase: Atoms) -> Any:
-    """What spglib knows of the crystal; loaded here, a start of the program does not need it."""
-    import spglib
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # its versions fail in different ways
-        try:
-            found = spglib.get_symmetry_dataset(
-                (phase.cell.array, phase.get_scaled_positions(), phase.numbers), symprec=TOLERANCE
-            )
-        except Exception:  # its error types are not public
-            found = None
-    if found is None:
-        raise UserError(
-            f"no symmetry was found in the phase {phase.get_chemical_formula()}; "
-            "check for atoms that lie on top of each other"
-        )
-    return found
 
 
 def _check(phase: Atoms) -> None:

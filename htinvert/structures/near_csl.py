@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import UserError
-from htinvert.structures.oriented import Oriented
+from htinvert.structures.oriented import OrientedCrystal
 
 Range = tuple[float, float]
 
@@ -89,8 +89,8 @@ class Solutions:
         return Solutions(*(getattr(self, column.name)[rows] for column in fields(self)))
 
 
-def search(
-    grains: tuple[Oriented, Oriented],
+def near_cells(
+    grains: tuple[OrientedCrystal, OrientedCrystal],
     limits: SearchLimits,
     weights: NDArray[np.float64],
     largest: float,
@@ -151,7 +151,9 @@ class _Across:
 
 
 def _along(
-    grains: tuple[Oriented, Oriented], limits: SearchLimits, weights: NDArray[np.float64]
+    grains: tuple[OrientedCrystal, OrientedCrystal],
+    limits: SearchLimits,
+    weights: NDArray[np.float64],
 ) -> _Along:
     longest = limits.depth[1] * (1 + 2 * limits.strain)
     periods = [grain.basis[0, 0] for grain in grains]
@@ -167,7 +169,9 @@ def _along(
 
 
 def _across(
-    grains: tuple[Oriented, Oriented], limits: SearchLimits, weights: NDArray[np.float64]
+    grains: tuple[OrientedCrystal, OrientedCrystal],
+    limits: SearchLimits,
+    weights: NDArray[np.float64],
 ) -> _Across:
     top, bottom = (_nearly_in_plane(grain, limits) for grain in grains)
     first, second = _pairs(top.across, bottom.across, limits.strain)
@@ -193,7 +197,7 @@ def _across(
     )
 
 
-def _nearly_in_plane(grain: Oriented, limits: SearchLimits) -> Vectors:
+def _nearly_in_plane(grain: OrientedCrystal, limits: SearchLimits) -> Vectors:
     """Lattice vectors to the right whose slope to the boundary plane is within the limit."""
     longest = limits.width[1] * (1 + 2 * limits.strain) + 1e-6
     shortest = max(limits.width[0] * (1 - 2 * limits.strain), 1e-3)

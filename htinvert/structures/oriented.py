@@ -44,7 +44,7 @@ class Grain:
 
 
 @dataclass(frozen=True, eq=False)
-class Oriented:
+class OrientedCrystal:
     """A crystal in the frame of the image.
 
     Attributes:
@@ -66,7 +66,7 @@ class Oriented:
         return len(self.numbers) / abs(float(np.linalg.det(self.basis)))
 
 
-def oriented(grain: Grain) -> Oriented:
+def oriented(grain: Grain) -> OrientedCrystal:
     """Turn a crystal into the frame of the image; exact repeats come from its lattice.
 
     Raises :class:`UserError` for directions that are zero, parallel, not integer or not
@@ -85,7 +85,7 @@ def oriented(grain: Grain) -> Oriented:
     numbers = _flipped(crystal.numbers) if grain.flip else crystal.numbers
     positions = crystal.fractions @ crystal.cell @ rotation.T
     formula = Atoms(numbers).get_chemical_formula(mode="reduce")
-    return Oriented(_reduced(basis), positions, numbers, f"{formula} {crystal.group}")
+    return OrientedCrystal(_reduced(basis), positions, numbers, f"{formula} {crystal.group}")
 
 
 def _direction(name: str, given: Direction) -> NDArray[np.int64]:

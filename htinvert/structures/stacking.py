@@ -9,13 +9,13 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.structures.coincidence import Coincidence, Strain
-from htinvert.structures.oriented import Oriented, bezout
+from htinvert.structures.oriented import OrientedCrystal, bezout
 
 PLANE = 0.1  # Å: atoms whose heights are this near belong to one plane
 
 
 @dataclass(frozen=True)
-class Termination:
+class Gap:
     """A gap between two atomic planes where a grain may end.
 
     Attributes:
@@ -53,7 +53,7 @@ class Stack:
         """Height after which the stack repeats but for a shift in the plane [Å]."""
         return float(self.step[2])
 
-    def terminations(self, *, tolerance: float = PLANE) -> list[Termination]:
+    def terminations(self, *, tolerance: float = PLANE) -> list[Gap]:
         """Where the stack may end, the widest gap first; planes are at least ``tolerance`` apart.
 
         A stack whose planes are all nearer has one, the widest.
@@ -68,7 +68,7 @@ class Stack:
         formulas = [str(Atoms(self.numbers[p]).get_chemical_formula(mode="reduce")) for p in planes]
         middles = (heights[cuts] + gaps[cuts] / 2.0 + 1e-6) % self.repeat - 1e-6
         found = [
-            Termination(float(middle), float(gap), below, above)
+            Gap(float(middle), float(gap), below, above)
             for middle, gap, below, above in zip(
                 middles, gaps[cuts], formulas, formulas[1:] + formulas[:1], strict=True
             )
@@ -94,7 +94,7 @@ class Stack:
         return np.concatenate(numbers), np.concatenate(positions)
 
 
-def stacks(top: Oriented, bottom: Oriented, row: Coincidence) -> tuple[Stack, Stack]:
+def stacks(top: OrientedCrystal, bottom: OrientedCrystal, row: Coincidence) -> tuple[Stack, Stack]:
     """Both grains, strained into the common cell of one row of the table."""
     cell = np.array(row.cell)
     return (
@@ -104,7 +104,7 @@ def stacks(top: Oriented, bottom: Oriented, row: Coincidence) -> tuple[Stack, St
 
 
 def _stack(
-    grain: Oriented, matrix: NDArray[np.int64], strain: Strain, cell: NDArray[np.float64]
+    grain: OrientedCrystal, matrix: NDArray[np.int64], strain: Strain, cell: NDArray[np.float64]
 ) -> Stack:
     m, n = (int(x) for x in matrix[1, 1:])
     g, u, v = bezout(m, n)  # u m + v n = g
@@ -121,7 +121,7 @@ def _stack(
 
 
 def _deformation(
-    grain: Oriented, matrix: NDArray[np.int64], strain: Strain, cell: NDArray[np.float64]
+    grain: OrientedCrystal, matrix: NDArray[np.int64], strain: Strain, cell: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Matrix for row vectors: bring the second cell vector into the plane, then fit the cell."""
     c, s = np.cos(np.radians(strain.turn)), np.sin(np.radians(strain.turn))

@@ -22,7 +22,7 @@ def space_group(atoms: Atoms, *, tolerance: float = TOLERANCE) -> tuple[str, int
     Raises :class:`UserError` where the cell has no volume or atoms coincide. Source: Togo,
     Shinohara & Tanaka, Sci. Technol. Adv. Mater. Methods 4, 2384822 (2024).
     """
-    found = _dataset(atoms, atoms.numbers, tolerance)
+    found = symmetry_dataset(atoms, atoms.numbers, tolerance=tolerance)
     return str(found.international), int(found.number)
 
 
@@ -36,7 +36,7 @@ def operations(
     """
     table = np.stack([atoms.numbers, atoms.get_tags(), motion(atoms)], axis=1)
     kinds = np.unique(table, axis=0, return_inverse=True)[1].ravel() + 1
-    found = _dataset(atoms, kinds, tolerance)
+    found = symmetry_dataset(atoms, kinds, tolerance=tolerance)
     return np.asarray(found.rotations, dtype=np.int64), np.asarray(found.translations)
 
 
@@ -54,7 +54,13 @@ def permutations(atoms: Atoms, *, tolerance: float = TOLERANCE) -> NDArray[np.in
     return np.unique(np.asarray(index, dtype=np.int64), axis=0)
 
 
-def _dataset(atoms: Atoms, kinds: NDArray[np.int64], tolerance: float) -> Any:
+def symmetry_dataset(
+    atoms: Atoms, kinds: NDArray[np.int64], *, tolerance: float = TOLERANCE
+) -> Any:
+    """What spglib knows of a structure whose atoms are told apart by ``kinds``, shape (n,).
+
+    Raises like `space_group`. The library is loaded here; a start of the program does not need it.
+    """
     import spglib
 
     if not len(atoms) or abs(atoms.cell.volume) < 1e-6:

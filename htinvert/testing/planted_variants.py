@@ -229,7 +229,7 @@ def record(truth: Atoms, model: StemConvolution, rng: np.random.Generator) -> Si
     return Signal.image(counts.astype(float), SAMPLING)
 
 
-def search(given: Problem) -> list[Evaluation]:
+def evaluate_variants(given: Problem) -> list[Evaluation]:
     """Evaluate all variants as a campaign does: the imaging fitted once, then held."""
     parameters = fit(given.channel, given.variants[0].found.atoms).parameters
     held = replace(given.channel, forward=adjusted(given.channel.forward, parameters), free={})
@@ -260,7 +260,7 @@ def _energy(relaxation: Relaxation, potentials: dict[str, float]) -> float:
 
 def claimed(given: Problem, level: float = 0.9) -> tuple[bool, int, int]:
     """Whether the set holds the truth, how many families it holds, and the truth's rank."""
-    evaluations = search(given)
+    evaluations = evaluate_variants(given)
     ranked = rank(evaluations, OBJECTIVES)
     held = replace(given.channel, free={})
     seen = [

@@ -19,7 +19,7 @@ from htinvert.ranking.rank import Ranked, rank, unit_of_sum
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
 from htinvert.report.summary import draw_channel, failures, held, lineage
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 PAUSE = 1.0  # s between two looks at a run
 SHARE = 0.1  # of the time, at most, that goes into looking
@@ -49,7 +49,7 @@ class State:
         now = monotonic()
         if now < self._next:
             return False
-        with Run.open(self.folder) as store:
+        with RunStore.open(self.folder) as store:
             counts = store.counts()
             seen = (counts.ok, counts.failed, counts.pending, sum(counts.refused.values()))
             changed = seen != self._seen

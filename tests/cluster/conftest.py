@@ -17,7 +17,7 @@ import yaml
 
 from htinvert.cluster.connect import run_name
 from htinvert.core import UserError
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 SLURM = Path(__file__).resolve().parents[2] / "deploy" / "slurm"
 SITE = SLURM.parent / "sites" / "private-slurm.yaml"
@@ -149,7 +149,7 @@ class Driver:
         if not (self.run / "journal.sqlite").is_file():
             return 0
         try:
-            with Run.open(self.run) as store:
+            with RunStore.open(self.run) as store:
                 counts = store.counts()
         except UserError:  # not yet
             return 0
@@ -217,7 +217,7 @@ def none_left(name: str, seconds: float = 60) -> bool:
 
 def evaluations(run: Path) -> dict[int, tuple[Any, ...]]:
     """What a run holds: per candidate its structure, its energy, and why it failed."""
-    with Run.open(run) as store:
+    with RunStore.open(run) as store:
         found = list(store.evaluations())
     assert len({e.candidate.index for e in found}) == len(found)
     return {

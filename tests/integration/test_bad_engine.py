@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 from .conftest import Command, Writer
 
@@ -52,7 +52,7 @@ def test_the_culprits_are_named_and_the_others_ranked(
     path = campaign(energy=energy, workers=workers, stop={"evaluations": 40}, experiments=None)
     done = htinvert("run", path, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    with Run.open(tmp_path / "runs" / "tiny") as store:
+    with RunStore.open(tmp_path / "runs" / "tiny") as store:
         evaluations = list(store.evaluations())
     failed = [e.error for e in evaluations if e.error]
     assert len(evaluations) >= 40

@@ -25,7 +25,7 @@ from htinvert.campaign.loop import Campaign, Progress, run
 from htinvert.core import Candidate, Evaluation, UserError
 from htinvert.generators.mixture import Mixture
 from htinvert.ranking.rank import operator_yields
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.store.salvage import verify
 from htinvert.store.tables import crc_of
 
@@ -36,7 +36,7 @@ KILLS = 10
 
 def records(folder: Path) -> list[tuple[int, str, float]]:
     """Index, operator and energy [eV] of everything committed, in commit order."""
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         return [
             (e.candidate.index, e.candidate.operator, e.objectives.get("energy", np.nan))
             for e in store.evaluations()
@@ -85,7 +85,7 @@ def test_candidates_refit_from_their_parents_and_a_resumed_run_does_too(
 
 def _fitted(folder: Path) -> dict[int, float]:
     """The shift that each candidate ended with; no other parameter was fitted."""
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         found = {e.candidate.index: e.parameters["haadf"] for e in store.evaluations() if e.ok}
         assert any(e.candidate.parents for e in store.evaluations())
     assert all(list(values) == ["shift_x"] for values in found.values())
@@ -240,7 +240,7 @@ def test_what_relaxes_into_a_known_family_is_counted_and_shown(
     ran = htinvert("run", campaign())
     assert "what the operators brought" in ran.stdout
     said = htinvert("status", tmp_path / "runs/tiny").stdout
-    with Run.open(tmp_path / "runs/tiny") as store:
+    with RunStore.open(tmp_path / "runs/tiny") as store:
         evaluations = list(store.evaluations())
         refused = store.counts().refused_by
     objectives = ht.load(tmp_path / "tiny.yaml").objectives
@@ -317,7 +317,7 @@ def test_repetitions_are_refused_before_they_cost_anything(
         run(ht.load(campaign(search=search)), tmp_path / "run")
     finally:
         sys.path.remove(str(tmp_path))
-    with Run.open(tmp_path / "run") as store:
+    with RunStore.open(tmp_path / "run") as store:
         assert store.counts().refused["duplicate"] > 5
     assert sum(operator == "same" for _, operator, _ in records(tmp_path / "run")) <= 1
 
@@ -418,7 +418,7 @@ def test_a_candidate_that_kills_its_worker_is_a_failure_with_a_reason(
     driver = start(path, tmp_path)
     out, _ = driver.communicate(timeout=170)
     assert driver.returncode == 0, out
-    with Run.open(tmp_path / "runs/tiny") as store:
+    with RunStore.open(tmp_path / "runs/tiny") as store:
         errors = [e.error for e in store.evaluations() if e.error]
         assert store.counts().ok + len(errors) == 12
     assert errors

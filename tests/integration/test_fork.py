@@ -12,7 +12,7 @@ from htinvert.campaign import knowledge, loop
 from htinvert.campaign.loop import run
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.lammps import Lammps
-from htinvert.store import OutOfSpace, Run
+from htinvert.store import OutOfSpace, RunStore
 from htinvert.store.salvage import verify
 
 from .conftest import Writer
@@ -33,7 +33,7 @@ def test_a_fork_with_another_metric_relaxes_nothing_again(
     monkeypatch.setattr(Lammps, "__call__", refuse)
     end = run(ht.load(changed, stop={"evaluations": 10}), tmp_path / "new", fork=tmp_path / "old")
     assert end.evaluated == 10
-    with Run.open(tmp_path / "old") as old, Run.open(tmp_path / "new") as new:
+    with RunStore.open(tmp_path / "old") as old, RunStore.open(tmp_path / "new") as new:
         before, after = old.table(), new.table()
         assert np.array_equal(before["energy"], after["energy"], equal_nan=True)
         assert before["index"].tolist() == after["index"].tolist()
@@ -48,7 +48,7 @@ def test_images_of_the_best_are_kept(
 ) -> None:
     monkeypatch.setattr(knowledge, "BEST", 2)
     run(ht.load(campaign(), stop={"evaluations": 14}), tmp_path / "run")
-    with Run.open(tmp_path / "run") as store:
+    with RunStore.open(tmp_path / "run") as store:
         table = store.table()
         good = table[table["ok"]]
         total = good["objectives.energy"] + 10 * good["objectives.haadf.registration"]
@@ -65,14 +65,14 @@ def test_images_of_the_best_are_kept(
 def test_a_full_disk_is_waited_for(
     campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commit, full = Run.commit, iter([True] * 3)
+    commit, full = RunStore.commit, iter([True] * 3)
 
-    def refuse_three_times(self: Run, evaluations: object) -> None:
+    def refuse_three_times(self: RunStore, evaluations: object) -> None:
         if next(full, False):
             raise OutOfSpace("the disk is full")
         commit(self, evaluations)
 
-    monkeypatch.setattr(Run, "commit", refuse_three_times)
+    monkeypatch.setattr(RunStore, "commit", refuse_three_times)
     reasons: list[str] = []
     end = run(
         ht.load(campaign(), stop={"evaluations": 4}),
@@ -81,7 +81,7 @@ def test_a_full_disk_is_waited_for(
     )
     assert end.evaluated == 4
     assert sum("waiting for space" in reason for reason in reasons) == 3
-    monkeypatch.setattr(Run, "commit", lambda self, evaluations: refuse())
+    monkeypatch.setattr(RunStore, "commit", lambda self, evaluations: refuse())
     monkeypatch.setattr(loop, "SPACE_SECONDS", 0.0)
 
     def refuse() -> None:
@@ -173,7 +173,7 @@ def test_a_fork_with_another_metric_takes_exact_images_instead_of_simulating(
 
 def figures(folder: Path, metric: str) -> list[tuple[Any, ...]]:
     """All that the image stage and what follows have found, as it was committed."""
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         found = store.table()
     named = [name for name in found if name.endswith(metric) or ".haadf" in name]
     assert f"scores.haadf.{metric}" in named

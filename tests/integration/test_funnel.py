@@ -14,7 +14,7 @@ import htinvert as ht
 from htinvert.campaign.funnel import families, history, objectives_of, stages
 from htinvert.campaign.loop import run
 from htinvert.core import UserError
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 ROOT = Path(__file__).resolve().parents[2]
 Writer = Callable[..., Path]
@@ -44,7 +44,7 @@ def test_the_second_stage_evaluates_the_best_of_the_first_and_ends(
         end = run(plan, Path("runs") / plan.config.name)
     assert end.reason == "all that there was to propose is evaluated"
     best = families(Path("runs/tiny"), objectives_of(Path("runs/tiny")))[:3]
-    with Run.open("runs/refined") as store:
+    with RunStore.open("runs/refined") as store:
         found = list(store.evaluations())
     assert [e.candidate.operator for e in found] == ["store"] * 3
     for entry, evaluation in zip(best, found, strict=True):

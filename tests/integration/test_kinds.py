@@ -25,7 +25,7 @@ from htinvert.campaign.resume import plan_of
 from htinvert.core import Axis, Signal
 from htinvert.report.page.make import make
 from htinvert.signals.kind import kind_of
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.watch.state import State
 
 DIES = '''
@@ -202,13 +202,13 @@ def test_every_kind_of_data_goes_all_the_way(campaign: tuple[Case, Path]) -> Non
     killed = htinvert(path, "run", path.name, DIE_AT="7")
     assert killed.returncode == -signal.SIGKILL
     run = path.parent / "runs" / "walk"
-    with Run.open(run) as store:
+    with RunStore.open(run) as store:
         done = store.counts().ok
         first = {e.candidate.index: e.objectives for e in store.evaluations()}
     assert 0 < done < 10
     resumed = htinvert(path, "run", path.name)
     assert resumed.returncode == 0, resumed.stderr
-    with Run.open(run) as store:
+    with RunStore.open(run) as store:
         evaluations = list(store.evaluations(signals=True))
     assert len(evaluations) == 10
     assert all(e.objectives == first.get(e.candidate.index, e.objectives) for e in evaluations)

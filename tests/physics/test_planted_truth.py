@@ -14,7 +14,7 @@ from htinvert.core import region_mask
 from htinvert.geometry.distances import clashes
 from htinvert.ranking.rank import distance, rank
 from htinvert.report import demo
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 ROOT = Path(__file__).parents[2]
 REAL = ROOT / "configs" / "cdte_tellurene.yaml"
@@ -31,7 +31,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_energy_and_image_together_find_the_planted_boundary(planted: Path) -> None:
     plan = ht.load(demo.CAMPAIGN)
-    with Run.open(planted) as store:
+    with RunStore.open(planted) as store:
         ranked = rank(store.evaluations(), plan.objectives)
     truth = demo.truth(plan.space.region)
     assert distance(ranked[0].evaluation.atoms, truth) < 0.3  # Å; Stillinger-Weber moves it by 0.2
@@ -41,7 +41,7 @@ def test_energy_and_image_together_find_the_planted_boundary(planted: Path) -> N
 
 def test_energy_alone_does_not_find_it(planted: Path) -> None:
     plan = ht.load(demo.CAMPAIGN)
-    with Run.open(planted) as store:
+    with RunStore.open(planted) as store:
         ranked = rank(store.evaluations(), plan.objectives[:1])
     assert plan.objectives[0].name == "energy"
     assert distance(ranked[0].evaluation.atoms, demo.truth(plan.space.region)) > demo.CLOSE
@@ -49,7 +49,7 @@ def test_energy_alone_does_not_find_it(planted: Path) -> None:
 
 def test_every_ranked_structure_keeps_its_distances_and_its_frozen_atoms(planted: Path) -> None:
     plan = ht.load(demo.CAMPAIGN)
-    with Run.open(planted) as store:
+    with RunStore.open(planted) as store:
         for evaluation in list(store.evaluations())[::50]:
             proposed = evaluation.candidate.atoms
             assert not clashes(proposed, region_mask(proposed), plan.space.min_distance)
@@ -64,7 +64,7 @@ def test_the_tellurium_layer_is_found_in_the_real_image(
     """Four Te between the grains, as the peer's 160 cores of DFT found them; image: 9c9nr02342a."""
     plan = ht.load(REAL, stop={"evaluations": 150})
     run(plan, tmp_path / "run")
-    with Run.open(tmp_path / "run") as store:
+    with RunStore.open(tmp_path / "run") as store:
         ranked = rank(store.evaluations(), plan.objectives)
     best = ranked[0].evaluation
     assert best.atoms.get_chemical_formula() == "Cd12Te16"

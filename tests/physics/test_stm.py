@@ -18,7 +18,7 @@ from htinvert.density.files import FileDensity
 from htinvert.density.stored import read_zarr
 from htinvert.forward.stm import Stm
 from htinvert.forward.stm_null import plane_waves, with_relief
-from htinvert.image.compare import some, tiles
+from htinvert.image.compare import some, windows_of
 from htinvert.image.compare_surfaces import Study, compare_surfaces, fit_surface, lattice_turns
 from htinvert.image.read import read_image
 from htinvert.image.surface import SurfaceWindow, settle
@@ -116,7 +116,7 @@ def test_on_the_real_image_the_stoichiometric_surface_wins_against_both_vacancie
     for path in sorted(FOLDER.iterdir()):
         start = Stm(density=FileDensity(path), sampling=0.29297, rotation=110.0, blur=1.5)
         candidates[path.stem.removeprefix("cu2o_111_")] = read_zarr(path).atoms, start
-    windows = some(tiles((512, 512), (79, 79)), 13)
+    windows = some(windows_of((512, 512), (79, 79)), 13)
     found = compare_surfaces(Study(crop, BOX, METRIC), candidates, whole, windows)
     differences = {entry.name: entry for entry in found.comparison.differences("stoichiometric")}
     for name in ("cu_vacancy", "o_vacancy"):

@@ -21,7 +21,7 @@ from ase import Atoms
 
 import htinvert.store.run
 from htinvert.core import Candidate, Evaluation, Relaxation, Score, Signal
-from htinvert.store import OutOfSpace, Run, snap, structure_key
+from htinvert.store import OutOfSpace, RunStore, snap, structure_key
 from htinvert.store.salvage import verify
 
 RECIPE = {"pseudo": {"version": 1}}
@@ -71,7 +71,7 @@ def same(found: Evaluation, expected: Evaluation) -> bool:
 def drive(path: Path, say: Any, *, total: int = TOTAL, block: int = BLOCK) -> None:
     """Resume, finish what is pending, go on to ``total``; say E and A for evaluated and durable."""
     htinvert.store.run.BLOCK = block
-    with Run.create_or_open(path, recipe=RECIPE, provenance={}) as run:
+    with RunStore.create_or_open(path, recipe=RECIPE, provenance={}) as run:
         todo = [candidate.index for candidate in run.pending()]
         while todo or run.next_index < total:
             start = run.next_index
@@ -91,7 +91,7 @@ def drive(path: Path, say: Any, *, total: int = TOTAL, block: int = BLOCK) -> No
 def write_on(path: Path) -> None:
     """Resume, finish what is pending, go on, and say after each batch which are durable."""
     htinvert.store.run.BLOCK = 200  # so that about half of the time is spent folding
-    run = Run.create_or_open(path, recipe=RECIPE, provenance={})
+    run = RunStore.create_or_open(path, recipe=RECIPE, provenance={})
     print("opened", flush=True)
     todo = [candidate.index for candidate in run.pending()]
     for batch in count(1):
@@ -109,7 +109,7 @@ def write_on(path: Path) -> None:
 def judge(path: Path) -> dict[str, Any]:
     """What an independent look at a run finds: committed indices, wrong values, problems."""
     found = verify(path, full=True)
-    with Run.open(path) as run:
+    with RunStore.open(path) as run:
         evaluations = list(run.evaluations(signals=True))
         pending = len(run.pending())
         keys = len(run.keys())

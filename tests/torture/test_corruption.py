@@ -8,7 +8,7 @@ import pytest
 
 import htinvert.store.run
 from htinvert.core import UserError
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.store.salvage import verify
 
 from .pseudo import BLOCK, drive, pseudo_evaluation, same
@@ -26,7 +26,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(htinvert.store.run, "BLOCK", BLOCK)
         for total in (TOTAL - 12, TOTAL - 6, TOTAL):
             drive(path, lambda text: None, total=total, block=BLOCK)
-    with Run.open(path) as run:
+    with RunStore.open(path) as run:
         assert int(run._journal.meta("dropped")) >= BLOCK
     assert verify(path, full=True).problems == []
     return path
@@ -73,7 +73,7 @@ def test_every_damage_is_found_and_none_is_read(full: bool, sound: Path, tmp_pat
             continue
         assert verify(copy, full=True).problems, (kind, victim)
         try:
-            with Run.open(copy) as run:
+            with RunStore.open(copy) as run:
                 for evaluation in run.evaluations(signals=True):
                     expected = pseudo_evaluation(evaluation.candidate.index)[0]
                     assert same(evaluation, expected), (kind, victim)
@@ -101,7 +101,7 @@ def test_what_can_be_repaired_is_and_the_rest_is_counted(
         found = verify(copy, repair=True)
         assert found.code == (2 if found.lost else 1), (kind, victim)
         lost_runs += found.lost > 0
-        with Run.open(copy) as run:
+        with RunStore.open(copy) as run:
             kept = list(run.evaluations(signals=True))
             pending = len(run.pending())
         assert len(kept) == TOTAL - found.lost, (kind, victim, found)
@@ -109,7 +109,7 @@ def test_what_can_be_repaired_is_and_the_rest_is_counted(
             assert same(evaluation, pseudo_evaluation(evaluation.candidate.index)[0])
         # What is lost can be evaluated again, and the run goes on.
         drive(copy, lambda text: None, total=TOTAL, block=BLOCK)
-        with Run.open(copy) as run:
+        with RunStore.open(copy) as run:
             counts = run.counts()
         assert counts.pending == 0 and counts.ok + counts.failed >= len(kept) + pending
         texts = ("provenance.json", "log.jsonl", "config.yaml")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from htinvert.store import Run, archive
+from htinvert.store import RunStore, archive
 from htinvert.store.reading import read
 from htinvert.store.salvage import verify
 
@@ -48,7 +48,7 @@ def run_and_kill(path: Path, *, batches: int, delay: float) -> set[int]:
 
 def require_all(path: Path, acknowledged: set[int]) -> int:
     """Every acknowledged candidate is in the journal once, with its values."""
-    reader = Run.open(path)
+    reader = RunStore.open(path)
     found = [evaluation.candidate.index for evaluation in reader.evaluations()]
     reader.close()
     assert len(set(found)) == len(found)
@@ -73,12 +73,12 @@ def test_kill_9_loses_no_acknowledged_result_and_doubles_none(full: bool, tmp_pa
             require_all(path, acknowledged)
         folded += (path / "results.zarr").exists()
     assert met
-    with Run.create_or_open(path, recipe=RECIPE, provenance={}) as run:
+    with RunStore.create_or_open(path, recipe=RECIPE, provenance={}) as run:
         run.commit(pseudo_evaluation(candidate.index)[0] for candidate in run.pending())
         assert run.pending() == []
         total = run.counts().ok + run.counts().failed
     assert verify(path, full=True).problems == []
-    reader = Run.open(path)
+    reader = RunStore.open(path)
     assert "refold" not in (path / "log.jsonl").read_text()  # a torn fold costs that block only
     journal = list(reader.evaluations(signals=True))
     rows = list(read(path, signals=True))
@@ -120,18 +120,18 @@ def test_a_fold_cut_short_is_taken_up_again(
 
     path = tmp_path / "run"
     sample = [pseudo_evaluation(index) for index in (48, 49, 50, 51, 52, 99, 100, 150, 151)]
-    with Run.create_or_open(path, recipe=RECIPE, provenance={}) as run:
+    with RunStore.create_or_open(path, recipe=RECIPE, provenance={}) as run:
         run.propose((evaluation.candidate, key) for evaluation, key in sample)
         run.commit(evaluation for evaluation, _ in sample[:5])
-    run = Run.create_or_open(path, recipe=RECIPE, provenance={})
+    run = RunStore.create_or_open(path, recipe=RECIPE, provenance={})
     run.commit(evaluation for evaluation, _ in sample[5:])
     with monkeypatch.context() as patch:
         patch.setattr(archive, "_grown", grow_until_cut)
         with pytest.raises(KeyboardInterrupt):
             run.close()
-    with Run.open(path) as reader:
+    with RunStore.open(path) as reader:
         assert len(list(reader.evaluations())) == 9
-    Run.create_or_open(path, recipe=RECIPE, provenance={}).close()
+    RunStore.create_or_open(path, recipe=RECIPE, provenance={}).close()
     assert verify(path, full=True).problems == []
     assert "refold" not in (path / "log.jsonl").read_text()
     for row, (expected, _) in zip(read(path, signals=True), sample, strict=True):

@@ -14,10 +14,10 @@ import pytest
 
 import htinvert.store.run
 from htinvert.core import UserError
-from htinvert.store import Run, archive
+from htinvert.store import RunStore, archive
 from htinvert.store.marks import Marks
 from htinvert.store.salvage import verify
-from htinvert.store.source import Source
+from htinvert.store.source import Remains
 from htinvert.store.verify import LOST, Findings, inspect
 
 from .pseudo import BLOCK, RECIPE, drive, pseudo_evaluation, same
@@ -63,7 +63,7 @@ def ignore(text: str) -> None:
 
 def begin_and_kill(path: Path, total: int) -> None:
     """Go on to ``total`` proposals, and leave all but the last one as results in the journal."""
-    run = Run.create_or_open(path, recipe=RECIPE, provenance={})
+    run = RunStore.create_or_open(path, recipe=RECIPE, provenance={})
     made = [pseudo_evaluation(index) for index in range(run.next_index, total)]
     run.propose((evaluation.candidate, key) for evaluation, key in made)
     run.commit(evaluation for evaluation, _ in made[:-1])
@@ -113,7 +113,7 @@ def readable(path: Path) -> set[int]:
         path = shutil.copytree(path, path.with_name("restored"), dirs_exist_ok=True)
         archive.restore_descriptions(path, state, bad.bad)
         bad = inspect(path, full=True)
-    source = Source(path, bad)
+    source = Remains(path, bad)
     found = [row.evaluation for row in source.rows(lambda done, total: None)]
     source.close()
     shutil.rmtree(path.with_name("restored"), ignore_errors=True)
@@ -126,7 +126,7 @@ def take(step: str, path: Path) -> Findings | None:
     if step != "resume":
         return verify(path, full=True, repair=step == "repair")
     try:
-        with Run.open(path) as run:
+        with RunStore.open(path) as run:
             total = run.next_index + MORE
         drive(path, ignore, total=total, block=BLOCK)
     except UserError:
@@ -169,6 +169,6 @@ def try_order(path: Path, whole: set[int], order: tuple[str, ...], case: str) ->
         assert held <= kept, (case, step, found)
         held = kept
     if verify(path, full=True).problems == []:
-        with Run.open(path) as run:
+        with RunStore.open(path) as run:
             assert {e.candidate.index for e in run.evaluations(signals=True)} == held, case
     return not whole <= held

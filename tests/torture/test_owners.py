@@ -11,13 +11,13 @@ DRIVER = """
 import sys, time
 from pathlib import Path
 from htinvert.core import UserError
-from htinvert.store import Run
+from htinvert.store import RunStore
 folder = Path(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()
 begun = time.monotonic()
 try:
-    run = Run.create_or_open(folder, recipe={}, provenance={})
+    run = RunStore.create_or_open(folder, recipe={}, provenance={})
 except UserError as error:
     print("left", error.code, time.monotonic() - begun, error, flush=True)
 else:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import htinvert.store.run
-from htinvert.store import Held, OutOfSpace, Run
+from htinvert.store import Held, OutOfSpace, RunStore
 from htinvert.store.salvage import verify
 
 from .pseudo import RECIPE, pseudo_evaluation, same
@@ -38,7 +38,7 @@ class Store(RuleBasedStateMachine):
         self.start()
 
     def start(self) -> None:
-        self.run = Run.create_or_open(self.path, recipe=RECIPE, provenance={})
+        self.run = RunStore.create_or_open(self.path, recipe=RECIPE, provenance={})
 
     @rule(count=st.integers(1, 4))
     def propose(self, count: int) -> None:
@@ -77,7 +77,7 @@ class Store(RuleBasedStateMachine):
     @rule()
     def a_second_driver_is_refused(self) -> None:
         with pytest.raises(Held):
-            Run.create_or_open(self.path, recipe=RECIPE, provenance={})
+            RunStore.create_or_open(self.path, recipe=RECIPE, provenance={})
 
     @rule()
     def the_disk_is_full(self) -> None:
@@ -111,7 +111,7 @@ class Store(RuleBasedStateMachine):
             victim.write_bytes(raw)
             found = verify(copy, repair=True)
             assert found.problems
-            with Run.open(copy) as run:
+            with RunStore.open(copy) as run:
                 kept = list(run.evaluations())
             assert len(kept) == len(self.committed) - found.lost
         shutil.rmtree(copy.parent)

@@ -93,6 +93,15 @@ def test_a_function_can_be_read_without_scrolling(path: Path) -> None:
         assert node.end_lineno - node.lineno + 1 - explained <= 50, f"{name} is long"
 
 
+def test_a_class_has_a_name_of_its_own() -> None:
+    homes: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and is_public(node.name):
+                homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in homes.items() if len(where) > 1} == {}
+
+
 @pytest.mark.parametrize(("group", "name", "target"), COMPONENTS)
 def test_a_component_registers_and_loads(group: str, name: str, target: str) -> None:
     (entry,) = importlib.metadata.entry_points(group=group, name=name)

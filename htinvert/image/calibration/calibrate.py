@@ -10,7 +10,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Floats, Signal, UserError
-from htinvert.image.calibration.lattice import Match, SpotLimits, decompose, match
+from htinvert.image.calibration.lattice import Match, SpotLimits, decompose, match_pattern
 from htinvert.image.calibration.spots import Spots, find_spots
 from htinvert.image.calibration.zone import (
     SpotPattern,
@@ -192,7 +192,7 @@ def calibrate(
             "give a larger or sharper region of one crystal"
         )
     limits = SpotLimits((x, y), tolerance)
-    found = match(spots, claimed, limits)
+    found = match_pattern(spots, claimed, limits)
     rivals = _rivals(claimed, phase, others or {})
     matches = _matches(spots, rivals, limits)
     anywhere = matches if tolerance is None else _matches(spots, rivals, SpotLimits((x, y), None))
@@ -232,7 +232,7 @@ def _rivals(claimed: SpotPattern, phase: Atoms, others: Mapping[str, Atoms]) -> 
 
 def _matches(spots: Spots, patterns: Sequence[SpotPattern], limits: SpotLimits) -> list[Match]:
     """Those that can be laid over the spots, best first."""
-    found = [m for rival in patterns if (m := match(spots, rival, limits)) is not None]
+    found = [m for rival in patterns if (m := match_pattern(spots, rival, limits)) is not None]
     return sorted(found, key=lambda m: -m.score)
 
 

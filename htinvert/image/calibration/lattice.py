@@ -95,7 +95,7 @@ def decompose(matrix: Floats) -> Floats:
     return np.stack([px, py, shear, np.degrees(np.arctan2(-c, d))], axis=-1)
 
 
-def match(spots: Spots, pattern: SpotPattern, limits: SpotLimits) -> Match | None:
+def match_pattern(spots: Spots, pattern: SpotPattern, limits: SpotLimits) -> Match | None:
     """Best way to lay ``pattern`` over the spots, from either side; None where there is none."""
     found = []
     for side in (pattern, pattern.mirrored()):

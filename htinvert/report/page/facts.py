@@ -14,11 +14,11 @@ from htinvert.campaign.channels import held, make_channels
 from htinvert.campaign.funnel import objectives_of
 from htinvert.config.campaign import Config, load
 from htinvert.core import Channel, Objective, UserError
-from htinvert.declaration.abilities import Oriented
+from htinvert.declaration.abilities import LooksAlong
 from htinvert.ranking.rank import Ranked, Yield, rank
 from htinvert.ranking.survey import Survey
 from htinvert.report.demo import FOLDER as DEMO
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.store.provenance import read_log, read_provenance
 
 
@@ -61,7 +61,7 @@ class Facts:
     def view(self) -> tuple[Any, Any]:
         """Directions of the beam and of the image's top, those of the first experiment."""
         forward = self.channels[0].forward if self.channels else None
-        return (forward.beam, forward.up) if isinstance(forward, Oriented) else ("x", "z")
+        return (forward.beam, forward.up) if isinstance(forward, LooksAlong) else ("x", "z")
 
     @property
     def evaluated(self) -> int:
@@ -78,7 +78,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     config = load(folder / "config.yaml")
     provenance = read_provenance(folder)
     done = Survey(objectives)
-    with Run.open(folder) as store:
+    with RunStore.open(folder) as store:
         counts = store.counts()
         done.read(store)
     ranked = rank(done.best(), objectives)

@@ -18,7 +18,7 @@ from htinvert.report.registration import join_movie
 from htinvert.report.summary import labeled, row
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.seen import Seen, see
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.structures.write import write_structures, write_table
 
 KINDS = (".png", ".pdf")
@@ -120,7 +120,7 @@ def _movie(folder: Path, facts: Facts) -> list[Path]:
     frames = folder / "frames"
     frames.mkdir(exist_ok=True)
     channel, paths = facts.channels[0], []
-    with Run.open(facts.folder) as store:
+    with RunStore.open(facts.folder) as store:
         found = [store.evaluation(index) for index in wanted]
     for evaluation in found:
         step = wanted[evaluation.candidate.index]

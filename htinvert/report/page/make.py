@@ -10,7 +10,7 @@ from htinvert.core import UserError
 from htinvert.ranking.confidence import declared_accuracy, stated
 from htinvert.report.page.facts import read_run
 from htinvert.report.page.files import write_files
-from htinvert.report.page.page import build, write
+from htinvert.report.page.page import build, write_page
 from htinvert.report.page.surety import verdict
 from htinvert.report.page.tables import scan_table, stage_table
 from htinvert.report.terminal import progress_bar
@@ -55,7 +55,7 @@ def make(
             }
             say("comparing the best")
             text, surety = build(facts, engine, extra)
-            write(target, text)
+            write_page(target, text)
         except OSError as problem:
             raise UserError(
                 f"{target} cannot be written ({problem.strerror}); choose another place with "

@@ -315,7 +315,7 @@ def _search(facts: Facts, surety: Surety | None) -> dict[str, Any]:
     }
 
 
-def write(path: Path, text: str) -> None:
+def write_page(path: Path, text: str) -> None:
     """Write the page at once, so that no half of it is ever read."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")

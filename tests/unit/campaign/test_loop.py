@@ -12,7 +12,7 @@ from htinvert.campaign.plan import Plan, make_plan
 from htinvert.config.campaign import parse
 from htinvert.core import Candidate, Evaluation, Exhausted
 from htinvert.evaluation.evaluate import evaluate
-from htinvert.store import Run
+from htinvert.store import RunStore
 
 
 class Three:
@@ -73,7 +73,7 @@ def test_what_is_in_flight_is_evaluated_though_there_is_nothing_more_to_propose(
     """It once ended at the next look at its pool, and left two of three pending."""
     three = f"{__name__}:three"
     plan = campaign(tmp_path, generators=[{"use": three}])
-    with Run.create_or_open(tmp_path / "run", recipe=plan.identity, provenance={}) as store:
+    with RunStore.create_or_open(tmp_path / "run", recipe=plan.identity, provenance={}) as store:
         loop = Campaign(plan, store, lambda progress: None)
         loop.replay()
         loop.go(Slow(plan), threading.Event())

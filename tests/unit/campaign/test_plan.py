@@ -10,7 +10,7 @@ from ase.build import bulk
 from ase.io import write
 
 from htinvert.campaign.identity import identity_like
-from htinvert.campaign.plan import Plan, calibrate, evaluate_start, make_plan
+from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, make_plan
 from htinvert.config.campaign import parse
 from htinvert.core import Candidate, UserError
 from htinvert.evaluation.evaluate import evaluate
@@ -59,7 +59,7 @@ def test_a_perfect_simulation_costs_nothing(folder: Path) -> None:
 
 def test_free_parameters_are_fitted_once_and_then_held(folder: Path) -> None:
     made = plan(folder, free={"source_size": [0.5, 3.0]})
-    found = calibrate(made)
+    found = fit_to_start(made)
     assert found["haadf"]["source_size"] == pytest.approx(1.4, abs=0.02)  # Å
     held: Any = made.calibrated(found).recipe.channels[0]
     assert held.forward.source_size == found["haadf"]["source_size"]
@@ -71,7 +71,7 @@ def test_a_parameter_to_refit_stays_free_and_starts_at_what_the_start_structure_
 ) -> None:
     free = {"source_size": [0.5, 3.0], "stretch_x": [-0.02, 0.02]}
     made = plan(folder, free=free, refit=["source_size"])
-    found = calibrate(made)
+    found = fit_to_start(made)
     channel: Any = made.calibrated(found).recipe.channels[0]
     assert list(channel.free) == ["source_size"]
     assert channel.forward.source_size == found["haadf"]["source_size"]
@@ -120,7 +120,7 @@ def test_a_crystal_that_the_image_does_not_show_is_refused_with_its_place(folder
 def test_a_fitted_pixel_size_becomes_the_experiments(folder: Path) -> None:
     forward = {"use": "stem_convolution", "source_size": 1.4}
     made = plan(folder, sampling=0.29, forward=forward, free={"sampling": [0.28, 0.32]})
-    found = calibrate(made)
+    found = fit_to_start(made)
     assert found["haadf"]["sampling"] == pytest.approx(TRUE, rel=2e-3)
     evaluation = evaluate_start(made.calibrated(found))
     assert evaluation.error is None

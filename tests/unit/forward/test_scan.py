@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from numpy.testing import assert_allclose
 
-from htinvert.forward.scan import Grid, fourier_series, needed, scan_grid, tiles
+from htinvert.forward.scan import Grid, fourier_series, needed, scan_grid, scan_tiles
 from htinvert.forward.scene import Window
 from htinvert.forward.slab import cut_slab
 from htinvert.forward.stem_convolution import Lattice, sum_series
@@ -25,7 +25,7 @@ def test_tiles_cover_every_point_once_and_hold_it_with_its_padding(basis, first)
     periodic = (first[0] == 0.0, first[1] == 0.0)
     grid = Grid(basis, (11, 43), periodic, first)
     covered = np.zeros(grid.counts, dtype=int)
-    for tile in tiles(grid, tile=3.0, padding=4.0, sampling=0.1):
+    for tile in scan_tiles(grid, tile=3.0, padding=4.0, sampling=0.1):
         covered += tile.mask
         inside = grid.points(*np.nonzero(tile.mask)) - tile.corner
         whole = np.isclose(tile.size / abs(np.diag(basis)) % 1, 0) & (basis is not OBLIQUE)
@@ -37,7 +37,9 @@ def test_tiles_cover_every_point_once_and_hold_it_with_its_padding(basis, first)
 def test_a_short_period_gets_a_box_of_whole_periods():
     """Two periods of 5 Å are no larger than a tile with its padding, and have no seam."""
     grid = Grid(np.diag([5.0, 31.0]), (11, 43), (True, True))
-    assert {tile.size[0] for tile in tiles(grid, tile=3.0, padding=4.0, sampling=0.1)} == {10.0}
+    assert {tile.size[0] for tile in scan_tiles(grid, tile=3.0, padding=4.0, sampling=0.1)} == {
+        10.0
+    }
 
 
 def test_only_points_near_pixels_are_needed():

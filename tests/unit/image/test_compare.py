@@ -15,7 +15,7 @@ from htinvert.image.compare import (
     compare,
     in_place,
     some,
-    tiles,
+    windows_of,
 )
 from htinvert.image.surface import SurfaceWindow
 from htinvert.metrics.registration import Registration
@@ -68,7 +68,7 @@ def test_a_failure_leaves_a_gap_and_is_no_crash():
         return 0.5, {}
 
     image = Signal.image(np.zeros((20, 60)), 1.0)
-    found = compare(image, contenders(2), tiles((20, 60), (20, 20)), refit=refit)
+    found = compare(image, contenders(2), windows_of((20, 60), (20, 20)), refit=refit)
     assert np.isnan(found.row("c1")).all()
     assert found.best == "c0"
     with pytest.raises(UserError, match="c7 is not among"):
@@ -76,7 +76,7 @@ def test_a_failure_leaves_a_gap_and_is_no_crash():
 
 
 def test_windows_share_no_pixel_and_stay_inside():
-    windows = tiles((512, 500), (79, 79))
+    windows = windows_of((512, 500), (79, 79))
     assert len(windows) == 36
     assert min(w.top for w in windows) >= 0
     assert max(w.bottom for w in windows) <= 512
@@ -91,7 +91,7 @@ def test_windows_share_no_pixel_and_stay_inside():
             refit=lambda *_: (0.0, {}),
         )
     with pytest.raises(UserError, match="no room for a window of 79 x 79"):
-        tiles((60, 500), (79, 79))
+        windows_of((60, 500), (79, 79))
 
 
 def test_a_stem_image_tells_the_planted_crystal_from_one_with_a_moved_column():
@@ -105,7 +105,7 @@ def test_a_stem_image_tells_the_planted_crystal_from_one_with_a_moved_column():
     found = compare(
         observed,
         [Contender("planted", CRYSTAL, forward), Contender("moved", moved, forward)],
-        tiles((200, 240), (50, 60)),
+        windows_of((200, 240), (50, 60)),
         refit=in_place(channel),
     )
     assert found.best == "planted"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from htinvert.matching import index as module
-from htinvert.matching.index import build_index, describe, on_dask
+from htinvert.matching.index import build_index, described_members, on_dask
 from htinvert.matching.library import LibraryView, entries
 
 
@@ -54,11 +54,11 @@ def test_a_failed_build_leaves_the_old_cache(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build_index(entries(folder), LibraryView(), tmp_path / "c")
-    original = module.describe
-    monkeypatch.setattr(module, "describe", _interrupt)
+    original = module.described_members
+    monkeypatch.setattr(module, "described_members", _interrupt)
     with pytest.raises(KeyboardInterrupt):
         build_index(entries(folder), LibraryView(sampling=0.3), tmp_path / "c")
-    monkeypatch.setattr(module, "describe", original)
+    monkeypatch.setattr(module, "described_members", original)
     assert build_index(entries(folder), LibraryView(), tmp_path / "c").reused == 4
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
@@ -70,6 +70,6 @@ def _interrupt(*_: object) -> None:
 def test_workers_describe_as_this_process_does(folder: Path) -> None:
     found, view = entries(folder), LibraryView()
     (there,) = list(on_dask(view, 1)(iter([found])))
-    here = describe(found, view)
+    here = described_members(found, view)
     np.testing.assert_array_equal(there.maps, here.maps)
     np.testing.assert_array_equal(there.invariants, here.invariants)

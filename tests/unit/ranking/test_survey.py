@@ -13,7 +13,7 @@ from ase import Atoms
 from htinvert.core import Candidate, Evaluation, Objective, Relaxation, UserError
 from htinvert.ranking.rank import operator_yields, rank
 from htinvert.ranking.survey import Survey
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.watch.state import history
 
 OBJECTIVES = (Objective("energy", 1.0), Objective("haadf.registration", 10.0))
@@ -33,7 +33,7 @@ def evaluation(index: int, energy: float, cost: float = 0.2, apart: float = 2.8)
 
 def stored(path: Path, evaluations: Iterable[Evaluation]) -> Path:
     """A run of these evaluations."""
-    with Run.create_or_open(path, recipe={}, provenance={}) as store:
+    with RunStore.create_or_open(path, recipe={}, provenance={}) as store:
         made = list(evaluations)
         store.propose((e.candidate, e.candidate.index.to_bytes(32)) for e in made)
         store.commit(made)
@@ -42,7 +42,7 @@ def stored(path: Path, evaluations: Iterable[Evaluation]) -> Path:
 
 def survey(path: Path, **settings: int) -> Survey:
     found = Survey(OBJECTIVES, **settings)
-    with Run.open(path) as store:
+    with RunStore.open(path) as store:
         found.read(store)
     return found
 
@@ -93,7 +93,7 @@ def test_read_again_it_reads_what_is_new(tmp_path: Path, monkeypatch: pytest.Mon
     found = survey(run, kept=5)
     before = {e.candidate.index: e for e in found.best()}
     stored(run, [evaluation(i, 50.0 - i) for i in range(20, 22)])
-    with Run.open(run) as store:
+    with RunStore.open(run) as store:
         found.read(store)
     after = {e.candidate.index: e for e in found.best()}
     assert sorted(after) == [17, 18, 19, 20, 21]

@@ -6,7 +6,7 @@ from ase import Atoms
 from htinvert.core import Candidate, Evaluation, Objective
 from htinvert.ranking.rank import Ranked, unit_of_sum
 from htinvert.report.run import Families
-from htinvert.report.summary import table
+from htinvert.report.summary import family_table
 
 FIT = Objective("pdf.rw", 1.0)
 
@@ -27,7 +27,7 @@ def test_the_sum_has_the_unit_of_its_only_energy(objectives: list[Objective], un
     values = {objective.name: 1.5 for objective in objectives}
     best = Evaluation(Candidate(0, Atoms("Cu"), "start"), objectives=values)
     ranked = [Ranked(1, best, 1.5, 0.0, 1, 0, on_front=True)]
-    heads = [column.header for column in table(ranked, objectives).columns]
+    heads = [column.header for column in family_table(ranked, objectives).columns]
     assert (f"above\n[{unit}]" if unit else "above") in heads
     head = f"<th>above [{unit}]</th>" if unit else "<th>above</th>"
     assert head in Families(ranked, objectives)._repr_html_()

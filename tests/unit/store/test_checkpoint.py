@@ -8,7 +8,7 @@ from ase import Atoms
 from ase.constraints import FixAtoms
 
 from htinvert.geometry.roles import motion
-from htinvert.store import Fenced, Run
+from htinvert.store import Fenced, RunStore
 from htinvert.store.checkpoint import ROWS, STATE, Checkpoint
 
 
@@ -72,7 +72,7 @@ def test_a_failing_disk_leaves_the_checkpoint_before(
 
 
 def test_a_driver_that_was_taken_over_leaves_no_checkpoint(tmp_path: Path) -> None:
-    run = Run.create_or_open(tmp_path / "run", recipe={}, provenance={})
+    run = RunStore.create_or_open(tmp_path / "run", recipe={}, provenance={})
     (tmp_path / "run" / "epoch" / "2").touch()  # what a second driver does first
     with pytest.raises(Fenced):
         run.checkpoint.save({"told": 1}, b"one")

@@ -11,16 +11,16 @@ import pytest
 from ase import Atoms
 
 from htinvert.core import Candidate, Evaluation, Relaxation, Signal
-from htinvert.store import Fenced, Held, OutOfSpace, Run, snap
+from htinvert.store import Fenced, Held, OutOfSpace, RunStore, snap
 from htinvert.store.identity import stage_keys
-from htinvert.store.record import Pixels
+from htinvert.store.record import PackedSignal
 
 
-def create(path: Path) -> Run:
-    return Run.create_or_open(path, recipe={}, provenance={})
+def create(path: Path) -> RunStore:
+    return RunStore.create_or_open(path, recipe={}, provenance={})
 
 
-def add(run: Run, index: int, *, parents: tuple[int, ...] = ()) -> None:
+def add(run: RunStore, index: int, *, parents: tuple[int, ...] = ()) -> None:
     atoms = snap(Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 2.5 + index]]))
     image = Signal.image(np.arange(12.0).reshape(3, 4), 0.1)
     run.propose([(Candidate(index, atoms, "rattle", parents), bytes([index]) * 32)])
@@ -42,7 +42,7 @@ def test_a_driver_that_was_taken_over_writes_no_more(tmp_path: Path) -> None:
         add(run, 2)
     assert stop.value.code == 76
     run._shut()
-    with Run.open(tmp_path / "run") as reader:
+    with RunStore.open(tmp_path / "run") as reader:
         assert reader.counts().ok == 1
 
 
@@ -85,7 +85,7 @@ def test_a_disk_that_cannot_be_written_ends_with_75(
             run.close()
     assert stop.value.code == 75
     create(tmp_path / "run").close()
-    assert len(Run.open(tmp_path / "run").table()) == 1
+    assert len(RunStore.open(tmp_path / "run").table()) == 1
 
 
 def test_a_reader_gets_tables_atoms_images_parameters_and_lineage(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_reader_gets_tables_atoms_images_parameters_and_lineage(tmp_path: Path
     add(run, 2)
     add(run, 3, parents=(1, 2))
     add(run, 4, parents=(3,))
-    with Run.open(tmp_path / "run") as reader:  # while the driver is at work
+    with RunStore.open(tmp_path / "run") as reader:  # while the driver is at work
         table = reader.table()
         assert table["energy"].tolist() == [-1.0, -2.0, -3.0, -4.0]
         assert table.attrs["units"]["energy"] == "eV"
@@ -112,13 +112,13 @@ def test_twelve_bits_change_a_correlation_by_less_than_a_millionth() -> None:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:100, :100]
     image = Signal.image(np.sin(x / 3.0) * np.cos(y / 5.0) + rng.normal(0, 0.05, x.shape), 0.1)
-    again = Pixels.of(image).signal()
+    again = PackedSignal.of(image).signal()
     assert 1 - np.corrcoef(image.data.ravel(), again.data.ravel())[0, 1] < 1e-6
 
 
 def test_pixels_that_are_no_numbers_stay_so() -> None:
     data = np.array([[1.0, np.nan], [np.inf, 3.0]])
-    again = Pixels.of(Signal.image(data, 0.1)).signal().data
+    again = PackedSignal.of(Signal.image(data, 0.1)).signal().data
     assert np.isnan(again).tolist() == [[False, True], [True, False]]
     assert again[0, 0] == 1.0 and again[1, 1] == 3.0
 

@@ -11,7 +11,7 @@ import pytest
 from ase import Atoms
 
 from htinvert.core import Candidate, Evaluation, Relaxation, UserError
-from htinvert.store import Damaged, Run, snap, structure_key
+from htinvert.store import Damaged, RunStore, snap, structure_key
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
 from htinvert.store.reading import read
@@ -38,13 +38,13 @@ def key(found: Evaluation) -> bytes:
     return structure_key(found.candidate.atoms, "test")
 
 
-def add(run: Run, *made: Evaluation) -> None:
+def add(run: RunStore, *made: Evaluation) -> None:
     run.propose((one.candidate, key(one)) for one in made)
     run.commit(made)
 
 
-def create(path: Path, recipe: dict[str, object] = RECIPE) -> Run:
-    return Run.create_or_open(path, recipe=recipe, provenance={"host": "here"})
+def create(path: Path, recipe: dict[str, object] = RECIPE) -> RunStore:
+    return RunStore.create_or_open(path, recipe=recipe, provenance={"host": "here"})
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def path(closed: Path, tmp_path: Path) -> Path:
 
 
 def energies(path: Path) -> list[float]:
-    with Run.open(path) as run:
+    with RunStore.open(path) as run:
         return sorted(-one.objectives["energy"] for one in run.evaluations())
 
 
@@ -88,7 +88,7 @@ def test_no_run_is_begun_where_the_journal_of_one_is_lost(path: Path, damage: Da
         with pytest.raises(Damaged, match=rf"120 results; htinvert verify --repair {path}"):
             create(path)
         with pytest.raises(Damaged, match="lost or empty"):
-            Run.open(path)
+            RunStore.open(path)
     for full in (False, True):
         assert any("journal.sqlite" in problem for problem in verify(path, full=full).problems)
     found = verify(path, repair=True)

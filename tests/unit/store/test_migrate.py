@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from htinvert.cli import app
 from htinvert.core import UserError
-from htinvert.store import Run
+from htinvert.store import RunStore
 from htinvert.store.salvage import verify
 
 FIXTURES = Path(__file__).parent
@@ -26,7 +26,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_an_old_run_is_refused_with_what_to_do(old: Path) -> None:
     with pytest.raises(UserError, match="htinvert migrate"):
-        Run.open(old)
+        RunStore.open(old)
 
 
 def test_a_migrated_run_holds_what_the_old_one_did(old: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_migrated_run_holds_what_the_old_one_did(old: Path) -> None:
     assert done.exit_code == 0, done.output
     assert verify(old, full=True).problems == []
     rng = np.random.default_rng
-    with Run.open(old) as run:
+    with RunStore.open(old) as run:
         counts = run.counts()
         assert (counts.ok, counts.failed, counts.pending) == (49, 8, 3)  # every seventh fails
         assert counts.refused_by == {("rattle", "duplicate"): 1}

@@ -28,7 +28,7 @@ from htinvert.core import (
     frozen_mask,
 )
 from htinvert.geometry.roles import RigidBody, motion
-from htinvert.store import Damaged, Run, snap, structure_key
+from htinvert.store import Damaged, RunStore, snap, structure_key
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
 from htinvert.store.reading import Archive, read
@@ -80,17 +80,17 @@ def key_of(candidate: Candidate) -> bytes:
     return structure_key(candidate.atoms, f"test {candidate.index}")
 
 
-def add(run: Run, *evaluations: Evaluation) -> None:
+def add(run: RunStore, *evaluations: Evaluation) -> None:
     run.propose((e.candidate, key_of(e.candidate)) for e in evaluations)
     run.commit(evaluations)
 
 
-def create(path: Path, **recipe: object) -> Run:
-    return Run.create_or_open(path, recipe={**RECIPE, **recipe}, provenance={"host": "here"})
+def create(path: Path, **recipe: object) -> RunStore:
+    return RunStore.create_or_open(path, recipe={**RECIPE, **recipe}, provenance={"host": "here"})
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
+def run(tmp_path: Path) -> Iterator[RunStore]:
     with create(tmp_path / "run") as run:
         yield run
 
@@ -134,13 +134,13 @@ SAMPLE = [
 ]
 
 
-def test_every_field_survives_in_the_journal(run: Run) -> None:
+def test_every_field_survives_in_the_journal(run: RunStore) -> None:
     add(run, *SAMPLE)
     for before, after in zip(SAMPLE, run.evaluations(signals=True), strict=True):
         assert_same(before, after)
 
 
-def test_every_field_survives_in_zarr_alone(run: Run) -> None:
+def test_every_field_survives_in_zarr_alone(run: RunStore) -> None:
     add(run, *SAMPLE[:2])
     run.fold()
     add(run, *SAMPLE[2:])
@@ -151,7 +151,7 @@ def test_every_field_survives_in_zarr_alone(run: Run) -> None:
         assert row.key == key_of(before.candidate)
 
 
-def test_signals_are_read_on_request_only(run: Run) -> None:
+def test_signals_are_read_on_request_only(run: RunStore) -> None:
     add(run, *SAMPLE)
     assert not any(e.signals for e in run.evaluations())
     assert_same(run.evaluation(5), SAMPLE[3])
@@ -159,7 +159,7 @@ def test_signals_are_read_on_request_only(run: Run) -> None:
         run.evaluation(77)
 
 
-def test_a_failure_after_relaxation_keeps_the_relaxed_structure(run: Run) -> None:
+def test_a_failure_after_relaxation_keeps_the_relaxed_structure(run: RunStore) -> None:
     good = evaluation(3)
     failed = Evaluation(good.candidate, relaxation=good.relaxation, error="image: no contrast")
     add(run, failed)
@@ -167,7 +167,7 @@ def test_a_failure_after_relaxation_keeps_the_relaxed_structure(run: Run) -> Non
     assert_same(failed, next(read(run.path)).evaluation)
 
 
-def test_the_archive_explains_itself_to_outsiders(run: Run) -> None:
+def test_the_archive_explains_itself_to_outsiders(run: RunStore) -> None:
     add(run, *SAMPLE)
     run.close()
     group = zarr.open_group(run.path / "results.zarr", mode="r")
@@ -182,7 +182,7 @@ def test_the_archive_explains_itself_to_outsiders(run: Run) -> None:
     assert arrays["signals/haadf/row"][:].tolist() == [0, 3]
 
 
-def test_a_column_that_appears_late_is_nan_before(run: Run) -> None:
+def test_a_column_that_appears_late_is_nan_before(run: RunStore) -> None:
     add(run, evaluation(1))
     run.fold()
     late = Evaluation(evaluation(2).candidate, objectives={"stm.ssim": 0.5})
@@ -193,7 +193,7 @@ def test_a_column_that_appears_late_is_nan_before(run: Run) -> None:
     assert np.array_equal(group["objectives/energy"][:], [-0.7, np.nan], equal_nan=True)
 
 
-def test_signals_of_another_shape_get_their_own_array(run: Run) -> None:
+def test_signals_of_another_shape_get_their_own_array(run: RunStore) -> None:
     one, two = evaluation(1, signal=True), evaluation(2)
     other = Signal.image(np.ones((3, 3), np.float32), 0.2)
     two = Evaluation(two.candidate, signals={"haadf": other})
@@ -204,13 +204,13 @@ def test_signals_of_another_shape_get_their_own_array(run: Run) -> None:
     assert_same(rows[1].evaluation, two)
 
 
-def test_a_committed_candidate_is_never_doubled_nor_replaced(run: Run) -> None:
+def test_a_committed_candidate_is_never_doubled_nor_replaced(run: RunStore) -> None:
     add(run, evaluation(1))
     run.commit([evaluation(1, error="late and wrong"), evaluation(1)])
     assert [e.ok for e in run.evaluations()] == [True]
 
 
-def test_a_key_belongs_to_one_index(run: Run) -> None:
+def test_a_key_belongs_to_one_index(run: RunStore) -> None:
     first, other = evaluation(1).candidate, evaluation(2).candidate
     run.propose([(first, key_of(first))])
     run.propose([(first, key_of(first))])
@@ -220,7 +220,7 @@ def test_a_key_belongs_to_one_index(run: Run) -> None:
     assert run.keys() == {key_of(first)}
 
 
-def test_a_result_without_proposal_is_refused_with_its_whole_batch(run: Run) -> None:
+def test_a_result_without_proposal_is_refused_with_its_whole_batch(run: RunStore) -> None:
     proposed = evaluation(1)
     run.propose([(proposed.candidate, key_of(proposed.candidate))])
     with pytest.raises(ValueError, match="2 was never proposed"):
@@ -262,10 +262,10 @@ def test_a_changed_recipe_is_refused_field_by_field(tmp_path: Path) -> None:
     create(tmp_path / "run", optics={"semiangle": 20.0, "gone": 1}).close()
 
 
-def test_a_second_driver_is_told_who_holds_the_run(run: Run) -> None:
+def test_a_second_driver_is_told_who_holds_the_run(run: RunStore) -> None:
     code = (
-        "import sys; from htinvert.core import UserError; from htinvert.store import Run\n"
-        "try: Run.create_or_open(sys.argv[1], recipe={}, provenance={})\n"
+        "import sys; from htinvert.core import UserError; from htinvert.store import RunStore\n"
+        "try: RunStore.create_or_open(sys.argv[1], recipe={}, provenance={})\n"
         "except UserError as error: print(error)"
     )
     command = [sys.executable, "-c", code, str(run.path)]
@@ -283,9 +283,9 @@ def test_a_failed_opening_lets_go_of_the_lock(tmp_path: Path) -> None:
     create(tmp_path / "run").close()
 
 
-def test_a_reader_sees_what_is_committed_while_the_driver_goes_on(run: Run) -> None:
+def test_a_reader_sees_what_is_committed_while_the_driver_goes_on(run: RunStore) -> None:
     add(run, evaluation(1), evaluation(2))
-    reader = Run.open(run.path)
+    reader = RunStore.open(run.path)
     seen = reader.evaluations()
     next(seen)
     add(run, evaluation(3))  # the reader in mid-iteration must not lock the writer out
@@ -299,14 +299,14 @@ def test_a_reader_sees_what_is_committed_while_the_driver_goes_on(run: Run) -> N
 
 def test_what_is_not_a_run_is_said_to_be_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a run"):
-        Run.open(tmp_path)
+        RunStore.open(tmp_path)
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(UserError, match=r"holds thesis\.tex"):
         create(tmp_path)
     (tmp_path / "notes.txt").write_text("text")
     (tmp_path / "journal.sqlite").write_text("this is no database, " * 100)
     with pytest.raises(UserError, match=r"not a database.*verify --repair"):
-        Run.open(tmp_path)
+        RunStore.open(tmp_path)
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema'")
     connection.close()
     with pytest.raises(UserError, match=r"format 99 .* update htinvert"):
-        Run.open(tmp_path / "run")
+        RunStore.open(tmp_path / "run")
 
 
 def test_an_opening_that_was_killed_half_way_is_completed(tmp_path: Path) -> None:
@@ -323,13 +323,13 @@ def test_an_opening_that_was_killed_half_way_is_completed(tmp_path: Path) -> Non
     (tmp_path / "run" / "lock").touch()
     (tmp_path / "run" / "journal.sqlite").touch()
     with pytest.raises(UserError, match="not a run yet"):
-        Run.open(tmp_path / "run")
+        RunStore.open(tmp_path / "run")
     with create(tmp_path / "run") as run:
         add(run, evaluation(1))
     assert json.loads((tmp_path / "run" / "provenance.json").read_text()) == {"host": "here"}
 
 
-def test_a_full_disk_loses_nothing_and_says_what_to_do(run: Run) -> None:
+def test_a_full_disk_loses_nothing_and_says_what_to_do(run: RunStore) -> None:
     add(run, evaluation(1))
     many = [evaluation(i) for i in range(2, 400)]
     pages = run._journal.connection.execute("PRAGMA page_count").fetchone()[0]
@@ -364,13 +364,13 @@ def test_exact_signals_come_back_bit_for_bit_from_journal_archive_and_repair(
     assert verify(tmp_path / "run", full=True).problems
     verify(tmp_path / "run", repair=True)
     assert verify(tmp_path / "run", full=True).problems == []
-    with Run.open(tmp_path / "run") as again:
+    with RunStore.open(tmp_path / "run") as again:
         kept = {e.candidate.index for e in again.evaluations()}
         assert len(kept) >= 6  # the damaged block was sealed, what is lost is sent again
         assert_exact(again, [one for one in made if one.candidate.index in kept])
 
 
-def assert_exact(run: Run, made: list[Evaluation]) -> None:
+def assert_exact(run: RunStore, made: list[Evaluation]) -> None:
     for one, found in zip(made, run.evaluations(signals=True), strict=True):
         assert dict(found.exact) == dict(one.exact)
         if one.exact:
@@ -436,7 +436,7 @@ def test_a_damaged_description_costs_no_result_for_there_is_a_copy(
     found = verify(tmp_path / "run", repair=True)
     assert (found.code, found.lost) == (REPAIRABLE, 0)
     assert verify(tmp_path / "run", full=True).problems == []
-    with Run.open(tmp_path / "run") as again:
+    with RunStore.open(tmp_path / "run") as again:
         assert len(list(again.evaluations())) == 14
 
 
@@ -460,7 +460,7 @@ def test_a_damaged_journal_row_is_never_read_as_a_result(tmp_path: Path) -> None
     found = verify(tmp_path / "run", repair=True)
     assert any("result 0 is damaged" in problem for problem in found.problems)
     assert found.code == REPAIRABLE  # the archive has a copy
-    with Run.open(tmp_path / "run") as again:
+    with RunStore.open(tmp_path / "run") as again:
         for before, after in zip(SAMPLE, again.evaluations(), strict=True):
             assert after.objectives == before.objectives
 
@@ -490,7 +490,7 @@ def test_whole_blocks_are_sealed_and_leave_the_journal(
     assert verify(tmp_path / "run", full=True).problems == []
 
 
-def test_the_table_has_one_row_per_evaluation(run: Run) -> None:
+def test_the_table_has_one_row_per_evaluation(run: RunStore) -> None:
     add(run, *SAMPLE)
     table = run.table()
     assert table["index"].tolist() == [0, 4, 2, 5]
@@ -500,7 +500,7 @@ def test_the_table_has_one_row_per_evaluation(run: Run) -> None:
     )
 
 
-def test_the_log_survives_a_torn_line(run: Run) -> None:
+def test_the_log_survives_a_torn_line(run: RunStore) -> None:
     with (run.path / "log.jsonl").open("a") as log:
         log.write('{"time": "2026-')
     run.event(event="go", n=3)
@@ -548,7 +548,7 @@ def test_a_grain_is_snapped_as_a_whole() -> None:
     assert same_atoms(snap(later), later)
 
 
-def test_the_first_rigid_grain_may_come_late(run: Run) -> None:
+def test_the_first_rigid_grain_may_come_late(run: RunStore) -> None:
     loose, rigid = structure(1, 4), structure(2, 6)
     for index, atoms in enumerate([loose, rigid]):
         add(run, Evaluation(Candidate(index, atoms, "x"), error="none"))
@@ -565,7 +565,7 @@ def test_impossible_coordinates_have_no_key(value: float) -> None:
             refuse(atoms)
 
 
-def test_a_constraint_that_would_be_lost_is_refused(run: Run) -> None:
+def test_a_constraint_that_would_be_lost_is_refused(run: RunStore) -> None:
     atoms = structure()
     atoms.set_constraint(FixedPlane([0], (0, 0, 1)))
     with pytest.raises(UserError, match="FixedPlane constraint but a run keeps only FixAtoms"):
@@ -573,12 +573,12 @@ def test_a_constraint_that_would_be_lost_is_refused(run: Run) -> None:
     assert run.counts().pending == 0
 
 
-def test_more_than_two_parents_are_refused(run: Run) -> None:
+def test_more_than_two_parents_are_refused(run: RunStore) -> None:
     with pytest.raises(UserError, match="names 3 parents"):
         run.propose([(Candidate(1, structure(), "x", (1, 2, 3)), b"k" * 32)])
 
 
-def test_the_journal_is_durable_without_shared_memory(run: Run) -> None:
+def test_the_journal_is_durable_without_shared_memory(run: RunStore) -> None:
     journal = Journal(run.path / "journal.sqlite", writable=True)
     pragma = {
         name: journal.connection.execute(f"PRAGMA {name}").fetchone()[0]

@@ -22,7 +22,7 @@ from htinvert.structures.bicrystal import bicrystal, join
 from htinvert.structures.coincidence import coincidences
 from htinvert.structures.collisions import collisions
 from htinvert.structures.crystal import standard_crystal
-from htinvert.structures.oriented import Grain, Oriented, oriented
+from htinvert.structures.oriented import Grain, OrientedCrystal, oriented
 from htinvert.structures.stacking import stacks
 
 CDTE = bulk("CdTe", "zincblende", a=6.629, cubic=True)
@@ -178,7 +178,7 @@ def deformation(state: dict[str, float]) -> NDArray[np.float64]:
     return raised @ stretch
 
 
-def check_bulk(atoms: Atoms, grain: int, view: Oriented, state: dict[str, float]) -> int:
+def check_bulk(atoms: Atoms, grain: int, view: OrientedCrystal, state: dict[str, float]) -> int:
     """Compare every inner atom's neighborhood with the crystal's, strained as reported."""
     strain = deformation(state)
     ideal = Atoms(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htinvert.core import UserError
-from htinvert.structures.coincidence import Coincidence, coincidences, describe, sigma
+from htinvert.structures.coincidence import Coincidence, coincidences, sigma, table_text
 from htinvert.structures.oriented import Grain, oriented
 
 Direction = tuple[int, int, int]
@@ -279,7 +279,7 @@ def test_a_mistake_gets_a_sentence(changes: dict[str, object], message: str) -> 
 
 def test_the_table_reads_as_text() -> None:
     table = coincidences(*TWIN, width=(30, 60), depth=(8, 20))
-    lines = describe(table, rows=3).splitlines()
+    lines = table_text(table, rows=3).splitlines()
     assert lines[0].split()[:4] == ["row", "width", "depth", "lean"]
     assert lines[1].split()[:3] == ["0", "32.475", "9.375"]
     assert lines[-1] == f"... and {len(table) - 3} more"
@@ -293,7 +293,7 @@ def test_the_same_crystal_in_another_cell_gives_the_same_table() -> None:
         )
     )
     limits = {"width": (30.0, 60.0), "depth": (8.0, 20.0)}
-    assert describe(coincidences(*other, **limits)) == describe(coincidences(*TWIN, **limits))
+    assert table_text(coincidences(*other, **limits)) == table_text(coincidences(*TWIN, **limits))
 
 
 def test_a_random_atom_order_changes_nothing() -> None:

@@ -190,7 +190,7 @@ def test_a_block_of_any_crystal_has_its_bulk_coordination(phase: Atoms) -> None:
         (Grain(Atoms(), (1, 1, 0), (0, 0, 1)), "holds no atoms"),
         (
             Grain(Atoms("Cu2", cell=[3, 3, 3], pbc=True), (1, 1, 0), (0, 0, 1)),
-            "no symmetry was found .* on top of each other",
+            "symmetry of Cu2 could not be found, .* atoms coincide; check",
         ),
     ],
 )
