@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import clear_frames, walk_tb
+from typing import Any
 
 from htinvert.core import UserError
 from htinvert.declaration.wording import shortened
@@ -20,7 +21,7 @@ def close_files(error: BaseException | None) -> None:
     One that is collected later, for what holds it refers to itself in circles, would warn of
     itself in the middle of something else.
     """
-    files: tuple[type, ...] = (io.IOBase,)
+    files: tuple[Any, ...] = (io.IOBase,)
     if "tifffile" in sys.modules:
         files += (sys.modules["tifffile"].TiffFile,)
     while error is not None:
