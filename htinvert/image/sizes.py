@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import UserError
 from htinvert.declaration.wording import shortened
+from htinvert.image.tags import check_tags
 
 LARGEST = 2_000_000_000  # bytes of values that are held at once
 LONGEST_HEADER = 65_536  # bytes
@@ -38,12 +39,14 @@ def check_arrays(path: Path, *, most: int = LARGEST) -> None:
 def check_size(path: Path, *, most: int = LARGEST) -> None:
     """Refuse a numpy, TIFF or picture file that would unfold to more than ``most`` bytes.
 
-    Other kinds pass, and what has no readable header, for its reader to object to. Raises
-    :class:`UserError`.
+    So is one of MRC or DigitalMicrograph that says to hold what it cannot. Other kinds pass, and
+    what has no readable header, for its reader to object to. Raises :class:`UserError`.
     """
     ending = path.suffix.lower()
     if ending in (".npy", ".npz"):
         check_arrays(path, most=most)
+    if ending in (".dm3", ".dm4"):
+        check_tags(path)
     if ending == ".mrc":
         _check_mrc(path)
     if ending not in (".tif", ".tiff", ".png", ".jpg", ".jpeg"):

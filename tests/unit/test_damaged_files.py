@@ -225,3 +225,13 @@ def test_an_archive_that_unfolds_to_gigabytes_is_refused(
         archive.writestr("image.npy", text[:127] + b"\n")
     with pytest.raises(UserError, match=r"holds arrays of 7\.2 GB"):
         read(path)
+
+
+def test_a_tag_of_endless_fields_is_refused(tmp_path: Path, shared_data: Path) -> None:
+    whole = (shared_data / "cdte-twin" / "HAADF26.dm3").read_bytes()
+    fields = whole.index(b"%%%%") + 4 + 3 * 4  # words: length, 15 a struct, name, fields
+    path = tmp_path / "a.dm3"
+    for said in (0x00010000, 0x7FFFFFFF):
+        path.write_bytes(whole[:fields] + said.to_bytes(4, "big") + whole[fields + 4 :])
+        with pytest.raises(UserError, match="more than the 1000 that can be"):
+            image(path)
