@@ -123,8 +123,8 @@ def _any_clash(
 
 def around(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> NDArray[np.intp]:
     """Numbers of the atoms that have an image within ``cutoff`` [Å] of a point, shape (m, 3)."""
-    index, places = _with_images(atoms, cutoff)
-    found = cKDTree(places).query_ball_point(_wrapped(points, atoms), cutoff * (1.0 + 1e-9))
+    index, places = with_images(atoms, cutoff)
+    found = cKDTree(places).query_ball_point(wrapped(points, atoms), cutoff * (1.0 + 1e-9))
     return np.unique(index[np.concatenate([*map(np.asarray, found), []]).astype(int)])
 
 
@@ -149,7 +149,7 @@ def near_pairs(
     are found by a k-d tree (Maneewongvatana & Mount, 1999) of the atoms and those of their images
     around the cell that are near enough to be met.
     """
-    index, places = _with_images(atoms, cutoff)
+    index, places = with_images(atoms, cutoff)
     some = np.arange(len(atoms)) if chosen is None else chosen
     found = cKDTree(places[some]).sparse_distance_matrix(
         cKDTree(places), cutoff, output_type="ndarray"
@@ -158,10 +158,10 @@ def near_pairs(
     return some[found["i"]], index[found["j"]], found["v"]
 
 
-def _with_images(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def with_images(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Atoms wrapped into the cell, then their images within ``cutoff`` [Å] of it: index, place."""
     cell = atoms.cell.complete()
-    fractions = cell.scaled_positions(_wrapped(atoms.positions, atoms))
+    fractions = cell.scaled_positions(wrapped(atoms.positions, atoms))
     reach = cutoff / heights(atoms) * (1.0 + 1e-9) + 1e-9
     index = np.arange(len(atoms))
     for axis in np.flatnonzero(atoms.pbc):
@@ -177,7 +177,7 @@ def _with_images(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.intp], NDArray
     return index, fractions @ cell.array
 
 
-def _wrapped(points: NDArray[np.float64], atoms: Atoms) -> NDArray[np.float64]:
+def wrapped(points: NDArray[np.float64], atoms: Atoms) -> NDArray[np.float64]:
     """Points, shape (m, 3) [Å], moved into the cell along its periodic vectors."""
     cell = atoms.cell.complete()
     whole = np.floor(cell.scaled_positions(points)) * atoms.pbc

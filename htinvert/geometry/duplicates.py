@@ -15,8 +15,10 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial import cKDTree
 
 from htinvert.core import frozen_mask, region_mask
+from htinvert.geometry.distances import MANY_PAIRS, with_images, wrapped
 from htinvert.geometry.fingerprint import LIKE, Fingerprints, Sketches, fingerprint
 from htinvert.geometry.roles import rigid_bodies, rigid_mask
 
@@ -67,16 +69,50 @@ def _operations(host: Atoms, signs: NDArray[np.float64], tolerance: float) -> li
         return []  # the lattice is not kept
     species, counts = np.unique(host.numbers, return_counts=True)
     rare = np.flatnonzero(host.numbers == species[np.argmin(counts)])
+    # Where the first of the rarest element may go.
+    shifts = _nearest(host.positions[rare] - host.positions[rare[0]] * signs, host)
+    kept = _keeping_many if len(host) ** 2 > MANY_PAIRS else _keeping
+    return [
+        Operation(signs, shift)
+        for shift in kept(host, signs, shifts, tolerance)
+        if not ((signs > 0).all() and np.linalg.norm(shift) < tolerance)  # which does nothing
+    ]
+
+
+def _keeping(
+    host: Atoms, signs: NDArray[np.float64], shifts: NDArray[np.float64], tolerance: float
+) -> list[NDArray[np.float64]]:
+    """Those shifts that bring every atom of the host to one of its element."""
     found = []
-    for target in host.positions[rare]:  # where the first of the rarest element may go
-        shift = _nearest(target - host.positions[rare[0]] * signs, host)
-        moved = host.positions * signs + shift
-        gaps = _gaps(moved, host.positions, host)
+    for shift in shifts:
+        gaps = _gaps(host.positions * signs + shift, host.positions, host)
         gaps[host.numbers[:, None] != host.numbers] = np.inf
-        does_nothing = (signs > 0).all() and np.linalg.norm(shift) < tolerance
-        if gaps.min(axis=1).max() < tolerance and not does_nothing:
-            found.append(Operation(signs, shift))
+        if gaps.min(axis=1).max() < tolerance:
+            found.append(shift)
     return found
+
+
+def _keeping_many(
+    host: Atoms, signs: NDArray[np.float64], shifts: NDArray[np.float64], tolerance: float
+) -> list[NDArray[np.float64]]:
+    """What :func:`_keeping` finds, by trees of neighbors: a few atoms refuse most shifts."""
+    index, places = with_images(host, tolerance)
+    trees = {
+        number: cKDTree(places[host.numbers[index] == number]) for number in np.unique(host.numbers)
+    }
+    order = np.random.default_rng(0).permutation(len(host))
+    start, size = 0, 4
+    while start < len(order) and len(shifts):
+        part, start = order[start : start + size], start + size
+        good = np.ones(len(shifts), dtype=bool)
+        for number, tree in trees.items():
+            moved = host.positions[part[host.numbers[part] == number]] * signs
+            points = wrapped((moved + shifts[:, None]).reshape(-1, 3), host)
+            gaps = tree.query(points, distance_upper_bound=tolerance)[0]
+            good &= np.isfinite(gaps).reshape(len(shifts), -1).all(axis=1)
+        shifts = shifts[good]
+        size = min(4 * size, max(1, MANY_PAIRS // max(len(shifts), 1)))
+    return list(shifts)
 
 
 def displacement(

@@ -19,6 +19,7 @@ from htinvert.core import (
     frozen_mask,
 )
 from htinvert.energy.accuracy import Accuracy
+from htinvert.geometry.distances import MANY_PAIRS, near_pairs
 from htinvert.ranking.confidence import Evidence, energy_weight
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.seen import Seen
@@ -74,17 +75,40 @@ def shared_sites(structures: Sequence[Atoms]) -> list[Places]:
     for atoms in structures:
         numbers = np.full(len(atoms), -1)
         if len(known):
-            gaps = get_distances(atoms.positions, known.positions, cell=atoms.cell, pbc=atoms.pbc)[
-                1
-            ]
-            gaps[atoms.numbers[:, None] != known.numbers] = np.inf
-            for row, column in zip(*linear_sum_assignment(np.minimum(gaps, 10.0)), strict=True):
-                numbers[row] = column if gaps[row, column] <= SAME_SITE else -1
+            match = _matched_many if len(atoms) * len(known) > MANY_PAIRS else _matched
+            for row, column in match(atoms, known):
+                numbers[row] = column
         new = np.flatnonzero(numbers < 0)
         numbers[new] = len(known) + np.arange(len(new))
         known += atoms[new]
         found.append(numbers)
     return found
+
+
+def _matched(atoms: Atoms, known: Atoms) -> list[tuple[int, int]]:
+    """Pairs of an atom and a site of its element within 0.4 Å, the sum of all gaps smallest."""
+    gaps = get_distances(atoms.positions, known.positions, cell=atoms.cell, pbc=atoms.pbc)[1]
+    gaps[atoms.numbers[:, None] != known.numbers] = np.inf
+    pairs = zip(*linear_sum_assignment(np.minimum(gaps, 10.0)), strict=True)
+    return [(row, column) for row, column in pairs if gaps[row, column] <= SAME_SITE]
+
+
+def _matched_many(atoms: Atoms, known: Atoms) -> list[tuple[int, int]]:
+    """The same for thousands of atoms, of whom each takes the nearest site that is left."""
+    both = atoms[:]
+    both += known
+    some = np.arange(len(atoms))
+    first, second, apart = near_pairs(both, cutoff=SAME_SITE, chosen=some)
+    like = (second >= len(atoms)) & (both.numbers[first] == both.numbers[second])
+    first, second, apart = first[like], second[like] - len(atoms), apart[like]
+    taken: dict[int, int] = {}
+    used: set[int] = set()
+    for k in np.argsort(apart, kind="stable"):
+        row, column = int(first[k]), int(second[k])
+        if row not in taken and column not in used:
+            taken[row] = column
+            used.add(column)
+    return list(taken.items())
 
 
 def surroundings(structures: Sequence[Atoms], sites: Sequence[Places]) -> Floats:

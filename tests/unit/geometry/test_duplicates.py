@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import fcc100
+from ase.build import bulk, fcc100, fcc111
 from ase.constraints import FixAtoms
 
 from htinvert.core import region_mask
@@ -154,3 +154,22 @@ def test_the_nearest_of_several_known_structures_is_named(slab: Atoms) -> None:
     for shift in (0.4, 0.1, 0.8):
         known.add(moved(slab, [shift, 0.0, 0.0]))
     assert known.find(slab) == 1
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize(
+    "host", [bulk("NaCl", "rocksalt", 5.64, cubic=True).repeat((2, 2, 1)), fcc111("Cu", (3, 3, 3))]
+)
+def test_a_large_host_has_the_symmetries_that_a_small_one_has(
+    host: Atoms, missing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = host[missing:]
+    host.center(vacuum=3.0, axis=2)
+    host.pbc = True
+    host.rattle(0.02, rng=np.random.default_rng(1))
+    few = host_operations(host, mirrors=True)
+    monkeypatch.setattr("htinvert.geometry.duplicates.MANY_PAIRS", 50)
+    many = host_operations(host, mirrors=True)
+    assert len(few) > 1
+    assert [o.signs.tolist() for o in many] == [o.signs.tolist() for o in few]
+    assert np.allclose([o.shift for o in many], [o.shift for o in few])
