@@ -6,6 +6,7 @@ close its files. What cannot be undone is told: :func:`files_are_closed`.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import signal
 import threading
@@ -16,8 +17,12 @@ from typing import Any
 
 from htinvert.core import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM)
+ALARM = int(signal.SIGALRM)
+SIGNALS = (*map(int, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)), ALARM)
+TIMER = int(signal.ITIMER_REAL)
 SLACK = 1.0  # s by which a timer of the program's own may be off before it is set again
+
+# `_signal` is what `signal` wraps, which looks for an enumeration of every handler: for 30 µs.
 
 _watched: list[int] = []  # a file of our own, and what says that it is still that
 
@@ -29,25 +34,25 @@ class Surroundings:
         self._main = threading.current_thread() is threading.main_thread()
         self._begun = monotonic()
         self._folder = _folder()
-        self._timer = signal.getitimer(signal.ITIMER_REAL)
-        self._handlers = [signal.getsignal(number) for number in SIGNALS] if self._main else []
-        if self._main and self._handlers[-1] is signal.SIG_DFL:  # an alarm would end the program
-            signal.signal(signal.SIGALRM, _pass)
+        self._timer = _signal.getitimer(TIMER)
+        self._handlers = [_signal.getsignal(number) for number in SIGNALS] if self._main else []
+        if self._main and self._handlers[-1] == signal.SIG_DFL:  # an alarm would end the program
+            _signal.signal(ALARM, _pass)
 
     def restore(self) -> None:
         """Go back to all of it; a folder that was removed is made again, empty."""
         self._restore_timer()
         if self._main:
             for number, handler in zip(SIGNALS, self._handlers, strict=True):
-                if handler is not None and signal.getsignal(number) is not handler:
-                    signal.signal(number, handler)
+                if handler is not None and _signal.getsignal(number) is not handler:
+                    _signal.signal(number, handler)
         if self._folder and _folder() != self._folder:
             with suppress(OSError):
                 Path(self._folder).mkdir(parents=True, exist_ok=True)
                 os.chdir(self._folder)
 
     def _restore_timer(self) -> None:
-        left, interval = signal.getitimer(signal.ITIMER_REAL)
+        left, interval = _signal.getitimer(TIMER)
         wanted = self._timer[0]
         if not wanted:
             if left:
@@ -83,6 +88,11 @@ def files_are_closed() -> bool:
         return os.fstat(descriptor).st_ino != inode
     except OSError:
         return True
+
+
+def ignore_alarms() -> None:
+    """Let no alarm that a component sets end this process; its own children are not concerned."""
+    signal.signal(signal.SIGALRM, _pass)
 
 
 def _folder() -> str:
