@@ -48,6 +48,10 @@ class Exhausted(Exception):
     """A generator with a finite supply has proposed all of it."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """A person insists on the end; a KeyboardInterrupt that is none is a component's own."""
+
+
 class EvaluationFailed(Exception):
     """A candidate could not be relaxed, imaged or scored; the message is the recorded reason."""
 

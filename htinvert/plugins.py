@@ -25,6 +25,7 @@ from htinvert.core import UserError
 from htinvert.declaration.declared import check_values, declared
 from htinvert.declaration.hints import hints_of
 from htinvert.declaration.wording import LONGEST_VALUE, shortened, shown
+from htinvert.declaration.wording import reason as told
 from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
@@ -61,21 +62,32 @@ def find(kind: str, use: str) -> Callable[..., Any]:
         module, _, attribute = use.partition(":")
         if not all(part.isidentifier() for part in [*module.split("."), attribute]):
             raise UserError(f"{kind} {shown(use)} is no name; write module:attribute")
-        try:
-            component = getattr(_imported(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise UserError(
-                f"{kind} {use} cannot be imported ({error}); give an importable module:attribute"
-            ) from error
+        component = _loaded(kind, use, lambda: getattr(_imported(module), attribute))
     else:
         points = [p for p in entry_points(group=f"htinvert.{kind}") if p.name == use]
         if not points:
             name = shortened(use, LONGEST_VALUE)
             raise UserError(f"{kind} {name} is unknown; {_meant(kind, use)}")
-        component = points[0].load()
+        component = _loaded(kind, use, points[0].load)
     if not callable(component):
         raise UserError(f"{kind} {use} is not a class or function")
     return component
+
+
+def _loaded(kind: str, use: str, load: Callable[[], Any]) -> Any:
+    """What ``load`` gives. Raises :class:`UserError` for whatever its module raises."""
+    try:
+        return load()
+    except (ImportError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        advice = "give an importable module:attribute"
+        if ":" not in use:
+            advice = "install its package anew, or leave it out"
+        raise UserError(f"{kind} {use} cannot be imported ({reason}); {advice}") from error
+    except (Exception, SystemExit, GeneratorExit) as error:
+        raise UserError(
+            f"{kind} {use} cannot be imported, for its module raises {told(error)}; correct that"
+        ) from error
 
 
 def _imported(module: str) -> Any:
@@ -218,6 +230,8 @@ class Named:
             return Isolated(engine, limits) if limits else engine
         except ValueError as error:
             raise UserError(f"{self.place}: {error}") from error
+        except (SystemExit, GeneratorExit) as error:
+            raise UserError(f"{self.place} raises {told(error)}; correct {self.use}") from error
 
 
 def named(kind: str, block: Mapping[str, Any], place: str = "") -> Named:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from htinvert.core import Interrupted
+
 LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -24,7 +26,7 @@ def interruptible() -> Iterator[threading.Event]:
 
     def note(number: int, frame: Any) -> None:  # noqa: ARG001  (the form that signal asks for)
         if event.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise Interrupted
         event.set()
 
     before = {number: signal.signal(number, note) for number in LEAVE}

@@ -5,6 +5,7 @@ Every mistake is reported at once, with its path and what was probably meant.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -23,9 +24,11 @@ from htinvert.config.experiment import (
 )
 from htinvert.config.yaml_file import TOO_DEEP, located, merge, read_yaml, too_deep
 from htinvert.core import ENERGIES, Region, UserError
+from htinvert.declaration.wording import shown
 from htinvert.signals.kind import Part
 
 MOST_WORKERS = 50_000  # no Dask scheduler was ever seen to serve more (27 648, on Summit)
+NAME = r"^\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*$"  # that of a folder, too, and so no dots alone
 TOTAL = "total"  # in a stop rule: the weighted sum of all objectives
 
 
@@ -108,7 +111,7 @@ class Config(Part):
     is how many candidates may be out at once, so that one makes a campaign repeat itself exactly.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    name: str = Field(pattern=NAME)
     seed: int = Field(default=1, ge=0)
     structure: Component
     region: RegionPart | None = None
@@ -122,6 +125,16 @@ class Config(Part):
     workers: int = Field(default=2, ge=0, le=MOST_WORKERS)
     cluster: str | None = None
     in_flight: int | None = Field(default=None, ge=1)
+
+    @field_validator("experiments", mode="before")
+    @classmethod
+    def _names(cls, experiments: Any) -> Any:
+        for name in experiments if isinstance(experiments, Mapping) else ():
+            if not re.fullmatch(NAME, str(name)):
+                raise ValueError(
+                    f"{shown(name)} is no name for an experiment; use letters, digits, _, . and -"
+                )
+        return experiments
 
     @field_validator("composition")
     @classmethod

@@ -1,11 +1,14 @@
-"""What a message shows of values that a user gave: never more than can be read at a glance."""
+"""What a message shows of what users gave and components said: never more than can be read."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from htinvert.core import EvaluationFailed, Interrupted, UserError
+
 LONGEST_VALUE = 80  # characters of a given value, or of a key
 LONGEST_LINE = 400  # characters of a whole message
+LONGEST_REASON = 2000  # of why an evaluation failed, as a run keeps it
 
 
 def shortened(text: str, most: int = LONGEST_LINE) -> str:
@@ -24,6 +27,24 @@ def shortened(text: str, most: int = LONGEST_LINE) -> str:
         return text
     tail = (most - 1) // 4
     return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def reason(error: BaseException) -> str:
+    """Kind and message of an exception, or the message alone where it is a sentence of ours.
+
+    One clean line of at most :data:`LONGEST_REASON` characters, also where the exception cannot
+    say what it means.
+    """
+    try:
+        words = " ".join(str(error).split())
+    except Interrupted:
+        raise
+    except BaseException as second:  # a component may raise anything, and its __str__ as well
+        words = f"it cannot say why, for that raises {type(second).__name__}"
+    kind = type(error).__name__
+    if isinstance(error, EvaluationFailed | UserError) and words:
+        return shortened(words, LONGEST_REASON)
+    return shortened(f"{kind}: {words}" if words else kind, LONGEST_REASON)
 
 
 def _printable(letter: str) -> str:

@@ -31,10 +31,12 @@ from pydantic import NonNegativeInt, PositiveFloat
 
 from htinvert.core import EnergyModel, EvaluationFailed, Relaxation
 from htinvert.declaration.abilities import ChecksElements, Loads
+from htinvert.declaration.wording import reason as told
 from htinvert.energy.offer import Offer, offer_of
 
 GB = 10**9
 MOST_CHILDREN = 2  # kept per worker, one per engine; those of engines asked long ago end
+LAST_BYTES = 4096  # of what a child wrote, among which its last line is
 TICK = 0.5  # s, between looks at a child's memory and disk
 START_SECONDS = 300.0  # for a child to import and load its engine, on a busy file system
 GRACE = 5.0  # s past the limit after which a child ends by itself, should the worker be gone
@@ -175,15 +177,17 @@ class _Child:
             raise _ChildDied(self._death()) from error
         except EvaluationFailed:
             raise
-        except Exception as error:  # what it sent cannot be unpickled
-            raise EvaluationFailed(f"garbage: the answer cannot be read ({error})") from error
+        except (Exception, SystemExit, GeneratorExit) as error:  # what it sent is not to be read
+            raise EvaluationFailed(f"garbage: the answer cannot be read ({told(error)})") from error
         return answer
 
     def _death(self) -> str:
         """How the process ended, with the last line that it wrote."""
         code = self.process.wait()
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        lines = (self.folder / "stderr").read_text(errors="replace").split("\n")
+        with (self.folder / "stderr").open("rb") as file:  # which may be very long
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
+            lines = file.read().decode(errors="replace").split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         return f"the engine's process ended with {how}" + (f" ({last[:200]})" if last else "")
 
@@ -221,22 +225,23 @@ def folder_size(folder: Path) -> int:
 def serve(handle: int) -> None:
     """Answer structures on a connection until it closes; this is all that a child does."""
     folder = Path.cwd()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the driver
     try:
         with Connection(handle) as connection, suppress(EOFError, BrokenPipeError):
-            _serve(connection)
+            _serve(connection, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve(connection: Connection[Any, Any]) -> None:
+def _serve(connection: Connection[Any, Any], folder: Path) -> None:
     try:
         engine, limits = connection.recv()
         if isinstance(engine, Loads):
             engine.load()
     except EOFError:
         raise
-    except Exception as error:
-        connection.send(("broken", f"{type(error).__name__}: {' '.join(str(error).split())}"))
+    except BaseException as error:
+        connection.send(("broken", told(error)))
         return
     for what, size in ((resource.RLIMIT_DATA, limits.memory), (resource.RLIMIT_FSIZE, limits.disk)):
         resource.setrlimit(what, (int(size * GB), int(size * GB)))
@@ -244,15 +249,18 @@ def _serve(connection: Connection[Any, Any]) -> None:
     connection.send(("ready", ""))
     while True:
         atoms = connection.recv()
+        folder.mkdir(exist_ok=True)  # the structure before may have removed it, or gone elsewhere
+        os.chdir(folder)
         # The kernel ends a hanging child whose worker was killed.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, limits.seconds + GRACE)
         answer = _answer(engine, atoms, limits)
         try:
             connection.send(answer)
         except (EOFError, OSError):
             return
-        except Exception as error:  # whatever pickle meets
-            connection.send(("failed", f"garbage: the answer cannot be sent ({error})"))
+        except BaseException as error:  # whatever pickle meets
+            connection.send(("failed", f"garbage: the answer cannot be sent ({told(error)})"))
         signal.setitimer(signal.ITIMER_REAL, 0.0)
 
 
@@ -260,15 +268,13 @@ def _answer(engine: EnergyModel, atoms: Atoms, limits: Limits) -> tuple[str, Any
     """What the engine made of a structure: a kind, and a relaxation or a reason."""
     try:
         return "done", engine(atoms)
-    except Exception as error:  # a third party's engine may raise anything
+    except BaseException as error:  # a third party's engine may raise anything
         if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
             return "out of memory", _over("out of memory", None, limits.memory)
         causes = (error, error.__cause__)
         if any(getattr(cause, "errno", None) in (errno.EFBIG, errno.ENOSPC) for cause in causes):
             return "failed", _over("out of disk", None, limits.disk)
-        if isinstance(error, EvaluationFailed):
-            return "failed", str(error)
-        return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return "failed", told(error)
 
 
 def _over(status: str, used: float | None, limit: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from htinvert.core import (
     frozen_mask,
     region_mask,
 )
+from htinvert.declaration.wording import shown
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.objectives import energies
 from htinvert.geometry.distances import distance_outside, shortest_ratio
@@ -44,6 +45,12 @@ LARGEST_FORCE = 1.0
 
 # eV/atom; among the strongest compounds, CaF2 has -4.2 (-1228 kJ/mol, CRC Handbook).
 LOWEST_FORMATION = -6.0
+
+# eV/atom, where the engine declares none: -0.7687 Z^(7/3) hartree, what Thomas and Fermi have for
+# an atom with all its electrons, are -1.4e6 eV for element 118.
+LOWEST_ENERGY = -2e6
+
+MOST_STEPS = 2**31  # of one relaxation
 
 
 def check_relaxation(proposed: Atoms, relaxation: Relaxation, recipe: Recipe) -> None:
@@ -74,7 +81,7 @@ def check_answer(proposed: Atoms, answer: Any) -> None:
         raise EvaluationFailed(f"garbage: the engine returned a {kind} instead of a relaxation")
     energy: Any = answer.energy
     relaxed: Any = answer.atoms
-    if not isinstance(energy, Real) or not isinstance(relaxed, Atoms):
+    if not is_number(energy) or not isinstance(relaxed, Atoms):
         raise EvaluationFailed("garbage: the engine returned no number or no atoms")
     if not np.array_equal(relaxed.numbers, proposed.numbers):
         raise EvaluationFailed(
@@ -83,6 +90,35 @@ def check_answer(proposed: Atoms, answer: Any) -> None:
         )
     if not np.isfinite(float(energy)):
         raise EvaluationFailed("not finite: the energy is not finite")
+    if relaxed.positions.shape != (len(proposed), 3) or relaxed.positions.dtype.kind != "f":
+        raise EvaluationFailed("garbage: the engine returned positions that are none")
+    if not np.isfinite(relaxed.cell.array).all():
+        raise EvaluationFailed("not finite: a cell vector is not finite")
+    check_account(answer)
+
+
+def check_account(answer: Relaxation) -> None:
+    """Raise :class:`EvaluationFailed` where steps, force or converged are not what they are."""
+    steps: Any = answer.steps
+    force: Any = answer.force
+    converged: Any = answer.converged
+    whole = is_number(steps) and isinstance(steps, Integral)
+    if not whole or not 0 <= steps < MOST_STEPS:
+        raise EvaluationFailed(
+            f"garbage: the engine took {shown(steps)} steps; that is to be a whole number from 0 on"
+        )
+    if force is not None and not (is_number(force) and 0.0 <= force < np.inf):
+        raise EvaluationFailed(
+            f"garbage: the engine leaves a force of {shown(force)}; that is to be a finite number "
+            "of eV/Å from 0 on, or None"
+        )
+    if not isinstance(converged, bool | np.bool_):
+        raise EvaluationFailed(f"garbage: converged is {shown(converged)}; say True or False")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a real number, which True is not."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_distances(atoms: Atoms, which: str) -> None:
@@ -150,9 +186,9 @@ _lowest: Once[float] = Once(most=4)  # by engine; to ask one may read its files
 
 
 def _lowest_of(engine: EnergyModel) -> float:
-    """Energy [eV/atom] below which an engine says that nothing real lies."""
+    """Energy [eV/atom] below which nothing real lies, as the engine says or for any."""
     offer = offer_of(engine)
-    return -np.inf if offer is None else offer.lowest
+    return LOWEST_ENERGY if offer is None else max(offer.lowest, LOWEST_ENERGY)
 
 
 def check_energy(relaxation: Relaxation, recipe: Recipe) -> None:

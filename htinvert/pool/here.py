@@ -18,9 +18,10 @@ from threading import Lock
 from time import sleep, time
 from typing import Any, Protocol
 
-from htinvert.core import Candidate, Evaluation, Recipe
+from htinvert.core import Candidate, Evaluation, Recipe, UserError
 from htinvert.evaluation.evaluate import evaluate
-from htinvert.pool.inner import InnerPool
+from htinvert.evaluation.surroundings import files_are_closed
+from htinvert.pool.inner import CLOSED, InnerPool
 from htinvert.pool.parcel import Parcel
 
 LEAVE_AT = "HTINVERT_LEAVE_AT"  # a job's environment: the time [s since 1970] its workers leave
@@ -99,6 +100,7 @@ class HerePool:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._waiting: deque[Candidate] = deque()
+        files_are_closed()  # from now on
 
     def room(self) -> int:
         """One candidate at a time, so that each child can learn from the one before."""
@@ -110,7 +112,17 @@ class HerePool:
 
     def collect(self, timeout: float) -> list[Evaluation]:  # noqa: ARG002  (the pools' shared form)
         """Evaluate the next in line."""
-        return [evaluate(self._waiting.popleft(), self._recipe)] if self._waiting else []
+        if not self._waiting:
+            return []
+        candidate = self._waiting.popleft()
+        evaluation = evaluate(candidate, self._recipe)
+        if files_are_closed():
+            raise UserError(
+                f"a component closed the files of this program at candidate {candidate.index}; "
+                "what is committed is safe: start the same command with workers: 1, where such a "
+                "candidate costs a worker"
+            )
+        return [evaluation]
 
     def busy(self) -> int:
         """How many wait in line."""
@@ -142,10 +154,19 @@ def evaluate_block(parcel: Parcel, candidates: Sequence[Candidate], expected: fl
             pool.rest()  # of other blocks: their results would go with the worker
     else:
         recipe = parcel.open()
-        evaluations = [evaluate(c, recipe) for c in takewhile(lambda _: in_time(), candidates)]
+        evaluations = [_survived(c, recipe) for c in takewhile(lambda _: in_time(), candidates)]
     if len(evaluations) < len(candidates):
         _leave()
     return Share(evaluations)
+
+
+def _survived(candidate: Candidate, recipe: Recipe) -> Evaluation:
+    """Evaluate in a worker, which ends where it cannot go on: without its files it would hang."""
+    files_are_closed()  # from now on
+    evaluation = evaluate(candidate, recipe)
+    if files_are_closed():
+        os._exit(CLOSED)
+    return evaluation
 
 
 def evaluate_packed(parcel: Parcel, block: bytes, expected: float) -> bytes:

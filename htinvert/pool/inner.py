@@ -21,17 +21,20 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from signal import Signals
+from signal import SIG_IGN, SIGINT, Signals, signal
 from time import sleep
 from typing import Any
 
 from htinvert.core import Candidate, Evaluation, UserError
+from htinvert.declaration.wording import reason
 from htinvert.energy.isolation import SINGLE_THREAD, end_children
 from htinvert.evaluation.evaluate import evaluate
+from htinvert.evaluation.surroundings import files_are_closed, ignore_alarms
 from htinvert.pool.parcel import Parcel
 
 ATTEMPTS = 2  # processes that a candidate may kill
 STARTS = 3  # in a row that may fail before that is the campaign's end
+CLOSED = 74  # exit status of a process whose files were closed; EX_IOERR of sysexits.h
 TICK = 0.5  # s between looks at a process's memory
 TERMINATE = 0.95  # of its share of memory, above which a process is ended; as Dask does
 
@@ -136,10 +139,10 @@ def started(parcel: Parcel, memory: float) -> Process:
         try:
             return Process(parcel, memory)
         except (Died, OSError) as error:
-            reason = error
+            trouble = error
             sleep(attempt)
     raise UserError(
-        f"a process of the inner pool on {os.uname().nodename} does not start: {reason}; look "
+        f"a process of the inner pool on {os.uname().nodename} does not start: {trouble}; look "
         "into the job's log, and whether its memory suffices for so many"
     )
 
@@ -180,7 +183,7 @@ class Process:
         except (EOFError, OSError) as error:
             code = self.end()
             how = Signals(-code).name if code < 0 else f"exit status {code}"
-            raise Died(how) from error
+            raise Died("it closed its files" if code == CLOSED else how) from error
 
     def end(self) -> int:
         """Make sure that the process is gone; returns how it ended."""
@@ -202,6 +205,8 @@ def own_memory(process: int) -> int:
 
 def serve(handle: int) -> None:
     """Evaluate what comes on a connection until it closes; this is all that a process does."""
+    signal(SIGINT, SIG_IGN)  # Ctrl-C is for the driver
+    ignore_alarms()
     incoming: queue.SimpleQueue[Any] = queue.SimpleQueue()
     with Connection(handle) as connection:
         threading.Thread(target=_receive, args=(connection, incoming), daemon=True).start()
@@ -210,16 +215,21 @@ def serve(handle: int) -> None:
         try:
             recipe = parcel.open()
             connection.send(None)
-        except Exception as error:  # whatever it is, the worker hands it on
-            connection.send(error if isinstance(error, UserError) else Died(repr(error)))
+        except BaseException as error:  # whatever it is, the worker hands it on
+            connection.send(error if isinstance(error, UserError) else Died(reason(error)))
             return
+        files_are_closed()  # from now on
         while True:
             evaluation = evaluate(incoming.get(), recipe)
+            if files_are_closed():  # the connection may be another's by now
+                os._exit(CLOSED)
             try:
                 connection.send(evaluation)
-            except Exception as error:  # whatever pickle meets
-                reason = f"garbage: what came of it cannot be sent ({error})"
-                connection.send(Evaluation(evaluation.candidate, error=reason))
+            except OSError:  # there is nobody to hear it
+                os._exit(CLOSED)
+            except BaseException as error:  # whatever pickle meets
+                said = f"garbage: what came of it cannot be sent ({reason(error)})"
+                connection.send(Evaluation(evaluation.candidate, error=said))
 
 
 def _receive(connection: Connection[Any, Any], incoming: queue.SimpleQueue[Any]) -> None:

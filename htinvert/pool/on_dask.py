@@ -19,6 +19,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from htinvert.core import Candidate, Evaluation, UserError
+from htinvert.declaration.wording import reason as told
 from htinvert.pool.here import Connect, Share, evaluate_packed
 from htinvert.pool.inner import ATTEMPTS
 from htinvert.pool.parcel import Parcel
@@ -251,7 +252,7 @@ class DaskPool:
         text = f"it died under this candidate {kills} times"
         if kills < ATTEMPTS:
             text = f"{losses} jobs ended under it; it may need more time or memory than a job has"
-        cause = "" if worker else f" ({' '.join(str(reason).split())})"
+        cause = f" ({told(reason)})" if isinstance(reason, BaseException) and not worker else ""
         return [Evaluation(candidate, error=f"the worker was lost: {text}{cause}")]
 
     def _watch(self, *, progress: bool) -> None:

@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager, suppress
 from multiprocessing import spawn
 from typing import Any
 
+from htinvert.evaluation.surroundings import ignore_alarms
+
 WORKER = "Dask Worker"  # how the names of Dask's worker processes begin
 LOOPBACK_PAGES = "127.0.0.1:0"  # status pages have no password: nobody but this machine sees them
 
@@ -110,6 +112,7 @@ def manners() -> Any:
         def setup(self, worker: Any) -> None:  # noqa: ARG002  (the form that Dask asks for)
             """Run on each worker when it starts."""
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+            ignore_alarms()
             hush()
             _keep_freed_memory()
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import ENERGIES
 from htinvert.store.record import STEPS, Stored, atoms_in, unpack_geometry, unpack_relaxed
+from htinvert.store.result import load_result
 
 OK, FAILED = 1, 2
 PARENTS = 2
@@ -160,7 +161,7 @@ def explained(path: str) -> dict[str, Any]:
 
 def _page(rows: Sequence[Stored], *, structures: bool = True) -> dict[str, NDArray[Any]]:
     """Columns of some rows."""
-    results = [json.loads(row.result) for row in rows]
+    results = [load_result(row.result) for row in rows]
     found = _structures(rows) if structures else {}
     if not structures:
         found["candidates/natoms"] = np.array([atoms_in(row.structure) for row in rows], "<i4")
@@ -234,10 +235,12 @@ def _marked(value: float) -> float:
 
 
 def escaped(name: str) -> str:
-    """A name that is one part of a Zarr path."""
-    return name.replace("%", "%25").replace("/", "%2F")
+    """A name that is one part of a Zarr path, which no name of nothing but dots is."""
+    made = name.replace("%", "%25").replace("/", "%2F").replace("\\", "%5C")
+    return made if made.strip(".") else made.replace(".", "%2E") or "%00"
 
 
 def unescaped(part: str) -> str:
     """The name of which :func:`escaped` made this part."""
+    part = part.replace("%00", "").replace("%2E", ".").replace("%5C", "\\")
     return part.replace("%2F", "/").replace("%25", "%")

@@ -25,12 +25,12 @@ from htinvert.store.record import (
     Row,
     Stored,
     pack_relaxed,
-    pack_result,
     pack_signal,
     pack_structure,
     unpack_pixels,
     unpack_structure,
 )
+from htinvert.store.result import clean_label, clean_reason, pack_result
 from htinvert.store.tables import ADVICE, BROKEN, SCHEMA, TABLES, TEMPORARY, crc_of
 from htinvert.store.trouble import Damaged, Fenced, NotBegun, OutOfSpace
 
@@ -198,7 +198,7 @@ class Journal:
                 continue
             structure = pack_structure(candidate.atoms)
             parents = json.dumps([int(parent) for parent in candidate.parents])
-            index, operator = candidate.index, candidate.operator
+            index, operator = candidate.index, clean_label(candidate.operator)
             crc = crc_of(index, key, operator, parents, structure)
             self.connection.execute("INSERT INTO keys VALUES (?, ?, NULL)", (index, key))
             row = (index, operator, parents, crc, structure)
@@ -207,15 +207,16 @@ class Journal:
     def refuse(self, counted: Mapping[tuple[str, str], int]) -> None:
         """Add to the counts of refusals per (operator, reason), inside a transaction."""
         held = self.refused() if counted else {}
-        for (operator, reason), count in counted.items():
+        for words, count in counted.items():
+            operator, reason = map(clean_label, words)
             total = held.get((operator, reason), 0) + count
             row = (operator, reason, total, crc_of(operator, reason, total))
             self.connection.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?, ?)", row)
 
     def attempt(self, index: int, reason: str) -> None:
         """Note a try that came to nothing and will be repeated, inside a transaction."""
-        now = time.time()
-        row = (index, now, reason, crc_of(index, now, reason))
+        now, why = time.time(), clean_reason(reason)
+        row = (index, now, why, crc_of(index, now, why))
         self.connection.execute("INSERT INTO attempts VALUES (?, ?, ?, ?)", row)
 
     def attempts(self, index: int) -> int:

@@ -46,6 +46,7 @@ class Owner:
         self.epoch = epoch
         self.locks = locks
         self._descriptor = descriptor
+        self._file = os.fstat(descriptor)[:3]
         self._done = threading.Event()
         self._beat = threading.Thread(target=self._keep_beating, daemon=True)
         self._beat.start()
@@ -93,11 +94,20 @@ class Owner:
         self._done.set()
         self._beat.join()
         try:
-            if not self._is_fenced():
+            # A component may have closed it: that number may be another file's by now.
+            if self._is_open() and not self._is_fenced():
                 os.ftruncate(self._descriptor, 0)
         finally:
-            os.close(self._descriptor)
+            if self._is_open():
+                os.close(self._descriptor)
             _held.discard(self.folder.resolve())
+
+    def _is_open(self) -> bool:
+        """Whether the descriptor is still that of the lock file."""
+        try:
+            return os.fstat(self._descriptor)[:3] == self._file
+        except OSError:
+            return False
 
     def _is_fenced(self) -> bool:
         epochs = self.folder / "epoch"  # a later driver makes its file, then removes ours

@@ -20,7 +20,8 @@ from ase import Atoms
 
 from htinvert.core import Axis, Candidate, Signal, UserError
 from htinvert.store.lock import is_owned
-from htinvert.store.record import Geometry, Row, unpack_result
+from htinvert.store.record import Geometry, Row
+from htinvert.store.result import unpack_result
 from htinvert.store.salvage import swap, write_run
 from htinvert.store.source import Observer
 from htinvert.store.tables import SCHEMA

@@ -1,4 +1,4 @@
-"""A structure's key, and evaluations as raw little-endian bytes plus JSON (never pickle).
+"""A structure's key, and structures and signals as raw little-endian bytes (never pickle).
 
 What is kept of a structure: elements, positions [Å], cell [Å], periodicity, tags, and how each atom
 may move (:func:`htinvert.geometry.roles.motion`). Momenta, charges and the like are not kept.
@@ -23,11 +23,10 @@ from htinvert.core import (
     Candidate,
     Evaluation,
     Infeasible,
-    Relaxation,
-    Score,
     Signal,
 )
 from htinvert.geometry.roles import motion, rigid_bodies, set_motion
+from htinvert.store.result import unpack_result
 
 STEPS = 1e6
 """Grid steps per Å: positions and cells are snapped before they are hashed, evaluated, stored."""
@@ -292,52 +291,6 @@ def moved(atoms: Atoms, cell: NDArray[np.float64], positions: NDArray[np.float64
     return found
 
 
-def pack_result(evaluation: Evaluation) -> str:
-    """JSON of everything in an evaluation that is neither structure nor signal."""
-    relaxation = evaluation.relaxation
-    scores = {name: [float(s.cost), _floats(s.detail)] for name, s in evaluation.scores.items()}
-    result = {
-        "relaxation": relaxation
-        and [
-            float(relaxation.energy),
-            bool(relaxation.converged),
-            int(relaxation.steps),
-            None if relaxation.force is None else float(relaxation.force),
-        ],
-        "scores": scores,
-        "objectives": _floats(evaluation.objectives),
-        "parameters": {name: _floats(values) for name, values in evaluation.parameters.items()},
-        "error": evaluation.error,
-        "seconds": float(evaluation.seconds),
-    }
-    return json.dumps(result, separators=(",", ":"))
-
-
-def unpack_result(
-    text: str,
-    candidate: Candidate,
-    relaxed: Atoms | None,
-    signals: Mapping[str, Signal],
-    exact: Mapping[str, str] | None = None,
-) -> Evaluation:
-    """Restore an evaluation from :func:`pack_result`, its structures and its signals."""
-    result = json.loads(text)
-    relaxation = None
-    if relaxed is not None:
-        relaxation = Relaxation(relaxed, *result["relaxation"])
-    return Evaluation(
-        candidate,
-        relaxation=relaxation,
-        scores={name: Score(*score) for name, score in result["scores"].items()},
-        objectives=result["objectives"],
-        parameters=result["parameters"],
-        signals=signals,
-        exact=exact or {},
-        error=result["error"],
-        seconds=result["seconds"],
-    )
-
-
 def pack_signal(signal: Signal, exact: str = "") -> tuple[str, bytes]:
     """JSON of a signal's shape, range and axes, and its 12-bit levels or its values, deflated."""
     pixels = PackedSignal.of(signal, exact)
@@ -359,7 +312,3 @@ def unpack_pixels(description: str, raw: bytes) -> PackedSignal:
     low, high = layout["range"]
     kept = layout.get("exact", ""), layout.get("code", "")
     return PackedSignal(levels.reshape(layout["shape"]), low, high, axes, *kept)
-
-
-def _floats(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: float(value) for name, value in values.items()}

@@ -236,7 +236,7 @@ class RunStore(Reader):
             with (self.path / "log.jsonl").open("a+b") as log:
                 if log.tell() and os.pread(log.fileno(), 1, log.tell() - 1) != b"\n":
                     line = "\n" + line  # the last writer was killed in the middle of a line
-                log.write(line.encode())
+                log.write(line.encode(errors="replace"))  # of a text that is not UTF-8
         except OSError as error:
             raise explained(self.path, error) from error
 

@@ -134,3 +134,33 @@ def test_a_target_names_an_objective_or_the_total() -> None:
 @pytest.mark.parametrize("rule", ["evaluations", "core_seconds", "minutes", "patience"])
 def test_a_stop_rule_of_nothing_is_refused(rule: str) -> None:
     assert f"stop.{rule}: input should be greater than 0" in mistakes(with_(stop={rule: 0}))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "bad\udc80"])
+def test_a_name_that_no_folder_can_have_is_refused(name: str) -> None:
+    """Such experiments were evaluated to the end, and then could not be stored."""
+    parts = {"forward": {"use": "stem_convolution"}, "metrics": {"registration": None}}
+    block = {"data": "a.npy"} | parts
+    text = mistakes(with_(experiments={name: block}))
+    assert "is no name for an experiment; use letters, digits, _, . and -" in text
+    assert text.isprintable()
+    assert "name: " in mistakes(with_(name=name))
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def thing(:\n", "SyntaxError: invalid syntax"),
+        ("import sys\nsys.exit(0)\n", "SystemExit: 0"),
+        ("raise ValueError('bad \\udc80')\n", r"ValueError: bad \udc80"),
+    ],
+)
+def test_a_module_that_cannot_be_run_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
+) -> None:
+    """The first was a traceback, the second ended the program with code 0 and without a word."""
+    (tmp_path / "odd_module.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = mistakes(with_(energy={"use": "odd_module:thing"}))
+    assert f"odd_module:thing cannot be imported, for its module raises {reason}" in text
+    assert len(text.splitlines()) == 1
