@@ -410,6 +410,13 @@ def test_a_flipped_bit_in_a_chunk_is_detected_and_repaired(folded: Path) -> None
         assert verify(folded, full=True).problems == []
 
 
+def test_a_flipped_bit_in_a_text_of_a_closed_run_is_noted_by_a_full_look(folded: Path) -> None:
+    log = folded / "provenance.json"
+    log.write_bytes(log.read_bytes().replace(b"here", b"hero"))
+    assert verify(folded).problems == []
+    assert verify(folded, full=True).problems == ["provenance.json is not what was written"]
+
+
 def test_a_lost_chunk_of_signal_rows_is_not_read_as_no_signals(folded: Path) -> None:
     (folded / "results.zarr" / "signals/haadf/row/c/0").unlink()
     with pytest.raises(Damaged, match="is lost"):
