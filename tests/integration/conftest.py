@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import shutil
 import subprocess
 import sys
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ import yaml
 from ase.build import bulk
 from ase.io import write
 
+from htinvert.cli import main
 from htinvert.forward.stem_convolution import StemConvolution
 
 Writer = Callable[..., Path]
@@ -77,7 +82,21 @@ def campaign(tmp_path: Path) -> Writer:
 
 @pytest.fixture
 def htinvert(tmp_path: Path) -> Command:
-    """Run the command line in an empty folder; modules lying there can be imported."""
+    """The command line in this process, as if started in the empty folder; see `process`."""
+
+    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        words = ["htinvert", *map(str, arguments)]
+        out, err = io.StringIO(), io.StringIO()
+        with as_a_process(tmp_path, words), redirect_stdout(out), redirect_stderr(err):
+            code = typed()
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return call
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Command:
+    """The command line in a process of its own, for what only one can show: signals, workers."""
 
     def call(*arguments: str | Path, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -91,6 +110,39 @@ def htinvert(tmp_path: Path) -> Command:
         )
 
     return call
+
+
+def typed() -> int:
+    """Enter the program as the command does; return the code that its process would end with."""
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+@contextmanager
+def as_a_process(folder: Path, words: list[str]) -> Iterator[None]:
+    """Lend this process what a new one would have; take it back, and the folder's modules, too."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.resetwarnings()
+        warnings.simplefilter("ignore")
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        patch.setattr(sys, "argv", words)
+        patch.setenv("COLUMNS", "100")
+        patch.setenv("NO_COLOR", "1")
+        try:
+            yield
+        finally:
+            for name, module in list(sys.modules.items()):
+                if Path(getattr(module, "__file__", None) or "/").is_relative_to(folder):
+                    del sys.modules[name]
 
 
 def command(*arguments: str | Path) -> list[str]:

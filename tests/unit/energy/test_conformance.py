@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -9,7 +11,7 @@ from ase import Atoms
 from htinvert.core import UserError
 from htinvert.energy.isolation import Isolated
 from htinvert.energy.lennard_jones import LennardJones
-from htinvert.testing.energy import Check, rattled
+from htinvert.testing.energy import Check, check_rigid_body, rattled
 from htinvert.testing.pytest_checks import energy_checks
 
 from .conftest import Case, cases
@@ -21,7 +23,10 @@ every_engine = pytest.mark.parametrize("case", CASES, ids=[case.name for case in
 @energy_checks
 @every_engine
 def test_an_engine_keeps_what_it_promises(case: Case, check: Check) -> None:
-    check(case.engine, case.crystal(), rounding=case.rounding, on_grid=case.slow)
+    engine = case.engine
+    if check is check_rigid_body and hasattr(engine, "steps"):
+        engine = replace(engine, steps=20)  # what moves in one piece shows it before the minimum
+    check(engine, case.crystal(), rounding=case.rounding, on_grid=case.slow)
 
 
 @energy_checks

@@ -130,9 +130,9 @@ def test_a_relaxation_honors_what_is_held(vasp: Vasp, optimizer: str) -> None:
     atoms = alloy()
     atoms.positions -= [0.4, 0.4, 0.4]  # some are outside of the cell, and VASP wraps them
     atoms.set_constraint(FixAtoms([0]))
-    relaxation = replace(vasp, optimizer=optimizer, fmax=0.3)(atoms)
+    relaxation = replace(vasp, optimizer=optimizer, fmax=0.8)(atoms)
     moved = relaxation.atoms.positions - atoms.positions
-    assert relaxation.converged and relaxation.force < 0.3
+    assert relaxation.converged and relaxation.force < 0.8
     np.testing.assert_allclose(moved[0], 0.0, atol=1e-8)
     assert 0.02 < np.abs(moved[1:]).max() < 0.3  # Å
     assert relaxation.energy < vasp.single_point(atoms).energy - 1e-3
@@ -142,7 +142,7 @@ def test_a_relaxation_honors_what_is_held(vasp: Vasp, optimizer: str) -> None:
 def test_a_rigid_grain_moves_as_a_whole_through_ase(vasp: Vasp) -> None:
     atoms = alloy()
     atoms.set_constraint([FixAtoms([0]), RigidBody([2, 3])])
-    moved = replace(vasp, optimizer="lbfgs", steps=3)(atoms).atoms.positions - atoms.positions
+    moved = replace(vasp, optimizer="lbfgs", steps=1)(atoms).atoms.positions - atoms.positions
     np.testing.assert_allclose(moved[2], moved[3], atol=1e-10)
     assert np.linalg.norm(moved[2]) > 0.005  # Å
 

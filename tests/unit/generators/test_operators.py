@@ -1,5 +1,7 @@
 """Operators keep the host, the window, the composition and the closest distances."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -17,7 +19,7 @@ from htinvert.geometry.roles import motion, rigid_bodies, rigid_mask, roles
 from htinvert.structures.region import search_space
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def space() -> Space:
     """Two slabs of zinc-blende CdTe with a gap of 5 Å between them that holds Cd and Te."""
     crystal = bulk("CdTe", "zincblende", a=6.48, cubic=True).repeat((1, 1, 3))
@@ -30,7 +32,7 @@ def space() -> Space:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rigid(space: Space) -> Space:
     """The same with vacuum at the cell's ends and the upper slab a rigid grain."""
     return grains(space, composition={"Cd": (1, 4), "Te": (1, 4)})
@@ -47,12 +49,23 @@ def grains(space: Space, *, composition: dict[str, tuple[int, int]], move: str =
     )
 
 
+Parents = tuple[Atoms, Atoms, np.random.Generator]
+PARENTS: dict[int, tuple[Space, list[Parents]]] = {}
+
+
+def parents(space: Space) -> list[Parents]:
+    """Pairs made once for each space, and the random stream as they leave it."""
+    if id(space) not in PARENTS:
+        streams = [np.random.default_rng(seed) for seed in range(12)]
+        pairs = [[operators.random_structure(space, rng=rng) for _ in "ab"] for rng in streams]
+        made = [(*pair, rng) for pair, rng in zip(pairs, streams, strict=True)]
+        PARENTS[id(space)] = (space, made)
+    return PARENTS[id(space)][1]
+
+
 def children(space: Space, name: str) -> list[Atoms]:
     made = []
-    for seed in range(12):
-        rng = np.random.default_rng(seed)
-        mother = operators.random_structure(space, rng=rng)
-        father = operators.random_structure(space, rng=rng)
+    for mother, father, rng in deepcopy(parents(space)):
         try:
             if name == "random_structure":
                 made.append(mother)

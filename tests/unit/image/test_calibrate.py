@@ -69,9 +69,9 @@ def sigmas(found: Calibration) -> np.ndarray:
     return np.array([*found.sampling_sigma[::-1], found.shear_sigma, found.rotation_sigma])
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(7))
 def test_a_known_distortion_is_recovered_within_the_stated_uncertainty(seed: int) -> None:
-    """Four numbers at three sigma in 20 cases: one miss is expected in five such suites."""
+    """Four numbers at three sigma in 7 cases: one miss is expected in 13 such suites."""
     rng = np.random.default_rng(seed)
     atoms, zone, period = CASES[seed % len(CASES)]
     stretch_x, stretch_y, shear_x = rng.uniform(-0.05, 0.05, 3)
@@ -96,14 +96,14 @@ def test_a_known_distortion_is_recovered_within_the_stated_uncertainty(seed: int
 
 
 def test_stated_uncertainties_are_not_far_too_large() -> None:
-    """Twelve images of one lattice scatter by as much as each says, within a factor of 2.5."""
+    """Six images of one lattice scatter by as much as each says, within a factor of 2.5."""
     found = [
         calibrate(
             Signal.image(micrograph(GOLD, (1, 1, 0), np.random.default_rng(i), jitter=0.2), 0.16),
             GOLD,
             zone=(1, 1, 0),
         )
-        for i in range(12)
+        for i in range(6)
     ]
     scatter = np.std([values(one) for one in found], axis=0)
     stated = np.mean([sigmas(one) for one in found], axis=0)

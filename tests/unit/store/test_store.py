@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -91,8 +92,24 @@ def create(path: Path, **recipe: object) -> RunStore:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[RunStore]:
-    with create(tmp_path / "run") as run:
-        yield run
+    """A young run, which is left unfolded where its test does not close it."""
+    run = create(tmp_path / "run")
+    yield run
+    run._shut()
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("closed") / "run"
+    with create(path) as run:
+        add(run, *SAMPLE)
+    return path
+
+
+@pytest.fixture
+def folded(closed: Path, tmp_path: Path) -> Path:
+    """A copy of the sample's closed run, to be damaged."""
+    return Path(shutil.copytree(closed, tmp_path / "run"))
 
 
 def same_atoms(a: Atoms, b: Atoms) -> bool:
@@ -380,27 +397,30 @@ def assert_exact(run: RunStore, made: list[Evaluation]) -> None:
             assert ours.axes == theirs.axes
 
 
-def test_a_flipped_bit_in_a_chunk_is_detected_and_repaired(tmp_path: Path) -> None:
-    with create(tmp_path / "run") as run:
-        add(run, *SAMPLE)
+def test_a_flipped_bit_in_a_chunk_is_detected_and_repaired(folded: Path) -> None:
     for name in ("candidates/energy/c/0", "atoms/position/c/0/0", "signals/haadf/data/c/0/0/0"):
-        chunk = tmp_path / "run" / "results.zarr" / name
+        chunk = folded / "results.zarr" / name
         raw = bytearray(chunk.read_bytes())
         raw[len(raw) // 3] ^= 4
         chunk.write_bytes(raw)
         with pytest.raises(Damaged):
-            list(read(tmp_path / "run", signals=True))
-        found = verify(tmp_path / "run", repair=True)
+            list(read(folded, signals=True))
+        found = verify(folded, repair=True)
         assert found.code == REPAIRABLE and name in found.problems[0]
-        assert verify(tmp_path / "run", full=True).problems == []
+        assert verify(folded, full=True).problems == []
 
 
-def test_a_lost_chunk_of_signal_rows_is_not_read_as_no_signals(tmp_path: Path) -> None:
-    with create(tmp_path / "run") as run:
-        add(run, *SAMPLE)
-    (tmp_path / "run" / "results.zarr" / "signals/haadf/row/c/0").unlink()
+def test_a_flipped_bit_in_a_text_of_a_closed_run_is_noted_by_a_full_look(folded: Path) -> None:
+    log = folded / "provenance.json"
+    log.write_bytes(log.read_bytes().replace(b"here", b"hero"))
+    assert verify(folded).problems == []
+    assert verify(folded, full=True).problems == ["provenance.json is not what was written"]
+
+
+def test_a_lost_chunk_of_signal_rows_is_not_read_as_no_signals(folded: Path) -> None:
+    (folded / "results.zarr" / "signals/haadf/row/c/0").unlink()
     with pytest.raises(Damaged, match="is lost"):
-        list(read(tmp_path / "run", signals=True))
+        list(read(folded, signals=True))
 
 
 def test_a_damaged_file_of_signal_rows_costs_those_of_its_own_block_only(
@@ -441,26 +461,22 @@ def test_a_damaged_description_costs_no_result_for_there_is_a_copy(
 
 
 @pytest.mark.parametrize("name", ["scores/haadf.fom/c/0", "candidates/key/c/0/0", "zarr.json"])
-def test_a_lost_file_is_noticed_at_the_next_start(tmp_path: Path, name: str) -> None:
-    with create(tmp_path / "run") as run:
-        add(run, *SAMPLE)
-    (tmp_path / "run" / "results.zarr" / name).unlink()
-    create(tmp_path / "run").close()
-    assert verify(tmp_path / "run", full=True).problems == []
+def test_a_lost_file_is_noticed_at_the_next_start(folded: Path, name: str) -> None:
+    (folded / "results.zarr" / name).unlink()
+    create(folded).close()
+    assert verify(folded, full=True).problems == []
 
 
-def test_a_damaged_journal_row_is_never_read_as_a_result(tmp_path: Path) -> None:
-    with create(tmp_path / "run") as run:
-        add(run, *SAMPLE)
-    run = create(tmp_path / "run")
+def test_a_damaged_journal_row_is_never_read_as_a_result(folded: Path) -> None:
+    run = create(folded)
     run._journal.connection.execute("UPDATE results SET relaxed = zeroblob(length(relaxed))")
     with pytest.raises(UserError, match="result 0 is damaged"):
         list(run.evaluations())
     run._shut()
-    found = verify(tmp_path / "run", repair=True)
+    found = verify(folded, repair=True)
     assert any("result 0 is damaged" in problem for problem in found.problems)
     assert found.code == REPAIRABLE  # the archive has a copy
-    with RunStore.open(tmp_path / "run") as again:
+    with RunStore.open(folded) as again:
         for before, after in zip(SAMPLE, again.evaluations(), strict=True):
             assert after.objectives == before.objectives
 

@@ -85,7 +85,7 @@ def perpendicular(phase: Atoms, zone: tuple[int, int, int]) -> tuple[int, int, i
     return u, v, w
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     phase=st.sampled_from(PHASES),
     matrix=st.sampled_from(UNIMODULAR),
