@@ -12,7 +12,7 @@ import yaml
 from ase import Atoms
 from ase.io import write
 
-from htinvert.store import Run
+from htinvert.store import RunStore
 from tests.misbehaviors import DEADLY, MISBEHAVIORS, module
 
 from .conftest import Command, environment
@@ -133,7 +133,7 @@ def run(folder: Path, pool: str, path: Path) -> subprocess.CompletedProcess[str]
 
 def read(folder: Path) -> dict[int, str]:
     """Why each structure failed, by its number; empty where it did not."""
-    with Run.open(folder / "runs" / "odd") as store:
+    with RunStore.open(folder / "runs" / "odd") as store:
         rows = list(store.evaluations())
     found = {round(e.candidate.atoms.positions[0, 1] * 1000): e.error or "" for e in rows}
     assert len(found) == len(rows)

@@ -11,7 +11,7 @@ from ase import Atoms
 
 from htinvert.core import Candidate, Evaluation, Relaxation, Score
 from htinvert.report.terminal import terminal
-from htinvert.store import Run, journal, snap, structure_key
+from htinvert.store import RunStore, journal, snap, structure_key
 from htinvert.store.columns import escaped, unescaped
 from htinvert.store.salvage import verify
 
@@ -34,7 +34,7 @@ def candidate(index: int) -> Candidate:
 
 def readable(folder: Path) -> list[Evaluation]:
     """All that is in a run, by every way that leads there; the texts can be printed."""
-    with Run.open(folder) as run:
+    with RunStore.open(folder) as run:
         found = list(run.evaluations())
         rows = run.table()
         assert len(rows) == len(found)
@@ -55,7 +55,7 @@ def test_a_run_that_is_poisoned_already_becomes_readable(
     monkeypatch.setattr(journal, "pack_result", lambda evaluation: text)
     relaxation = Relaxation(candidate(0).atoms, -1.0, True, 1) if "relaxation" in poison else None
     folder = tmp_path / "run"
-    with Run.create_or_open(folder, recipe={}, provenance={}) as run:
+    with RunStore.create_or_open(folder, recipe={}, provenance={}) as run:
         run.propose([(candidate(0), structure_key(candidate(0).atoms, "test"))])
         run.commit([Evaluation(candidate(0), relaxation)])
         before = readable(folder)
@@ -70,7 +70,7 @@ def test_what_is_committed_is_clean(tmp_path: Path) -> None:
     """Operators, refusals, attempts and the log are texts of components, too."""
     folder, one = tmp_path / "run", candidate(0)
     odd = Candidate(0, one.atoms, LONE + "z" * 10**6)
-    with Run.create_or_open(folder, recipe={}, provenance={}) as run:
+    with RunStore.create_or_open(folder, recipe={}, provenance={}) as run:
         run.propose([(odd, structure_key(one.atoms, "test"))])
         run.attempt(0, LONE + "z" * 10**6)
         run.refuse(1, LONE, "\x1b[2J")
@@ -80,7 +80,7 @@ def test_what_is_committed_is_clean(tmp_path: Path) -> None:
     (found,) = readable(folder)
     assert found.candidate.operator.startswith("bad \\udc80 byte")
     assert len(found.candidate.operator) <= 120
-    with Run.open(folder) as run:
+    with RunStore.open(folder) as run:
         assert run.counts().refused == {"\\x1b[2J": 1}
     (folder / "log.jsonl").read_text()
 
