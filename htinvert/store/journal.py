@@ -280,10 +280,9 @@ class Journal:
 
     def _drop(self, most: int) -> None:
         dropped = int(self.meta("dropped"))
-        stop = min(int(self.meta("droppable", "0")), dropped + most)
+        span = (dropped, stop := min(int(self.meta("droppable", "0")), dropped + most))
         if stop <= dropped:
             return
-        span = (dropped, stop)
         self.connection.execute(
             "DELETE FROM proposals WHERE idx IN"
             " (SELECT idx FROM results WHERE seq > ? AND seq <= ?)",

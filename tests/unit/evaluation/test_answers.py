@@ -127,6 +127,15 @@ def ignoring() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.fixture
+def listening() -> Iterator[None]:
+    """SIGINT is Python's own, also where a shell started the tests in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listening")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Interrupted])
 def test_a_person_still_ends_it(error: type[BaseException]) -> None:
     """Ctrl-C in a script raises the first, and the second Ctrl-C in a campaign the other."""
