@@ -381,7 +381,7 @@ def test_a_file_that_a_parser_left_open_is_closed_at_once(tmp_path: Path) -> Non
     try:
         with pytest.raises(UserError, match="could not be read as an image"):
             read_image(path, sampling=0.2)
-        left = [kept for kept in gc.get_objects() if isinstance(kept, io.FileIO)]
+        left = [kept for kept in gc.get_objects() if type(kept) is io.FileIO]
         assert not [kept for kept in left if str(kept.name) == str(path) and not kept.closed]
     finally:
         gc.enable()
