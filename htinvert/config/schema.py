@@ -19,7 +19,7 @@ from htinvert.signals.kind import kind_named
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 KINDS = {"energy": "energy", "forward": "forward", "structure": "structure", "phase": "structure"}
-ENTRY = re.compile(r"^ {4,8}(\w+): (.+(?:\n {9,}.+)*)", re.M)  # of a docstring's list
+ENTRY = re.compile(r"^( {4,8})(\w+): (.+(?:\n\1 +\S.*)*)", re.M)  # of a docstring's list
 
 
 class _Lenient(GenerateJsonSchema):
@@ -128,7 +128,8 @@ def _sentences(component: Callable[..., Any]) -> dict[str, str]:
     classes = inspect.getmro(component) if inspect.isclass(component) else (component,)
     sentences: dict[str, str] = {}
     for part in reversed(classes):
-        sentences |= dict(ENTRY.findall(inspect.cleandoc(part.__doc__ or "")))
+        entries = ENTRY.findall(inspect.cleandoc(part.__doc__ or ""))
+        sentences |= {name: sentence for _, name, sentence in entries}
     return sentences
 
 

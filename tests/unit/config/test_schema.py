@@ -44,6 +44,14 @@ def test_every_component_is_in_it(validator: Draft202012Validator) -> None:
     assert "ships with LAMMPS" in potential["properties"]["potential"]["description"]
 
 
+def test_a_sentence_over_two_lines_of_a_docstring_is_said_wholly(
+    validator: Draft202012Validator,
+) -> None:
+    rules = validator.schema["$defs"]["forward"]["allOf"]
+    model = rules[plugins.names("forward").index("stem_convolution")]["then"]["properties"]
+    assert model["center"]["description"].endswith("None: the middle of the cell.")
+
+
 def test_what_a_component_inherits_is_described_as_its_own(
     validator: Draft202012Validator,
 ) -> None:
