@@ -24,9 +24,9 @@ from htinvert.config.campaign import Stop
 from htinvert.core import Evaluation
 from htinvert.pool.here import Pool
 from htinvert.store import OutOfSpace, RunStore
+from htinvert.store.patient import WRITER
 
 STOP = "stop"  # a file in the run's folder that ends the campaign when it appears
-SPACE_SECONDS = 600.0  # how long to wait for a full disk before giving up
 TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
 
 
@@ -94,6 +94,7 @@ class Campaign:
     def go(self, pool: Pool, interrupted: threading.Event, older: Fork | None = None) -> None:
         """Keep the pool busy until a stop rule is met or a signal comes."""
         self._interrupted = interrupted
+        self.store.wait_with(say=self._say_held, leave=interrupted.is_set)
         if older is not None:
             self._inherit(pool, older)
         pending = self.store.pending()
@@ -173,27 +174,34 @@ class Campaign:
 
         What is in flight goes on meanwhile; what has ended is kept in memory.
         """
-        begun = monotonic()
+        begun, said = monotonic(), False
         while True:
             try:
                 write()
                 return
             except OutOfSpace as trouble:
                 waited = monotonic() - begun
-                if waited > SPACE_SECONDS or self._interrupted.is_set():
+                if waited > WRITER or self._interrupted.is_set():
                     raise
-                self.progress.reason = f"waiting for space: {trouble}"
-                self._observe()
+                if not said:
+                    self._say(f"waiting for space: {trouble}")
+                    said = True
                 self._interrupted.wait(min(10.0, 0.1 + waited / 2))
-                self.progress.reason = ""
 
     def _report(self, news: list[str]) -> None:
         """Pass on and record what has happened to the workers."""
         for line in news:
             self.store.event(event="cluster", text=line)
-            self.progress.news = line
-            self._observe()
-            self.progress.news = ""
+            self._say(line)
+
+    def _say_held(self, why: str) -> None:
+        """Say who keeps the journal from being written; what is in flight goes on meanwhile."""
+        self._say(f"waiting for up to {WRITER / 60:.0f} minutes: {why}")
+
+    def _say(self, line: str) -> None:
+        self.progress.news = line
+        self._observe()
+        self.progress.news = ""
 
     def _observe(self) -> None:
         self.progress.seconds = monotonic() - self._start

@@ -3,6 +3,16 @@
 from htinvert.store.reader import Counts
 from htinvert.store.record import snap, structure_key
 from htinvert.store.run import RunStore
-from htinvert.store.trouble import Damaged, Fenced, Held, OutOfSpace
+from htinvert.store.trouble import Busy, Damaged, Fenced, Held, OutOfSpace
 
-__all__ = ["Counts", "Damaged", "Fenced", "Held", "OutOfSpace", "RunStore", "snap", "structure_key"]
+__all__ = [
+    "Busy",
+    "Counts",
+    "Damaged",
+    "Fenced",
+    "Held",
+    "OutOfSpace",
+    "RunStore",
+    "snap",
+    "structure_key",
+]

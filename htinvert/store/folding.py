@@ -19,6 +19,7 @@ from htinvert.store.columns import Column, Layout, block_columns
 from htinvert.store.images import layouts_of, signal_columns
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
+from htinvert.store.patient import WRITER
 from htinvert.store.record import PackedSignal, Stored
 from htinvert.store.trouble import Damaged
 
@@ -82,7 +83,9 @@ class Folding:
             Damaged: what is read back is not what was written, or a row in the journal is damaged.
             OSError: the disk is full or failing.
         """
-        journal = Journal(self.path / "journal.sqlite", writable=False, locks=self.locks)
+        journal = Journal(
+            self.path / "journal.sqlite", writable=False, locks=self.locks, patience=WRITER
+        )
         try:
             state = self.marks.state()
             while state.folded < committed or state.unfinished:

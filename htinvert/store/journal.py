@@ -20,6 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from htinvert.core import Candidate, Evaluation, UserError
+from htinvert.store.patient import READER, busy, connect
 from htinvert.store.record import (
     PackedSignal,
     Row,
@@ -53,6 +54,7 @@ class Journal:
         writable: whether to change it.
         recipe: what a new one is made with.
         locks: whether the file system has POSIX locks; without, a lock file is used.
+        patience: how long to wait for another program that holds it [s].
         guard: called in every transaction; raises where this driver may write no more.
         fresh: called before a new one is made; raises where there was one before.
 
@@ -68,6 +70,7 @@ class Journal:
         writable: bool,
         recipe: Mapping[str, Any] | None = None,
         locks: bool = True,
+        patience: float = READER,
         guard: Callable[[], None] = lambda: None,
         fresh: Callable[[], None] = lambda: None,
     ):
@@ -79,12 +82,8 @@ class Journal:
         mode = "rwc" if writable else "rw"  # a reader may have to roll back after a crash
         system = "" if locks else "&vfs=unix-dotfile"
         with self._explained():
-            self.connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}{system}",
-                uri=True,
-                timeout=30,
-                isolation_level=None,
-            )
+            uri = f"{path.absolute().as_uri()}?mode={mode}{system}"
+            self.connection = connect(uri, patience=patience)
         try:
             self._prepare(writable, recipe)
         except BaseException:
@@ -113,10 +112,8 @@ class Journal:
                 f"with: htinvert migrate {self.path.parent}"
             )
         if schema[0] != str(SCHEMA):
-            raise UserError(
-                f"{self.path.parent} was written in run format {schema[0]} and this htinvert knows "
-                f"format {SCHEMA}; update htinvert"
-            )
+            written = f"{self.path.parent} was written in run format {schema[0]}"
+            raise UserError(f"{written} and this htinvert knows {SCHEMA}; update htinvert")
 
     def _create(self, recipe: Mapping[str, Any]) -> None:
         meta = {
@@ -140,6 +137,8 @@ class Journal:
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_").split("_")[0]
             advice = ADVICE.get(code, "start the same command again")
+            if code == "BUSY":
+                raise busy(self.path) from error
             kind = OutOfSpace if code in TEMPORARY else Damaged if code in BROKEN else UserError
             raise kind(
                 f"{self.path} could not be used ({error}): {advice}; "

@@ -33,6 +33,7 @@ from htinvert.store.identity import require_recipe
 from htinvert.store.journal import Journal
 from htinvert.store.lock import Owner, has_locks
 from htinvert.store.marks import Marks, checksum
+from htinvert.store.patient import WRITER, busy
 from htinvert.store.provenance import own_provenance, read_provenance, write_provenance
 from htinvert.store.reader import Reader
 from htinvert.store.record import Row, is_snapped
@@ -80,6 +81,7 @@ class RunStore(Reader):
         Raises:
             Held: another driver owns the run.
             OutOfSpace: its file system is full or read-only.
+            Busy: another program holds its journal for over ten minutes.
             UserError: the recipe differs, or the folder holds something else.
             Damaged: sealed results are not what was written, or log or archive know of a run or of
                 results that the journal does not: it would end by writing over them.
@@ -94,6 +96,7 @@ class RunStore(Reader):
                 writable=True,
                 recipe=recipe,
                 locks=owner.locks,
+                patience=WRITER,
                 guard=owner.require,
                 fresh=partial(require_fresh, folder),
             )
@@ -226,6 +229,15 @@ class RunStore(Reader):
         self._journal.remember("run_id", name)
         self._marks.append("opened", run=name, recipe=self.recipe)
         self._folding.attributes = {**self._folding.attributes, "run_id": name}
+
+    def wait_with(self, *, say: Callable[[str], None], leave: Callable[[], bool]) -> None:
+        """Tell why where a write waits for another program; where one is to ``leave``, wait less.
+
+        A driver waits for ten minutes, one that is to leave for half a minute.
+        """
+        connection = self._journal.connection
+        connection.held = lambda: say(str(busy(self._journal.path)))
+        connection.leave = leave
 
     def event(self, **fields: Any) -> None:
         """Append a line of JSON with the time and these fields to ``log.jsonl``."""

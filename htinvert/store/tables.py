@@ -28,7 +28,6 @@ BROKEN = ("CORRUPT", "NOTADB", "ERROR", "")  # what only damage can bring about
 ADVICE = {
     "FULL": f"{_SPACE} and start the same command again",
     "IOERR": f"check the disk, {_SPACE} and start the same command again",
-    "BUSY": "another program holds it for over 30 s; end that program and start again",
     "READONLY": f"{_SPACE} and start the same command again",
     "CANTOPEN": f"{_SPACE} and start the same command again",
     **dict.fromkeys(

@@ -13,6 +13,12 @@ class OutOfSpace(UserError):
     code = 75  # EX_TEMPFAIL
 
 
+class Busy(UserError):
+    """Another program holds the journal: nothing is lost, try again later."""
+
+    code = 75  # EX_TEMPFAIL
+
+
 class Held(UserError):
     """Another driver owns the run."""
 

@@ -73,16 +73,16 @@ def test_a_full_disk_is_waited_for(
         commit(self, evaluations)
 
     monkeypatch.setattr(RunStore, "commit", refuse_three_times)
-    reasons: list[str] = []
+    news: list[str] = []
     end = run(
         ht.load(campaign(), stop={"evaluations": 4}),
         tmp_path / "run",
-        observer=lambda progress: reasons.append(progress.reason),
+        observer=lambda progress: news.append(progress.news),
     )
     assert end.evaluated == 4
-    assert sum("waiting for space" in reason for reason in reasons) == 3
+    assert sum("waiting for space" in line for line in news) == 1, "said once"
     monkeypatch.setattr(RunStore, "commit", lambda self, evaluations: refuse())
-    monkeypatch.setattr(loop, "SPACE_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "WRITER", 0.0)
 
     def refuse() -> None:
         raise OutOfSpace("the disk is full")

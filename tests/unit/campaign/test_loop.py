@@ -1,18 +1,23 @@
 """The loop of a campaign: what it waits for before it ends."""
 
+import subprocess
+import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
 from ase import Atoms
 
 from htinvert.campaign.loop import Campaign, run
 from htinvert.campaign.plan import Plan, make_plan
+from htinvert.campaign.progress import Progress
 from htinvert.config.campaign import parse
 from htinvert.core import Candidate, Evaluation, Exhausted
 from htinvert.evaluation.evaluate import evaluate
-from htinvert.store import RunStore
+from htinvert.store import Busy, RunStore, patient
 
 
 class Three:
@@ -90,6 +95,70 @@ def test_a_search_without_relaxation_knows_no_minima(tmp_path: Path) -> None:
     end = run(make_plan(parse(raw), folder=tmp_path), tmp_path / "run")
     assert end.reason == "60 evaluations are done"
     assert end.refused["known_minimum"] == 0
+
+
+@contextmanager
+def held(journal: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another program that holds the journal in a transaction, until it is sent a line."""
+    code = (
+        "import sqlite3, sys; connection = sqlite3.connect(sys.argv[1]);"
+        "connection.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.readline()"
+    )
+    command = [sys.executable, "-c", code, str(journal)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as browser:
+        assert browser.stdout is not None and browser.stdout.readline() == "held\n"
+        try:
+            yield browser
+        finally:
+            browser.kill()
+
+
+def test_a_program_that_holds_the_journal_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database browser's transaction of 45 s once ended the driver after 30 s."""
+    monkeypatch.setattr(patient, "ROUND", 0.01)
+    plan = campaign(tmp_path, generators=[{"use": f"{__name__}:three"}])
+    folder, news = tmp_path / "run", []
+    browser: list[subprocess.Popen[str]] = []
+    with ExitStack() as stack:
+
+        def observe(progress: Progress) -> None:
+            if progress.evaluated == 1 and not browser:
+                browser.append(stack.enter_context(held(folder / "journal.sqlite")))
+            if progress.news:
+                news.append(progress.news)
+                browser[0].kill()
+
+        with RunStore.create_or_open(folder, recipe=plan.identity, provenance={}) as store:
+            loop = Campaign(plan, store, observe)
+            loop.replay()
+            loop.go(Slow(plan), threading.Event())
+            assert loop.progress.evaluated == 3 and store.counts().pending == 0
+    assert len(news) == 1, "it is said once"
+    assert f"(process {browser[0].pid})" in news[0] and "journal.sqlite is held by" in news[0]
+
+
+def test_a_journal_that_is_held_for_good_ends_it_with_75_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patient, "ROUND", 0.01)
+    plan = campaign(tmp_path, generators=[{"use": f"{__name__}:three"}])
+    folder = tmp_path / "run"
+    with RunStore.create_or_open(folder, recipe=plan.identity, provenance={}) as store:
+        store._journal.connection.patience = 0.1
+        loop = Campaign(plan, store, lambda progress: None)
+        loop.replay()
+        with held(folder / "journal.sqlite"), pytest.raises(Busy, match="end that program") as end:
+            loop.go(Slow(plan), threading.Event())
+    assert end.value.code == 75
+    with RunStore.create_or_open(folder, recipe=plan.identity, provenance={}) as store:
+        loop = Campaign(plan, store, lambda progress: None)
+        loop.replay()
+        loop.go(Slow(plan), threading.Event())
+        assert loop.progress.evaluated == 3
 
 
 def three() -> Three:
