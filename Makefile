@@ -30,9 +30,18 @@ $(INSTALLED): pyproject.toml deploy/constraints.txt
 demo: setup  ## find a planted structure in a simulated micrograph, start to report
 	@$(BIN)/htinvert demo
 
-test: lint  ## lint, then every test: unit, integration, physics, cluster
-	@$(BIN)/python -m pytest --durations=15 htinvert tests/unit tests/integration tests/physics \
-	  tests/torture tests/cluster
+# One process per core, but no more than two; a module's tests stay together for what they share.
+PARALLEL := -n logical --maxprocesses 2 --dist loadfile
+DURATIONS := --durations=0 --durations-min=0.1
+
+test: lint  ## lint, then every test: unit, integration, physics; torture, cluster
+	@first=0; second=0; \
+	$(BIN)/python -m pytest $(PARALLEL) $(DURATIONS) htinvert tests/unit tests/integration \
+	  tests/physics || first=$$?; \
+	$(BIN)/python -m pytest $(DURATIONS) tests/torture tests/cluster || second=$$?; \
+	test $$first = 0 || { echo "unit, integration, physics: pytest ended with $$first"; }; \
+	test $$second = 0 || { echo "torture, cluster: pytest ended with $$second"; }; \
+	test $$first = 0 && test $$second = 0
 
 torture: setup  ## crash, fill, corrupt and race the run on disk, in full; long cluster tests (hours)
 	@HTINVERT_TORTURE=full $(BIN)/python -m pytest -s --timeout=14400 tests/torture tests/cluster

@@ -217,7 +217,8 @@ class DaskPool:
 
         running = asyncio.run_coroutine_threadsafe(gather(), client.loop.asyncio_loop)
         try:
-            return dict(running.result(FETCH_SECONDS + 5.0))
+            gathered = dict(running.result(FETCH_SECONDS + 5.0))
+            return {key: share for key, share in gathered.items() if share is not None}
         except (TimeoutError, OSError, KeyError):
             return {}
 

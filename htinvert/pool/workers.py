@@ -27,6 +27,7 @@ SETTINGS: dict[str, Any] = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,  # with nothing to spill it would never go on
     "distributed.worker.profile.enabled": False,  # where time goes, a hundred times a second
+    "distributed.deploy.lost-worker-timeout": "1 day",  # else a second death loses its nanny
     "distributed.admin.low-level-log-length": 0,
     "distributed.admin.tick.interval": "500ms",  # of looks at the clock, by default 50 a second
     "distributed.admin.system-monitor.interval": "5s",  # and at what the machine is doing

@@ -228,6 +228,35 @@ def test_a_mistake_before_a_fit_is_one_sentence(
     assert not (tmp_path / "registered").exists()
 
 
+def test_a_process_ends_with_the_code_of_what_it_did(campaign: Writer, process: Command) -> None:
+    """The others of these tests call the command line in their own process."""
+    assert process("--version").returncode == 0
+    wrong = process("check", campaign(stop={"evaluations": "many"}))
+    assert wrong.returncode == 2
+    assert wrong.stderr.startswith("htinvert: ") and "evaluations" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+def test_whoever_presses_ctrl_c_again_is_obeyed_at_once(
+    campaign: Writer, process: Command, tmp_path: Path
+) -> None:
+    """The first one lets the candidate end that is evaluated; it is pressed from in there here."""
+    (tmp_path / "pressed.py").write_text(
+        "import os, signal, time\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass(frozen=True)\n"
+        "class Pressed:\n"
+        "    def __call__(self, atoms):\n"
+        "        for _ in 'ab':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "            time.sleep(0.01)\n"
+        "        time.sleep(600)\n"
+    )
+    ended = process("run", campaign(energy={"use": "pressed:Pressed"}))
+    assert ended.returncode == 130, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     """A real bash, with what `htinvert --show-completion bash` prints, as after installing it."""
     program = Path(sys.executable).with_name("htinvert")

@@ -68,6 +68,7 @@ def written(folder: Path, pool: str, names: list[str]) -> Path:
         "energy": energy,
         "search": {"generators": [{"use": "library", "path": "structures"}], "novelty": 0},
         "workers": 0 if pool in ("here", "isolated") else 1,
+        "in_flight": 4,  # in blocks of one: test_pool.py finds the deadly one in a larger block
         "stop": {"evaluations": 500},
     }
     path = folder / "odd.yaml"

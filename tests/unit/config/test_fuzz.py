@@ -1,6 +1,6 @@
 """Campaign files with anything wrong: a sentence for each mistake, never another exception.
 
-100 variants in a plain run, all with ``HTINVERT_TORTURE=full``; a variant is known by its number.
+300 variants in a plain run, all with ``HTINVERT_TORTURE=full``; a variant is known by its number.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "structures": load_structure,
 }
 SOURCES = sorted([*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "htinvert/data").rglob("*.yaml")])
-VARIANTS = 2100 if os.environ.get("HTINVERT_TORTURE") == "full" else 100
+VARIANTS = 2100 if os.environ.get("HTINVERT_TORTURE") == "full" else 300
 PORTION = 50  # of variants to a test
 LONGEST_LINE = 400  # characters of one mistake
 

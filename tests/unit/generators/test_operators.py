@@ -65,10 +65,11 @@ def parents(space: Space) -> list[Parents]:
 
 def children(space: Space, name: str) -> list[Atoms]:
     made = []
-    for mother, father, rng in deepcopy(parents(space)):
+    for seed, (mother, father, rng) in enumerate(deepcopy(parents(space))):
         try:
-            if name == "random_structure":
-                made.append(mother)
+            if name == "random_structure":  # anew, not what was made for all tests
+                rng = np.random.default_rng(seed)
+                made.append(operators.random_structure(space, rng=rng))
             elif name == "cut_and_splice":
                 made.append(operators.cut_and_splice(mother, father, space=space, rng=rng))
             else:
