@@ -1,4 +1,4 @@
-"""What clusters do to a campaign, on a real Slurm: nothing is lost, doubled or left behind."""
+"""What clusters do to a campaign, on real batch systems: nothing is lost, doubled or left."""
 
 from __future__ import annotations
 
@@ -13,30 +13,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .conftest import (
-    SLURM,
-    Driver,
-    Writer,
-    environment,
-    evaluations,
-    jobs,
-    none_left,
-    processes,
-)
+from .batch import DEPLOY, Batch, both
+from .conftest import Driver, Writer, environment, evaluations, processes
 
 Start = Callable[..., Driver]
 
 
+@both
 def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
-    campaign: Writer, start: Start
+    batch: Batch, campaign: Writer, start: Start
 ) -> None:
     many = {"evaluations": 2000}
     energy = {"seconds": 0.01}
     driver = start(campaign("stormy", stop=many, energy=energy))
     for canceled in range(5):
         driver.wait_until(150 * (canceled + 1))
-        running = jobs(driver.name, "running")
-        subprocess.run(["scancel", running[canceled % len(running)]], check=True)
+        running = batch.jobs(driver.name, "running")
+        batch.stop(running[canceled % len(running)])
     driver.wait_until(900)
     victim = children(processes("distributed.cli.dask_worker", driver.name)[0])[-1]
     os.kill(victim, signal.SIGKILL)
@@ -45,7 +38,7 @@ def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
     driver.process.wait()
     again = start(campaign("stormy", stop=many, energy=energy))
     again.end()
-    assert none_left(again.name)
+    assert batch.none_left(again.name)
     assert processes("distributed.cli.dask_worker", again.name) == []
     calm = start(campaign("calm", stop=many, cluster=None, workers=2))
     calm.end()
@@ -58,13 +51,15 @@ def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
     assert {i: stormy[i] for i in shared} == {i: undisturbed[i] for i in shared}
 
 
-def test_one_in_flight_repeats_itself_bit_for_bit(campaign: Writer, start: Start) -> None:
+def test_one_in_flight_repeats_itself_bit_for_bit(
+    batch: Batch, campaign: Writer, start: Start
+) -> None:
     """The genetic search learns from each candidate, so its order is all that matters."""
     search = {"generators": [{"use": "genetic", "random": 8}]}
     same = {"search": search, "stop": {"evaluations": 60}, "in_flight": 1}
     driver = start(campaign("stormy", energy={"seconds": 0.05}, **same))
     driver.wait_until(12)
-    subprocess.run(["scancel", *jobs(driver.name, "running")[:2]], check=True)
+    batch.stop(*batch.jobs(driver.name, "running")[:2])
     driver.wait_until(25)
     driver.process.kill()
     driver.process.wait()
@@ -73,10 +68,13 @@ def test_one_in_flight_repeats_itself_bit_for_bit(campaign: Writer, start: Start
     calm = start(campaign("calm", cluster=None, **same | {"workers": 0}))
     calm.end()
     assert evaluations(again.run) == evaluations(calm.run)
-    assert none_left(again.name)
+    assert batch.none_left(again.name)
 
 
-def test_poison_is_quarantined_and_nobody_else_is(campaign: Writer, start: Start) -> None:
+@both
+def test_poison_is_quarantined_and_nobody_else_is(
+    batch: Batch, campaign: Writer, start: Start
+) -> None:
     driver = start(campaign("poisoned", energy={"poison": True}, stop={"evaluations": 60}))
     driver.end()
     poisoned = evaluations(driver.run)
@@ -87,8 +85,9 @@ def test_poison_is_quarantined_and_nobody_else_is(campaign: Writer, start: Start
     assert all("died under this candidate 2 times" in poisoned[index][3] for index in culprits)
 
 
+@both
 def test_two_nodes_with_two_processes_each_lose_nothing_either(
-    campaign: Writer, start: Start
+    batch: Batch, campaign: Writer, start: Start
 ) -> None:
     """One worker per node; the processes inside it die of poison, and one node goes entirely."""
     path = campaign(
@@ -100,11 +99,11 @@ def test_two_nodes_with_two_processes_each_lose_nothing_either(
     )
     driver = start(path)
     driver.wait_until(10)
-    running = jobs(driver.name, "running")
+    running = batch.jobs(driver.name, "running")
     assert len(running) == 2
-    subprocess.run(["scancel", running[0]], check=True)
+    batch.stop(running[0])
     driver.end()
-    assert none_left(driver.name)
+    assert batch.none_left(driver.name)
     poisoned = evaluations(driver.run)
     innocent, culprits = without_poison(campaign, start)
     assert set(poisoned) == set(innocent)
@@ -117,7 +116,7 @@ def test_two_nodes_with_two_processes_each_lose_nothing_either(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_driver_that_is_told_to_leave_takes_its_jobs_along(
-    campaign: Writer, start: Start, number: signal.Signals
+    batch: Batch, campaign: Writer, start: Start, number: signal.Signals
 ) -> None:
     driver = start(campaign(stop={"evaluations": 10**6}, energy={"seconds": 0.05}))
     driver.wait_until(10)
@@ -125,14 +124,14 @@ def test_a_driver_that_is_told_to_leave_takes_its_jobs_along(
     driver.process.send_signal(number)
     assert "interrupted; the same command goes on from here" in driver.end(60)
     assert time.monotonic() - begun < 30  # Slurm's own grace is 30 s (KillWait)
-    assert none_left(driver.name, 20)
+    assert batch.none_left(driver.name, 20)
     assert not (driver.run / "tls").exists()
 
 
 @pytest.mark.skipif(
     os.environ.get("HTINVERT_TORTURE") != "full", reason="takes minutes: make torture runs it"
 )
-def test_jobs_of_one_minute_finish_a_longer_campaign(campaign: Writer) -> None:
+def test_jobs_of_one_minute_finish_a_longer_campaign(batch: Batch, campaign: Writer) -> None:
     """The driver's own job goes back into the queue; workers leave before their limit.
 
     Three workers need 40 s for 300 candidates of 0.4 s, and the driver is told to leave 20 s
@@ -142,7 +141,7 @@ def test_jobs_of_one_minute_finish_a_longer_campaign(campaign: Writer) -> None:
     energy = {"seconds": 0.4}
     path = campaign("long", site={"walltime": "00:01:00"}, stop=stop, energy=energy, workers=3)
     command = ["sbatch", "--time=1", "--signal=B:USR1@20", "--mem=500", "--output=driver.log"]
-    script = str(SLURM / "driver.sbatch")
+    script = str(DEPLOY / "slurm" / "driver.sbatch")
     subprocess.run(
         [*command, "--job-name=long-driver", script, path.name],
         cwd=path.parent,
@@ -150,7 +149,7 @@ def test_jobs_of_one_minute_finish_a_longer_campaign(campaign: Writer) -> None:
         check=True,
     )
     end = time.monotonic() + 800
-    while jobs("long-driver"):
+    while batch.jobs("long-driver"):
         assert time.monotonic() < end, (path.parent / "driver.log").read_text()
         time.sleep(1)
     text = (path.parent / "driver.log").read_text()
