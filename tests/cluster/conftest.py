@@ -132,14 +132,7 @@ class Driver:
 
     def committed(self) -> int:
         """How many evaluations are safe."""
-        if not (self.run / "journal.sqlite").is_file():
-            return 0
-        try:
-            with RunStore.open(self.run) as store:
-                counts = store.counts()
-        except UserError:  # not yet
-            return 0
-        return int(counts.ok + counts.failed)
+        return committed(self.run)
 
     def wait_until(self, evaluations: int, seconds: float = 120) -> None:
         """Wait until so many evaluations are safe."""
@@ -174,6 +167,18 @@ def start(batch: Batch) -> Iterator[Callable[..., Driver]]:
             driver.process.wait()
         if left := batch.jobs(driver.name):
             batch.stop(*left)
+
+
+def committed(run: Path) -> int:
+    """How many evaluations of a run are safe."""
+    if not (run / "journal.sqlite").is_file():
+        return 0
+    try:
+        with RunStore.open(run) as store:
+            counts = store.counts()
+    except UserError:  # not yet
+        return 0
+    return int(counts.ok + counts.failed)
 
 
 def environment(folder: Path) -> dict[str, str]:
