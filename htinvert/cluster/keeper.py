@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from htinvert.cluster.queues import Jobs, QueueError, cancel, jobs_of
+from htinvert.cluster.queues import Jobs, QueueError, cancel, jobs_of, why_broken
 from htinvert.cluster.site import Site
 from htinvert.core import UserError
 
@@ -78,7 +78,7 @@ class Keeper:
 
     async def start(self) -> None:
         """Cancel what an earlier driver left, send the first jobs, and go on in the background."""
-        strays = list(await self._list() or ())
+        strays = [job for job, state in (await self._list() or {}).items() if state != "leaving"]
         if strays:
             self.news.append(f"canceled {_jobs(strays)} that an earlier driver of this run left")
             await cancel(self.site.system, strays)
@@ -142,7 +142,8 @@ class Keeper:
             if job not in jobs and monotonic() - sent.since > GRACE
         ]
         for job in ended:
-            self._bury(job)
+            self._bury(job, last_words(self._folder / "logs", job))
+        await self._put_away(jobs)
         if self.trouble is None:
             await self._shrink()
             await self._fill()
@@ -168,14 +169,20 @@ class Keeper:
                 sent.arrived = self._ever = True
                 self._fruitless = 0
 
-    def _bury(self, job: str) -> None:
+    async def _put_away(self, jobs: Jobs) -> None:
+        """Cancel jobs that stay in the queue and will never begin."""
+        broken = [job for job in self._sent if jobs.get(job) == "broken"]
+        for job in broken:
+            self._bury(job, await why_broken(self.site.system, job) or "its node cannot begin it")
+        await cancel(self.site.system, broken)
+
+    def _bury(self, job: str, reason: str) -> None:
         """A job has ended without having been asked to."""
         sent = self._sent.pop(job)
         if sent.arrived:
             self.news.append(f"job {job} has ended; sending another")
             return
         self._fruitless += 1
-        reason = last_words(self._folder / "logs", job)
         if "timed out" in reason.lower() or "TimeoutError" in reason:
             network = self.site.settings.get("interface")
             reason += (
@@ -256,8 +263,12 @@ async def submit(job: Any) -> str:
 
 def last_words(logs: Path, job: str) -> str:
     """What a job's log ends with: the last error of it, or its last line."""
-    number = job.partition(".")[0]
-    files = sorted(path for path in logs.glob(f"*{number}*") if path.is_file())
+    bearing = re.compile(rf"(?<!\d){re.escape(job.partition('.')[0])}(?!\d)")
+    files = sorted(
+        path
+        for path in (logs.iterdir() if logs.is_dir() else ())
+        if path.is_file() and bearing.search(re.sub(r"^hti-[0-9a-f]{8}(?!\w)", "", path.name))
+    )
     lines = [
         line.strip()
         for path in files

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 LISTING_SECONDS = 60.0  # a busy batch system may take its time
 
-Jobs = dict[str, str]  # job's id -> "pending", "running" or "leaving"
+Jobs = dict[str, str]  # job's id -> "pending", "running", "leaving", or "broken": it will not begin
 
 
 class QueueError(Exception):
@@ -55,6 +55,19 @@ async def cancel(system: str, jobs: Sequence[str]) -> None:
             await call(_CANCEL[system], *jobs)
 
 
+async def why_broken(system: str, job: str) -> str:
+    """Why a job will never begin, in the batch system's own words; empty where it does not say."""
+    if system != "sge":
+        return ""
+    try:
+        text = await call("qstat", "-j", job)
+    except QueueError:
+        return ""
+    stamp = r"[\d/]+ [\d:]+ \[[\d:]+\]: "
+    found = re.search(rf"^error reason[^:]*: *(?:{stamp})?(?:error: )?(.*)", text, re.MULTILINE)
+    return found[1] if found else ""
+
+
 def _state(word: str, pending: str, running: str) -> str:
     if word in pending.split():
         return "pending"
@@ -81,13 +94,18 @@ def read_pbs(text: str, run: str) -> Jobs:
 
 
 def read_sge(text: str, run: str) -> Jobs:
-    """The XML of Grid Engine's qstat."""
+    """The XML of Grid Engine's qstat; a state is letters, each with a meaning of its own."""
+    try:
+        root = ElementTree.fromstring(text)  # noqa: S314  (our own qstat)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"qstat's XML is broken: {error}") from error
+    words = {"d": "leaving", "E": "broken", "s": "pending", "S": "pending", "r": "running"}
     found = {}
-    for job in ElementTree.fromstring(text).iter("job_list"):  # noqa: S314  (our own qstat)
+    for job in root.iter("job_list"):
         if job.findtext("JB_name") == run:
             state = job.findtext("state") or ""
-            word = "leaving" if "d" in state else "running" if state == "r" else "pending"
-            found[job.findtext("JB_job_number") or ""] = word
+            known = [word for letter, word in words.items() if letter in state]
+            found[job.findtext("JB_job_number") or ""] = (known or ["pending"])[0]
     return found
 
 

@@ -125,6 +125,9 @@ class Site:
         keywords["log_directory"] = str(keywords.get("log_directory") or folder / "logs")
         keywords["job_script_prologue"] = self._prologue()
         keywords["worker_extra_args"] = self._worker_arguments()
+        if self.system == "sge":  # whose queues may have csh for a shell, and ignore the first line
+            directives = keywords.get("job_extra_directives") or []
+            keywords["job_extra_directives"] = ["-S /bin/bash", *directives]
         keywords.setdefault("local_directory", NODE_LOCAL)
         keywords.setdefault("python", sys.executable)
         protocol = "tls://" if security else None

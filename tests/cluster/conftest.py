@@ -1,10 +1,9 @@
-"""A private Slurm for these tests, and campaigns whose candidates cost next to nothing."""
+"""Private batch systems for these tests, and campaigns whose candidates cost next to nothing."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,9 +18,8 @@ from htinvert.cluster.connect import run_name
 from htinvert.core import UserError
 from htinvert.store import RunStore
 
-SLURM = Path(__file__).resolve().parents[2] / "deploy" / "slurm"
-SITE = SLURM.parent / "sites" / "private-slurm.yaml"
-MISSING = 3  # what `up` ends with where Slurm is not installed
+from .batch import DEPLOY, GRID_ENGINE, SLURM, Batch
+
 NODES = 4
 
 # An energy that does as it is told. One structure of twenty is poison; its numbers say which.
@@ -58,43 +56,31 @@ def on_the_path() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def private_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
     """Four virtual nodes on loopback; commands of Slurm then speak to them."""
-    folder = tmp_path_factory.mktemp("slurm")
-    up = [SLURM / "up", folder, str(NODES), str(free_ports(NODES + 1))]
-    done = subprocess.run(up, capture_output=True, text=True, check=False, timeout=60)
-    if done.returncode == MISSING and os.environ.get("HTINVERT_REQUIRE_SLURM") != "1":
-        pytest.skip(done.stderr.strip())
-    assert done.returncode == 0, done.stderr
-    before = os.environ.get("SLURM_CONF")
-    os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
-    try:
-        yield
-    finally:
-        subprocess.run([SLURM / "down", folder], check=True, timeout=60)
-        if before is None:
-            del os.environ["SLURM_CONF"]
-        else:
-            os.environ["SLURM_CONF"] = before
+    with SLURM.brought_up(tmp_path_factory.mktemp("slurm")):
+        yield SLURM
 
 
-def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody listens on."""
-    for first in range(17000 + os.getpid() % 1000, 30000, count):
-        with_listener = []
-        for port in range(first, first + count):
-            with socket.socket() as probe:
-                with_listener.append(probe.connect_ex(("127.0.0.1", port)) == 0)
-        if not any(with_listener):
-            return first
-    raise RuntimeError("no free ports")
+@pytest.fixture(scope="session")
+def private_gridengine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Batch]:
+    """A node of four slots on loopback; commands of Grid Engine then speak to it."""
+    with GRID_ENGINE.brought_up(tmp_path_factory.mktemp("gridengine")):
+        yield GRID_ENGINE
+
+
+@pytest.fixture
+def batch(request: pytest.FixtureRequest) -> Batch:
+    """The batch system that a test is for: Slurm, unless it is said to be for others as well."""
+    wanted = getattr(request, "param", SLURM)
+    return request.getfixturevalue(f"private_{wanted.name}")
 
 
 Writer = Callable[..., Path]
 
 
 @pytest.fixture
-def campaign(slurm: None, tmp_path: Path) -> Writer:
+def campaign(batch: Batch, tmp_path: Path) -> Writer:
     """Write a campaign of random clusters, and the site beside it; keywords replace parts."""
     (tmp_path / "engine.py").write_text(ENGINE)
 
@@ -105,8 +91,8 @@ def campaign(slurm: None, tmp_path: Path) -> Writer:
         terms: dict[str, Any] | None = None,
         **changes: Any,
     ) -> Path:
-        raw = yaml.safe_load(SITE.read_text())
-        raw["jobqueue"]["slurm"] |= site or {}
+        raw = yaml.safe_load(batch.site.read_text())
+        raw["jobqueue"][batch.system] |= site or {}
         raw["htinvert"] |= terms or {}
         (tmp_path / "site.yaml").write_text(yaml.safe_dump(raw))
         energy = {"use": "engine:Static"} | changes.pop("energy", {})
@@ -146,14 +132,7 @@ class Driver:
 
     def committed(self) -> int:
         """How many evaluations are safe."""
-        if not (self.run / "journal.sqlite").is_file():
-            return 0
-        try:
-            with RunStore.open(self.run) as store:
-                counts = store.counts()
-        except UserError:  # not yet
-            return 0
-        return int(counts.ok + counts.failed)
+        return committed(self.run)
 
     def wait_until(self, evaluations: int, seconds: float = 120) -> None:
         """Wait until so many evaluations are safe."""
@@ -173,7 +152,7 @@ class Driver:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Driver]]:
+def start(batch: Batch) -> Iterator[Callable[..., Driver]]:
     """Start drivers, and end those that a failing test leaves."""
     drivers: list[Driver] = []
 
@@ -186,33 +165,28 @@ def start() -> Iterator[Callable[..., Driver]]:
         if driver.process.poll() is None:
             driver.process.kill()
             driver.process.wait()
-        for job in jobs(driver.name):
-            subprocess.run(["scancel", job], check=False)
+        if left := batch.jobs(driver.name):
+            batch.stop(*left)
+
+
+def committed(run: Path) -> int:
+    """How many evaluations of a run are safe."""
+    if not (run / "journal.sqlite").is_file():
+        return 0
+    try:
+        with RunStore.open(run) as store:
+            counts = store.counts()
+    except UserError:  # not yet
+        return 0
+    return int(counts.ok + counts.failed)
 
 
 def environment(folder: Path) -> dict[str, str]:
     """The folder's modules can be imported, also in jobs; output is plain."""
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
     scripts = os.pathsep.join([str(Path(shutil.which("python") or "").parent), os.environ["PATH"]])
-    plain = {"COLUMNS": "200", "NO_COLOR": "1", "HTINVERT_SITES": str(SITE.parent)}
+    plain = {"COLUMNS": "200", "NO_COLOR": "1", "HTINVERT_SITES": str(DEPLOY / "sites")}
     return os.environ | {"PYTHONPATH": path, "PATH": scripts} | plain
-
-
-def jobs(name: str, state: str = "") -> list[str]:
-    """Ids of the jobs of this name that are in the queue."""
-    command = ["squeue", "-h", "-n", name, "-o", "%A", *(["-t", state] if state else [])]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return done.stdout.split()
-
-
-def none_left(name: str, seconds: float = 60) -> bool:
-    """Whether the queue holds nothing of a run any more, before long."""
-    end = time.monotonic() + seconds
-    while jobs(name):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True
 
 
 def evaluations(run: Path) -> dict[int, tuple[Any, ...]]:

@@ -12,7 +12,8 @@ import pytest
 from distributed import Client
 from distributed.security import Security
 
-from .conftest import Driver, Writer, jobs, processes
+from .batch import Batch, both
+from .conftest import Driver, Writer, processes
 
 Start = Callable[..., Driver]
 
@@ -40,13 +41,14 @@ def descendants(pid: int) -> set[int]:
     return family
 
 
+@both
 def test_a_run_listens_on_loopback_only_and_refuses_strangers(
-    campaign: Writer, start: Start
+    batch: Batch, campaign: Writer, start: Start
 ) -> None:
     driver = start(campaign(stop={"evaluations": 10**6}, energy={"seconds": 0.05}))
     driver.wait_until(10)
     nannies = processes("distributed.cli.dask_worker", driver.name)
-    assert len(nannies) == len(jobs(driver.name, "running")) > 0
+    assert len(nannies) == len(batch.jobs(driver.name, "running")) > 0
     family = descendants(driver.process.pid).union(*map(descendants, nannies))
     sockets = listening(family)
     assert len(sockets) > len(nannies)

@@ -145,6 +145,25 @@ def test_jobs_that_end_before_a_worker_comes_are_not_sent_for_ever(
     play(make(most=2, failures=3), story)
 
 
+def test_jobs_that_will_never_begin_are_canceled_and_count_as_ended(
+    queue: Queue, make: Callable[..., Keeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def why(system: str, job: str) -> str:
+        return f"no folder for {system} job {job}"
+
+    monkeypatch.setattr(module, "why_broken", why)
+
+    async def story(keeper: Keeper) -> None:
+        arrive(keeper, 1)
+        queue.jobs["102"] = "broken"
+        await keeper.look()
+        assert queue.canceled == ["102"]
+        assert sorted(queue.jobs) == ["101", "103"]
+        assert "arrived: no folder for slurm job 102" in keeper.news[-1]
+
+    play(make(most=2, failures=3), story)
+
+
 def test_a_first_round_that_fails_altogether_is_enough(
     queue: Queue, make: Callable[..., Keeper]
 ) -> None:
@@ -241,3 +260,11 @@ def test_the_last_words_of_a_job_are_its_exception(tmp_path: Path) -> None:
     (tmp_path / "hti-1-17.err").write_text(log)
     assert last_words(tmp_path, "17") == "ModuleNotFoundError: No module named 'distributed'"
     assert "it has no log" in last_words(tmp_path, "18")
+
+
+def test_the_log_of_a_job_is_its_own(tmp_path: Path) -> None:
+    """Grid Engine counts jobs from 1, and names of runs have digits too."""
+    (tmp_path / "hti-1f0a1b1c.o1").write_text("RuntimeError: mine\n")
+    (tmp_path / "hti-1f0a1b1c.o21").write_text("RuntimeError: of another\n")
+    assert last_words(tmp_path, "1") == "RuntimeError: mine"
+    assert "it has no log" in last_words(tmp_path, "2")

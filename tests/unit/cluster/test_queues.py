@@ -44,14 +44,22 @@ def test_pbs() -> None:
 
 
 def test_grid_engine() -> None:
-    rows = [("11", RUN, "r"), ("12", RUN, "qw"), ("13", RUN, "dr"), ("14", "another", "r")]
+    states = ["r", "qw", "dr", "Rr", "Eqw", "t", "S", "hqw"]
+    rows = [(str(job), RUN, state) for job, state in enumerate(states, 11)]
+    rows.append(("19", "another", "r"))
     text = "".join(
         f"<job_list><JB_job_number>{job}</JB_job_number><JB_name>{name}</JB_name>"
         f"<state>{state}</state></job_list>"
         for job, name, state in rows
     )
     found = read_sge(f"<job_info><queue_info>{text}</queue_info></job_info>", RUN)
-    assert found == {"11": "running", "12": "pending", "13": "leaving"}
+    words = ["running", "pending", "leaving", "running", "broken", "pending", "pending", "pending"]
+    assert found == {str(job): word for job, word in enumerate(words, 11)}
+
+
+def test_a_broken_answer_of_grid_engine_is_not_an_empty_queue() -> None:
+    with pytest.raises(ValueError, match="qstat's XML is broken"):
+        read_sge("<?xml version='1.0'?><job_info><queue_", RUN)
 
 
 def test_lsf() -> None:
