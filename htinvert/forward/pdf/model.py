@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -70,7 +70,7 @@ class Pdf:
     radiation: Radiation | None = None
     qmin: Annotated[float | None, Parameter("1/Å", 0.0, 20.0)] = None
     qmax: Annotated[float | None, Parameter("1/Å", 1.0, 75.0)] = None
-    u: float | dict[str, float] = field(default=0.005)
+    u: Annotated[float | dict[str, float], Parameter("Å²", 1e-5, 1.0)] = 0.005
     delta1: Annotated[float, Parameter("Å", 0.0, 20.0)] = 0.0
     delta2: Annotated[float, Parameter("Å²", 0.0, 50.0)] = 0.0
     qdamp: Annotated[float, Parameter("1/Å", 0.0, 0.5)] = 0.0
@@ -122,13 +122,18 @@ class Pdf:
         return Signal(g.astype(np.float32), (axis,), "G [Å⁻²]")
 
     def free_of(self, atoms: Atoms) -> dict[str, tuple[float, float]]:
-        """Bounds of what is usually fitted of ``atoms``: widths, correlation, size, damping."""
+        """Bounds of what is usually fitted of ``atoms``: widths, correlation, size, damping.
+
+        Of a cluster ``qmin``, too, where nobody says it: it decides the slope below the peaks.
+        """
         symbols, _ = composition(atoms)
         nearest = _shortest(atoms)
         free = {f"u.{symbol}": (5e-4, 0.1) for symbol in symbols}
         free |= {"delta2": (0.0, 0.95 * nearest**2), "zoom": (0.95, 1.05)}
-        if self._is_crystal(atoms) and self.qdamp == 0.0:
+        if self.qdamp == 0.0:
             free["qdamp"] = (0.0, 0.15)
+        if self.qmin is None and not self._is_crystal(atoms):
+            free["qmin"] = (0.2, 3.0)
         return free
 
     def _values(
