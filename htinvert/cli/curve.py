@@ -20,7 +20,7 @@ LOWEST = 1.5  # Å: what a measured G(r) has below is ripple of its transform
 
 @app.command()
 def fit(
-    structure: Annotated[Path, typer.Argument(help="A structure file: a cluster or a crystal.")],
+    structure: Annotated[Path, typer.Argument(help="A structure file, or a folder of them.")],
     experiment: Annotated[Path, typer.Argument(help="A curve, or a YAML file of an experiment.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder.")] = Path("fit"),
     model: Annotated[str, typer.Option(help="Forward model, for a curve.")] = "pdf",
@@ -39,15 +39,19 @@ def fit(
     Example: htinvert fit Pt.cif Pt.gr --range 1.5:50 --set qdamp=0.0376 --free diameter=10:200
     """
     from htinvert.report.curve_fit import fit_with_progress
+    from htinvert.report.curve_rank import rank_with_progress
 
-    fit_with_progress(
-        structure,
-        _experiment(experiment, model=model, span=span, given=given or ()),
-        folder=experiment.parent if experiment.suffix in YAML else Path(),
-        output=output,
-        also=dict(_bounds(text) for text in free or ()),
-        console=console(),
-    )
+    block = _experiment(experiment, model=model, span=span, given=given or ())
+    folder = experiment.parent if experiment.suffix in YAML else Path()
+    also = dict(_bounds(text) for text in free or ())
+    if structure.is_dir():
+        rank_with_progress(
+            structure, block, base=folder, output=output, also=also, console=console()
+        )
+    else:
+        fit_with_progress(
+            structure, block, folder=folder, output=output, also=also, console=console()
+        )
 
 
 def _experiment(path: Path, *, model: str, span: str | None, given: Sequence[str]) -> Experiment:

@@ -49,7 +49,7 @@ def fit_with_progress(
         raise UserError("the experiment is an image; use htinvert register STRUCTURE IMAGE")
     channel = make_channel(name, experiment, folder=folder)
     with answerable([channel], at=""), progress_bar(console) as bar:
-        channel = replace(channel, free=_free(channel, atoms, also))
+        channel = replace(channel, free=free_of(channel, atoms, also))
         if "method" not in experiment.model_fields_set:
             channel = replace(channel, method=LEAST_SQUARES)
         task = bar.add_task("fitting", total=None)
@@ -76,7 +76,7 @@ def fit_with_progress(
     return result
 
 
-def _free(
+def free_of(
     channel: Channel, atoms: Atoms, also: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[float, float]]:
     """Bounds of the experiment's free parameters, or the usual ones, and those asked for."""

@@ -115,3 +115,26 @@ def test_an_image_is_sent_to_register(planted):
     yaml = data.with_suffix(".yaml")
     yaml.write_text("data: a.tif\nforward: {use: stem_convolution}\nmetrics: {registration: }\n")
     assert "register" in said(run(structure, yaml, "-o", output))
+
+
+def test_a_folder_is_ranked_and_what_cannot_be_read_is_named(planted, tmp_path):
+    _, data, output = planted
+    folder = tmp_path / "library"
+    folder.mkdir()
+    cage = molecule("C60")
+    write(folder / "cage.xyz", cage)
+    cage.rattle(0.01, seed=1)
+    write(folder / "alike.xyz", cage)
+    cage.rattle(0.3, seed=2)
+    write(folder / "broken.xyz", cage)
+    (folder / "notes.txt").write_text("no structure")
+    result = run(folder, data, "--range", "1.2:8", "-o", output)
+    assert result.exit_code == 0, result.output
+    names = [line.split(",")[0] for line in (output / "ranking.csv").read_text().splitlines()[1:]]
+    assert names[0] == "cage" and names[-1] == "broken"
+    assert "left out: notes.txt" in result.output
+
+
+def test_an_empty_folder_is_one_sentence(planted, tmp_path):
+    (tmp_path / "none").mkdir()
+    assert "it is empty" in said(run(tmp_path / "none", planted[1], "-o", tmp_path / "o"))
