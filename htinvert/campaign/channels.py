@@ -11,9 +11,11 @@ from htinvert import plugins
 from htinvert.config.campaign import Config
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
-from htinvert.declaration.abilities import Framed, OnAxes, Sampled, Sheared
-from htinvert.evaluation.fit import with_steps
+from htinvert.declaration.abilities import Framed, OnAxes, ReadsHeader, Sampled, Sheared
+from htinvert.evaluation.fit import adjusted, with_steps
 from htinvert.image.calibration.calibrate import Calibration, calibrate
+from htinvert.signals.curve_file import TEXTS
+from htinvert.signals.header import header_of
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.kind import kind_named
 
@@ -98,12 +100,12 @@ def _channel(
         [field.name for field in fields(forward)] if is_dataclass(forward) else []
     )
     for parameter, (low, high) in experiment.free.items():
-        if parameter not in adjustable:
+        if parameter.partition(".")[0] not in adjustable:
             hint = plugins.suggest(parameter, adjustable)
             raise UserError(f"{place}.free.{parameter} is unknown; {hint}")
         if not low < high:
             raise UserError(f"{place}.free.{parameter} needs a lower bound below the upper")
-    forward = _like(forward, observed)
+    forward = _told(_like(forward, observed), plugins.resolve(experiment.data, folder), place)
     free, method, keep = experiment.free, experiment.method, experiment.keep
     return Channel(name, observed, forward, metrics, free, method, keep=keep)
 
@@ -120,7 +122,23 @@ def held(channel: Channel, parameters: Mapping[str, float], refitted: Sequence[s
     if "sampling" in parameters:
         observed = with_steps(observed, (parameters["sampling"],) * len(observed.axes))
     free = {name: channel.free[name] for name in refitted}
-    return replace(channel, forward=replace(forward, **parameters), observed=observed, free=free)
+    return replace(channel, forward=adjusted(forward, parameters), observed=observed, free=free)
+
+
+def _told(forward: Any, path: Path, place: str) -> Any:
+    """Give a forward model what it lacks and the header of the experiment's file says."""
+    if not isinstance(forward, ReadsHeader) or path.suffix.lower() not in TEXTS:
+        return forward
+    said = header_of(path)
+    missing = {
+        name: said[key]
+        for name, key in forward.header.items()
+        if getattr(forward, name) is None and key in said
+    }
+    try:
+        return adjusted(forward, missing)
+    except ValueError as error:
+        raise UserError(f"{place}: the header of {path.name} does not fit: {error}") from error
 
 
 def _like(forward: Any, observed: Signal) -> Any:

@@ -14,6 +14,7 @@ from htinvert.campaign.plan import Plan, fit_to_start, make_plan
 from htinvert.config.campaign import load
 from htinvert.config.yaml_file import seen_from
 from htinvert.core import UserError
+from htinvert.declaration.declared import value_of
 from htinvert.store import RunStore
 from htinvert.store.provenance import read_provenance
 
@@ -60,7 +61,7 @@ def write_config(plan: Plan, path: Path) -> None:
 def parameters(plan: Plan) -> dict[str, dict[str, float]]:
     """Per channel, what its free parameters were found to be on the start structure."""
     return {
-        channel.name: {name: getattr(channel.forward, name) for name in experiment.free}
+        channel.name: {name: value_of(channel.forward, name) for name in experiment.free}
         for channel in plan.recipe.channels
         if (experiment := plan.config.experiments[channel.name])
     }

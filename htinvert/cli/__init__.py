@@ -1,12 +1,24 @@
 """The command line. Every command is thin: it reads, calls one verb, and shows what came of it."""
 
-from htinvert.cli import campaign, compare, image, match, report, start, store, structure, watch
+from htinvert.cli import (
+    campaign,
+    compare,
+    curve,
+    image,
+    match,
+    report,
+    start,
+    store,
+    structure,
+    watch,
+)
 from htinvert.cli.app import app, main
 
 __all__ = [
     "app",
     "campaign",
     "compare",
+    "curve",
     "image",
     "main",
     "match",

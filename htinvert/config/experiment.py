@@ -17,7 +17,7 @@ from pydantic import (
 
 from htinvert import plugins
 from htinvert.core import UserError
-from htinvert.evaluation.optimize import METHODS
+from htinvert.evaluation.optimize import LEAST_SQUARES, METHODS
 from htinvert.evaluation.steps import parse_step
 from htinvert.signals.kind import DEFAULT, Part, kind_named
 
@@ -69,8 +69,9 @@ class Experiment(Part):
     @field_validator("method")
     @classmethod
     def _method_is_known(cls, method: str) -> str:
-        if method.lower() not in METHODS:
-            raise ValueError(plugins.suggest(method, list(METHODS)))
+        known = METHODS if cls.kind == DEFAULT else (*METHODS, LEAST_SQUARES)
+        if method.lower() not in known:
+            raise ValueError(plugins.suggest(method, list(known)))
         return method.lower()
 
     @model_validator(mode="after")

@@ -152,6 +152,22 @@ class Framed(Protocol):
 
 
 @runtime_checkable
+class ReadsHeader(Protocol):
+    """Takes what is None from the header of the experiment's file: parameter and its key there."""
+
+    header: Mapping[str, str]
+
+
+@runtime_checkable
+class ChoosesFree(Protocol):
+    """Knows what is usually fitted."""
+
+    def free_of(self, atoms: Atoms) -> Mapping[str, tuple[float, float]]:
+        """Lower and upper bound of each parameter that is usually fitted of ``atoms``."""
+        ...
+
+
+@runtime_checkable
 class HasView(Protocol):
     """Shows each atom at a place: knows where in its image a position appears."""
 

@@ -45,10 +45,35 @@ def unit_of(component: object, name: str) -> str:
 
     A number that declares none is a count or a ratio.
     """
-    parameter = declared(type(component)).get(name)
+    parameter = declared(type(component)).get(name.partition(".")[0])
     if parameter is None:
         return "Å/px" if name == "sampling" else "1"
     return parameter.unit
+
+
+def value_of(component: object, name: str) -> Any:
+    """A parameter's value; ``u.Cd`` is the entry ``Cd`` of a mapping ``u``, or the number ``u``.
+
+    An entry that is not there is that of ``*``, which stands for every other one.
+    """
+    field, _, entry = name.partition(".")
+    value = getattr(component, field)
+    if entry and isinstance(value, Mapping):
+        return value.get(entry, value.get("*"))
+    return value
+
+
+def with_values(component: object, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields by name for parameters by name, of which ``u.Cd`` is an entry of a mapping ``u``."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        field, _, entry = name.partition(".")
+        if not entry:
+            found[name] = value
+            continue
+        old = found.get(field, getattr(component, field))
+        found[field] = {**(old if isinstance(old, Mapping) else {"*": old}), entry: value}
+    return found
 
 
 def _annotated(hint: Any) -> Iterator[Parameter]:

@@ -15,9 +15,20 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
-from htinvert.core import Channel, EvaluationFailed, Floats, ForwardModel, Score, Signal
-from htinvert.evaluation.optimize import Box, minimize
+from htinvert.core import (
+    Channel,
+    EvaluationFailed,
+    Floats,
+    ForwardModel,
+    Score,
+    Signal,
+    UserError,
+)
+from htinvert.declaration.declared import value_of, with_values
+from htinvert.evaluation.optimize import LEAST_SQUARES, Box, minimize
+from htinvert.metrics.equal_axes import PointByPoint
 from htinvert.metrics.linear import gain_of
 
 Parameters = dict[str, float]
@@ -25,6 +36,8 @@ Parameters = dict[str, float]
 FAILED = 1e6
 """Cost of a trial that could not be scored."""
 PROBES_PER_PARAMETER = 4
+STEP = 1e-3
+"""Of a parameter's range, for derivatives of least squares."""
 STARTS = 2
 """Descents from different probes, where no start is given."""
 
@@ -111,8 +124,8 @@ def with_steps(signal: Signal, steps: Sequence[float]) -> Signal:
 
 
 def adjusted(forward: Any, parameters: Mapping[str, float]) -> Any:
-    """A forward model with other parameters."""
-    return replace(forward, **parameters)
+    """A forward model with other parameters; ``u.Cd`` is an entry of a mapping ``u``."""
+    return replace(forward, **with_values(forward, parameters))
 
 
 def unexplained(simulated: NDArray[np.floating], observed: Floats) -> Floats:
@@ -154,9 +167,9 @@ class _Search:
         """Where to begin: ``start``, else the forward model's own values, else the middle."""
         found = {}
         for name, (lower, upper) in self.channel.free.items():
-            if not hasattr(self.channel.forward, name):
+            if not hasattr(self.channel.forward, name.partition(".")[0]):
                 raise ValueError(f'forward model has no parameter "{name}"; take it out of free')
-            value = start.get(name, getattr(self.channel.forward, name))
+            value = start.get(name, value_of(self.channel.forward, name))
             found[name] = value if isinstance(value, int | float) else (lower + upper) / 2
         return found
 
@@ -186,10 +199,45 @@ class _Search:
         method = self.channel.method
         for number, point in enumerate(points):
             share = (most - len(self.trials)) // (len(points) - number)
-            if share > 0:  # the point itself is known already
+            if method == LEAST_SQUARES:
+                self.least_squares(point, share)
+            elif share > 0:  # the point itself is known already
                 minimize(
                     partial(self.cost, method), point, method=method, max_evaluations=share + 1
                 )
+
+    def least_squares(self, point: Floats, most: int) -> None:
+        """Trust-region least squares of the residual, what is linear solved for at every step.
+
+        Variable projection with derivatives by differences: Golub & Pereyra, Inverse Problems 19,
+        R1 (2003).
+        """
+        metric = self.channel.metrics[self._metric]
+        if not isinstance(metric, PointByPoint):
+            raise UserError(
+                f"method least-squares needs a metric that compares point by point, such as rw, "
+                f"as the first of {self.channel.name}"
+            )
+        calls = most // (len(point) + 1)
+        if calls < 1:
+            return
+        observed, box = self.channel.observed, self.box
+
+        def residual(point: Floats) -> Floats:
+            self.cost(LEAST_SQUARES, point)
+            simulated = adjusted(self.channel.forward, box.parameters(point))(self.atoms)
+            matched, patch = metric.brought(simulated, observed).points
+            return np.asarray(matched - patch)
+
+        least_squares(
+            residual,
+            np.clip(point, 1e-4, 1.0 - 1e-4),
+            bounds=(0.0, 1.0),
+            diff_step=STEP,
+            xtol=1e-5,
+            ftol=1e-7,
+            max_nfev=calls,
+        )
 
     def fitted(self) -> Fitted:
         """The best trial, scored by every metric."""

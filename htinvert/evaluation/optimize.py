@@ -24,6 +24,8 @@ Cost = Callable[[Floats], float]
 LOCAL = ("powell", "nelder-mead", "cobyla", "l-bfgs-b", "slsqp", "tnc")
 GLOBAL = ("cma-es", "differential-evolution", "dual-annealing", "direct")
 METHODS = LOCAL + GLOBAL
+LEAST_SQUARES = "least-squares"
+"""Of the residual itself, for signals on equal axes; :mod:`htinvert.evaluation.fit` knows it."""
 STEP = 2e-3  # of a parameter's range, for derivatives: above the ripple of sampled images
 _SEED = 1  # of the methods that draw random numbers
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from htinvert.core import Floats, Signal
+from htinvert.declaration.declared import value_of
 from htinvert.evaluation.fit import adjusted
 from htinvert.evaluation.optimize import Box
 from htinvert.signals.seen import Seen
@@ -39,6 +40,6 @@ def intervals(seen: Seen, free: Mapping[str, tuple[float, float]]) -> dict[str, 
         placed = seen.kind.place(replace(simulated, axes=region.axes), region, metric, {})
         return np.asarray(placed.residual[measured])
 
-    point = box.scaled({name: getattr(seen.forward, name) for name in box.names})
+    point = box.scaled({name: value_of(seen.forward, name) for name in box.names})
     errors = box.standard_errors(residual, point, pieces[measured])
     return dict(zip(box.names, map(float, errors), strict=True))

@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 import pytest
 from ase.build import bulk
 
+from htinvert.core import Axis
 from htinvert.declaration.declared import Estimate, KnownAnswer
 from htinvert.forward.stm_atoms import AtomDensity
 from htinvert.testing.forward import check_answer, check_documented
@@ -36,7 +37,9 @@ def needs_abtem(entry):
 
 
 QUICK = {"phonons": 1, "rms_displacement": 1e-4, "thickness": 5.0}
+ON_R = {"axes": (Axis("r", "Å", 0.02, 1.0),), "shape": (400,)}
 CASES = {  # parameters beside sampling and shape, and what may be fitted
+    "pdf": ({**ON_R, "qmax": 20.0, "diameter": 30.0}, ["delta2", "qdamp", "zoom", "diameter"]),
     "stem_convolution": ({"shear_x": 0.03, "rotation": 8.0}, ["source_size", "defocus"]),
     "stem_multislice": ({**QUICK, "outer": 110.0, "semiangle": 15.0}, ["source_size"]),
     "stm": ({"density": AtomDensity(), "isovalue": 1e-4, "above": 8.0}, ["blur"]),
@@ -53,7 +56,8 @@ def test_a_model_keeps_what_it_promises(entry, check):
     if entry.name == "stm":
         atoms.center(8.0, axis=2)
     parameters, free = CASES[entry.name]
-    check(entry.load()(sampling=0.3, shape=(12, 14), **parameters), atoms, free=free)
+    frame = {} if "axes" in parameters else {"sampling": 0.3, "shape": (12, 14)}
+    check(entry.load()(**frame, **parameters), atoms, free=free)
 
 
 @every_model

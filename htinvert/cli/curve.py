@@ -1,0 +1,116 @@
+"""Commands on one curve: fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from htinvert.cli.app import app, console
+from htinvert.core import UserError
+
+if TYPE_CHECKING:
+    from htinvert.config.experiment import Experiment
+
+YAML = (".yaml", ".yml")
+LOWEST = 1.5  # Å: what a measured G(r) has below is ripple of its transform
+
+
+@app.command()
+def fit(
+    structure: Annotated[Path, typer.Argument(help="A structure file, or a folder of them.")],
+    experiment: Annotated[Path, typer.Argument(help="A curve, or a YAML file of an experiment.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder.")] = Path("fit"),
+    model: Annotated[str, typer.Option(help="Forward model, for a curve.")] = "pdf",
+    span: Annotated[
+        str | None, typer.Option("--range", help="What is compared, LOWER:UPPER in x's unit.")
+    ] = None,
+    given: Annotated[
+        list[str] | None, typer.Option("--set", help="A parameter held, such as qmax=20.")
+    ] = None,
+    free: Annotated[
+        list[str] | None, typer.Option(help="Fit this, too, such as diameter=10:200.")
+    ] = None,
+) -> None:
+    """Fit the forward model's free parameters to a measured curve; the same on every run.
+
+    Example: htinvert fit Pt.cif Pt.gr --range 1.5:50 --set qdamp=0.0376 --free diameter=10:200
+    """
+    from htinvert.report.curve_fit import fit_with_progress
+    from htinvert.report.curve_rank import rank_with_progress
+
+    block = _experiment(experiment, model=model, span=span, given=given or ())
+    folder = experiment.parent if experiment.suffix in YAML else Path()
+    also = dict(_bounds(text) for text in free or ())
+    if structure.is_dir():
+        rank_with_progress(
+            structure, block, base=folder, output=output, also=also, console=console()
+        )
+    else:
+        fit_with_progress(
+            structure, block, folder=folder, output=output, also=also, console=console()
+        )
+
+
+def _experiment(path: Path, *, model: str, span: str | None, given: Sequence[str]) -> Experiment:
+    """The block of a YAML file, or one made of a curve and the command's options."""
+    from pydantic import ValidationError
+
+    from htinvert import plugins
+    from htinvert.config.campaign import load_experiment
+    from htinvert.config.components import component_problems
+    from htinvert.config.experiment import experiment_model, of_its_kind
+
+    if path.suffix in YAML:
+        if span or given:
+            raise UserError("range and set belong into the YAML file; leave the options out")
+        return load_experiment(path)
+    block: dict[str, Any] = {"data": path, "metrics": {"rw": None}}
+    forward: dict[str, Any] = {"use": model}
+    for name, value in map(_value, given):
+        field, _, entry = name.partition(".")
+        if entry:
+            forward.setdefault(field, {})[entry] = value
+        else:
+            forward[field] = value
+    block["forward"] = forward
+    if span is not None:
+        block["range"] = _numbers(span, f"range {span} is not of the form LOWER:UPPER, like 1.5:20")
+    elif model == "pdf":
+        block["range"] = (LOWEST, None)
+    try:
+        experiment = of_its_kind(block)
+    except ValidationError as error:
+        raise UserError(plugins.word(error.errors()[0], experiment_model(block), ())) from error
+    problems = component_problems({"experiments": {"this": block}})
+    if problems:
+        raise UserError("\n".join(problem.replace("experiments.this.", "") for problem in problems))
+    return experiment
+
+
+def _numbers(text: str, otherwise: str) -> tuple[float, float]:
+    """Two numbers with a colon between."""
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError as error:
+        raise UserError(otherwise) from error
+
+
+def _bounds(text: str) -> tuple[str, tuple[float, float]]:
+    """Name and bounds of a free parameter."""
+    name, _, span = text.partition("=")
+    return name, _numbers(span, f"free {text} is not of the form NAME=LOWER:UPPER")
+
+
+def _value(text: str) -> tuple[str, float | str]:
+    """Name and value of a parameter that is held."""
+    name, equals, value = text.partition("=")
+    if not equals or not value:
+        raise UserError(f"set {text} is not of the form NAME=VALUE, such as qmax=20")
+    try:
+        return name, float(value)
+    except ValueError:
+        return name, value

@@ -1,0 +1,287 @@
+"""G(r), the pair distribution function of powder diffraction, of a free cluster or a crystal.
+
+``G(r) = 2/pi int F(Q) sin(Qr) dQ`` between Qmin and Qmax, with ``F(Q) = 1/(N <f>^2) sum over
+i != j of f_i f_j sin(Q r_ij) / r_ij exp(-sigma_ij^2 Q^2 / 2)`` of a cluster, every pair counted
+twice; of a crystal ``R(r)/r - 4 pi r rho0`` passed through the same limits. T. Egami &
+S. J. L. Billinge,
+*Underneath the Bragg Peaks*, 2nd ed. (2012), chapter 3; P. Debye, Ann. Phys. 351, 809 (1915).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk, molecule
+
+from htinvert.core import Axis, Floats, Signal, UserError
+from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
+from htinvert.forward.memo import fingerprint, remember
+from htinvert.forward.pdf import pairs, transform
+from htinvert.forward.pdf.weights import RADIATIONS, pair_weights
+
+Radiation = Literal["x-ray", "neutron", "atomic number"]
+QMIN = 1.0  # 1/Å, where neither the file nor the user says it
+_REMEMBERED = 8  # histograms, so that a fit of the other parameters does not count pairs again
+_counted: OrderedDict[bytes, Floats] = OrderedDict()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pdf:
+    """Simulate G(r) [Å⁻²] over r [Å].
+
+    A structure without periodic directions is a free cluster, one that repeats in all three a
+    crystal. The square of a pair's width is ``(u_i + u_j) (1 - delta1/r - delta2/r^2 + (qbroad
+    r)^2)``. Q limits and radiation that are None are those that the header of the file says.
+
+    Args:
+        radiation: ``x-ray`` by f(Q), ``neutron``, or ``atomic number``: X-rays in the approximation
+            that f(Q) of all elements are alike, as PDFgui makes it.
+        qmin: lower limit of the transform [1/Å]; 1 where neither file nor user says it.
+        qmax: upper limit of the transform [1/Å].
+        u: mean squared displacement [Å²] along a direction, one number or one per element; ``*`` is
+            any other element.
+        delta1: correlated motion, classical [Å].
+        delta2: correlated motion, at low temperature [Å²].
+        qdamp: damping by the instrument, ``exp(-(qdamp r)^2 / 2)`` [1/Å].
+        qbroad: broadening by the instrument [1/Å].
+        zoom: factor on all distances [1].
+        diameter: of a sphere cut out of a crystal [Å]; None where the crystal is large.
+        axes: of the signal; the experiment's where None.
+        shape: number of its points; the experiment's where None.
+
+    Raises:
+        ValueError: for a parameter out of bounds.
+    """
+
+    kind: ClassVar[str] = "curve"
+    sources: ClassVar[tuple[str, ...]] = (
+        "T. Egami and S. J. L. Billinge, Underneath the Bragg Peaks, 2nd ed. (2012), chapter 3.",
+        "X-ray factors: D. Waasmaier and A. Kirfel, Acta Cryst. A 51, 416 (1995), "
+        "doi:10.1107/S0108767394013292; with neutron lengths by periodictable (P. Kienzle).",
+    )
+    packages: ClassVar[tuple[str, ...]] = ("periodictable", "numba")
+    header: ClassVar[Mapping[str, str]] = {"qmin": "qmin", "qmax": "qmax", "radiation": "mode"}
+
+    radiation: Radiation | None = None
+    qmin: Annotated[float | None, Parameter("1/Å", 0.0, 20.0)] = None
+    qmax: Annotated[float | None, Parameter("1/Å", 1.0, 75.0)] = None
+    u: Annotated[float | dict[str, float], Parameter("Å²", 1e-5, 1.0)] = 0.005
+    delta1: Annotated[float, Parameter("Å", 0.0, 20.0)] = 0.0
+    delta2: Annotated[float, Parameter("Å²", 0.0, 50.0)] = 0.0
+    qdamp: Annotated[float, Parameter("1/Å", 0.0, 0.5)] = 0.0
+    qbroad: Annotated[float, Parameter("1/Å", 0.0, 0.5)] = 0.0
+    zoom: Annotated[float, Parameter("1", 0.5, 2.0)] = 1.0
+    diameter: Annotated[float | None, Parameter("Å", 2.0, 1e5)] = None
+    axes: tuple[Axis, ...] | None = None
+    shape: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self, declared(type(self)))
+        if self.radiation not in (None, *RADIATIONS):
+            raise ValueError(
+                f'radiation is "{self.radiation}" but must be one of {", ".join(RADIATIONS)}'
+            )
+        for element, value in self._u().items():
+            if not 1e-5 <= value <= 1.0:
+                raise ValueError(f"u of {element} is {value} but must be from 1e-5 to 1 (Å²)")
+        if self.qmin is not None and self.qmax is not None and not self.qmin < self.qmax:
+            raise ValueError(f"qmin is {self.qmin} but must be below qmax, {self.qmax}")
+
+    def __call__(self, atoms: Atoms) -> Signal:
+        """G(r) of ``atoms``, shape (n,), float32.
+
+        Raises:
+            UserError: where axes, shape or qmax are not set, the axis is none of r [Å], the
+                structure repeats in one or two directions only, or an element is not in the tables.
+        """
+        axis, count = self._axis()
+        crystal = self._is_crystal(atoms)
+        last = axis.origin + axis.step * count
+        if crystal:
+            reach = (last + transform.REACH) / self.zoom
+        else:
+            reach = float(np.linalg.norm(np.ptp(atoms.positions, axis=0))) + 2 * pairs.BIN
+        counted = _histogram(atoms, reach)
+        grid = transform.grid_for(axis, count, reach * self.zoom + transform.REACH)
+        values = self._values(atoms, counted, grid, reach if crystal else None)
+        lower = QMIN if self.qmin is None else self.qmin
+        symbols, shares = composition(atoms)
+        upper = self._qmax()
+        weights = pair_weights(
+            symbols, shares, self.radiation or "x-ray", upper, grid.q_step, grid.size // 2 + 1
+        )
+        f = (transform.to_q(values, grid) * weights).sum(axis=0)
+        f *= transform.window(grid, lower, upper)
+        r = axis.origin + axis.step * np.arange(count)
+        g = transform.to_r(f, grid) * np.exp(-((self.qdamp * r) ** 2) / 2)
+        return Signal(g.astype(np.float32), (axis,), "G [Å⁻²]")
+
+    def free_of(self, atoms: Atoms) -> dict[str, tuple[float, float]]:
+        """Bounds of what is usually fitted of ``atoms``: widths, correlation, size, damping.
+
+        Of a cluster ``qmin``, too, where nobody says it: it decides the slope below the peaks.
+        """
+        symbols, _ = composition(atoms)
+        nearest = _shortest(atoms)
+        free = {f"u.{symbol}": (5e-4, 0.1) for symbol in symbols}
+        free |= {"delta2": (0.0, 0.95 * nearest**2), "zoom": (0.95, 1.05)}
+        if self.qdamp == 0.0:
+            free["qdamp"] = (0.0, 0.15)
+        if self.qmin is None and not self._is_crystal(atoms):
+            free["qmin"] = (0.2, 3.0)
+        return free
+
+    def _values(
+        self, atoms: Atoms, counted: Floats, grid: transform.Radial, reach: float | None
+    ) -> Floats:
+        """The function of r before the limits of Q, per two elements, shape (pairs, size // 2)."""
+        symbols, shares = composition(atoms)
+        upper = np.transpose(np.triu_indices(len(symbols)))
+        motion = (self.delta1, self.delta2, self.qbroad)
+        r: Floats = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
+        if reach is None:  # Debye's sum: 1 / r of the pair itself
+            counted = counted / np.maximum(
+                self.zoom * pairs.BIN * np.arange(counted.shape[1]), pairs.BIN
+            )
+        values = np.stack(
+            [
+                transform.broadened(row, self._u_of(symbols[a]) + self._u_of(symbols[b]), motion,
+                                    self.zoom, grid)
+                for row, (a, b) in zip(counted, upper, strict=True)
+            ]
+        ) / len(atoms)  # fmt: skip
+        if reach is None:
+            return values
+        density = len(atoms) / atoms.get_volume() / self.zoom**3
+        portion = np.array([shares[a] * shares[b] * (1 if a == b else 2) for a, b in upper])
+        values = values / np.maximum(r, 1e-9) - 4 * np.pi * density * r * portion[:, None]
+        return values * _fade(r, reach * self.zoom) * self._envelope(r)
+
+    def _envelope(self, r: Floats) -> Floats:
+        """Share of pairs at distance r [Å] that a sphere holds (Guinier, X-Ray Diffraction)."""
+        if self.diameter is None:
+            return np.ones_like(r)
+        x = np.minimum(r / self.diameter, 1.0)
+        return np.asarray(1.0 - 1.5 * x + 0.5 * x**3)
+
+    def _u(self) -> dict[str, float]:
+        return dict(self.u) if isinstance(self.u, Mapping) else {"*": float(self.u)}
+
+    def _u_of(self, symbol: str) -> float:
+        known = self._u()
+        value = known.get(symbol, known.get("*"))
+        if value is None:
+            raise UserError(f"u [Å²] is given for {', '.join(known)}; give it for {symbol}, too")
+        return value
+
+    def _qmax(self) -> float:
+        if self.qmax is None:
+            raise UserError(
+                "the file does not say up to which Q [1/Å] its G(r) was transformed; set qmax"
+            )
+        return self.qmax
+
+    def _axis(self) -> tuple[Axis, int]:
+        if self.axes is None or self.shape is None:
+            raise UserError("G(r) needs axes and shape; they are those of an experiment")
+        axis = self.axes[0]
+        if len(self.axes) != 1 or axis.unit != "Å":
+            raise UserError(
+                f"G(r) is simulated over r [Å] but the data are over {axis.name} [{axis.unit}]; "
+                "name the axis in the experiment, such as axis: r [Å]"
+            )
+        if axis.origin < -1e-6:
+            raise UserError(
+                f"the data begin at r = {axis.origin:g} Å; give range, such as [1.5, 20]"
+            )
+        return axis, self.shape[0]
+
+    def _is_crystal(self, atoms: Atoms) -> bool:
+        """Whether a structure repeats in all directions."""
+        if len(atoms) < 2 and not atoms.pbc.all():
+            raise UserError("one atom has no G(r); give a cluster or a crystal")
+        if atoms.pbc.any() and not atoms.pbc.all():
+            raise UserError(
+                "the structure repeats in one or two directions only, for which G(r) is not "
+                "simulated; give a crystal or a free cluster"
+            )
+        if not atoms.pbc.any() and self.diameter is not None:
+            raise UserError("diameter cuts a sphere out of a crystal; leave it out for a cluster")
+        return bool(atoms.pbc.all())
+
+
+def composition(atoms: Atoms) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Elements in alphabetical order and their fractions of all atoms."""
+    symbols, kinds = pairs.kinds_of(atoms)
+    return symbols, tuple(float(share) for share in np.bincount(kinds) / len(kinds))
+
+
+def _histogram(atoms: Atoms, reach: float) -> Floats:
+    """Pairs per bin, from a few that are kept."""
+    arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    key = fingerprint({"reach": reach}, *arrays)
+    if key not in _counted:
+        remember(_counted, key, pairs.histogram(atoms, reach), most=_REMEMBERED)
+    return _counted[key]
+
+
+def _shortest(atoms: Atoms) -> float:
+    """Shortest distance [Å] of two atoms, images among them; 1 where they are far apart."""
+    seen = pairs.histogram(atoms, 6.0).sum(axis=0)
+    found = np.flatnonzero(seen > 0.5)
+    return float(pairs.BIN * max(found[0], 25)) if found.size else 1.0
+
+
+def _fade(r: Floats, reach: float) -> Floats:
+    """1 until shortly before ``reach`` [Å], then a cosine to 0."""
+    x = np.clip((r - reach + transform.TAPER) / transform.TAPER, 0.0, 1.0)
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * x))
+
+
+def _on(first: float, step: float, count: int) -> dict[str, object]:
+    """Axes and shape of so many points."""
+    return {"axes": (Axis("r", "Å", step, first),), "shape": (count,)}
+
+
+def _at(place: float, first: float = 1.0, step: float = 0.01) -> Callable[[Signal], float]:
+    """Measure: the value at r [Å]."""
+    return lambda signal: float(signal.data[round((place - first) / step)])
+
+
+def _nickel(place: float, value: float) -> KnownAnswer:
+    return KnownAnswer(
+        f"G({place}) of nickel",
+        "PDFgui's engine, diffpy.pdffit2 1.5.1, whose own transform is good to 0.05",
+        {
+            **{"qmin": 0.0, "qmax": 25.0, "u": 0.005, "qdamp": 0.04},
+            **_on(1.0, 0.01, 1000),
+        },
+        lambda: bulk("Ni", "fcc", a=3.524, cubic=True),
+        _at(place),
+        value,
+        0.05,
+    )
+
+
+KNOWN_ANSWERS = (
+    _nickel(2.49, 16.113),
+    _nickel(4.32, 16.734),
+    _nickel(9.97, -5.885),
+    KnownAnswer(
+        "G(1.43) of C60",
+        "twice that of DebyeCalculator 1.1.1, which counts each pair once",
+        {
+            **{"qmin": 1.0, "qmax": 20.0, "u": 0.3 / (8 * np.pi**2), "qdamp": 0.06},
+            **_on(1.0, 0.01, 600),
+        },
+        lambda: molecule("C60"),
+        _at(1.43),
+        6.991,
+        0.02,
+    ),
+)

@@ -1,0 +1,67 @@
+"""What each two elements scatter, relative to the mean: X-rays by f(Q), neutrons by lengths."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from htinvert.core import Floats, UserError
+
+RADIATIONS = ("x-ray", "neutron", "atomic number")
+
+
+@functools.lru_cache(maxsize=64)
+def factors(symbol: str, radiation: str, last: float, step: float, count: int) -> Floats:
+    """Scattering factor of an element at Q = 0, step, ... up to ``last`` [1/Å], shape (count,).
+
+    X-rays: f0 by Waasmaier & Kirfel, Acta Cryst. A 51, 416 (1995), in electrons; zero beyond
+    ``last``, which is not looked at. Neutrons: bound coherent length [fm] (Sears, Neutron News 3,
+    26 (1992)), as that of the atomic number the same at every Q.
+
+    Raises:
+        UserError: for an element that the tables lack.
+    """
+    import periodictable  # here: its tables are loaded only where a G(r) is simulated
+
+    element = getattr(periodictable, symbol)
+    if radiation == "atomic number":
+        return np.full(count, float(element.number))
+    if radiation == "neutron":
+        length = element.neutron.b_c
+        if length is None:
+            raise UserError(f"no neutron scattering length of {symbol} is known; take X-rays")
+        return np.full(count, float(length))
+    from periodictable.cromermann import fxrayatq
+
+    q = np.minimum(step * np.arange(count), last)
+    try:
+        values = np.asarray(fxrayatq(symbol, q), dtype=float)
+    except (KeyError, ValueError) as error:
+        raise UserError(f"no X-ray scattering factors of {symbol} are known") from error
+    if not np.isfinite(values).all():
+        raise UserError(
+            f"X-ray factors of {symbol} end before Q = {last:g} 1/Å; give a smaller qmax"
+        )
+    return values
+
+
+@functools.lru_cache(maxsize=64)
+def pair_weights(
+    symbols: tuple[str, ...],
+    shares: tuple[float, ...],
+    radiation: str,
+    last: float,
+    step: float,
+    count: int,
+) -> Floats:
+    """f_a f_b / <f>^2 [1] of each two elements at each Q, shape (element pairs, count).
+
+    ``shares`` are the elements' fractions of all atoms, of which <f> is the mean.
+    """
+    f = np.array([factors(symbol, radiation, last, step, count) for symbol in symbols])
+    mean = np.array(shares) @ f
+    if np.abs(mean).min() < 1e-6 * np.abs(f).max():
+        raise UserError("the scattering lengths of this composition cancel; G(r) has no scale")
+    upper = np.triu_indices(len(symbols))
+    return np.asarray(f[upper[0]] * f[upper[1]] / mean**2)

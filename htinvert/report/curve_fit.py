@@ -1,0 +1,152 @@
+"""What a fit of a curve leaves behind: picture, parameters with standard errors, the curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ase import Atoms
+
+from htinvert.campaign.channels import make_channel
+from htinvert.config.experiment import Experiment
+from htinvert.core import Channel, EvaluationFailed, UserError
+from htinvert.declaration.abilities import ChoosesFree
+from htinvert.declaration.declared import unit_of
+from htinvert.evaluation.blame import answerable
+from htinvert.evaluation.fit import Fitted, fit
+from htinvert.evaluation.optimize import LEAST_SQUARES, Box
+from htinvert.report.figures import draw_placed, footnote
+from htinvert.report.terminal import progress_bar
+from htinvert.signals.intervals import intervals
+from htinvert.signals.kind import DEFAULT
+from htinvert.signals.seen import Seen, see
+from htinvert.structures.file import from_file
+from htinvert.structures.write import write_table
+
+TRIALS = 1200  # signals that are simulated at most
+AT_BOUND = 1e-3  # of a parameter's range
+
+
+def fit_with_progress(
+    structure: Path,
+    experiment: Experiment,
+    *,
+    folder: Path,
+    output: Path,
+    also: Mapping[str, tuple[float, float]],
+    console: Any,
+) -> Fitted:
+    """Fit the free parameters of an experiment to a structure file, and write what came of it.
+
+    ``also`` are free parameters besides those of the experiment, or of the forward model where it
+    names none. Raises :class:`UserError` where structure or data cannot be used or do not fit.
+    """
+    atoms, name = from_file(structure), structure.stem
+    if experiment.kind == DEFAULT:
+        raise UserError("the experiment is an image; use htinvert register STRUCTURE IMAGE")
+    channel = make_channel(name, experiment, folder=folder)
+    with answerable([channel], at=""), progress_bar(console) as bar:
+        channel = replace(channel, free=free_of(channel, atoms, also))
+        if "method" not in experiment.model_fields_set:
+            channel = replace(channel, method=LEAST_SQUARES)
+        task = bar.add_task("fitting", total=None)
+        try:
+            result = fit(
+                channel,
+                atoms,
+                max_evaluations=TRIALS,
+                observer=lambda trial: bar.update(
+                    task, advance=1, description=f"{trial.stage} {trial.cost:.4f}"
+                ),
+            )
+            seen = see(channel, atoms, result.parameters)
+            errors = intervals(seen, channel.free)
+        except EvaluationFailed as failure:
+            raise UserError(f"{name} could not be fitted: {failure}") from failure
+        paths = _write(output, seen, result, errors, experiment.credit)
+    metric, score = next(iter(result.scores.items()))
+    console.print(f"{name}: {metric} {score.cost:.4f}, {len(result.trials)} trials")
+    console.print(f"compared: {seen.kind.words(channel.observed)}")
+    console.print(_table(result, errors, channel))
+    for path in paths:
+        console.print(f"written: {path}")
+    return result
+
+
+def free_of(
+    channel: Channel, atoms: Atoms, also: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    """Bounds of the experiment's free parameters, or the usual ones, and those asked for."""
+    usual: Mapping[str, tuple[float, float]] = channel.free
+    if not usual and isinstance(channel.forward, ChoosesFree):
+        usual = channel.forward.free_of(atoms)
+    free = {**usual, **also}
+    for name, (low, high) in free.items():
+        if not hasattr(channel.forward, name.partition(".")[0]):
+            raise UserError(f"{channel.name} has no parameter {name}; take it out of free")
+        if not low < high:
+            raise UserError(f"free {name} needs a lower bound below the upper")
+    return free
+
+
+def _write(
+    folder: Path, seen: Seen, result: Fitted, errors: Mapping[str, float], credit: str
+) -> list[Path]:
+    """The figure, the parameters as JSON, and observed, simulated and difference as a table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "fit.png", folder / "parameters.json", folder / "fit.csv"]
+    channel, placed = seen.channel, seen.placed
+    name, score = next(iter(result.scores.items()))
+    metric = channel.metrics[name]
+    title = f"{channel.name}: {name} {score.cost:.4f}"
+    draw_placed(paths[0], placed, seen.kind, title=title, note=footnote(metric, credit))
+    table = {
+        "costs": {key: value.cost for key, value in result.scores.items()},
+        "detail": dict(score.detail),
+        "parameters": {
+            key: {
+                "value": value,
+                "standard_error": errors.get(key),
+                "unit": unit_of(channel.forward, key),
+                "at_bound": _at_bound(channel, key, value),
+            }
+            for key, value in result.parameters.items()
+        },
+        "trials": len(result.trials),
+        "forward": str(result.forward),
+    }
+    paths[1].write_text(json.dumps(table, indent=1), encoding="utf-8")
+    x = placed.simulated.coordinates()
+    columns = zip(x, placed.patch, placed.matched, placed.residual, strict=True)
+    axis = placed.simulated.axes[0].name
+    heads = (axis, "observed", "simulated", "difference")
+    rows: list[Mapping[str, Any]] = [
+        dict(zip(heads, map(float, row), strict=True)) for row in columns
+    ]
+    write_table(paths[2], rows)
+    return paths
+
+
+def _at_bound(channel: Channel, name: str, value: float) -> bool:
+    """Whether a fitted value lies at the end of its range, so that its error says nothing."""
+    share = Box({name: channel.free[name]}).scaled({name: value})[0]
+    return bool(min(share, 1.0 - share) < AT_BOUND)
+
+
+def _table(result: Fitted, errors: Mapping[str, float], channel: Channel) -> Any:
+    """The fitted parameters, and what was solved for, with standard errors and units."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    view = Table(box=SIMPLE_HEAD)
+    for column in ("parameter", "value", "standard error", "unit"):
+        view.add_column(column, justify="left" if column in ("parameter", "unit") else "right")
+    for key, value in result.parameters.items():
+        error = "at its bound" if _at_bound(channel, key, value) else f"{errors[key]:.5f}"
+        view.add_row(key, f"{value:.5f}", error, unit_of(channel.forward, key))
+    for key, value in next(iter(result.scores.values())).detail.items():
+        view.add_row(key, f"{value:.5f}", "solved for", "1" if key == "scale" else "")
+    return view

@@ -1,0 +1,140 @@
+"""`htinvert fit`: nuisance parameters of a structure from a measured curve; mistakes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase.build import molecule
+from ase.io import write
+from typer.testing import CliRunner
+
+from htinvert.cli import app
+from htinvert.core import Axis, UserError
+from htinvert.forward.pdf.model import Pdf
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+DATA_SEEN = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["fit", *map(str, arguments)], catch_exceptions=True)
+
+
+def said(result):
+    """What the command line would print of a user's mistake."""
+    assert isinstance(result.exception, UserError) and result.exception.code == 2, result.exception
+    return str(result.exception)
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """C60 with u 0.004, zoom 1.01, qdamp 0.05, and a header that says the limits of Q."""
+    cage = molecule("C60")
+    axes = (Axis("r", "Å", 0.02, 1.0),)
+    truth = Pdf(axes=axes, shape=(400,), qmin=1.0, qmax=20.0, u=0.004, zoom=1.01, qdamp=0.05)
+    signal = truth(cage)
+    rng = np.random.default_rng(1)
+    values = 0.3 * (signal.data + 0.02 * rng.normal(size=400))
+    rows = "\n".join(f"{r:.3f} {g:.6f}" for r, g in zip(signal.coordinates(), values, strict=True))
+    data = tmp_path / "c60.gr"
+    data.write_text(f"[DEFAULT]\nmode = xray\nqmin = 1.0\nqmax = 20.0\n#L r G\n{rows}\n")
+    write(tmp_path / "c60.xyz", cage)
+    return tmp_path / "c60.xyz", data, tmp_path / "out"
+
+
+def found(folder):
+    return json.loads((folder / "parameters.json").read_text())
+
+
+def test_planted_nuisances_are_found_within_their_errors(planted):
+    structure, data, output = planted
+    result = run(structure, data, "--range", "1.2:8", "-o", output)
+    assert result.exit_code == 0, result.output
+    assert "Å²" in result.output
+    parameters = found(output)["parameters"]
+    for name, true in (("u.C", 0.004), ("zoom", 1.01), ("qdamp", 0.05)):
+        value = parameters[name]
+        assert abs(value["value"] - true) < 4 * value["standard_error"], name
+    assert found(output)["detail"]["scale"] == pytest.approx(0.3, rel=0.02)
+    assert "qmin" not in parameters  # the header says it
+    assert (output / "fit.png").stat().st_size > 10_000
+    assert len((output / "fit.csv").read_text().splitlines()) > 300
+
+
+@DATA_SEEN
+@pytest.mark.parametrize(
+    ("structure", "data", "options", "most", "expected"),
+    [
+        ("cdse-pdf/CdSe.xyz", "cdse-pdf/CdSe.gr", ("--range", "1.5:20", "--set", "qmax=20"), 0.10,
+         ("zoom", 0.994)),
+        ("pt-pdf/Pt.cif", "pt-pdf/Pt-nanoparticles.gr",
+         ("--range", "1.5:50", "--set", "qdamp=0.0376", "--set", "qbroad=0.0166", "--free",
+          "diameter=10:200"), 0.107, ("diameter", 35.5)),
+    ],
+)  # fmt: skip
+def test_measured_data_are_fitted_as_well_as_published(
+    tmp_path, structure, data, options, most, expected
+):
+    result = run(DATA / structure, DATA / data, *options, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    table = found(tmp_path / "out")
+    name, published = expected
+    value = table["parameters"][name]
+    assert table["costs"]["rw"] <= most
+    assert abs(value["value"] - published) < 2 * value["standard_error"]
+
+
+def test_a_bad_number_or_name_is_one_sentence(planted):
+    structure, data, output = planted
+    for options, sentence in (
+        (("--range", "1.5-8"), "LOWER:UPPER"),
+        (("--range", "50:60"), "range"),
+        (("--set", "qmax"), "NAME=VALUE"),
+        (("--set", "qmax=900"), "qmax"),
+        (("--set", "radiation=electron"), "radiation"),
+        (("--free", "diameter=10:200"), "diameter"),
+        (("--free", "delta9=0:1"), "delta9"),
+        (("--free", "qdamp=1:0"), "lower"),
+        (("--model", "pdff"), "pdf"),
+    ):
+        text = said(run(structure, data, *options, "-o", output))
+        assert sentence in text and "\n" not in text, (options, text)
+
+
+def test_an_unsaid_limit_of_q_is_asked_for(planted):
+    structure, data, output = planted
+    data.write_text("\n".join(data.read_text().splitlines()[4:]))
+    assert "set qmax" in said(run(structure, data, "-o", output))
+
+
+def test_an_image_is_sent_to_register(planted):
+    structure, data, output = planted
+    yaml = data.with_suffix(".yaml")
+    yaml.write_text("data: a.tif\nforward: {use: stem_convolution}\nmetrics: {registration: }\n")
+    assert "register" in said(run(structure, yaml, "-o", output))
+
+
+def test_a_folder_is_ranked_and_what_cannot_be_read_is_named(planted, tmp_path):
+    _, data, output = planted
+    folder = tmp_path / "library"
+    folder.mkdir()
+    cage = molecule("C60")
+    write(folder / "cage.xyz", cage)
+    cage.rattle(0.01, seed=1)
+    write(folder / "alike.xyz", cage)
+    cage.rattle(0.3, seed=2)
+    write(folder / "broken.xyz", cage)
+    (folder / "notes.txt").write_text("no structure")
+    result = run(folder, data, "--range", "1.2:8", "-o", output)
+    assert result.exit_code == 0, result.output
+    names = [line.split(",")[0] for line in (output / "ranking.csv").read_text().splitlines()[1:]]
+    assert names[0] == "cage" and names[-1] == "broken"
+    assert "left out: notes.txt" in result.output
+
+
+def test_an_empty_folder_is_one_sentence(planted, tmp_path):
+    (tmp_path / "none").mkdir()
+    assert "it is empty" in said(run(tmp_path / "none", planted[1], "-o", tmp_path / "o"))
