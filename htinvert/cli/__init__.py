@@ -1,6 +1,17 @@
 """The command line. Every command is thin: it reads, calls one verb, and shows what came of it."""
 
-from htinvert.cli import campaign, compare, image, match, report, start, store, structure, watch
+from htinvert.cli import (
+    campaign,
+    compare,
+    image,
+    locate,
+    match,
+    report,
+    start,
+    store,
+    structure,
+    watch,
+)
 from htinvert.cli.app import app, main
 
 __all__ = [
@@ -8,6 +19,7 @@ __all__ = [
     "campaign",
     "compare",
     "image",
+    "locate",
     "main",
     "match",
     "report",
