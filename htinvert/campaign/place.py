@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from ase import Atoms
 
@@ -14,8 +12,7 @@ from htinvert.campaign.channels import observe
 from htinvert.config.campaign import Config
 from htinvert.config.experiment import Experiment
 from htinvert.core import UserError
-from htinvert.forward.stem import Stem
-from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.matching.doubt import convolution
 from htinvert.matching.locate import Located, locate
 from htinvert.signals.image import ImageKeys, require_image
 
@@ -73,20 +70,6 @@ def located(
         raise UserError("place: auto measures the pixel size, too; leave calibrate out")
     image = observe(experiment, folder=folder)
     return locate(image, atoms, forward=forward, tolerance=tolerance, progress=progress)
-
-
-def convolution(forward: Any) -> StemConvolution:
-    """The quick model of a STEM image with the view, beam and detector of another.
-
-    Raises :class:`UserError` for the model of another instrument.
-    """
-    if not isinstance(forward, Stem):
-        raise UserError(
-            f"{type(forward).__name__} is no model of a STEM image, and only in such a one is a "
-            "structure's place found; prepare the image by hand"
-        )
-    shared = {f.name for f in fields(Stem)} & {f.name for f in fields(StemConvolution)}
-    return StemConvolution(**{name: getattr(forward, name) for name in shared})
 
 
 def at_its_place(experiment: Experiment, found: Located) -> Experiment:

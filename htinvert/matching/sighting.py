@@ -158,11 +158,7 @@ def search(
     leads, likeliest = _leads(image, candidates, 1 + tolerance)
     box = around(image, likeliest, FIELD)
     coarse = squares(part(image, box), COARSE)
-    half = min(
-        candidates[0].radius / 2**0.5,
-        LARGEST_HALF,
-        0.3 * min(coarse.data.shape) * coarse.sampling[0],
-    )
+    half = moved_half(candidates[0], coarse)
     progress("trying every place")
     starts = _placed(candidates, leads, coarse, half)
     progress("fitting")
@@ -177,6 +173,12 @@ def search(
         for mirrored, fit in fits
     ]
     return Sightings(tuple(found), null, half, box)
+
+
+def moved_half(structure: Structure, image: Signal) -> float:
+    """Half the side [Å] of the part of a structure that is moved over an image."""
+    smallest = min(n * step for n, step in zip(image.data.shape, image.sampling, strict=True))
+    return float(min(structure.radius / 2**0.5, LARGEST_HALF, 0.3 * smallest))
 
 
 def _offset(image: Signal, box: Box) -> Floats:

@@ -17,9 +17,10 @@ from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.declaration.abilities import HasSpecimen
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
-from htinvert.evaluation.fit import Trial
+from htinvert.evaluation.fit import Trial, with_steps
 from htinvert.image.place import place_image
 from htinvert.image.register import FREE, Registered, register
+from htinvert.matching.doubt import require_found
 from htinvert.metrics.patch import window
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
@@ -168,6 +169,8 @@ def register_with_progress(
     console.print(f"in every definition (SSIM, intensity): {listed}")
     for path in paths:
         console.print(f"written: {path}")
+    observed = with_steps(channel.observed, result.simulated.sampling)
+    require_found(replace(channel, observed=observed, forward=result.forward), atoms)
     return result
 
 
