@@ -14,6 +14,7 @@ from ase.data import chemical_symbols
 from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
 from htinvert.campaign.identity import content, identity_of
+from htinvert.campaign.place import place_experiments
 from htinvert.campaign.screen import Screened
 from htinvert.config.campaign import Config, default_objectives
 from htinvert.core import (
@@ -131,7 +132,9 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     if isinstance(energy, ChecksElements):
         energy.check_elements(symbols)
     energy = with_length(energy, region)
+    config, found = place_experiments(config, atoms, folder=folder)
     channels, measured, files = make_channels(config, folder)
+    files |= {name: f"{files[name]}; {place.sentence}" for name, place in found.items()}
     weights = config.objectives or {
         name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in default_objectives(config)
     }

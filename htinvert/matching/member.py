@@ -43,6 +43,13 @@ class Structure:
         return float(sizes[1]), float(sizes[0])
 
     @property
+    def repeat(self) -> float | None:
+        """How far to the right [Å] a periodic structure is the same again; None where it is not."""
+        right = view_frame(self.forward.beam, self.forward.up)[0]
+        shown = [abs(float(right @ vector)) for vector in self.atoms.cell.array[self.atoms.pbc]]
+        return max((length for length in shown if length > 1.0), default=None)
+
+    @property
     def radius(self) -> float:
         """How far from its middle [Å] the image means something."""
         return min(self.extent) / 2

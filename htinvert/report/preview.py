@@ -32,6 +32,7 @@ from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.operators.start import random_structure
 from htinvert.geometry.roles import rigid_bodies
+from htinvert.matching.doubt import require_found
 from htinvert.report.calibration import draw_calibration
 from htinvert.report.summary import draw_channel
 from htinvert.signals.image import calibration_asked
@@ -70,6 +71,7 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         if channel.name in parameters:
             console.print(_fitted(plan, channel, parameters[channel.name]))
     plan = plan.calibrated(parameters)
+    _require_found(plan, picture, console)
     offer = offer_of(plan.recipe.energy)
     if offer is not None and offer.cost == "dft":
         if has_start(plan):
@@ -94,6 +96,16 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         raise UserError(f"no candidate could be evaluated: {first.error}; check energy and region")
     _draw(plan, picture, first, console)
     console.print(_cost(plan, trials or [start]))
+
+
+def _require_found(plan: Plan, picture: Path, console: Any) -> None:
+    """Draw the start structure and raise :class:`UserError` where an image does not show it."""
+    for channel in plan.recipe.channels if has_start(plan) else ():
+        try:
+            require_found(channel, plan.space.template)
+        except UserError as error:
+            _draw(plan, picture, Evaluation(Candidate(-1, plan.space.template, "start")), console)
+            raise UserError(f"experiments.{channel.name}: {error}") from error
 
 
 def _show_jobs(plan: Plan, console: Any) -> None:

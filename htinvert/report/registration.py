@@ -11,19 +11,21 @@ from typing import Any
 from ase import Atoms
 
 from htinvert.campaign.channels import make_channel
+from htinvert.campaign.place import at_its_place, is_auto, located
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.declaration.abilities import HasSpecimen
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
-from htinvert.evaluation.fit import Trial
+from htinvert.evaluation.fit import Trial, with_steps
 from htinvert.image.place import place_image
 from htinvert.image.register import FREE, Registered, register
+from htinvert.matching.doubt import require_found
 from htinvert.metrics.patch import window
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
 from htinvert.report.figures import draw_placed, footnote, phrase
-from htinvert.report.terminal import progress_bar
+from htinvert.report.terminal import progress_bar, spinner
 from htinvert.signals.image import Image, require_image
 from htinvert.structures.file import from_file
 from htinvert.structures.write import write_structure, write_table
@@ -141,6 +143,11 @@ def register_with_progress(
     """
     atoms, name = from_file(structure), structure.stem
     require_image(experiment)
+    if is_auto(experiment):
+        with spinner(console, "looking for the structure") as status:
+            place = located(experiment, atoms, folder=folder, progress=status.update)
+        console.print(place.sentence, soft_wrap=True)
+        experiment = at_its_place(experiment, place)
     channel = make_channel(name, experiment, folder=folder)
     with answerable([channel], at=""), progress_bar(console) as bar:
         result = _fit(atoms, channel, bar)
@@ -162,6 +169,8 @@ def register_with_progress(
     console.print(f"in every definition (SSIM, intensity): {listed}")
     for path in paths:
         console.print(f"written: {path}")
+    observed = with_steps(channel.observed, result.simulated.sampling)
+    require_found(replace(channel, observed=observed, forward=result.forward), atoms)
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
@@ -52,6 +52,8 @@ class ImageKeys(Part):
     ``signal`` names the one to take of a file with several, ``channel`` is the color or the frame
     of a series, ``sampling`` [Å/px] replaces the file's pixel size, ``crop`` is top, bottom, left,
     right [px]. ``calibrate`` measures the pixel size from a known crystal in the image first.
+    ``place: auto`` finds the start structure in the image, whatever its turn, and appends to
+    ``prepare`` what stands it upright.
     """
 
     signal: str | None = None
@@ -59,6 +61,7 @@ class ImageKeys(Part):
     sampling: float | tuple[float, float] | None = None
     crop: Crop | None = None
     calibrate: CalibrationPart | None = None
+    place: Literal["auto"] | None = None
 
 
 class Image:

@@ -1,0 +1,93 @@
+"""``place: auto``: an experiment in which the structure is found, turned upright and cut out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ase import Atoms
+
+from htinvert import plugins
+from htinvert.campaign.channels import observe
+from htinvert.config.campaign import Config
+from htinvert.config.experiment import Experiment
+from htinvert.core import UserError
+from htinvert.matching.doubt import convolution
+from htinvert.matching.locate import Located, locate
+from htinvert.signals.image import ImageKeys, require_image
+
+CHOSEN = ("rotation", "stretch_x", "stretch_y", "shear_x", "shear_y", "shift_x", "shift_y")
+"""Parameters of a forward model that a place decides."""
+
+
+def place_experiments(
+    config: Config, atoms: Atoms, *, folder: Path
+) -> tuple[Config, dict[str, Located]]:
+    """The same configuration with its ``place: auto`` carried out, and what was found.
+
+    Raises :class:`UserError` where a structure is not found.
+    """
+    found: dict[str, Located] = {}
+    experiments = dict(config.experiments)
+    for name, experiment in experiments.items():
+        if is_auto(experiment):
+            try:
+                found[name] = located(experiment, atoms, folder=folder)
+            except UserError as error:
+                raise UserError(f"experiments.{name}: {error}") from error
+            experiments[name] = at_its_place(experiment, found[name])
+    if not found:
+        return config, {}
+    return config.model_copy(update={"experiments": experiments}), found
+
+
+def is_auto(experiment: Experiment) -> bool:
+    """Whether an experiment leaves its structure's place to be found."""
+    return isinstance(experiment, ImageKeys) and experiment.place == "auto"
+
+
+def located(
+    experiment: Experiment,
+    atoms: Atoms,
+    *,
+    folder: Path,
+    tolerance: float = 0.1,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Located:
+    """Find a structure in an experiment's image, as its file and ``prepare`` give it.
+
+    Raises :class:`UserError` for what is no image of a scanning electron microscope, and where the
+    structure is not found.
+    """
+    require_image(experiment)
+    forward = convolution(plugins.build("forward", experiment.forward, folder, "forward"))
+    if not len(atoms):
+        raise UserError("the start structure has no atoms, so there is nothing to find a place for")
+    for name in CHOSEN:
+        if experiment.forward.get(name):
+            raise UserError(f"place: auto decides forward.{name}; leave one of both out")
+    if getattr(experiment, "calibrate", None) is not None:
+        raise UserError("place: auto measures the pixel size, too; leave calibrate out")
+    image = observe(experiment, folder=folder)
+    return locate(image, atoms, forward=forward, tolerance=tolerance, progress=progress)
+
+
+def at_its_place(experiment: Experiment, found: Located) -> Experiment:
+    """An experiment with the steps, pixel size and start values of what was found.
+
+    A region's ``shape`` that it gives stays, as far as the prepared image allows.
+    """
+    changes = found.changes()
+    forward = {**experiment.forward, **changes["forward"]}
+    given = experiment.forward.get("shape")
+    if given is not None:
+        most = found.upright.image.data.shape
+        forward["shape"] = [min(int(g), m) for g, m in zip(given, most, strict=True)]
+    return experiment.model_copy(
+        update={
+            "sampling": found.upright.sampling,
+            "prepare": (*experiment.prepare, *found.upright.steps),
+            "forward": forward,
+            "place": None,
+        }
+    )

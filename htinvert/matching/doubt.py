@@ -1,0 +1,149 @@
+"""Whether a structure that was fitted into an image is there at all, or the fit means nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+
+from htinvert.core import Channel, EvaluationFailed, Signal, UserError
+from htinvert.forward.stem import Stem
+from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.matching.chance import Chance, decoy_poses
+from htinvert.matching.pose import Pose, place, refine
+from htinvert.matching.sighting import moved_half, search, sides
+from htinvert.matching.whole import COARSE, around, part, squares
+from htinvert.metrics.correlation import normalized_cross_correlation
+
+SURE = 0.8  # correlation beyond which nobody asks
+GOOD = 0.5  # correlation beyond which a fit is not called nothing
+BETTER = 0.15  # of correlation by which another pose must fit better
+TURNED = 6.0  # degrees that a fit may turn a structure by itself
+FIELD = 300.0  # Å: side of the largest part that is looked at
+USUAL = 3.0  # standard deviations above the decoys' mean that many of them reach
+LEAST = 8  # px in coarse pixels of the smallest region
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How well a fitted structure correlates with an image, and how well decoys do in its place."""
+
+    correlation: float
+    chance: Chance
+
+    @property
+    def sure(self) -> bool:
+        """Whether nobody has to ask."""
+        return self.correlation > max(self.chance.level, SURE)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether it is as good as a decoy's."""
+        usual = self.chance.mean + USUAL * max(self.chance.spread, 0.02)
+        return self.correlation < min(usual, GOOD)
+
+
+def convolution(forward: Any) -> StemConvolution:
+    """The quick model of a STEM image with the view, beam and detector of another.
+
+    Raises :class:`UserError` for the model of another instrument.
+    """
+    if not isinstance(forward, Stem):
+        raise UserError(
+            f"{type(forward).__name__} is no model of a STEM image, and only in such a one is a "
+            "structure's place found; prepare the image by hand"
+        )
+    shared = {f.name for f in fields(Stem)} & {f.name for f in fields(StemConvolution)}
+    return StemConvolution(**{name: getattr(forward, name) for name in shared})
+
+
+def require_found(channel: Channel, atoms: Atoms) -> None:
+    """Raise :class:`UserError` where a fitted structure is not in the image, or lies otherwise.
+
+    ``channel`` has its forward model as fitted. Where that fit is not good beyond doubt, the
+    structure is looked for at any turn: found far better elsewhere, or as good as a decoy and not
+    found at all, it is refused.
+    """
+    seen = seen_in(channel, atoms)
+    if seen is None or seen.sure:
+        return
+    forward: Any = channel.forward
+    try:
+        found = search(channel.observed, atoms, forward=convolution(forward))
+    except (UserError, EvaluationFailed, ValueError):
+        found = None  # too small an image to look around in
+    if found is not None and found.found:
+        best = found.best
+        turned = best.rotation - forward.rotation
+        other = best.mirrored or abs((turned + 180) % 360 - 180) > TURNED
+        here = max(seen.correlation, _fitted_here(channel.observed, atoms, forward))
+        if other and best.correlation > here + BETTER:
+            mirrored = ", mirrored left to right" if best.mirrored else ""
+            raise UserError(
+                "the structure was not found in the image where it is compared (correlation "
+                f"{seen.correlation:.2f}); it lies turned by {best.rotation:.0f} degrees "
+                f"counter-clockwise{mirrored} (correlation {best.correlation:.2f}): write place: "
+                "auto into the experiment's block, or see htinvert locate"
+            )
+    elif seen.nothing:
+        raise UserError(
+            "the structure was not found in the image: the correlation is "
+            f"{seen.correlation:.2f}, and chance alone reaches {seen.chance.largest:.2f}; check "
+            "the pixel size, beam, up and prepare, and whether the image shows it (htinvert "
+            "locate looks for it in the raw image)"
+        )
+
+
+def _fitted_here(image: Signal, atoms: Atoms, forward: Stem) -> float:
+    """Correlation of a structure at the turn it has, its distortion and place fitted as elsewhere.
+
+    What fits better in another pose only because more of it was fitted there lies here.
+    """
+    candidate = sides(atoms, convolution(forward))[0]
+    coarse = squares(image, COARSE)
+    half = moved_half(candidate, coarse)
+    pose = Pose.turned(forward.rotation, 1.0)
+    found = 0.0
+    for placed in place(candidate, pose, coarse, half=half, count=4):
+        turned = placed.pose.matrix[:, 0] @ pose.matrix[:, 0]
+        if turned > 0:  # not the half turn
+            fitted = refine(candidate, placed.pose, coarse, half=half, iterations=10)
+            found = max(found, fitted.correlation)
+    return found
+
+
+def seen_in(channel: Channel, atoms: Atoms) -> Seen | None:
+    """Judge a channel whose forward model is as fitted; None where that cannot be judged.
+
+    Images of other instruments than a scanning electron microscope are not.
+    """
+    if not isinstance(channel.forward, Stem) or not len(atoms) or channel.observed.data.ndim != 2:
+        return None
+    middle = np.array(channel.observed.data.shape) / 2
+    observed = part(channel.observed, around(channel.observed, middle, FIELD))
+    coarse = squares(observed, COARSE)
+    step = coarse.sampling[0]
+    model = convolution(channel.forward)
+    pixel = zip(channel.forward.shape or observed.data.shape, model.pixel, strict=True)
+    sides = [int(count * own / step) for count, own in pixel]
+    shape = [min(n, most) for n, most in zip(sides, coarse.data.shape, strict=True)]
+    if min(shape) < LEAST or np.ptp(coarse.data) == 0:
+        return None
+    model = replace(model, sampling=step, shape=(shape[0], shape[1]))
+    try:
+        own = _best(model, atoms, coarse)
+        null = Chance.of([_best(_distorted(model, pose), atoms, coarse) for pose in decoy_poses()])
+    except (EvaluationFailed, ValueError):
+        return None
+    return Seen(own, null)
+
+
+def _best(model: StemConvolution, atoms: Atoms, observed: Signal) -> float:
+    return float(normalized_cross_correlation(model(atoms).data, observed.data).max())
+
+
+def _distorted(model: StemConvolution, pose: Any) -> StemConvolution:
+    names = ("rotation", "stretch_x", "stretch_y", "shear_x")
+    return replace(model, **{name: pose.parameters[name] for name in names})

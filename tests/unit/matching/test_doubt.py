@@ -1,0 +1,87 @@
+"""A fit that means nothing is refused, one that is only imperfect is not; place: auto mends it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from htinvert.campaign.channels import make_channel
+from htinvert.campaign.place import at_its_place, is_auto, located
+from htinvert.config.experiment import of_its_kind
+from htinvert.core import Channel, Signal, UserError
+from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.matching.doubt import require_found
+from htinvert.metrics.registration import Registration
+from htinvert.testing.columns import planted
+from htinvert.testing.matching_trials import tilt_boundary
+
+SHAPE = (160, 140)
+
+
+@pytest.fixture(scope="module")
+def boundary() -> Atoms:
+    return tilt_boundary(40.0, slide=0.8)
+
+
+def channel(image: Signal) -> Channel:
+    forward = StemConvolution(beam="x", up="z", sampling=image.sampling[0], shape=SHAPE)
+    return Channel("haadf", image, forward, {"registration": Registration()})
+
+
+def test_a_structure_where_it_is_compared_is_let_pass(boundary: Atoms) -> None:
+    require_found(channel(planted(boundary, rng=np.random.default_rng(1), rotation=1.0)), boundary)
+    noisy = planted(boundary, rng=np.random.default_rng(2), rotation=0.0, peak=1.0)
+    require_found(channel(noisy), boundary)
+
+
+def test_an_inclined_boundary_is_refused_with_its_inclination(boundary: Atoms) -> None:
+    image = planted(boundary, rng=np.random.default_rng(3), rotation=66.0)
+    with pytest.raises(UserError, match=r"not found.*turned by 66 degrees.*place: auto"):
+        require_found(channel(image), boundary)
+
+
+def test_noise_is_refused(boundary: Atoms) -> None:
+    noise = Signal.image(np.random.default_rng(4).normal(size=(400, 400)), 0.2)
+    with pytest.raises(UserError, match="was not found in the image"):
+        require_found(channel(noise), boundary)
+
+
+def test_place_auto_becomes_steps_that_stand_it_upright(boundary: Atoms, tmp_path: Path) -> None:
+    image = planted(boundary, rng=np.random.default_rng(5), rotation=-70.0, mirrored=True)
+    np.savez(tmp_path / "raw.npz", image=image.data, sampling=0.2 * 1.04)  # a header 4 % too large
+    block = {
+        "data": "raw.npz",
+        "place": "auto",
+        "forward": {"use": "stem_convolution", "beam": "x", "up": "z"},
+        "metrics": {"registration": {}},
+    }
+    experiment = of_its_kind(block)
+    assert is_auto(experiment)
+    placed = at_its_place(experiment, located(experiment, boundary, folder=tmp_path))
+    assert [next(iter(step)) for step in placed.prepare] == ["crop", "rotate", "flip", "center"]
+    made = make_channel("haadf", placed, folder=tmp_path)
+    assert made.observed.sampling[0] == pytest.approx(0.2, rel=0.005)
+    score = next(iter(made.metrics.values()))(made.forward(boundary), made.observed)
+    upside_down = replace(made.forward, rotation=180.0)
+    assert score.cost < next(iter(made.metrics.values()))(upside_down(boundary), made.observed).cost
+    require_found(made, boundary)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"forward": {"use": "stem_convolution", "rotation": 5.0}}, "place: auto decides"),
+        ({"forward": {"use": "tem"}}, "no model of a STEM image"),
+    ],
+)
+def test_what_place_auto_cannot_do_is_one_sentence(
+    boundary: Atoms, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    np.savez(tmp_path / "raw.npz", image=np.eye(300), sampling=0.2)
+    block = {"data": "raw.npz", "place": "auto", "metrics": {"registration": {}}, **change}
+    with pytest.raises(UserError, match=message):
+        located(of_its_kind(block), boundary, folder=tmp_path)
