@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
+from htinvert.campaign.start import left_out
 from htinvert.cluster.connect import job_script
 from htinvert.cluster.needs import LOCAL, require_memory
 from htinvert.cluster.site import load_site
@@ -80,7 +81,9 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
     start = evaluate_start(plan)
     if start.ok:
         values = ", ".join(f"{name} {value:.4f}" for name, value in start.objectives.items())
-        console.print(f"start structure, relaxed: {values}")
+        out = left_out(plan.space, plan.config)
+        rest = f"; it is no candidate, for {out}" if out else "; it is candidate #0"
+        console.print(f"start structure, relaxed: {values}{rest}")
     trials = _trials(plan)
     if len(trials) < TRIALS and (reason := _crowded(plan)):
         if not trials:
@@ -160,7 +163,7 @@ def _fitted(plan: Plan, channel: Channel, parameters: Mapping[str, float]) -> st
 
 def _trials(plan: Plan) -> list[Evaluation]:
     """Evaluate the first candidates that the campaign itself would propose."""
-    candidates = plan.generator().ask(range(TRIALS))
+    candidates = plan.generator().ask(range(1, TRIALS + 1))
     return [evaluate(candidate, plan.recipe) for candidate in candidates]
 
 

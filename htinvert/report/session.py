@@ -12,8 +12,10 @@ from htinvert.campaign import loop
 from htinvert.campaign.funnel import objectives_of, ranking, source_of, stages
 from htinvert.campaign.plan import Plan, evaluate_start
 from htinvert.campaign.resume import calibration
+from htinvert.campaign.start import left_out
 from htinvert.config.yaml_file import read_yaml
-from htinvert.core import Objective
+from htinvert.core import Evaluation, Objective
+from htinvert.generators.walks import START
 from htinvert.ranking.chemical_potentials import read_scan
 from htinvert.ranking.rank import Ranked, rank
 from htinvert.ranking.survey import Survey
@@ -22,6 +24,7 @@ from htinvert.report.live import Live
 from htinvert.report.potentials import draw_scan, scan_table
 from htinvert.report.preview import draw_measured, measured_lines
 from htinvert.report.stages import draw_stages, stage_table
+from htinvert.report.start import better_start
 from htinvert.report.summary import draw, failures, family_table, held, lineage, operator_table
 from htinvert.store import RunStore
 
@@ -54,12 +57,24 @@ def run_with_progress(
     console.print(operator_table(survey.yields(refused)))
     pictures = draw_measured(plan, folder)
     seconds = float(np.median([entry.evaluation.seconds for entry in ranked]))
-    start = evaluate_start(plan) if seconds < WORTH_A_START else None
+    start = _start(plan, folder, seconds)
+    out = left_out(plan.space, plan.config)
+    if start is not None and (warning := better_start(start, ranked[0], plan.objectives, out)):
+        console.print(f"warning: {warning}", soft_wrap=True)
     for path in [*pictures, *draw(plan, ranked, folder, start=start)]:
         console.print(f"drawn: {path}")
     _show_stages(folder, TOP, console)
     console.print(f"how sure, and all in one file: htinvert report {folder}")
     return ranked
+
+
+def _start(plan: Plan, folder: Path, seconds: float) -> Evaluation | None:
+    """The start structure as the run evaluated it; where it did not, here, if that is cheap."""
+    with RunStore.open(folder) as store:
+        known = store.evaluation(0, signals=False) if store.has_result(0) else None
+    if known is not None and known.candidate.operator == START:
+        return known
+    return evaluate_start(plan) if seconds < WORTH_A_START else None
 
 
 def show_status(folder: Path, *, console: Any) -> None:

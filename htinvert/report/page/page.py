@@ -28,6 +28,7 @@ from htinvert.report.page.surety import (
     verdict,
     what_would_change,
 )
+from htinvert.report.start import better_image, start_entry, start_words
 from htinvert.report.summary import lineage
 from htinvert.signals.kind import kind_of
 from htinvert.signals.seen import Seen
@@ -75,9 +76,11 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
 
 
 def _shown(ranked: Sequence[Ranked]) -> list[Ranked]:
-    """Families that are pictured: the best, then the rest of the Pareto front."""
+    """Families that are pictured: the best, the rest of the Pareto front, the start structure."""
     rest = [entry for entry in ranked[COMPARED:] if entry.on_front]
-    return [*ranked[:COMPARED], *rest[:FRONT]][:MODELS]
+    shown = [*ranked[:COMPARED], *rest[:FRONT]][:MODELS]
+    start = start_entry(ranked)
+    return shown if start is None or start in shown else [*shown, start]
 
 
 def _render(context: Mapping[str, Any]) -> str:
@@ -104,6 +107,7 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
         "name": facts.config.name,
         "folder": facts.name,
         "verdict": verdict(facts, surety),
+        "start": _start(facts, surety),
         "change": what_would_change(facts, surety),
         "stability": [*filter(None, (*stability(surety), faces(surety)))] if surety else [],
         "counts": f"{facts.done.good} evaluated, {facts.done.failed} failed, "
@@ -129,6 +133,13 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
     }
 
 
+def _start(facts: Facts, surety: Surety | None) -> list[str]:
+    """Sentences on the start structure: its rank, and where it fits better than the answer."""
+    words = start_words(facts.ranked, facts.objectives, facts.start_out())
+    given = {name: limits.start for name, limits in surety.bounds.items()} if surety else {}
+    return [words, *better_image(given, facts.ranked[0])]
+
+
 def command(facts: Facts) -> str:
     """What reproduces the run, up to the order in which several workers finish."""
     origin = facts.folder / facts.provenance.get("folder", ".")
@@ -145,7 +156,9 @@ def ranking(facts: Facts, surety: Surety | None) -> list[dict[str, Any]]:
         if o.name in ENERGIES
     }
     rows = []
-    for place, entry in enumerate(facts.ranked[:TOP]):
+    start = start_entry(facts.ranked[TOP:])
+    last = [(_shown(facts.ranked).index(start), start)] if start else []
+    for place, entry in [*enumerate(facts.ranked[:TOP]), *last]:
         values = entry.evaluation.objectives
         row: dict[str, Any] = {
             "rank": entry.rank,
