@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
+from htinvert.campaign.references import strays
 from htinvert.campaign.start import left_out
 from htinvert.cluster.connect import job_script
 from htinvert.cluster.needs import LOCAL, require_memory
@@ -70,7 +71,8 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
     for channel in plan.recipe.channels:
         if channel.name in parameters:
             console.print(_fitted(plan, channel, parameters[channel.name]))
-    plan = plan.calibrated(parameters)
+    plan = plan.calibrated(parameters).priced()
+    console.print(_potentials(plan), end="")
     offer = offer_of(plan.recipe.energy)
     if offer is not None and offer.cost == "dft":
         if has_start(plan):
@@ -97,6 +99,18 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         raise UserError(f"no candidate could be evaluated: {first.error}; check energy and region")
     _draw(plan, picture, first, console)
     console.print(_cost(plan, trials or [start]))
+
+
+def _potentials(plan: Plan) -> str:
+    """What phases make of the chemical potentials, or that given ones lie outside."""
+    if plan.references is not None:
+        return f"{plan.references}\n{plan.references.chosen}\n"
+    given, offer = plan.config.given_potentials, offer_of(plan.recipe.energy)
+    if not given or (offer is not None and offer.cost == "dft"):
+        return ""
+    energy = plan.config.components()["energy"].build(plan.folder)
+    wrong = strays(given, energy, plan.space, plan.folder)
+    return f"warning: {wrong}\n" if wrong else ""
 
 
 def _show_jobs(plan: Plan, console: Any) -> None:

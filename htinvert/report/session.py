@@ -11,9 +11,8 @@ import numpy as np
 from htinvert.campaign import loop
 from htinvert.campaign.funnel import objectives_of, ranking, source_of, stages
 from htinvert.campaign.plan import Plan, evaluate_start
-from htinvert.campaign.resume import calibration
+from htinvert.campaign.resume import ready
 from htinvert.campaign.start import left_out
-from htinvert.config.yaml_file import read_yaml
 from htinvert.core import Evaluation, Objective
 from htinvert.generators.walks import START
 from htinvert.ranking.chemical_potentials import read_scan
@@ -21,7 +20,7 @@ from htinvert.ranking.rank import Ranked, rank
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
 from htinvert.report.live import Live
-from htinvert.report.potentials import draw_scan, scan_table
+from htinvert.report.potentials import draw_scan, potentials_of, references_of, scan_table
 from htinvert.report.preview import draw_measured, measured_lines
 from htinvert.report.stages import draw_stages, stage_table
 from htinvert.report.start import better_start
@@ -44,7 +43,7 @@ def run_with_progress(
     with Live(plan, folder, console) as live:
         end = loop.run(plan, folder, observer=live, fork=fork)
     console.print(f"stopped: {end.reason}")
-    plan = plan.calibrated(calibration(plan, folder))
+    plan = ready(plan, folder)
     survey = Survey(plan.objectives)
     with RunStore.open(folder) as store:
         survey.read(store)
@@ -135,6 +134,8 @@ def show_ranking(
         path = folder / "pareto.png"
         draw_pareto(path, ranked, objectives, title=folder.name)
         console.print(f"drawn: {path}", soft_wrap=True)
+    if (found := references_of(folder)) is not None:
+        console.print(found.chosen, soft_wrap=True)
     if scan is not None:
         _show_scan(folder, ranked, objectives, scan, ties, console)
     _show_stages(folder, top, console)
@@ -150,8 +151,7 @@ def _show_scan(
     console: Any,
 ) -> None:
     """Show which family is the best at which chemical potential."""
-    fixed = read_yaml(folder / "config.yaml").get("chemical_potentials", {})
-    wanted = read_scan(scan, ties, fixed)
+    wanted = read_scan(scan, ties, potentials_of(folder))
     console.print(scan_table(wanted, ranked, objectives))
     path = folder / "potentials.png"
     draw_scan(path, wanted, ranked, objectives, title=folder.name)

@@ -19,6 +19,7 @@ from htinvert.declaration.abilities import LooksAlong
 from htinvert.ranking.rank import Ranked, Yield, rank
 from htinvert.ranking.survey import Survey
 from htinvert.report.demo import FOLDER as DEMO
+from htinvert.report.potentials import potentials_of
 from htinvert.store import RunStore
 from htinvert.store.provenance import read_log, read_provenance
 from htinvert.structures.region import search_space
@@ -58,6 +59,11 @@ class Facts:
         except (UserError, OSError):
             return None
         return atoms
+
+    @property
+    def potentials(self) -> Mapping[str, float]:
+        """Chemical potentials [eV], given or from phases."""
+        return potentials_of(self.folder)
 
     def start_out(self) -> str:
         """Why the start structure is no candidate; empty where it is one or is not there."""

@@ -28,6 +28,7 @@ from htinvert.report.page.surety import (
     verdict,
     what_would_change,
 )
+from htinvert.report.potentials import references_of
 from htinvert.report.start import better_image, start_entry, start_words
 from htinvert.report.summary import lineage
 from htinvert.signals.kind import kind_of
@@ -118,7 +119,7 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
             for o in facts.objectives
         ],
         "potential": potential(plain),
-        "chemical": ", ".join(f"{k} {v:g} eV" for k, v in facts.config.chemical_potentials.items()),
+        "chemical": _chemical(facts),
         "sources": citations(plain),
         "versions": facts.provenance.get("versions", {}),
         "python": facts.provenance.get("python", "not recorded"),
@@ -131,6 +132,13 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
             for name, found in facts.calibrations.items()
         ],
     }
+
+
+def _chemical(facts: Facts) -> str:
+    """Chemical potentials in words, and the phases that they follow from."""
+    words = ", ".join(f"{symbol} {value:.4g} eV" for symbol, value in facts.potentials.items())
+    found = references_of(facts.folder)
+    return f"{words}. {str(found)[0].upper()}{str(found)[1:]}" if found is not None else words
 
 
 def _start(facts: Facts, surety: Surety | None) -> list[str]:
