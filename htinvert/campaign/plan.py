@@ -13,6 +13,7 @@ from ase.data import chemical_symbols
 
 from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
+from htinvert.campaign.defaults import with_generators
 from htinvert.campaign.identity import content, identity_of
 from htinvert.campaign.references import References, price
 from htinvert.campaign.screen import Screened
@@ -152,6 +153,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
         energy.check_elements(symbols)
     energy = with_length(energy, region)
     channels, measured, files = make_channels(config, folder)
+    config = with_generators(config, channels)
     weights = config.objectives or {
         name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in default_objectives(config)
     }

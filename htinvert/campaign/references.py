@@ -131,17 +131,20 @@ def price(asked: PhasesPart, energy: EnergyModel, space: Space, folder: Path) ->
     return References(phases, tuple(tied), limits(phases, tied, asked.at))
 
 
-def likely_phases(space: Space) -> PhasesPart | None:
-    """Phases that a start structure suggests: its own crystal, and its elements; None without."""
+def likely_phases(space: Space, *, compound: str = "") -> PhasesPart | None:
+    """Phases that a start structure suggests: its own crystal, and its elements; None without.
+
+    Where it shows no crystal, that of its formula or of ``compound`` is taken, if it is known.
+    """
     symbols = sorted(set(space.template.get_chemical_symbols()) | set(space.composition))
     first: list[str] = []
     with suppress(UserError):
         first = [STRUCTURE] if _grains(space) else []
     if not first and len(symbols) > 1:
-        formula = _reduced(space.template.get_chemical_formula())
-        with suppress(UserError):
-            phases_of(formula)
-            first = [formula]
+        for formula in (_reduced(space.template.get_chemical_formula()), compound):
+            with suppress(UserError):
+                if formula and not first and phases_of(formula):
+                    first = [formula]
     for symbol in symbols:
         try:
             phases_of(symbol)

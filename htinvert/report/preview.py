@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from htinvert.campaign.defaults import why
 from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
 from htinvert.campaign.references import strays
 from htinvert.campaign.start import left_out
@@ -35,6 +36,7 @@ from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.operators.start import random_structure
 from htinvert.geometry.roles import rigid_bodies
 from htinvert.report.calibration import draw_calibration
+from htinvert.report.doubt import hardly_seen
 from htinvert.report.summary import draw_channel
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.intervals import intervals
@@ -86,6 +88,11 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         out = left_out(plan.space, plan.config)
         rest = f"; it is no candidate, for {out}" if out else "; it is candidate #0"
         console.print(f"start structure, relaxed: {values}{rest}")
+        for channel in plan.recipe.channels:
+            for metric in channel.metrics:
+                score = start.scores[f"{channel.name}.{metric}"]
+                if doubt := hardly_seen(score.detail, channel.forward):
+                    console.print(f"warning: {channel.name}: {doubt}")
     trials = _trials(plan)
     if len(trials) < TRIALS and (reason := _crowded(plan)):
         if not trials:
@@ -284,7 +291,10 @@ def _summary(plan: Plan) -> Any:
         if has_start(plan) and isinstance(channel.forward, HasEstimate):
             view.add_row("", str(channel.forward.estimate(atoms)))
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
+    reason = why(config, plan.recipe.channels)
     view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
+    if reason:
+        view.add_row("", f"the default, for {reason}")
     return view
 
 

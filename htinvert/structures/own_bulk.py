@@ -10,7 +10,8 @@ from htinvert.core import UserError
 from htinvert.geometry.distances import near_pairs
 
 SAME = 0.35  # Å: an atom and its repeat
-EDGE = 2.0  # Å at either end of a grain, where it may be relaxed or terminated
+EDGES = (2.0, 0.5)  # Å at either end of a grain, where it may be relaxed or terminated
+SPAN = 1.4  # repeats that must be there
 
 
 def own_bulk(atoms: Atoms, *, axis: int, lower: float, upper: float) -> Atoms:
@@ -20,13 +21,15 @@ def own_bulk(atoms: Atoms, *, axis: int, lower: float, upper: float) -> Atoms:
     :class:`UserError` where nothing repeats there.
     """
     height = atoms.positions[:, axis]
-    inside = np.flatnonzero((height > lower + EDGE) & (height < upper - EDGE))
-    order = inside[np.argsort(height[inside], kind="stable")]
-    for first in order[: max(1, len(order) // 3)]:
-        for second in order[height[order] > height[first] + 1.0]:
-            step = atoms.positions[second] - atoms.positions[first]
-            if atoms.numbers[first] == atoms.numbers[second] and _repeats(atoms, order, step, axis):
-                return _cell(atoms, order, float(height[first]), step, axis)
+    for edge in EDGES:
+        inside = np.flatnonzero((height > lower + edge) & (height < upper - edge))
+        order = inside[np.argsort(height[inside], kind="stable")]
+        for first in order[: max(1, len(order) // 3)]:
+            like = order[atoms.numbers[order] == atoms.numbers[first]]
+            for second in like[height[like] > height[first] + 1.0]:
+                step = atoms.positions[second] - atoms.positions[first]
+                if _repeats(atoms, order, step, axis):
+                    return _cell(atoms, order, float(height[first]), step, axis)
     raise UserError(
         f"no crystal repeats between {lower:.1f} and {upper:.1f} Å of the start structure; name "
         "the phase that it is made of by a formula or a file"
@@ -37,7 +40,7 @@ def _repeats(atoms: Atoms, order: NDArray[np.intp], step: NDArray[np.float64], a
     """Whether every atom of ``order`` whose repeat is inside has one of its element there."""
     height = atoms.positions[:, axis]
     moved = order[height[order] + step[axis] <= height[order].max() + 1e-3]
-    if not len(moved) or height[order].max() - height[order].min() < 1.9 * step[axis]:
+    if not len(moved) or height[order].max() - height[order].min() < SPAN * step[axis]:
         return False
     both = atoms[order] + Atoms(
         atoms.numbers[moved], atoms.positions[moved] + step, cell=atoms.cell, pbc=atoms.pbc
