@@ -35,7 +35,8 @@ class BestOf:
 
     Attributes:
         run: the other run's folder, as seen from where the command is started.
-        top: how many families, in the order of their ranking.
+        top: how many families, in the order of their ranking; that of the start structure comes
+            along, wherever it ranks.
         weights: other weights of its objectives to rank by, such as ``{energy: 0}``.
     """
 
@@ -85,7 +86,8 @@ class BestOf:
                 "that campaign first, from the same folder"
             )
         ranked = families(folder, objectives_of(folder, self.weights))
-        return [entry.evaluation for entry in ranked[: self.top]]
+        start = [entry for entry in ranked[self.top :] if entry.has_start]
+        return [entry.evaluation for entry in (*ranked[: self.top], *start)]
 
 
 @dataclass(frozen=True, eq=False)

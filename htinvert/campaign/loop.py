@@ -17,7 +17,7 @@ from htinvert.campaign.knowledge import Knowledge
 from htinvert.campaign.plan import Plan, provenance
 from htinvert.campaign.progress import GOES_ON, Progress
 from htinvert.campaign.proposals import Proposals
-from htinvert.campaign.resume import calibration, parameters, resumed, write_config
+from htinvert.campaign.resume import parameters, ready, resumed, write_config
 from htinvert.cluster.connect import open_pool
 from htinvert.cluster.needs import require_room
 from htinvert.config.campaign import Stop
@@ -44,13 +44,15 @@ def run(
     Raises :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
     require_room(plan.config, plan.folder)
-    plan = resumed(plan.calibrated(calibration(plan, path)), path)
+    plan = resumed(ready(plan, path), path)
     facts = provenance(plan.config) | {
         "calibration": parameters(plan),
         "stages": sources(plan.config, path),
         "folder": os.path.relpath(plan.folder, path),
     }
     older = Fork(fork, plan) if fork is not None else None
+    if plan.references is not None:
+        facts |= {"references": plan.references.state()}
     if older is not None:
         facts |= {"fork": {"run_id": older.run_id, "same": sorted(older.same)}}
     with (

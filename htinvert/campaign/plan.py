@@ -13,8 +13,10 @@ from ase.data import chemical_symbols
 
 from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
+from htinvert.campaign.defaults import with_generators
 from htinvert.campaign.identity import content, identity_of
 from htinvert.campaign.place import place_experiments
+from htinvert.campaign.references import References, price
 from htinvert.campaign.screen import Screened
 from htinvert.config.campaign import Config, default_objectives
 from htinvert.core import (
@@ -54,7 +56,8 @@ class Plan:
 
     ``identity`` is what a run folder must agree with to be resumed; ``measured`` holds what the
     calibration of each experiment that asked for one has found, ``files`` a sentence on the file of
-    each; paths are relative to ``folder``.
+    each; paths are relative to ``folder``. ``references`` are the phases that chemical potentials
+    follow from, once they are :meth:`priced`.
     """
 
     config: Config
@@ -65,6 +68,7 @@ class Plan:
     measured: Mapping[str, Calibration]
     files: Mapping[str, str]
     folder: Path
+    references: References | None = None
 
     def generator(self) -> Generator:
         """Make the campaign's generators, which share its proposals."""
@@ -97,6 +101,23 @@ class Plan:
         )
         return replace(self, recipe=replace(self.recipe, channels=channels))
 
+    def priced(self, known: Mapping[str, Any] | None = None) -> Plan:
+        """The same plan with the chemical potentials that the phases it names come to.
+
+        ``known`` is the state of references that were priced before. Raises :class:`UserError`
+        where a phase cannot be priced, or where they leave an element without limits.
+        """
+        asked = self.config.phases
+        if asked is None or self.references is not None:
+            return self
+        if known:
+            found = References.restored(known)
+        else:
+            energy: EnergyModel = self.config.components()["energy"].build(self.folder)
+            found = price(asked, energy, self.space, self.folder)
+        recipe = replace(self.recipe, chemical_potentials=found.limits.potentials)
+        return replace(self, references=found, recipe=recipe)
+
 
 def screened(generator: Generator, plan: Plan) -> Generator:
     """Let a generator's proposals pass the cheap stage that the configuration asks for."""
@@ -121,7 +142,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     atoms = components["structure"].build(folder)
     region = Region(**config.region.model_dump()) if config.region else None
     symbols = set(atoms.get_chemical_symbols()) | set(config.composition)
-    _check_symbols(symbols | set(config.chemical_potentials))
+    _check_symbols(symbols | set(config.given_potentials))
     space = search_space(
         atoms,
         region=region,
@@ -135,6 +156,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     config, found = place_experiments(config, atoms, folder=folder)
     channels, measured, files = make_channels(config, folder)
     files |= {name: f"{files[name]}; {place.sentence}" for name, place in found.items()}
+    config = with_generators(config, channels)
     weights = config.objectives or {
         name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in default_objectives(config)
     }
@@ -144,7 +166,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
         replace(channel, imaging=content(identity["experiments"][channel.name]["forward"]))
         for channel in channels
     )
-    recipe = Recipe(energy, channels, config.chemical_potentials, region)
+    recipe = Recipe(energy, channels, config.given_potentials, region)
     if (offer := offer_of(energy)) is not None:
         identity["energy"]["model"] = offer.model  # energies of another version are others
     plan = Plan(config, space, recipe, objectives, identity, measured, files, folder)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from htinvert.campaign.known import KnownStructures
 from htinvert.campaign.plan import Plan
 from htinvert.campaign.progress import Progress
+from htinvert.campaign.start import start_candidate
 from htinvert.core import Candidate, Exhausted, Generator, Infeasible, region_mask
 from htinvert.geometry.distances import clashes
 from htinvert.store import RunStore, snap, structure_key
@@ -19,6 +20,8 @@ FRUITLESS = 2000  # proposals refused in a row after which there is nothing new 
 
 class Proposals:
     """The candidates of a campaign, one after the other, each worth an evaluation.
+
+    The first of them, of index 0, is the start structure, unless it is left out.
 
     What is refused is counted by reason, in ``progress`` and in the store.
     """
@@ -85,7 +88,8 @@ class Proposals:
     def _propose(self) -> tuple[Candidate, bytes] | None:
         """Ask for one candidate; refuse it, and count that, where it is invalid or known."""
         index = self._next
-        candidates = self._generator.ask([index])
+        start = start_candidate(self._plan.space, self._plan.config) if index == 0 else None
+        candidates = [start] if start else self._generator.ask([index])
         self._next += 1
         operator, reason = "none", "infeasible"
         for candidate in candidates:

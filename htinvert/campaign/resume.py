@@ -27,6 +27,12 @@ def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
     return {name: values for name, values in fitted.items() if values}
 
 
+def ready(plan: Plan, path: Path) -> Plan:
+    """The plan with what a run was begun with, or will be: imaging parameters, priced phases."""
+    calibrated = plan.calibrated(calibration(plan, path))
+    return calibrated.priced(read_provenance(path).get("references"))
+
+
 def plan_of(folder: Path) -> Plan:
     """The plan that a run goes on with, at the imaging parameters that it was begun with.
 
@@ -34,7 +40,7 @@ def plan_of(folder: Path) -> Plan:
     """
     config = load(folder / "config.yaml")
     plan = make_plan(config, folder=folder)
-    return plan.calibrated(calibration(plan, folder))
+    return ready(plan, folder)
 
 
 def resumed(plan: Plan, path: Path) -> Plan:

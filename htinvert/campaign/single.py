@@ -25,6 +25,7 @@ def evaluate(atoms: Atoms, by: Plan | Recipe) -> Evaluation:
     """
     if isinstance(by, Recipe):
         return evaluation.evaluate(Candidate(-1, atoms, "given"), by)
+    by = by.priced()
     space = by.space
     if space.region is not None and not (region_mask(atoms).any() or atoms.constraints):
         atoms = search_space(

@@ -142,8 +142,8 @@ def _experiment(
 def _refitted(experiment: Experiment, free: Sequence[str], method: str | None) -> Experiment:
     """An experiment with more free parameters, such as ``defocus=-50:50``, or another method."""
     from htinvert.evaluation.optimize import METHODS
-    from htinvert.image.register import FREE
-    from htinvert.plugins import suggest
+    from htinvert.image.register import free_of
+    from htinvert.plugins import find, suggest
 
     bounds = {}
     for text in free:
@@ -156,5 +156,5 @@ def _refitted(experiment: Experiment, free: Sequence[str], method: str | None) -
     method = (method or experiment.method).lower()
     if method not in METHODS:
         raise UserError(f"method {method} is unknown; {suggest(method, list(METHODS))}")
-    known = experiment.free or FREE
+    known = experiment.free or free_of(find("forward", str(experiment.forward["use"])))
     return experiment.model_copy(update={"free": {**known, **bounds}, "method": method})

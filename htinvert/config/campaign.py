@@ -22,6 +22,7 @@ from htinvert.config.experiment import (
     experiment_model,
     of_its_kind,
 )
+from htinvert.config.potentials import ChemicalPotentials, PhasesPart
 from htinvert.config.yaml_file import TOO_DEEP, located, merge, read_yaml, too_deep
 from htinvert.core import ENERGIES, Region, UserError
 from htinvert.declaration.wording import shown
@@ -117,7 +118,7 @@ class Config(Part):
     region: RegionPart | None = None
     composition: dict[str, tuple[int, int]] = Field(default={})
     energy: Component
-    chemical_potentials: dict[str, float] = Field(default={})
+    chemical_potentials: ChemicalPotentials = Field(default={})
     experiments: dict[str, AnyExperiment] = Field(default={})
     objectives: dict[str, float] | None = None
     search: Search = Search()
@@ -143,6 +144,18 @@ class Config(Part):
             if not 0 <= low <= high:
                 raise ValueError(f"{symbol} asks for {low} to {high} atoms; give fewest, most")
         return composition
+
+    @property
+    def phases(self) -> PhasesPart | None:
+        """The phases that chemical potentials follow from; None where they are numbers."""
+        given = self.chemical_potentials
+        return given if isinstance(given, PhasesPart) else None
+
+    @property
+    def given_potentials(self) -> dict[str, float]:
+        """Chemical potentials that are given as numbers [eV]."""
+        given = self.chemical_potentials
+        return {} if isinstance(given, PhasesPart) else given
 
     def components(self) -> dict[str, plugins.Named]:
         """Every component by its place, such as ``experiments.haadf.forward``."""
@@ -232,6 +245,8 @@ def parse(
 def _worded(error: Any, raw: Mapping[str, Any]) -> str:
     """One sentence for an error; the keys of an experiment are those of its kind of data."""
     place = error["loc"]
+    if place[0] == "chemical_potentials" and len(place) > 1:
+        return plugins.word({**error, "loc": place[1:]}, PhasesPart, place[:1])
     if place[0] != "experiments" or len(place) < 3:
         return plugins.word(error, Config, ())
     model = experiment_model(raw["experiments"][place[1]])

@@ -54,6 +54,9 @@ def _outermost(raw: Mapping[str, Any]) -> Iterator[Named]:
             if given is None or isinstance(given, dict):
                 use = (given or {}).get("use", metric)
                 yield Named("metric", f"{place}.metrics.{metric}", use, given)
+    phases = _mapping(raw.get("chemical_potentials")).get("phases")
+    for number, given in enumerate(phases if isinstance(phases, list) else ()):
+        yield from _block("structure", given, f"chemical_potentials.phases.{number}")
     search = _mapping(raw.get("search"))
     cheap = _mapping(search.get("screen")).get("energy")
     yield from _block("energy", cheap, "search.screen.energy")

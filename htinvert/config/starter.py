@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers, covalent_radii
+from ase.formula import Formula
 
 from htinvert import plugins
 from htinvert.core import UserError
@@ -19,6 +23,9 @@ from htinvert.energy.potential_files import ENDINGS, elements_of, shipped_potent
 SCHEMA = "htinvert.schema.json"
 EVERYDAY = (".eam.alloy", ".tersoff", ".sw", ".eam.fs", ".meam", ".bop.table", ".tersoff.zbl")
 NARROWEST = 3.0  # Å: a narrower gap between layers is no boundary
+VACUUM = 5.0  # Å: a wider gap through a cell's end is no bond
+LAYERS, ROOM = 2.5, 2.0  # Å: of a surface that may change, and above it
+RATIOS = ((1, 1), (1, 2), (2, 1), (2, 3), (3, 2))  # compounds whose crystals are known by name
 MIDDLE = 6.0  # Å, of the cell, taken for the boundary where no gap tells
 
 
@@ -35,20 +42,93 @@ class Microscope:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a first campaign needs to know; ``region`` is from, to [Å] along ``up``."""
+    """What a first campaign needs to know; ``region`` is from, to [Å] along ``up``.
+
+    Attributes:
+        structure: its file; None for an empty box that ``composition`` fills.
+        region: None where all atoms may change, as in a cluster.
+        phases: what the chemical potentials follow from; empty where none are known.
+        image: of a microscope, or of the tunneling microscope where ``looks`` says ``stm``.
+        curve: a file, and the forward model that simulates it.
+    """
 
     name: str
-    structure: str
+    structure: str | None
     beam: str
     up: str
-    region: tuple[float, float]
+    region: tuple[float, float] | None
     composition: Mapping[str, tuple[int, int]]
     energy: Mapping[str, str]
-    potential: float
+    phases: Sequence[str] = ()
     image: str | None = None
+    looks: Literal["haadf", "stm"] = "haadf"
+    curve: tuple[str, str] | None = None
     microscope: Microscope = Microscope()
     minutes: float = 10.0
     workers: int = 2
+
+
+Subject = Literal["cluster", "surface", "boundary"]
+
+
+def subject(atoms: Atoms, *, stm: bool) -> Subject:
+    """What a structure is of: a cluster has vacuum to all sides; what STM sees is a surface."""
+    if not len(atoms) or all(_open(atoms, axis) for axis in range(3)):
+        return "cluster"
+    return "surface" if stm else "boundary"
+
+
+def _open(atoms: Atoms, axis: int) -> bool:
+    """Whether nothing bonds through the cell's end along a vector."""
+    length = float(atoms.cell.lengths()[axis])
+    if not atoms.pbc[axis] or length == 0.0:
+        return True
+    fractions = np.sort(atoms.get_scaled_positions(wrap=True)[:, axis])
+    gaps = np.diff(fractions, append=fractions[0] + 1.0)
+    return bool(gaps.max() * length >= VACUUM)
+
+
+def top(atoms: Atoms) -> tuple[float, float]:
+    """What of a surface may change [Å along z]: its outermost layers, and room above."""
+    highest = float(atoms.positions[:, 2].max())
+    return round(highest - LAYERS, 1), round(highest + ROOM, 1)
+
+
+def amounts_of(text: str) -> dict[str, tuple[int, int]]:
+    """Fewest and most atoms from words such as ``Ti7O11`` or ``Ti=6:7,O=8:11``.
+
+    Raises :class:`UserError` where it is neither.
+    """
+    found = {}
+    try:
+        if "=" not in text:
+            return {symbol: (n, n) for symbol, n in Formula(text).count().items()}
+        for part in text.split(","):
+            symbol, _, span = part.strip().partition("=")
+            low, _, high = span.partition(":")
+            found[symbol] = (int(low), int(high or low))
+    except ValueError as error:
+        raise UserError(
+            f"composition {text} is not understood; write it like Ti7O11 or Ti=6:7,O=8:11"
+        ) from error
+    return found
+
+
+def compound(composition: Mapping[str, tuple[int, int]]) -> str:
+    """The simple formula of two elements that a composition is nearest to, empty without two."""
+    if len(composition) != 2:
+        return ""
+    (one, first), (other, second) = composition.items()
+    share = sum(first) / max(sum(first) + sum(second), 1)
+    a, b = min(RATIOS, key=lambda pair: abs(pair[0] / sum(pair) - share))
+    return str(Formula(f"{one}{a}{other}{b}").convert("metal"))
+
+
+def engine_of(text: str) -> dict[str, str]:
+    """An energy model from its name, or from a potential's file."""
+    if text.endswith(tuple(ENDINGS)):
+        return {"use": "lammps", "potential": text}
+    return {"use": text}
 
 
 def directions(atoms: Atoms) -> tuple[str, str]:
@@ -71,14 +151,14 @@ def boundary(atoms: Atoms, up: str) -> tuple[float, float]:
 
 
 def amounts(atoms: Atoms, up: str, region: tuple[float, float]) -> dict[str, tuple[int, int]]:
-    """Fewest and most atoms per element in a region: those it holds, two less to two more.
+    """Fewest and most atoms per element in a region: those it holds, as built.
 
     An empty region gets up to as many as a layer of the crystal of its thickness would hold.
     """
     height = atoms.positions[:, "xyz".index(up)]
     inside = Counter(atoms.symbols[(height >= region[0]) & (height <= region[1])])
     if inside:
-        return {s: (max(n - 2, 0), n + 2) for s, n in sorted(inside.items())}
+        return {s: (n, n) for s, n in sorted(inside.items())}
     share = (region[1] - region[0]) / max(float(np.ptp(height)), 1e-6)
     whole = Counter(atoms.symbols)
     return {s: (1, max(round(n * share), 1) + 1) for s, n in sorted(whole.items())}
@@ -118,37 +198,77 @@ def _covers(name: str, symbols: set[str]) -> bool:
 
 def campaign_text(answers: Answers, others: list[dict[str, str]]) -> str:
     """The campaign's file, with a comment on all that was guessed; ``others`` are other engines."""
-    low, high = answers.region
-    ranges = ", ".join(f"{s}: [{a}, {b}]" for s, (a, b) in answers.composition.items())
-    potentials = ", ".join(f"{s}: {answers.potential:.3f}" for s in answers.composition)
     lines = [
         f"# yaml-language-server: $schema={SCHEMA}",
         f"# What next: htinvert check {answers.name}.yaml, then htinvert run {answers.name}.yaml",
         f"name: {answers.name}",
         "seed: 1",
         "",
-        f"structure: {{use: file, path: {answers.structure}}}",
-        "# What may change, and how far around it relaxes [Å]; fewest and most atoms inside of it.",
-        f"region: {{axis: {answers.up}, lower: {low:g}, upper: {high:g}, margin: 4}}",
-        f"composition: {{{ranges}}}",
+        *_structure(answers),
         "",
         f"energy: {_block(answers.energy)}",
         *(f"# or {_block(spec)}" for spec in _chosen(others)),
-        "# eV per atom; a rough guess, the start structure's energy per atom. Where the number of",
-        "# atoms may change, give those of your reference phases in the same potential.",
-        f"chemical_potentials: {{{potentials}}}",
-        *_experiment(answers),
+        *_potentials(answers),
+        *_experiments(answers),
         "",
-        "search:",
-        *_installed("generator"),
-        "  generators:",
-        "    - {use: genetic, share: 0.6}",
-        "    - {use: basin_hopping, share: 0.4}",
+        "# search: left out, its generators follow from the data; htinvert check says which",
+        *(line.strip() for line in _installed("generator")),
         f"stop: {{minutes: {answers.minutes:g}, evaluations: 100000}}",
         f"workers: {answers.workers}",
         "",
     ]
     return "\n".join(lines)
+
+
+def _structure(answers: Answers) -> list[str]:
+    """Structure, region and composition."""
+    ranges = ", ".join(f"{s}: [{a}, {b}]" for s, (a, b) in answers.composition.items())
+    composition = f"composition: {{{ranges}}}"
+    if answers.structure is None:
+        size = box_size(answers.composition)
+        return [
+            "# An empty box without periodic images [Å]; fewest and most atoms that fill it.",
+            f"structure: {{use: box, size: {size:g}}}",
+            composition,
+        ]
+    lines = [f"structure: {{use: file, path: {answers.structure}}}"]
+    if answers.region is None:
+        return [*lines, "# Fewest and most atoms, as built.", composition]
+    low, high = answers.region
+    margin = 4 if answers.looks == "haadf" else 2
+    return [
+        *lines,
+        "# What may change, and how far around it relaxes [Å]; fewest and most atoms inside of it,",
+        "# as built where it holds any.",
+        f"region: {{axis: {answers.up}, lower: {low:g}, upper: {high:g}, margin: {margin}}}",
+        composition,
+    ]
+
+
+def box_size(composition: Mapping[str, tuple[int, int]]) -> float:
+    """Width of a box [Å] for a cluster: twice what the atoms fill in close packing, and vacuum."""
+    radii = np.asarray(covalent_radii)
+    volume = sum(
+        most * np.sqrt(2.0) * 4.0 * float(radii[atomic_numbers[symbol]]) ** 3
+        for symbol, (_, most) in composition.items()
+    )
+    return float(np.ceil(2.0 * (6.0 * volume / np.pi) ** (1 / 3) + VACUUM))
+
+
+def _potentials(answers: Answers) -> list[str]:
+    """The phases that chemical potentials follow from."""
+    if not any(low < high for low, high in answers.composition.values()):
+        return ["# chemical_potentials only matter where the number of atoms may change"]
+    if not answers.phases:
+        return [
+            "# The number of atoms may change, so name the phases that they come from and go to:",
+            "# chemical_potentials: {phases: [{use: file, path: PHASE.cif}]}",
+        ]
+    return [
+        "# Phases that the engine prices, the first in equilibrium with the sample. `at: {X: 1}`",
+        "# ranks at the end of the range that is rich in X, the default is its middle.",
+        f"chemical_potentials: {{phases: [{', '.join(answers.phases)}]}}",
+    ]
 
 
 def _chosen(others: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -163,18 +283,22 @@ def _installed(kind: str) -> list[str]:
     return [f"    # also installed: {', '.join(names)}"] if names else []
 
 
-def _experiment(answers: Answers) -> list[str]:
-    """The lines of the experiment, and how much its fit is worth."""
-    if answers.image is None:
-        return []
+def _experiments(answers: Answers) -> list[str]:
+    """The lines of the experiments."""
+    blocks = [
+        *(_haadf(answers) if answers.image and answers.looks == "haadf" else []),
+        *(_stm(answers) if answers.image and answers.looks == "stm" else []),
+        *(_curve(*answers.curve) if answers.curve else []),
+    ]
+    return ["", "experiments:", *blocks] if blocks else []
+
+
+def _haadf(answers: Answers) -> list[str]:
     scope = answers.microscope
-    sampling = [f"    sampling: {scope.sampling:g}   # Å/px"] if scope.sampling else []
     return [
-        "",
-        "experiments:",
         "  haadf:",
         f"    image: {answers.image}",
-        *sampling,
+        *_pixels(scope),
         "    place: auto   # finds the structure in the image; leave out where prepare: does it",
         "    # or measure the pixel size first, from a crystal that the image shows:",
         "    # calibrate:",
@@ -192,10 +316,45 @@ def _experiment(answers: Answers) -> list[str]:
         *_installed("metric"),
         "    metrics: {registration: }",
         "    free: {source_size: [0.5, 2.0]}   # Å, fitted to the start structure",
-        "",
-        "# weights: 0.01 in the figure of merit is worth 0.1 eV",
-        "objectives: {energy: 1.0, haadf.registration: 10.0}",
     ]
+
+
+def _stm(answers: Answers) -> list[str]:
+    return [
+        "  stm:",
+        f"    image: {answers.image}",
+        *_pixels(answers.microscope),
+        "    forward:",
+        "      use: stm",
+        "      density: {use: atoms}   # approximate; {use: gpaw, cache: densities} means more",
+        "      isovalue: 6.0e-5        # 1/Å³",
+        "      shape: [48, 48]         # px, the part that is compared",
+        "    metrics: {registration: {ssim: float7}}",
+        "    free: {rotation: [-30, 30], blur: [0.0, 4.0]}   # degrees, Å",
+    ]
+
+
+def _curve(path: str, forward: str) -> list[str]:
+    return [
+        "  curve:",
+        f"    data: {path}",
+        f"    forward: {{use: {forward}}}",
+        "    metrics: {rw: }",
+    ]
+
+
+def _pixels(scope: Microscope) -> list[str]:
+    return [f"    sampling: {scope.sampling:g}   # Å/px"] if scope.sampling else []
+
+
+def curve_models() -> list[str]:
+    """Forward models that simulate curves, of all installed packages."""
+    found = []
+    for name in plugins.names("forward"):
+        with suppress(UserError):
+            if getattr(plugins.find("forward", name), "kind", "image") == "curve":
+                found.append(name)
+    return found
 
 
 def _block(spec: Mapping[str, str]) -> str:

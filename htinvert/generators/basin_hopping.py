@@ -11,7 +11,7 @@ import numpy as np
 from htinvert.core import Candidate, Evaluation, Objective, Space
 from htinvert.declaration.declared import Parameter
 from htinvert.generators.population import Member, Population
-from htinvert.generators.walks import HOPS, Changes, Moves, Visit, Walker, accepts
+from htinvert.generators.walks import HOPS, START, Changes, Moves, Visit, Walker, accepts
 
 OPERATOR = "hop"
 ELITE = 10  # structures of other generators that a walker may go on from
@@ -26,7 +26,7 @@ class BasinHopping:
     more, as in Leary, J. Global Optim. 18, 367 (2000). The step grows where too many rattles fall
     back into the minimum they come from. An exhausted walker jumps to the best structure that
     another generator of the campaign has found and no walker has begun from; where there is none
-    it begins from a random structure.
+    it begins from a random structure. The first walk of a campaign begins from the start structure.
 
     Attributes:
         walkers: how many walks go on side by side.
@@ -71,6 +71,9 @@ class BasinHopping:
             visit = Visit.of(evaluation, self.objectives)
             if evaluation.candidate.operator.startswith(f"{OPERATOR}."):
                 self._settle(evaluation.candidate, visit)
+            elif visit and self._is_start(evaluation.candidate):
+                self._walkers[0].begin(visit)
+                self._used.add(visit.index)
             elif visit:
                 self._others.add(Member(visit.index, visit.atoms, visit.value))
 
@@ -91,6 +94,10 @@ class BasinHopping:
     def temperature(self) -> float:
         """KT of the next decision, in units of the weighted sum."""
         return self.heat * self._changes.typical if self.kT is None else self.kT
+
+    def _is_start(self, candidate: Candidate) -> bool:
+        """Whether a candidate is the start structure and the first walker stands nowhere yet."""
+        return candidate.operator == START and self._walkers[0].current is None
 
     def _settle(self, candidate: Candidate, visit: Visit | None) -> None:
         walker = self._walkers[candidate.index % len(self._walkers)]

@@ -10,7 +10,7 @@ import numpy as np
 
 from htinvert.core import Candidate, Evaluation, Objective, Space, UserError
 from htinvert.declaration.declared import Parameter
-from htinvert.generators.walks import HOPS, Changes, Moves, Visit, Walker, accepts
+from htinvert.generators.walks import HOPS, START, Changes, Moves, Visit, Walker, accepts
 
 OPERATOR = "replica"
 LEAST = 1e-3  # of a typical change: a smaller gain is rounding
@@ -90,8 +90,11 @@ class ReplicaExchange:
         """Accept or reject the replicas' own steps, and let neighbors exchange."""
         for evaluation in evaluations:
             candidate = evaluation.candidate
+            visit = Visit.of(evaluation, self.objectives)
+            if candidate.operator == START and visit and self._walkers[0].current is None:
+                self._walkers[0].begin(visit)
             if candidate.operator.startswith(f"{OPERATOR}."):
-                self._settle(candidate, Visit.of(evaluation, self.objectives))
+                self._settle(candidate, visit)
                 self._exchange(candidate.index)
                 self._refresh()
 

@@ -35,6 +35,7 @@ RETURNS = 0.2  # share of the rattles that should fall back into the minimum the
 PACE = 1.1  # by which a step grows after such a one
 REST = 0.02  # of a typical change: what relaxations into one minimum may differ by
 CHANGES = 50  # last changes of the objective whose median is the typical one
+START = "start"  # the operator that the start structure of a campaign is told under
 DRAWS = 3  # moves drawn before a walker gives an index up
 
 

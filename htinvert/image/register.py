@@ -9,7 +9,7 @@ stages, so that figures of merit compare. No randomness: the same input gives th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import product
 from typing import Any
 
@@ -38,6 +38,7 @@ FREE: Mapping[str, tuple[float, float]] = {
     "rotation": (-6.0, 6.0),  # degrees
     "source_size": (0.3, 3.0),  # Å
 }
+BLUR = (0.0, 4.0)  # Å, of a model whose width is called so
 METRIC = Registration()
 SCALES = (-0.04, -0.02, 0.0, 0.02, 0.04)
 ROTATIONS = (-3.0, -1.5, 0.0, 1.5, 3.0)  # degrees
@@ -46,6 +47,13 @@ SITES = 10  # places where the image is fitted
 FINALISTS = 2  # places where the figure of merit is polished
 POLISH = 1500  # most evaluations for each
 NEARBY = 0.3  # of each parameter's range: how far a polish may go
+
+
+def free_of(forward: Any) -> dict[str, tuple[float, float]]:
+    """What of :data:`FREE` a forward model, or its class, has; and its blur, if that is all."""
+    names = {part.name for part in fields(forward)} if is_dataclass(forward) else set()
+    found = {name: bounds for name, bounds in FREE.items() if name in names}
+    return found if "source_size" in found or "blur" not in names else {**found, "blur": BLUR}
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from htinvert.core import ENERGIES, Evaluation, Objective, region_mask, weighted_sum
+from htinvert.generators.walks import START
 from htinvert.geometry.duplicates import Known
 
 
@@ -22,7 +23,8 @@ class Ranked:
 
     ``total`` is the weighted sum, ``above`` how much it lies above the best, ``members`` how many
     candidates of the family were found and ``first`` the index of the earliest, ``on_front``
-    whether no family is better in all objectives.
+    whether no family is better in all objectives, ``has_start`` whether the start structure
+    relaxed into it.
     """
 
     rank: int
@@ -32,6 +34,7 @@ class Ranked:
     members: int
     first: int
     on_front: bool
+    has_start: bool = False
 
 
 def unit_of_sum(objectives: Sequence[Objective]) -> str:
@@ -87,6 +90,7 @@ def rank(evaluations: Iterable[Evaluation], objectives: Sequence[Objective]) -> 
             members=len(family),
             first=min(good[i].candidate.index for i in family),
             on_front=bool(front[place - 1]),
+            has_start=any(good[i].candidate.operator == START for i in family),
         )
         for place, family in enumerate(families, 1)
     ]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Evaluation, Objective, UserError
+from htinvert.generators.walks import START
 from htinvert.ranking.rank import Yield, operator_yields, pareto_front
 from htinvert.store import RunStore
 from htinvert.store.columns import OK, escaped
@@ -139,10 +140,11 @@ class Survey:
         return int(found[0]) + 1 if len(found) else 0
 
     def _chosen(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Numbers of the rows to hold, of ``values`` (rows, objectives)."""
+        """Numbers of the rows to hold, of ``values`` (rows, objectives); the start's among them."""
         order = np.argsort(self.totals, kind="stable")[: self.good]
         front = order[pareto_front(values[order])][:FRONT]
-        return np.union1d(order[: self.kept], front).astype(np.int64)
+        start = np.flatnonzero((self._columns["operator"] == START) & np.isfinite(self.totals))
+        return np.union1d(np.union1d(order[: self.kept], front), start).astype(np.int64)
 
     def _hold(self, store: RunStore) -> None:
         """Read the rows that are wanted and not held, and let go of those not wanted any more."""

@@ -8,10 +8,28 @@ from typing import Any
 
 import numpy as np
 
+from htinvert.campaign.references import References
+from htinvert.config.yaml_file import read_yaml
 from htinvert.core import Objective
 from htinvert.ranking.chemical_potentials import Scan, reigns, totals
 from htinvert.ranking.rank import Ranked
 from htinvert.report.figures import PALE, pyplot
+from htinvert.store.provenance import read_provenance
+
+
+def references_of(folder: Path) -> References | None:
+    """The phases that a run's chemical potentials follow from; None where they are numbers."""
+    state = read_provenance(folder).get("references")
+    return References.restored(state) if state else None
+
+
+def potentials_of(folder: Path) -> dict[str, float]:
+    """The chemical potentials of a run [eV], given or from its phases."""
+    found = references_of(folder)
+    if found is not None:
+        return dict(found.limits.potentials)
+    given: dict[str, float] = read_yaml(folder / "config.yaml").get("chemical_potentials", {})
+    return given
 
 
 def scan_table(scan: Scan, ranked: Sequence[Ranked], objectives: Sequence[Objective]) -> Any:

@@ -12,7 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from htinvert.campaign.defaults import why
 from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
+from htinvert.campaign.references import strays
+from htinvert.campaign.start import left_out
 from htinvert.cluster.connect import job_script
 from htinvert.cluster.needs import LOCAL, require_memory
 from htinvert.cluster.site import load_site
@@ -34,6 +37,7 @@ from htinvert.generators.operators.start import random_structure
 from htinvert.geometry.roles import rigid_bodies
 from htinvert.matching.doubt import require_found
 from htinvert.report.calibration import draw_calibration
+from htinvert.report.doubt import hardly_seen
 from htinvert.report.summary import draw_channel
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.intervals import intervals
@@ -72,6 +76,8 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
             console.print(_fitted(plan, channel, parameters[channel.name]))
     plan = plan.calibrated(parameters)
     _require_found(plan, picture, console)
+    plan = plan.priced()
+    console.print(_potentials(plan), end="")
     offer = offer_of(plan.recipe.energy)
     if offer is not None and offer.cost == "dft":
         if has_start(plan):
@@ -82,7 +88,14 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
     start = evaluate_start(plan)
     if start.ok:
         values = ", ".join(f"{name} {value:.4f}" for name, value in start.objectives.items())
-        console.print(f"start structure, relaxed: {values}")
+        out = left_out(plan.space, plan.config)
+        rest = f"; it is no candidate, for {out}" if out else "; it is candidate #0"
+        console.print(f"start structure, relaxed: {values}{rest}")
+        for channel in plan.recipe.channels:
+            for metric in channel.metrics:
+                score = start.scores[f"{channel.name}.{metric}"]
+                if doubt := hardly_seen(score.detail, channel.forward):
+                    console.print(f"warning: {channel.name}: {doubt}")
     trials = _trials(plan)
     if len(trials) < TRIALS and (reason := _crowded(plan)):
         if not trials:
@@ -106,6 +119,18 @@ def _require_found(plan: Plan, picture: Path, console: Any) -> None:
         except UserError as error:
             _draw(plan, picture, Evaluation(Candidate(-1, plan.space.template, "start")), console)
             raise UserError(f"experiments.{channel.name}: {error}") from error
+
+
+def _potentials(plan: Plan) -> str:
+    """What phases make of the chemical potentials, or that given ones lie outside."""
+    if plan.references is not None:
+        return f"{plan.references}\n{plan.references.chosen}\n"
+    given, offer = plan.config.given_potentials, offer_of(plan.recipe.energy)
+    if not given or (offer is not None and offer.cost == "dft"):
+        return ""
+    energy = plan.config.components()["energy"].build(plan.folder)
+    wrong = strays(given, energy, plan.space, plan.folder)
+    return f"warning: {wrong}\n" if wrong else ""
 
 
 def _show_jobs(plan: Plan, console: Any) -> None:
@@ -172,7 +197,7 @@ def _fitted(plan: Plan, channel: Channel, parameters: Mapping[str, float]) -> st
 
 def _trials(plan: Plan) -> list[Evaluation]:
     """Evaluate the first candidates that the campaign itself would propose."""
-    candidates = plan.generator().ask(range(TRIALS))
+    candidates = plan.generator().ask(range(1, TRIALS + 1))
     return [evaluate(candidate, plan.recipe) for candidate in candidates]
 
 
@@ -279,7 +304,10 @@ def _summary(plan: Plan) -> Any:
         if has_start(plan) and isinstance(channel.forward, HasEstimate):
             view.add_row("", str(channel.forward.estimate(atoms)))
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
+    reason = why(config, plan.recipe.channels)
     view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
+    if reason:
+        view.add_row("", f"the default, for {reason}")
     return view
 
 

@@ -19,11 +19,12 @@ from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.fit import Trial, with_steps
 from htinvert.image.place import place_image
-from htinvert.image.register import FREE, Registered, register
+from htinvert.image.register import Registered, free_of, register
 from htinvert.matching.doubt import require_found
 from htinvert.metrics.patch import window
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
+from htinvert.report.doubt import hardly_seen
 from htinvert.report.figures import draw_placed, footnote, phrase
 from htinvert.report.terminal import progress_bar, spinner
 from htinvert.signals.image import Image, require_image
@@ -163,6 +164,8 @@ def register_with_progress(
             progress=lambda share: bar.update(drawing, completed=share),
         )
     console.print(f"{name}: {score_phrase(result)}, {len(result.trials)} trials")
+    if doubt := hardly_seen(result.score.detail, result.forward):
+        console.print(f"warning: {doubt}", soft_wrap=True)
     console.print(_table(result))
     costs = definitions(channel.observed, result).items()
     listed = "; ".join(f"{definition} {cost:.4f}" for definition, cost in costs)
@@ -187,7 +190,7 @@ def _fit(atoms: Atoms, channel: Channel, bar: Any) -> Registered:
             channel.observed,
             forward=channel.forward,
             metric=next(iter(channel.metrics.values())),
-            free=channel.free or FREE,
+            free=channel.free or free_of(channel.forward),
             method=channel.method,
             observer=tell,
         )

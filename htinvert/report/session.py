@@ -11,17 +11,19 @@ import numpy as np
 from htinvert.campaign import loop
 from htinvert.campaign.funnel import objectives_of, ranking, source_of, stages
 from htinvert.campaign.plan import Plan, evaluate_start
-from htinvert.campaign.resume import calibration
-from htinvert.config.yaml_file import read_yaml
-from htinvert.core import Objective
+from htinvert.campaign.resume import ready
+from htinvert.campaign.start import left_out
+from htinvert.core import Evaluation, Objective
+from htinvert.generators.walks import START
 from htinvert.ranking.chemical_potentials import read_scan
 from htinvert.ranking.rank import Ranked, rank
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
 from htinvert.report.live import Live
-from htinvert.report.potentials import draw_scan, scan_table
+from htinvert.report.potentials import draw_scan, potentials_of, references_of, scan_table
 from htinvert.report.preview import draw_measured, measured_lines
 from htinvert.report.stages import draw_stages, stage_table
+from htinvert.report.start import better_start
 from htinvert.report.summary import draw, failures, family_table, held, lineage, operator_table
 from htinvert.store import RunStore
 
@@ -41,7 +43,7 @@ def run_with_progress(
     with Live(plan, folder, console) as live:
         end = loop.run(plan, folder, observer=live, fork=fork)
     console.print(f"stopped: {end.reason}")
-    plan = plan.calibrated(calibration(plan, folder))
+    plan = ready(plan, folder)
     survey = Survey(plan.objectives)
     with RunStore.open(folder) as store:
         survey.read(store)
@@ -54,12 +56,24 @@ def run_with_progress(
     console.print(operator_table(survey.yields(refused)))
     pictures = draw_measured(plan, folder)
     seconds = float(np.median([entry.evaluation.seconds for entry in ranked]))
-    start = evaluate_start(plan) if seconds < WORTH_A_START else None
+    start = _start(plan, folder, seconds)
+    out = left_out(plan.space, plan.config)
+    if start is not None and (warning := better_start(start, ranked[0], plan.objectives, out)):
+        console.print(f"warning: {warning}", soft_wrap=True)
     for path in [*pictures, *draw(plan, ranked, folder, start=start)]:
         console.print(f"drawn: {path}")
     _show_stages(folder, TOP, console)
     console.print(f"how sure, and all in one file: htinvert report {folder}")
     return ranked
+
+
+def _start(plan: Plan, folder: Path, seconds: float) -> Evaluation | None:
+    """The start structure as the run evaluated it; where it did not, here, if that is cheap."""
+    with RunStore.open(folder) as store:
+        known = store.evaluation(0, signals=False) if store.has_result(0) else None
+    if known is not None and known.candidate.operator == START:
+        return known
+    return evaluate_start(plan) if seconds < WORTH_A_START else None
 
 
 def show_status(folder: Path, *, console: Any) -> None:
@@ -120,6 +134,8 @@ def show_ranking(
         path = folder / "pareto.png"
         draw_pareto(path, ranked, objectives, title=folder.name)
         console.print(f"drawn: {path}", soft_wrap=True)
+    if (found := references_of(folder)) is not None:
+        console.print(found.chosen, soft_wrap=True)
     if scan is not None:
         _show_scan(folder, ranked, objectives, scan, ties, console)
     _show_stages(folder, top, console)
@@ -135,8 +151,7 @@ def _show_scan(
     console: Any,
 ) -> None:
     """Show which family is the best at which chemical potential."""
-    fixed = read_yaml(folder / "config.yaml").get("chemical_potentials", {})
-    wanted = read_scan(scan, ties, fixed)
+    wanted = read_scan(scan, ties, potentials_of(folder))
     console.print(scan_table(wanted, ranked, objectives))
     path = folder / "potentials.png"
     draw_scan(path, wanted, ranked, objectives, title=folder.name)

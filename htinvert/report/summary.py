@@ -14,6 +14,7 @@ from htinvert.core import ENERGIES, Channel, Evaluation, EvaluationFailed, Objec
 from htinvert.ranking.rank import Ranked, Yield, unit_of_sum
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto, draw_placed, footnote, phrase
+from htinvert.report.start import start_entry, start_words
 from htinvert.signals.seen import see
 
 
@@ -37,7 +38,8 @@ def family_table(
     above = f"above\n[{unit}]" if (unit := unit_of_sum(objectives)) else "above"
     for name in ("rank", "candi-\ndate", "formula", *names, above, "first\nhit", "found"):
         view.add_column(name, justify="left" if name == "formula" else "right", no_wrap=True)
-    for entry in ranked[:top]:
+    start = [entry for entry in ranked[top:] if entry.has_start]
+    for entry in (*ranked[:top], *start):
         evaluation = entry.evaluation
         view.add_row(
             f"{'*' if entry.on_front and len(objectives) > 1 else ''}{entry.rank}",
@@ -47,10 +49,13 @@ def family_table(
             f"{entry.above:.3f}",
             f"#{entry.first}",
             f"{entry.members}x",
+            end_section=entry.rank == top and bool(start),
         )
     view.caption = "above: weighted sum over the best; first hit, found: of the whole family"
     if len(objectives) > 1:
         view.caption += "\n*: on the Pareto front, no family is better in every objective"
+    if start_entry(ranked) is not None:
+        view.caption += f"\n{start_words(ranked, objectives)}"
     view.caption_justify = "left"
     return view
 
@@ -142,13 +147,15 @@ def labeled(entry: Ranked) -> Atoms:
 def draw(
     plan: Plan, ranked: Sequence[Ranked], folder: Path, *, start: Evaluation | None
 ) -> list[Path]:
-    """Draw one picture per experiment for the best family, and the Pareto plot."""
+    """Draw the best family and the start structure over each experiment, and the Pareto plot."""
     paths = []
-    best = ranked[0].evaluation
-    for channel in plan.recipe.channels:
-        path = folder / f"best-{channel.name}.png"
-        draw_channel(path, channel, best, plan=plan)
-        paths.append(path)
+    given = start_entry(ranked[1:])
+    shown = {"best": ranked[0].evaluation} | ({"start": given.evaluation} if given else {})
+    for name, evaluation in shown.items():
+        for channel in plan.recipe.channels:
+            path = folder / f"{name}-{channel.name}.png"
+            draw_channel(path, channel, evaluation, plan=plan)
+            paths.append(path)
     if len(plan.objectives) > 1:
         path = folder / "pareto.png"
         draw_pareto(path, ranked, plan.objectives, title=plan.config.name, start=start)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase.build import bulk
+from ase import Atoms
+from ase.build import bulk, fcc111
 from ase.io import write
 
 from htinvert.config.starter import amounts, boundary, directions, engines
@@ -40,8 +41,8 @@ def test_what_is_likely_is_read_from_the_structure(grains: Path) -> None:
     # Layers are 1.62 Å apart: the gap goes from 8.1 to 14.58 Å, and 1 Å is left on both sides.
     assert boundary(crystal[~gap], "z") == (9.1, 13.6)
     assert boundary(crystal, "z") == pytest.approx((9.15, 15.15), abs=0.06)
-    # Two layers of four Cd, one of four Te.
-    assert amounts(crystal, "z", (9.1, 13.6)) == {"Cd": (6, 10), "Te": (2, 6)}
+    # Two layers of four Cd, one of four Te: as built, or a twin would not come out as itself.
+    assert amounts(crystal, "z", (9.1, 13.6)) == {"Cd": (8, 8), "Te": (4, 4)}
 
 
 def test_engines_that_cover_the_elements_come_first() -> None:
@@ -54,6 +55,7 @@ def test_a_campaign_is_written_that_runs(grains: Path, htinvert: Command) -> Non
     done = htinvert("init", "first", "--structure", grains.name, "--yes")
     assert done.returncode == 0, done.stderr
     text = (grains.parent / "first.yaml").read_text()
+    assert "chemical_potentials: {phases: [structure, Cd, Te]}" in text
     assert text.startswith("# yaml-language-server: $schema=htinvert.schema.json\n")
     assert json.loads((grains.parent / "htinvert.schema.json").read_text())["$defs"]["energy"]
     run = htinvert("run", "first.yaml", "--workers", "0", "--evaluations", "5")
@@ -70,6 +72,12 @@ def test_a_campaign_is_written_that_runs(grains: Path, htinvert: Command) -> Non
         (["--structure", "none.vasp", "--yes"], "none.vasp"),
         (["--structure", "grains.vasp", "--image", "image.npy", "--yes"], "pixel size [Å/px] is"),
         (["--structure", "grains.vasp", "--image", "no.dm3", "--yes"], "no.dm3"),
+        (["--structure", "grains.vasp", "--energy", "lampps", "--yes"], "did you mean lammps?"),
+        (["--composition", "Ti7O", "--energy", "CdTe.sw", "--yes"], "Ti"),
+        (["--composition", "Cd=x", "--yes"], "write it like Ti7O11 or Ti=6:7,O=8:11"),
+        (["--composition", "Cd2Te2", "--curve", "no.gr", "--yes"], "there is no file no.gr"),
+        (["--composition", "Cd2Te2", "--curve", "image.npy", "--yes"], "with --forward"),
+        (["--image", "image.npy", "--stm", "image.npy", "--yes"], "two names of one thing"),
     ],
 )
 def test_what_is_missing_is_one_sentence(
@@ -80,6 +88,51 @@ def test_what_is_missing_is_one_sentence(
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (grains.parent / "first.yaml").exists()
+
+
+def test_a_cluster_needs_no_file(grains: Path, htinvert: Command) -> None:
+    options = ("--composition", "Cd=2:3,Te=2:3", "--energy", "CdTe.sw", "--yes")
+    done = htinvert("init", "cluster", *options)
+    assert done.returncode == 0, done.stderr
+    text = (grains.parent / "cluster.yaml").read_text()
+    assert "use: box" in text
+    assert "chemical_potentials: {phases: [CdTe, Cd, Te]}" in text
+    run = htinvert("run", "cluster.yaml", "--workers", "0", "--evaluations", "3")
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_cluster_of_a_file_begins_there(grains: Path, htinvert: Command) -> None:
+    heap = Atoms("Cd2Te2", [[0, 0, 0], [2, 2, 0], [2, 0, 2], [0, 2, 2]])
+    heap.center(vacuum=6.0)
+    write(grains.parent / "heap.xyz", heap)
+    done = htinvert("init", "heap", "--structure", "heap.xyz", "--energy", "CdTe.sw", "--yes")
+    assert done.returncode == 0, done.stderr
+    text = (grains.parent / "heap.yaml").read_text()
+    assert "region" not in text
+    assert "composition: {Cd: [2, 2], Te: [2, 2]}" in text
+    run = htinvert("run", "heap.yaml", "--workers", "0", "--evaluations", "3")
+    assert run.returncode == 0, run.stderr
+    assert "The start structure is rank" in run.stdout
+
+
+def test_a_surface_that_a_tip_has_seen(grains: Path, htinvert: Command) -> None:
+    """The image is noise, so that it shows nothing of the surface; check says so."""
+    slab = fcc111("Cu", (2, 2, 4), a=3.61, vacuum=6.0, orthogonal=True)
+    slab.pbc = True
+    write(grains.parent / "slab.vasp", slab, format="vasp")
+    heights = np.random.default_rng(1).normal(0.0, 0.2, (90, 90))
+    np.save(grains.parent / "scan.npy", heights)
+    options = ("--structure", "slab.vasp", "--stm", "scan.npy", "--sampling", "0.3", "--yes")
+    done = htinvert("init", "surface", *options, "--energy", "Cu_mishin1.eam.alloy")
+    assert done.returncode == 0, done.stderr
+    text = (grains.parent / "surface.yaml").read_text()
+    assert "use: stm" in text
+    assert "region: {axis: z" in text
+    seen = htinvert("check", "surface.yaml")
+    assert seen.returncode == 0, seen.stderr
+    words = " ".join(seen.stdout.split())
+    assert "the image shows nothing of this structure" in words
+    assert "give a density that means something" in words
 
 
 def test_questions_are_asked_in_a_terminal(grains: Path) -> None:

@@ -12,14 +12,17 @@ from ase import Atoms
 from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
 from htinvert.campaign.funnel import objectives_of
+from htinvert.campaign.start import left_out
 from htinvert.config.campaign import Config, load
-from htinvert.core import Channel, Objective, UserError
+from htinvert.core import Channel, Objective, Region, UserError
 from htinvert.declaration.abilities import LooksAlong
 from htinvert.ranking.rank import Ranked, Yield, rank
 from htinvert.ranking.survey import Survey
 from htinvert.report.demo import FOLDER as DEMO
+from htinvert.report.potentials import potentials_of
 from htinvert.store import RunStore
 from htinvert.store.provenance import read_log, read_provenance
+from htinvert.structures.region import search_space
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,21 @@ class Facts:
         except (UserError, OSError):
             return None
         return atoms
+
+    @property
+    def potentials(self) -> Mapping[str, float]:
+        """Chemical potentials [eV], given or from phases."""
+        return potentials_of(self.folder)
+
+    def start_out(self) -> str:
+        """Why the start structure is no candidate; empty where it is one or is not there."""
+        atoms = self.start()
+        if atoms is None:
+            return ""
+        config = self.config
+        region = Region(**config.region.model_dump()) if config.region else None
+        space = search_space(atoms, region=region, composition=config.composition, min_distance={})
+        return left_out(space, config)
 
     @property
     def view(self) -> tuple[Any, Any]:

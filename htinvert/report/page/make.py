@@ -12,7 +12,7 @@ from htinvert.report.page.facts import read_run
 from htinvert.report.page.files import write_files
 from htinvert.report.page.page import build, write_page
 from htinvert.report.page.surety import verdict
-from htinvert.report.page.tables import scan_table, stage_table
+from htinvert.report.page.tables import default_scan, scan_table, stage_table
 from htinvert.report.terminal import progress_bar
 
 
@@ -50,7 +50,9 @@ def make(
             paths = write_files(beside, facts, movie=movie, progress=say)
             extra = {
                 "stages": stage_table(facts, beside),
-                "scan": scan_table(facts, scan, ties, beside) if scan else None,
+                "scan": scan_table(facts, scan, ties, beside)
+                if scan
+                else default_scan(facts, beside),
                 "files": [{"name": p.name, "href": f"{beside.name}/{p.name}"} for p in paths],
             }
             say("comparing the best")

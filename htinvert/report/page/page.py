@@ -28,6 +28,8 @@ from htinvert.report.page.surety import (
     verdict,
     what_would_change,
 )
+from htinvert.report.potentials import references_of
+from htinvert.report.start import better_image, start_entry, start_words
 from htinvert.report.summary import lineage
 from htinvert.signals.kind import kind_of
 from htinvert.signals.seen import Seen
@@ -75,9 +77,11 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
 
 
 def _shown(ranked: Sequence[Ranked]) -> list[Ranked]:
-    """Families that are pictured: the best, then the rest of the Pareto front."""
+    """Families that are pictured: the best, the rest of the Pareto front, the start structure."""
     rest = [entry for entry in ranked[COMPARED:] if entry.on_front]
-    return [*ranked[:COMPARED], *rest[:FRONT]][:MODELS]
+    shown = [*ranked[:COMPARED], *rest[:FRONT]][:MODELS]
+    start = start_entry(ranked)
+    return shown if start is None or start in shown else [*shown, start]
 
 
 def _render(context: Mapping[str, Any]) -> str:
@@ -104,6 +108,7 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
         "name": facts.config.name,
         "folder": facts.name,
         "verdict": verdict(facts, surety),
+        "start": _start(facts, surety),
         "change": what_would_change(facts, surety),
         "stability": [*filter(None, (*stability(surety), faces(surety)))] if surety else [],
         "counts": f"{facts.done.good} evaluated, {facts.done.failed} failed, "
@@ -114,7 +119,7 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
             for o in facts.objectives
         ],
         "potential": potential(plain),
-        "chemical": ", ".join(f"{k} {v:g} eV" for k, v in facts.config.chemical_potentials.items()),
+        "chemical": _chemical(facts),
         "sources": citations(plain),
         "versions": facts.provenance.get("versions", {}),
         "python": facts.provenance.get("python", "not recorded"),
@@ -127,6 +132,20 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
             for name, found in facts.calibrations.items()
         ],
     }
+
+
+def _chemical(facts: Facts) -> str:
+    """Chemical potentials in words, and the phases that they follow from."""
+    words = ", ".join(f"{symbol} {value:.4g} eV" for symbol, value in facts.potentials.items())
+    found = references_of(facts.folder)
+    return f"{words}. {str(found)[0].upper()}{str(found)[1:]}" if found is not None else words
+
+
+def _start(facts: Facts, surety: Surety | None) -> list[str]:
+    """Sentences on the start structure: its rank, and where it fits better than the answer."""
+    words = start_words(facts.ranked, facts.objectives, facts.start_out())
+    given = {name: limits.start for name, limits in surety.bounds.items()} if surety else {}
+    return [words, *better_image(given, facts.ranked[0])]
 
 
 def command(facts: Facts) -> str:
@@ -145,7 +164,9 @@ def ranking(facts: Facts, surety: Surety | None) -> list[dict[str, Any]]:
         if o.name in ENERGIES
     }
     rows = []
-    for place, entry in enumerate(facts.ranked[:TOP]):
+    start = start_entry(facts.ranked[TOP:])
+    last = [(_shown(facts.ranked).index(start), start)] if start else []
+    for place, entry in [*enumerate(facts.ranked[:TOP]), *last]:
         values = entry.evaluation.objectives
         row: dict[str, Any] = {
             "rank": entry.rank,

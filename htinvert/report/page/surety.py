@@ -183,7 +183,7 @@ def potentials(facts: Facts, surety: Surety) -> list[str]:
     """
     best, found = surety.ranked[0], []
     counts = [Counter(entry.evaluation.atoms.get_chemical_symbols()) for entry in surety.ranked]
-    for element, value in facts.config.chemical_potentials.items():
+    for element, value in facts.potentials.items():
         crossings = []
         for entry, count in zip(surety.ranked[1:], counts[1:], strict=True):
             atoms, scored = entry.evaluation.atoms, entry.evaluation.objectives

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from htinvert.campaign.funnel import history, stages
-from htinvert.ranking.chemical_potentials import read_scan, reigns, totals
+from htinvert.ranking.chemical_potentials import Scan, read_scan, reigns, totals
 from htinvert.report.page.charts import Chart
 from htinvert.report.page.facts import Facts
 from htinvert.report.page.surety import composition
-from htinvert.report.potentials import draw_scan
+from htinvert.report.potentials import draw_scan, references_of
 from htinvert.report.stages import cells_of, draw_stages
 
 TOP = 12
@@ -40,13 +40,24 @@ def stage_table(facts: Facts, figures: Path) -> dict[str, Any] | None:
     return {"heads": heads, "rows": cells}
 
 
+def default_scan(facts: Facts, figures: Path) -> dict[str, Any] | None:
+    """The scan over the whole range that a run's phases allow; None where they allow one point."""
+    found = references_of(facts.folder)
+    scan = found.scan() if found is not None else None
+    return _scanned(facts, scan, figures) if scan is not None else None
+
+
 def scan_table(facts: Facts, wanted: str, ties: Sequence[str], figures: Path) -> dict[str, Any]:
     """Which family is the best at which chemical potential, with its chart.
 
     Raises :class:`~htinvert.core.UserError` as
     :func:`~htinvert.ranking.chemical_potentials.read_scan` does.
     """
-    scan = read_scan(wanted, ties, facts.config.chemical_potentials)
+    return _scanned(facts, read_scan(wanted, ties, facts.potentials), figures)
+
+
+def _scanned(facts: Facts, scan: Scan, figures: Path) -> dict[str, Any]:
+    """A scan as rows and a chart; its figures are written."""
     figures.mkdir(parents=True, exist_ok=True)
     for ending in (".png", ".pdf"):
         path = figures / f"potentials{ending}"

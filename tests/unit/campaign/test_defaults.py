@@ -1,0 +1,60 @@
+"""What a campaign takes where its file is silent."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.build import bulk
+from ase.io import write
+
+from htinvert.campaign.defaults import why
+from htinvert.campaign.load import load
+from htinvert.campaign.plan import Plan
+
+
+def plan(folder: Path, **changes: Any) -> Plan:
+    crystal = bulk("Cu", "fcc", a=3.61, cubic=True).repeat((1, 1, 4))
+    write(folder / "start.vasp", crystal, format="vasp")
+    np.save(folder / "image.npy", np.random.default_rng(0).poisson(50, (60, 40)))
+    raw: dict[str, Any] = {
+        "name": "silent",
+        "structure": {"use": "file", "path": "start.vasp"},
+        "region": {"axis": "z", "lower": 5.0, "upper": 9.0, "margin": 2.0},
+        "energy": {"use": "ase", "name": "emt"},
+        "experiments": {
+            "haadf": {
+                "image": "image.npy",
+                "sampling": 0.3,
+                "forward": {"use": "stem_convolution"},
+                "metrics": {"registration": None},
+            }
+        },
+        "workers": 0,
+    }
+    return load({k: v for k, v in (raw | changes).items() if v is not None}, folder=folder)
+
+
+def generators(made: Plan) -> dict[str, float]:
+    return {g["use"]: g["share"] for g in made.config.search.generators}
+
+
+def test_an_image_guides_where_nobody_says_who_proposes(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    assert generators(made) == {"guided": 0.5, "genetic": 0.3, "basin_hopping": 0.2}
+    assert why(made.config, made.recipe.channels) == "where atoms are missing shows in haadf"
+
+
+def test_other_search_keys_do_not_undo_it(tmp_path: Path) -> None:
+    assert "guided" in generators(plan(tmp_path, search={"novelty": 0.2}))
+
+
+def test_without_an_image_there_is_nothing_to_follow(tmp_path: Path) -> None:
+    made = plan(tmp_path, experiments=None)
+    assert generators(made) == {"genetic": 0.6, "basin_hopping": 0.4}
+    assert why(made.config, made.recipe.channels) == "energy only"
+
+
+def test_what_a_file_says_stays(tmp_path: Path) -> None:
+    made = plan(tmp_path, search={"generators": [{"use": "random", "share": 1.0}]})
+    assert generators(made) == {"random": 1.0}
+    assert why(made.config, made.recipe.channels) == ""
