@@ -12,6 +12,7 @@ from htinvert.core import Objective
 from htinvert.ranking.chemical_potentials import Scan, reigns, totals
 from htinvert.ranking.rank import Ranked
 from htinvert.report.figures import PALE, pyplot
+from htinvert.report.save import save
 
 
 def scan_table(scan: Scan, ranked: Sequence[Ranked], objectives: Sequence[Objective]) -> Any:
@@ -66,5 +67,5 @@ def draw_scan(
     axis.set_title(f"{title}{', in equilibrium with ' + ties if ties else ''}", fontsize=11)
     axis.legend(frameon=False, fontsize=8)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
     plt.close(figure)

@@ -28,6 +28,7 @@ from htinvert.report.page.surety import (
     verdict,
     what_would_change,
 )
+from htinvert.report.save import drop_links
 from htinvert.report.summary import lineage
 from htinvert.signals.kind import kind_of
 from htinvert.signals.seen import Seen
@@ -318,5 +319,6 @@ def _search(facts: Facts, surety: Surety | None) -> dict[str, Any]:
 def write_page(path: Path, text: str) -> None:
     """Write the page at once, so that no half of it is ever read."""
     partial = path.with_name(path.name + ".partial")
+    drop_links(partial)
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
