@@ -22,8 +22,10 @@ from ase.calculators.names import names as calculators
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from htinvert.core import UserError
-from htinvert.declaration.declared import check_values, declared
+from htinvert.declaration.declared import check_values, code_of, declared
 from htinvert.declaration.hints import hints_of
+from htinvert.declaration.role import check_role
+from htinvert.declaration.trust import require_trust
 from htinvert.declaration.wording import LONGEST_VALUE, shortened, shown
 from htinvert.declaration.wording import reason as told
 from htinvert.energy.isolation import Isolated, Limits
@@ -57,21 +59,34 @@ def short(use: str) -> str:
 
 
 def find(kind: str, use: str) -> Callable[..., Any]:
-    """Load a component. Raises :class:`UserError` where there is none of that name."""
-    if ":" in use:
+    """Load a component.
+
+    Raises :class:`UserError` where there is none of that name, where it cannot be one of its kind,
+    and where it is code that is not trusted.
+    """
+    strange = ":" in use and not _is_registered(kind, use)
+    if strange:
         module, _, attribute = use.partition(":")
         if not all(part.isidentifier() for part in [*module.split("."), attribute]):
             raise UserError(f"{kind} {shown(use)} is no name; write module:attribute")
+        require_trust(f"{kind} {use}")
         component = _loaded(kind, use, lambda: getattr(_imported(module), attribute))
     else:
-        points = [p for p in entry_points(group=f"htinvert.{kind}") if p.name == use]
+        points = [p for p in entry_points(group=f"htinvert.{kind}") if use in (p.name, p.value)]
         if not points:
             name = shortened(use, LONGEST_VALUE)
             raise UserError(f"{kind} {name} is unknown; {_meant(kind, use)}")
         component = _loaded(kind, use, points[0].load)
     if not callable(component):
         raise UserError(f"{kind} {use} is not a class or function")
+    if strange:
+        check_role(kind, use, component)
     return component
+
+
+def _is_registered(kind: str, use: str) -> bool:
+    """Whether an installed package registers what is named ``module:attribute``."""
+    return any(point.value == use for point in entry_points(group=f"htinvert.{kind}"))
 
 
 def _loaded(kind: str, use: str, load: Callable[[], Any]) -> Any:
@@ -202,6 +217,7 @@ class Named:
         try:
             component = find(self.kind, self.use)
             validate(component, given, folder=Path(), kind=self.kind)
+            self._require_trust(component)
         except UserError as error:
             return [f"{self.place}.use: {error}"]
         except ValidationError as error:
@@ -219,6 +235,7 @@ class Named:
         Raises :class:`UserError` where the component itself objects to its parameters.
         """
         component = find(self.kind, self.use)
+        self._require_trust(component)
         given = _filled(self.given, lambda key, block: build(inner_kind(key), block, folder))
         wanted = inspect.signature(component).parameters
         context = {name: value for name, value in context.items() if name in wanted}
@@ -232,6 +249,11 @@ class Named:
             raise UserError(f"{self.place}: {error}") from error
         except (SystemExit, GeneratorExit) as error:
             raise UserError(f"{self.place} raises {told(error)}; correct {self.use}") from error
+
+    def _require_trust(self, component: object) -> None:
+        """Refuse parameters that name code, such as a command, where that is not trusted."""
+        for name in code_of(component, self.given):
+            require_trust(f"{name} {self.given[name]}")
 
 
 def named(kind: str, block: Mapping[str, Any], place: str = "") -> Named:

@@ -24,6 +24,7 @@ from htinvert.config.campaign import Stop
 from htinvert.core import Evaluation
 from htinvert.pool.here import Pool
 from htinvert.store import OutOfSpace, RunStore
+from htinvert.store.links import require_no_links
 from htinvert.store.patient import WRITER
 
 STOP = "stop"  # a file in the run's folder that ends the campaign when it appears
@@ -229,6 +230,7 @@ def rule_met(stop: Stop, progress: Progress, *, minutes: float) -> str:
 
 def ask_to_stop(folder: Path) -> None:
     """Ask the campaign that runs in a folder to end; what is being evaluated then is left out."""
+    require_no_links(folder)
     (folder / STOP).touch()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ import typer
 from typer.core import HAS_RICH, TyperGroup
 
 from htinvert.core import UserError
+from htinvert.declaration import trust
 
 Scan = Annotated[
     str | None, typer.Option(help="A range of a chemical potential, such as Te=-2.6:-2.1 [eV].")
@@ -18,6 +20,14 @@ Tie = Annotated[
     list[str] | None,
     typer.Option(help="With --scan, a compound and its energy, such as CdTe=-4.119 [eV]."),
 ]
+
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Run code that a file names: module:attribute, a command, a model."
+    ),
+]
+TRUSTING = ("run", "demo")  # commands whose file is there to be run
 
 
 class Commands(TyperGroup):
@@ -57,12 +67,22 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def program(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  (its callback has answered)
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Say which it is."),
     ] = False,
 ) -> None:
     """Entry of every command."""
+    os.umask(os.umask(0o002) | 0o002)  # nobody but the owner and the group may ever write
+    if context.invoked_subcommand not in TRUSTING:
+        context.with_resource(trust.distrusting())
+
+
+def answer_for(named: bool) -> None:
+    """Run the code that files name, where ``--trust`` was given; refuse it otherwise."""
+    if named:
+        trust.trust()
 
 
 def main() -> None:

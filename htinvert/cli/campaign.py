@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from htinvert.cli.app import Scan, Tie, app, console
+from htinvert.cli.app import Scan, Tie, Trust, answer_for, app, console
 from htinvert.core import UserError
 
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
@@ -59,6 +59,7 @@ def check(
     campaign: CampaignFile,
     cluster: Cluster = None,
     picture: Annotated[Path | None, typer.Option(help="Where to draw [NAME-check.png].")] = None,
+    trust: Trust = False,
 ) -> None:
     """Validate a campaign, show what was read and estimate what it costs; runs nothing.
 
@@ -67,6 +68,7 @@ def check(
     from htinvert.campaign.load import load
     from htinvert.report.preview import preview
 
+    answer_for(trust)
     plan = load(campaign, **_given(cluster=cluster))
     preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=console())
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from htinvert.cli.app import app, console
+from htinvert.cli.app import Trust, answer_for, app, console
 from htinvert.core import UserError
 
 
@@ -18,6 +18,7 @@ def compare(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("compared"),
     size: Annotated[int, typer.Option(help="Rows and columns of a window [px].")] = 79,
     windows: Annotated[int, typer.Option(help="Most windows, spread over the image.")] = 13,
+    trust: Trust = False,
 ) -> None:
     """Compare structures in pairs over windows of one image: difference, standard error, verdict.
 
@@ -26,6 +27,7 @@ def compare(
     from htinvert.config.campaign import load_experiment
     from htinvert.report.compare import compare_with_progress
 
+    answer_for(trust)
     if len(structures) < 2:
         raise UserError("a comparison takes two structures; name one more file")
     compare_with_progress(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from htinvert.cli.app import app, console
+from htinvert.cli.app import Trust, answer_for, app, console
 from htinvert.core import UserError
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def register(
     ] = None,
     method: Annotated[str | None, typer.Option(help="What fits in the end [powell].")] = None,
     movie: Annotated[bool, typer.Option(help="Draw frames and a movie.")] = True,
+    trust: Trust = False,
 ) -> None:
     """Find a structure in a micrograph and fit the imaging parameters; the same on every run.
 
@@ -75,6 +76,7 @@ def register(
     """
     from htinvert.report.registration import register_with_progress
 
+    answer_for(trust)
     experiment = _experiment(
         image,
         sampling=sampling,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htinvert.cli.app import app, console
+from htinvert.cli.app import Trust, answer_for, app, console
 
 if TYPE_CHECKING:
     from htinvert.core import Signal
@@ -33,6 +33,7 @@ def match(
     cache: Annotated[
         Path | None, typer.Option(help="Where descriptors are kept [LIBRARY.descriptors.zarr].")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Find which structure of a library a micrograph shows, whatever its orientation.
 
@@ -41,6 +42,7 @@ def match(
     from htinvert.plugins import component
     from htinvert.report.match import match_with_progress
 
+    answer_for(trust)
     observed, scale_known, credit = _observed(image, sampling)
     match_with_progress(
         observed,

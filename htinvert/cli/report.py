@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from htinvert.cli.app import Scan, Tie, app, console
+from htinvert.cli.app import Scan, Tie, Trust, answer_for, app, console
 
 
 @app.command()
@@ -32,6 +32,7 @@ def report(
         bool, typer.Option("--movie", help="Make a movie of the improvements, too.")
     ] = False,
     open_it: Annotated[str, typer.Option("--open", help="Open it in a browser: yes or no.")] = "no",
+    trust: Trust = False,
 ) -> None:
     """Write one HTML file about a run that opens offline anywhere, and figures and files beside it.
 
@@ -40,6 +41,7 @@ def report(
     from htinvert.core import UserError
     from htinvert.report.page.make import make
 
+    answer_for(trust)
     if open_it not in ("yes", "no"):
         raise UserError(f"--open is {open_it}; give yes or no")
     target = output or folder / "report.html"

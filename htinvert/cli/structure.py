@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htinvert.cli.app import app, console
+from htinvert.cli.app import Trust, answer_for, app, console
 from htinvert.core import UserError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def build(
     library: Annotated[
         bool, typer.Option("--library", help="Build every combination of the vary block.")
     ] = False,
+    trust: Trust = False,
 ) -> None:
     """Build a structure from its description, explain it, and write CIF, POSCAR, XYZ and a picture.
 
@@ -33,6 +34,7 @@ def build(
     from htinvert.report.structure import explain, write_built
     from htinvert.report.terminal import spinner
 
+    answer_for(trust)
     out = console()
     if library:
         if choice is not None:

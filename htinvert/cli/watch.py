@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from htinvert.cli.app import app, console
+from htinvert.cli.app import Trust, answer_for, app, console
 
 
 @app.command()
@@ -16,6 +16,7 @@ def watch(
     text: Annotated[bool, typer.Option("--text", help="In this terminal, as over ssh.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="On loopback; 0: any.")] = 8642,
     minutes: Annotated[float | None, typer.Option(help="End the view after so long.")] = None,
+    trust: Trust = False,
 ) -> None:
     """Look on while a campaign runs, in a browser on this machine or as text; Ctrl-C ends the view.
 
@@ -24,4 +25,5 @@ def watch(
     """
     from htinvert.watch.look import look_on
 
+    answer_for(trust)
     look_on(folder, text=text, port=port, minutes=minutes, console=console())

@@ -66,7 +66,7 @@ def open_pool(
 
 @contextmanager
 def local(workers: int) -> Iterator[Connection]:
-    """A cluster on this machine: loopback only, no dashboard, one thread per worker process."""
+    """A cluster on this machine, which no other user of it can reach."""
     with local_workers(workers) as (cluster, client):
         yield Connection(client, workers, alive=lambda: len(cluster.scheduler.workers))
 
@@ -87,7 +87,7 @@ def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
         raise UserError(
             f"{folder} has blanks in its path, which job scripts cannot take; rename it"
         )
-    options = {"dashboard_address": LOOPBACK_PAGES, **_listening(site)}
+    options = {"dashboard": False, "dashboard_address": LOOPBACK_PAGES, **_listening(site)}
     host = str(options["host"])
     terms = site.terms
     security.require_safe(host, encrypt=terms.encrypt, trust_network=terms.trust_network)

@@ -167,6 +167,18 @@ def load(path: Path) -> Config:
     return parse(read_yaml(path), source=path)
 
 
+def stored(path: Path) -> Config:
+    """The configuration of a run, as its readers take it: what it names is not looked for.
+
+    Raises :class:`UserError` with one line per mistake.
+    """
+    try:
+        return Config.model_validate(raw := read_yaml(path))
+    except ValidationError as error:
+        problems = [_worded(e, raw) for e in error.errors()]
+        raise UserError("\n".join(located(path, problem) for problem in problems)) from error
+
+
 def load_experiment(path: Path) -> Experiment:
     """Read a file that holds one experiment's block. Raises as :func:`load` does."""
     raw = read_yaml(path)

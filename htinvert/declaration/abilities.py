@@ -60,6 +60,17 @@ class Packaged(Protocol):
     packages: tuple[str, ...] | Callable[[Given], tuple[str, ...]]
 
 
+@runtime_checkable
+class NamesCode(Protocol):
+    """Says which of its parameters name code: a command, a class, a file that runs when loaded.
+
+    Such a parameter needs trust where it is given (:mod:`htinvert.declaration.trust`). Where that
+    depends on the values it is a class method that takes them as plain values.
+    """
+
+    names_code: tuple[str, ...] | Callable[[Given], tuple[str, ...]]
+
+
 # Energy models.
 
 

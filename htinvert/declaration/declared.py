@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 from ase import Atoms
 
 from htinvert.core import Signal
-from htinvert.declaration.abilities import Cites, Declares, Given, Packaged
+from htinvert.declaration.abilities import Cites, Declares, Given, NamesCode, Packaged
 from htinvert.declaration.hints import hints_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -110,6 +110,12 @@ def packages_of(component: object, given: Given) -> tuple[str, ...]:
     module = str(getattr(component, "__module__", "")).partition(".")[0]
     origin = [] if module == "htinvert" else packages_distributions().get(module, [])
     return tuple(dict.fromkeys([*(said(given) if callable(said) else said), *origin]))
+
+
+def code_of(component: object, given: Given) -> tuple[str, ...]:
+    """Those of the given parameters that name code which the component would run."""
+    said = component.names_code if isinstance(component, NamesCode) else ()
+    return tuple(name for name in (said(given) if callable(said) else said) if name in given)
 
 
 @dataclass(frozen=True)

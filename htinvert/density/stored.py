@@ -62,7 +62,7 @@ def read_zarr(path: Path) -> Density:
     zipped = path.suffix == ".zip"
     store: Any = zarr.storage.ZipStore(path, mode="r") if zipped else str(path)
     try:
-        root: Any = zarr.open_group(store, mode="r")
+        root: Any = zarr.open_group(store, mode="r", zarr_format=3)
         about = dict(root.attrs)
         if about.get("format") != FORMAT:
             raise ValueError(f"its format is {about.get('format')!r}")

@@ -48,6 +48,7 @@ class Abinit(PlaneWaves):
         "X. Gonze et al., The ABINIT project, Comput. Phys. Commun. 248, 107042 (2020), "
         "doi:10.1016/j.cpc.2019.107042.",
     )
+    names_code: ClassVar = ("command",)
     accuracy: ClassVar[Accuracy] = DFT
 
     pseudopotentials: Path = DEBIAN

@@ -113,6 +113,13 @@ class AseCalculator:
         return accuracy_of(engine, {}) if engine else KINDS.get(_family(given), UNKNOWN)
 
     @classmethod
+    def names_code(cls, given: Given) -> tuple[str, ...]:
+        """What it imports, a file of torch's, and words: to some calculators they are commands."""
+        imported = ("name",) if ":" in str(given.get("name", "")) else ()
+        words = ("parameters",) if _has_words(given.get("parameters")) else ()
+        return (*imported, *words, "model")
+
+    @classmethod
     def packages(cls, given: Given) -> tuple[str, ...]:
         """The distribution that a calculator given as ``module:class`` comes from."""
         name = str(given.get("name", ""))
@@ -175,6 +182,13 @@ class AseCalculator:
         if self.model is None:
             return _class(self.name)(**self.parameters)
         return _loaded(_Spec(self, self.model.stat().st_mtime_ns))
+
+
+def _has_words(value: Any) -> bool:
+    """Whether there is text anywhere in plain values."""
+    if isinstance(value, Mapping):
+        return any(map(_has_words, value.values()))
+    return isinstance(value, str) or (isinstance(value, list) and any(map(_has_words, value)))
 
 
 def _family(given: Given) -> str:

@@ -57,6 +57,7 @@ class Espresso(PlaneWaves):
         "P. Giannozzi et al., Quantum ESPRESSO, J. Phys.: Condens. Matter 29, 465901 (2017), "
         "doi:10.1088/1361-648X/aa8f79.",
     )
+    names_code: ClassVar = ("command",)
     accuracy: ClassVar[Accuracy] = DFT
 
     pseudopotentials: Path

@@ -56,6 +56,7 @@ class Vasp:
         "G. Kresse and J. Furthmüller, VASP, Phys. Rev. B 54, 11169 (1996), "
         "doi:10.1103/PhysRevB.54.11169.",
     )
+    names_code: ClassVar = ("command",)
     accuracy: ClassVar[Accuracy] = DFT
 
     potcars: Path | None = None

@@ -281,7 +281,7 @@ def _opened(cache: Path, settings: str) -> Index | None:
     import zarr
 
     try:
-        group: Any = zarr.open_group(cache, mode="r")
+        group: Any = zarr.open_group(cache, mode="r", zarr_format=3)
         if group.attrs.get("settings") != settings:
             return None
         names, stamps, reasons, signatures, mean, basis = (

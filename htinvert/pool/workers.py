@@ -15,12 +15,13 @@ from typing import Any
 from htinvert.evaluation.surroundings import ignore_alarms
 
 WORKER = "Dask Worker"  # how the names of Dask's worker processes begin
-LOOPBACK_PAGES = "127.0.0.1:0"  # status pages have no password: nobody but this machine sees them
+LOOPBACK_PAGES = "127.0.0.1:0"  # Dask's pages have no password: nobody but this machine sees them
 
 SETTINGS: dict[str, Any] = {
     "distributed.scheduler.allowed-failures": 0,  # the pool itself judges who killed a worker
     "distributed.scheduler.worker-saturation": 1.0,  # what waits, waits on the scheduler
     "distributed.scheduler.work-stealing": False,
+    "distributed.scheduler.http.routes": [],  # its pages tell of every task, and have no password
     "distributed.scheduler.worker-ttl": "15 minutes",  # a task may hold Python's lock for long
     "distributed.worker.memory.terminate": 0.95,
     "distributed.worker.memory.target": False,
@@ -43,9 +44,14 @@ MAPPED = 32 << 20  # bytes from which an array is given back at once, the most t
 
 @contextmanager
 def local_workers(count: int) -> Iterator[tuple[Any, Any]]:
-    """A cluster on this machine and its client: loopback only, one thread per worker process."""
+    """A cluster on this machine and its client: loopback only, one thread per worker process.
+
+    Loopback is every user's of this machine, so it is TLS with certificates that are made for this
+    cluster and never leave the memory of its processes; without them a connection is refused.
+    """
     import dask
     from distributed import Client, LocalCluster
+    from distributed.security import Security
 
     hush()
     with (
@@ -57,8 +63,10 @@ def local_workers(count: int) -> Iterator[tuple[Any, Any]]:
             threads_per_worker=1,
             processes=True,
             host="127.0.0.1",
+            protocol="tls://",
+            security=Security.temporary(),
+            scheduler_kwargs={"dashboard": False},
             dashboard_address=LOOPBACK_PAGES,
-            worker_dashboard_address=LOOPBACK_PAGES,
             local_directory=folder,
             silence_logs=logging.ERROR,
         ) as cluster,

@@ -17,6 +17,7 @@ from htinvert.image.calibration.spots import power_spectrum
 from htinvert.image.calibration.zone import Zone
 from htinvert.image.draw import ACCENT, scale_bar
 from htinvert.report.figures import FRONT, PALE, pyplot
+from htinvert.report.save import save
 
 _SHOWN_PERIODS = 9  # lattice planes across the shown part of the image
 _SHOWN_RESIDUALS = 24
@@ -101,7 +102,7 @@ def draw_calibration(
     figure.suptitle("\n".join(wrap(calibration.evidence, 150)), fontsize=11)
     sentence = "\n".join(wrap(calibration.sentence, 130))
     figure.supxlabel(sentence, fontsize=10, color="#333333")
-    figure.savefig(path, dpi=150)
+    save(figure, path)
     plt.close(figure)
 
 

@@ -16,6 +16,7 @@ from htinvert.forward.stm import Stm
 from htinvert.image.compare import REFERENCE, Comparison, Difference
 from htinvert.image.compare_structures import compare_in_place, compare_stm
 from htinvert.image.compare_surfaces import SurfaceVerdict
+from htinvert.report.save import save
 from htinvert.report.terminal import counted_bar
 from htinvert.signals.image import require_image
 from htinvert.structures.file import from_file
@@ -159,7 +160,7 @@ def draw_differences(comparison: Comparison, path: Path, *, note: str = "") -> N
         axes.spines[side].set_visible(False)
     if note:
         figure.supxlabel(note, fontsize=7, color="0.4")
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 def draw_fits(verdict: SurfaceVerdict, observed: Signal, path: Path, *, note: str = "") -> None:
@@ -184,7 +185,7 @@ def draw_fits(verdict: SurfaceVerdict, observed: Signal, path: Path, *, note: st
         axes.set_title(title, fontsize=8)
     if note:
         figure.supxlabel(note, fontsize=7, color="0.4")
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 class _bar:  # noqa: N801

@@ -14,6 +14,7 @@ from htinvert.declaration.abilities import Structural
 from htinvert.evaluation.placed import Placed
 from htinvert.image.draw import ACCENT
 from htinvert.ranking.rank import Ranked
+from htinvert.report.save import save
 from htinvert.signals.kind import Kind
 
 FRONT, PALE = "#00798c", "#b8bfc6"
@@ -24,7 +25,7 @@ def draw_placed(path: Path, placed: Placed, kind: Kind, *, title: str, note: str
     plt = pyplot()
     figure = plt.figure(layout="constrained")
     kind.draw(figure, placed, title=title, note=note)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
     plt.close(figure)
 
 
@@ -68,7 +69,7 @@ def draw_pareto(
     axis.set_ylabel(f"{y_name} (0 is a perfect match)")
     axis.set_title(title, fontsize=11)
     axis.legend(frameon=False, fontsize=8, loc="best")
-    figure.savefig(path, dpi=150)
+    save(figure, path)
     plt.close(figure)
 
 

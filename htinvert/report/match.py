@@ -14,6 +14,7 @@ from htinvert.matching.match import Answer
 from htinvert.matching.pipeline import Hit
 from htinvert.matching.search import Searching, match_library
 from htinvert.report.figures import pyplot
+from htinvert.report.save import save
 from htinvert.report.terminal import counted_bar
 from htinvert.structures.write import write_table
 
@@ -99,7 +100,7 @@ def draw_contact_sheet(
     figure.suptitle(answer.verdict, fontsize=11)
     if note:
         figure.supxlabel(note, fontsize=8, color="#555555")
-    figure.savefig(path, dpi=150)
+    save(figure, path)
     plt.close(figure)
 
 

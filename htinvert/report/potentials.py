@@ -14,6 +14,7 @@ from htinvert.core import Objective
 from htinvert.ranking.chemical_potentials import Scan, reigns, totals
 from htinvert.ranking.rank import Ranked
 from htinvert.report.figures import PALE, pyplot
+from htinvert.report.save import save
 from htinvert.store.provenance import read_provenance
 
 
@@ -84,5 +85,5 @@ def draw_scan(
     axis.set_title(f"{title}{', in equilibrium with ' + ties if ties else ''}", fontsize=11)
     axis.legend(frameon=False, fontsize=8)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
     plt.close(figure)

@@ -11,6 +11,7 @@ from htinvert.core import ENERGIES
 from htinvert.image.draw import ACCENT
 from htinvert.ranking.rank import Ranked
 from htinvert.report.figures import FRONT, PALE
+from htinvert.report.save import save
 
 
 def stage_table(chain: Sequence[Stage], *, top: int = 5) -> Any:
@@ -74,7 +75,7 @@ def draw_stages(path: Path, chain: Sequence[Stage], *, top: int = 5) -> None:
     axes.set_yticks([])
     axes.set_frame_on(False)
     axes.tick_params(length=0)
-    figure.savefig(path, dpi=150)
+    save(figure, path)
 
 
 def cells_of(

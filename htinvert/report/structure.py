@@ -18,6 +18,7 @@ from htinvert.forward.view import Direction, view_frame
 from htinvert.geometry.roles import has_roles, rigid_mask, roles
 from htinvert.image.draw import ACCENT, scale_bar
 from htinvert.report.figures import FRONT, PALE, pyplot
+from htinvert.report.save import save
 from htinvert.structures.sanity import check
 from htinvert.structures.write import write_structure
 
@@ -114,7 +115,7 @@ def draw_structure(
     figure.suptitle(title, fontsize=11)
     if note:
         figure.supxlabel(note, fontsize=8, color="#555555")
-    figure.savefig(path, dpi=150)
+    save(figure, path)
     plt.close(figure)
 
 

@@ -197,7 +197,7 @@ def opened(root: Path, mode: Any) -> Iterator[Any]:
     store = root if mode == "r" else _durable(root)
     # An absent file is to be a lost one.
     with damage(root), zarr.config.set({"array.write_empty_chunks": True}):
-        yield zarr.open_group(store, mode=mode)
+        yield zarr.open_group(store, mode=mode, zarr_format=3)
 
 
 @contextmanager

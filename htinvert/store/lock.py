@@ -25,6 +25,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from htinvert.core import UserError
+from htinvert.store.links import require_no_links
 from htinvert.store.marks import Marks, sync
 from htinvert.store.trouble import Fenced, Held
 
@@ -60,12 +61,13 @@ class Owner:
 
         Raises:
             Held: another process, or this one, owns the run.
-            UserError: the folder holds something else.
+            UserError: the folder holds something else, or a link.
             OSError: the lock file cannot be written.
         """
         if folder.resolve() in _held:
             raise Held(f"run {folder} is open for writing in this program; close it there first")
         _require_run_folder(folder)
+        require_no_links(folder)
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:

@@ -19,6 +19,7 @@ import numpy as np
 from ase import Atoms
 
 from htinvert.core import Axis, Candidate, Signal, UserError
+from htinvert.store.links import require_no_links
 from htinvert.store.lock import is_owned
 from htinvert.store.record import Geometry, Row
 from htinvert.store.result import unpack_result
@@ -44,6 +45,7 @@ def migrate(path: str | Path, *, observer: Observer) -> Path | None:
         UserError: there is no run, it is damaged, or of a format that is not known.
     """
     folder = Path(path).absolute()
+    require_no_links(folder)
     if not (folder / "journal.sqlite").is_file():
         raise UserError(f"{path} is not a run (it has no journal.sqlite); name a run's folder")
     found = _schema(folder)

@@ -31,6 +31,7 @@ from htinvert.store.columns import Layout
 from htinvert.store.folding import Folding, require_rows
 from htinvert.store.identity import require_recipe
 from htinvert.store.journal import Journal
+from htinvert.store.links import require_no_links_to_read
 from htinvert.store.lock import Owner, has_locks
 from htinvert.store.marks import Marks, checksum
 from htinvert.store.patient import WRITER, busy
@@ -123,6 +124,7 @@ class RunStore(Reader):
             Damaged: its journal is lost, or older than its log.
         """
         folder = Path(path).absolute()
+        require_no_links_to_read(folder)
         if not (folder / "journal.sqlite").is_file():
             require_fresh(folder)
             raise UserError(f"{path} is not a run (it has no journal.sqlite); name a run's folder")

@@ -15,6 +15,7 @@ from htinvert.core import UserError
 from htinvert.store import archive
 from htinvert.store.agreement import REPAIRED, require_no_repair, same_keys, written_anew
 from htinvert.store.journal import Journal
+from htinvert.store.links import require_no_links
 from htinvert.store.lock import has_locks, is_owned
 from htinvert.store.marks import Marks
 from htinvert.store.provenance import REPAIRED as UNKNOWN
@@ -47,6 +48,7 @@ def verify(
         UserError: there is no run, or a driver is writing it and it is to be repaired.
     """
     folder = Path(path).absolute()
+    require_no_links(folder)
     if repair and (owner := is_owned(folder)):
         raise Held(f"run {path} is held by {owner}; stop it before it is repaired")
     if repair and not folder.exists() and (new := written_anew(folder)) is not None:

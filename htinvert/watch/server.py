@@ -1,7 +1,8 @@
 """The live view in a browser: one page on loopback, told of changes by server-sent events.
 
-A request must name this machine (so that no other page can reach it through a name of its own), and
-the button that stops the campaign needs a token that is only in the address printed at the start.
+Loopback is every user's of this machine, and every web site's that a browser on it shows. So
+whatever tells of the run, and the button that stops it, needs a token that is only in the address
+printed at the start, and a request must name this machine and come from no other page.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from htinvert.core import UserError
 from htinvert.watch.state import State
 
 LOOPBACK = "127.0.0.1"
+MOST = 32  # connections at once
+IDLE = 10.0  # s after which a connection that neither asks nor takes what it asked for is closed
 HEARTBEAT = 15.0  # s after which a silent viewer is told that we are there
 POLICY = (
     "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; "
@@ -31,13 +34,15 @@ POLICY = (
 
 
 class Viewers(ThreadingHTTPServer):
-    """Serves one run to any number of viewers."""
+    """Serves one run to a few viewers."""
 
     daemon_threads = True
+    request_queue_size = MOST
 
     def __init__(self, state: State, port: int) -> None:
         self.state = state
         self.token = secrets.token_urlsafe(16)
+        self._free = threading.BoundedSemaphore(MOST)
         self.changed = threading.Condition()
         self.closing = False
         try:
@@ -52,6 +57,20 @@ class Viewers(ThreadingHTTPServer):
     def address(self) -> str:
         """Where the page is, the token for the stop button included."""
         return f"http://{LOOPBACK}:{self.server_port}/#{self.token}"
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, or not at all where there are too many already."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer one connection until it ends."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
 
     def tell(self) -> None:
         """Let every viewer know that there is something new."""
@@ -78,16 +97,19 @@ class _Page(BaseHTTPRequestHandler):
     """Answers one viewer."""
 
     server: Viewers
+    timeout = IDLE
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        path = self.path.partition("?")[0]
+        path, _, query = self.path.partition("?")
         state = self.server.state
         if not self._named_us():
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"this view is for this machine only")
-        elif path == "/":
+        elif path == "/":  # says nothing of the run
             page = files("htinvert.watch").joinpath("page.html").read_bytes()
             self._answer(HTTPStatus.OK, "text/html; charset=utf-8", page)
+        elif not self._is_token(query.partition("&")[0]):
+            self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"the token is missing or wrong")
         elif path == "/events":
             self._events()
         elif path.removeprefix("/").removesuffix(".png") in state.pictures:
@@ -97,8 +119,7 @@ class _Page(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there is nothing here")
 
     def do_POST(self) -> None:
-        given = self.headers.get("X-Token", "")
-        if not self._named_us() or not hmac.compare_digest(given, self.server.token):
+        if not self._named_us() or not self._is_token(self.headers.get("X-Token", "")):
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"the token is missing or wrong")
         elif self.path != "/stop":
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there is nothing here")
@@ -138,8 +159,13 @@ class _Page(BaseHTTPRequestHandler):
         return lambda: self.server.closing or self.server.state.version != sent
 
     def _named_us(self) -> bool:
-        host = self.headers.get("Host", "").rpartition(":")[0]
-        return host in (LOOPBACK, "localhost")
+        """Whether it is us that the request is for, and none but our own page that asks."""
+        host = self.headers.get("Host", "")
+        origin = self.headers.get("Origin", f"http://{host}")
+        return host.rpartition(":")[0] in (LOOPBACK, "localhost") and origin == f"http://{host}"
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), self.server.token.encode())
 
     def _answer(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response(status)

@@ -71,7 +71,7 @@ def test_check_prints_a_reason_with_brackets_as_it_is(
     campaign(energy={"use": "brackets:Picky"})
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("sys.argv", ["htinvert", "check", "tiny.yaml"])
+    monkeypatch.setattr("sys.argv", ["htinvert", "check", "tiny.yaml", "--trust"])
     with pytest.raises(SystemExit) as end:
         main()
     assert not end.value.code

@@ -6,10 +6,12 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pytest
 import htinvert as ht
 from htinvert.campaign.loop import Progress, run
 from htinvert.core import UserError
-from htinvert.watch.server import Viewers, serving
+from htinvert.watch.server import MOST, Viewers, serving
 from htinvert.watch.state import State
 
 from .conftest import command, environment
@@ -37,7 +39,7 @@ def ask(server: Viewers, path: str, method: str = "GET", **headers: str) -> tupl
 
 def first_event(server: Viewers) -> dict[str, Any]:
     link = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=20)
-    link.request("GET", "/events")
+    link.request("GET", f"/events?{server.token}")
     answer = link.getresponse()
     line = answer.readline()
     answer.close()
@@ -63,12 +65,34 @@ def test_the_page_and_its_pictures_are_served_to_this_machine_only(viewed: Viewe
     assert b"EventSource" in page
     assert b"http://" not in page.replace(b"http://www.w3.org/2000/svg", b"")  # nothing from afar
     for name in ("best-haadf", "pareto"):
-        status, picture = ask(viewed, f"/{name}.png")
+        assert ask(viewed, f"/{name}.png")[0] == 403
+        status, picture = ask(viewed, f"/{name}.png?{viewed.token}&1")
         assert status == 200
         assert picture.startswith(b"\x89PNG")
-    assert ask(viewed, "/config.yaml")[0] == 404
-    assert ask(viewed, "/../journal.sqlite")[0] == 404
+    assert ask(viewed, f"/config.yaml?{viewed.token}")[0] == 404
+    assert ask(viewed, f"/../journal.sqlite?{viewed.token}")[0] == 404
+    assert ask(viewed, "/events")[0] == 403
     assert ask(viewed, "/", Host="evil.example:80")[0] == 403
+    assert ask(viewed, "/", Origin="http://evil.example")[0] == 403
+    assert ask(viewed, "/", Origin=f"http://127.0.0.1:{viewed.server_port}")[0] == 200
+
+
+def test_a_header_of_any_letters_is_answered(viewed: Viewers) -> None:
+    for name in ("X-Token", "Host", "Origin"):
+        assert ask(viewed, "/stop", "POST", **{name: "caf\xe9"})[0] == 403
+
+
+def test_idle_connections_are_few_and_do_not_last(
+    viewed: Viewers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, place = threading.active_count(), viewed.server_address[:2]
+    monkeypatch.setattr("htinvert.watch.server._Page.timeout", 1.0)
+    with ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection(place)) for _ in range(MOST + 20)]
+        idle[-1].recv(1)  # it is closed unanswered
+        assert threading.active_count() - before <= MOST
+        assert [link.recv(1) for link in idle] == [b""] * len(idle)
+    assert ask(viewed, "/")[0] == 200
 
 
 def test_a_browser_shows_it_at_any_width_light_and_dark(

@@ -13,7 +13,7 @@ from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
 from htinvert.campaign.funnel import objectives_of
 from htinvert.campaign.start import left_out
-from htinvert.config.campaign import Config, load
+from htinvert.config.campaign import Config, stored
 from htinvert.core import Channel, Objective, Region, UserError
 from htinvert.declaration.abilities import LooksAlong
 from htinvert.ranking.rank import Ranked, Yield, rank
@@ -93,7 +93,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     Raises :class:`UserError` where there is no run, or nothing to rank yet.
     """
     objectives = objectives_of(folder)
-    config = load(folder / "config.yaml")
+    config = stored(folder / "config.yaml")
     provenance = read_provenance(folder)
     done = Survey(objectives)
     with RunStore.open(folder) as store:
@@ -106,7 +106,11 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
         )
     config = config if data is None else _moved(config, data)
     base = _base(config, folder, data)
-    channels, calibrations = _channels(config, base, provenance.get("calibration", {}))
+    missing = _missing(config, base, folder)
+    try:
+        channels, calibrations = _channels(config, base, provenance.get("calibration", {}))
+    except UserError as error:  # a component that is not here, or not trusted
+        channels, calibrations, missing = (), {}, f"Nothing is pictured: {error}."
     first, last = _times(folder)
     return Facts(
         folder,
@@ -122,7 +126,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
         channels,
         calibrations,
         base,
-        _missing(config, base, folder),
+        missing,
         first,
         last,
     )

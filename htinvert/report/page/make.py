@@ -13,6 +13,7 @@ from htinvert.report.page.files import write_files
 from htinvert.report.page.page import build, write_page
 from htinvert.report.page.surety import verdict
 from htinvert.report.page.tables import default_scan, scan_table, stage_table
+from htinvert.report.save import drop_links
 from htinvert.report.terminal import progress_bar
 
 
@@ -38,6 +39,7 @@ def make(
     if target.suffix not in (".html", ".htm"):
         raise UserError(f"{target} is no name of a page; let it end in .html")
     beside = target.with_name(f"{target.stem}-files")
+    drop_links(beside)
     with progress_bar(console) as bar:
         task = bar.add_task("reading the run", total=None)
 

@@ -29,6 +29,7 @@ from htinvert.report.page.surety import (
     what_would_change,
 )
 from htinvert.report.potentials import references_of
+from htinvert.report.save import drop_links
 from htinvert.report.start import better_image, start_entry, start_words
 from htinvert.report.summary import lineage
 from htinvert.signals.kind import kind_of
@@ -339,5 +340,6 @@ def _search(facts: Facts, surety: Surety | None) -> dict[str, Any]:
 def write_page(path: Path, text: str) -> None:
     """Write the page at once, so that no half of it is ever read."""
     partial = path.with_name(path.name + ".partial")
+    drop_links(partial)
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -78,9 +78,11 @@ def test_what_cannot_name_a_module_and_attribute_is_refused(use: str) -> None:
     assert f"{use!r} is no name; write module:attribute" in mistakes(with_(energy={"use": use}))
 
 
-def test_a_function_that_does_not_say_what_it_takes_is_refused() -> None:
-    found = mistakes(with_(energy={"use": "math:hypot"}))
-    assert "hypot does not say what it takes" in found
+@pytest.mark.parametrize("use", ["math:hypot", "subprocess:getoutput", "subprocess:Popen"])
+def test_what_cannot_be_a_component_is_refused_before_it_is_called(use: str) -> None:
+    for kind in ("energy", "structure"):
+        found = mistakes(with_(**{kind: {"use": use, "cmd": "false"}}))
+        assert f"{kind} {use} is no" in found
 
 
 def test_nested_without_end_is_a_mistake() -> None:

@@ -129,6 +129,9 @@ class Measured:
 
     accuracy: ClassVar[Accuracy] = Accuracy("against coupled cluster", 0.005, 0.01)
 
+    def __call__(self, atoms: Atoms) -> Relaxation:
+        return Relaxation(atoms, 0.0, True, 0)
+
 
 @pytest.mark.parametrize(
     ("block", "name"),
@@ -150,8 +153,8 @@ class Measured:
 def test_an_engine_errs_as_it_declares(
     block: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def silent() -> None: ...
-    def learned() -> None: ...
+    def silent() -> Measured: ...
+    def learned() -> Measured: ...
 
     vars(learned)["accuracy"] = "machine learned"
     mine = SimpleNamespace(silent=silent, learned=learned, Measured=Measured)

@@ -1,0 +1,23 @@
+"""Write figures and files beside a run, whose folder somebody else may have sent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure of matplotlib, in place of what has this name."""
+    drop_links(path)
+    figure.savefig(path, dpi=150)
+
+
+def drop_links(place: Path) -> None:
+    """Remove a link, and all links below a folder, so that nothing is written where they lead."""
+    if place.is_symlink():
+        place.unlink()
+    for folder, folders, files in os.walk(place):
+        for name in (*folders, *files):
+            if (found := Path(folder, name)).is_symlink():
+                found.unlink()
