@@ -17,7 +17,7 @@ ROUND = 1.0  # s that SQLite itself waits, which hears no signal meanwhile
 PAUSE = 0.05  # s between rounds, where SQLite did not wait at all
 
 
-class Connection(sqlite3.Connection):
+class PatientConnection(sqlite3.Connection):
     """An SQLite connection whose statements wait for other programs' transactions.
 
     A COMMIT that is refused leaves its transaction open, and may be asked again
@@ -51,10 +51,10 @@ class Connection(sqlite3.Connection):
             time.sleep(PAUSE)
 
 
-def connect(uri: str, *, patience: float) -> Connection:
+def connect(uri: str, *, patience: float) -> PatientConnection:
     """Open an SQLite file by its URI, without transactions of Python's own."""
-    connection: Connection = sqlite3.connect(
-        uri, uri=True, timeout=ROUND, isolation_level=None, factory=Connection
+    connection: PatientConnection = sqlite3.connect(
+        uri, uri=True, timeout=ROUND, isolation_level=None, factory=PatientConnection
     )
     connection.patience = patience
     return connection
