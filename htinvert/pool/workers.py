@@ -6,13 +6,13 @@ import ctypes
 import logging
 import os
 import signal
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from multiprocessing import spawn
 from typing import Any
 
 from htinvert.evaluation.surroundings import ignore_alarms
+from htinvert.pool.scratch import scratch
 
 WORKER = "Dask Worker"  # how the names of Dask's worker processes begin
 LOOPBACK_PAGES = "127.0.0.1:0"  # Dask's pages have no password: nobody but this machine sees them
@@ -57,7 +57,7 @@ def local_workers(count: int) -> Iterator[tuple[Any, Any]]:
     with (
         dask.config.set(SETTINGS),
         apart_from_main(),
-        tempfile.TemporaryDirectory(prefix="htinvert-", ignore_cleanup_errors=True) as folder,
+        scratch() as folder,
         LocalCluster(
             n_workers=count,
             threads_per_worker=1,
@@ -67,7 +67,7 @@ def local_workers(count: int) -> Iterator[tuple[Any, Any]]:
             security=Security.temporary(),
             scheduler_kwargs={"dashboard": False},
             dashboard_address=LOOPBACK_PAGES,
-            local_directory=folder,
+            local_directory=str(folder),
             silence_logs=logging.ERROR,
         ) as cluster,
         closing(Client(cluster, set_as_default=False)) as client,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from distributed import LocalCluster
@@ -50,6 +51,9 @@ def test_another_user_of_this_machine_can_run_nothing() -> None:
         answers = attacked(cluster.scheduler_address, nanny.address, nanny.worker_address)
         assert len(answers) == 6 and all(answer.startswith("refused: ") for answer in answers)
         assert client.submit(os.getuid).result() == 0
+        for file in ("cmdline", "environ"):
+            said = client.submit(Path.read_bytes, Path(f"/proc/self/{file}")).result()
+            assert said and b"PRIVATE KEY" not in said
 
 
 @as_another_user
