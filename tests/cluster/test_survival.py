@@ -82,7 +82,6 @@ def test_one_in_flight_repeats_itself_bit_for_bit(
     assert batch.none_left(again.name)
 
 
-@both
 def test_poison_is_quarantined_and_nobody_else_is(
     batch: Batch, campaign: Writer, start: Start
 ) -> None:
@@ -96,7 +95,6 @@ def test_poison_is_quarantined_and_nobody_else_is(
     assert all("died under this candidate 2 times" in poisoned[index][3] for index in culprits)
 
 
-@both
 def test_two_nodes_with_two_processes_each_lose_nothing_either(
     batch: Batch, campaign: Writer, start: Start
 ) -> None:
