@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 from ase import Atoms
+from ase.cell import Cell
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
@@ -186,4 +188,13 @@ def wrapped(points: NDArray[np.float64], atoms: Atoms) -> NDArray[np.float64]:
 
 def heights(atoms: Atoms) -> NDArray[np.float64]:
     """Distance [Å] between opposite faces of the cell, along each of its three vectors."""
-    return np.asarray(1.0 / np.linalg.norm(atoms.cell.complete().reciprocal(), axis=1))
+    return _heights(atoms.cell.array.tobytes())
+
+
+@lru_cache(maxsize=64)
+def _heights(cell: bytes) -> NDArray[np.float64]:
+    """The same of the cell with these bytes, read-only: a search asks for one again and again."""
+    vectors = Cell(np.frombuffer(cell).reshape(3, 3)).complete()
+    found = np.asarray(1.0 / np.linalg.norm(vectors.reciprocal(), axis=1))
+    found.setflags(write=False)
+    return found

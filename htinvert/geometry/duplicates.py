@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 from htinvert.core import frozen_mask, region_mask
 from htinvert.geometry.distances import MANY_PAIRS, with_images, wrapped
 from htinvert.geometry.fingerprint import LIKE, Fingerprints, Sketches, fingerprint
-from htinvert.geometry.roles import rigid_bodies, rigid_mask
+from htinvert.geometry.roles import motion, rigid_bodies, rigid_mask
 
 SAME_HOST = 0.1  # Å: how far a frozen atom may be from its image under a symmetry of the host
 LOOSE_HOST = 0.4  # Å: the same where no atom is frozen and the host has relaxed
@@ -223,7 +223,8 @@ class Known:
     ) -> None:
         self.surely, self.perhaps, self.within, self.apart = surely, perhaps, within, apart
         self._fingerprints = Fingerprints()
-        self._structures: dict[int, Atoms] = {}
+        self._frames: dict[bytes, Atoms] = {}  # all of a structure but where its atoms are
+        self._structures: dict[int, tuple[Atoms, NDArray[np.float64]]] = {}
         self._count = 0
         self._sketches: Sketches | None = None
         self._operations: list[Operation] | None = None
@@ -234,7 +235,7 @@ class Known:
     def add(self, atoms: Atoms) -> None:
         """Remember a structure; its number is how many came before."""
         self._fingerprints.add(fingerprint(atoms), self._count)
-        self._structures[self._count] = atoms
+        self._structures[self._count] = self._slim(atoms)
         self._count += 1
 
     def state(self) -> list[list[list[float]]] | None:
@@ -266,7 +267,7 @@ class Known:
         missing = [number for number in near if number not in self._structures]
         for number, atoms in zip(missing, self._read(missing) if missing else (), strict=True):
             self._fingerprints.add(fingerprint(atoms), number)
-            self._structures[number] = atoms
+            self._structures[number] = self._slim(atoms)
 
     def find(self, atoms: Atoms) -> int | None:
         """Number of the nearest known structure that is the same, if any."""
@@ -275,9 +276,23 @@ class Known:
         for number, difference in near[:TIES]:
             if difference < self.surely and not self.apart:
                 return number
-            if displacement(self._structures[number], atoms, self._keep(atoms)) <= self.within:
+            frame, positions = self._structures[number]
+            known = frame.copy()
+            known.positions[:] = positions
+            if displacement(known, atoms, self._keep(atoms)) <= self.within:
                 return number
         return None
+
+    def _slim(self, atoms: Atoms) -> tuple[Atoms, NDArray[np.float64]]:
+        """A structure as what it shares with others and its positions, shape (n, 3) [Å].
+
+        A campaign knows a million of them, and an ``Atoms`` takes some kB, its results included.
+        """
+        parts = (atoms.numbers, atoms.get_tags(), atoms.cell.array, atoms.pbc, motion(atoms))
+        key = b"".join(part.tobytes() for part in parts)
+        if key not in self._frames:
+            self._frames[key] = atoms.copy()
+        return self._frames[key], atoms.positions.copy()
 
     def _keep(self, atoms: Atoms) -> list[Operation]:
         """Operations that keep the host, which is the same for all."""

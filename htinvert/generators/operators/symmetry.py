@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from ase import Atoms
@@ -29,9 +30,14 @@ def point_group(rng: np.random.Generator) -> NDArray[np.float64]:
     across it, a mirror, the inversion or, for two- and fourfold axes, the diagonal of a cube.
     """
     fold = int(rng.integers(1, HIGHEST + 1))
+    return _group(fold, int(rng.integers(6 if fold in (2, 4) else 5)))
+
+
+@cache
+def _group(fold: int, choice: int) -> NDArray[np.float64]:
+    """The group of an axis and the second generator of this number, shape (order, 3, 3)."""
     generators = [Rotation.from_euler("z", 360.0 / fold, degrees=True).as_matrix()]
-    seconds = [None, ACROSS, HORIZONTAL, VERTICAL, INVERSION, DIAGONAL]
-    second = seconds[int(rng.integers(len(seconds) if fold in (2, 4) else len(seconds) - 1))]
+    second = (None, ACROSS, HORIZONTAL, VERTICAL, INVERSION, DIAGONAL)[choice]
     if second is not None:
         generators.append(second)
     return closure(generators)
