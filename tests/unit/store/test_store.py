@@ -68,7 +68,13 @@ def evaluation(index: int, *, error: str | None = None, signal: bool = False) ->
     )
     return Evaluation(
         candidate,
-        relaxation=Relaxation(relaxed, -1.1 * index - 0.1, index % 2 == 0, index),
+        relaxation=Relaxation(
+            relaxed,
+            -1.1 * index - 0.1,
+            index % 2 == 0,
+            index,
+            None if index == 2 else 0.125 * index,
+        ),
         scores={"haadf.fom": Score(0.1 * index, {"d_sim": 1 / 3, "d/trans": 0.0})},
         objectives={"energy": -0.7 * index, "haadf.fom": 0.1 * index},
         parameters={"haadf": {"source_size": 0.8 + index, "blur": 1e-300}},
@@ -131,7 +137,7 @@ def assert_same(a: Evaluation, b: Evaluation) -> None:
     assert (a.relaxation is None) == (b.relaxation is None)
     if a.relaxation and b.relaxation:
         assert same_atoms(a.relaxation.atoms, b.relaxation.atoms)
-        numbers = [(r.energy, r.converged, r.steps) for r in (a.relaxation, b.relaxation)]
+        numbers = [(r.energy, r.converged, r.steps, r.force) for r in (a.relaxation, b.relaxation)]
         assert numbers[0] == numbers[1]
     assert (a.scores, a.objectives, a.parameters) == (b.scores, b.objectives, b.parameters)
     assert (a.error, a.seconds) == (b.error, b.seconds)
