@@ -304,11 +304,15 @@ def _summary(plan: Plan) -> Any:
         if has_start(plan) and isinstance(channel.forward, HasEstimate):
             view.add_row("", str(channel.forward.estimate(atoms)))
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
-    reason = why(config, plan.recipe.channels)
-    view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
-    if reason:
-        view.add_row("", f"the default, for {reason}")
+    view.add_row("search", _search(plan))
     return view
+
+
+def _search(plan: Plan) -> str:
+    """Which generators search, and why where nobody chose them."""
+    reason = why(plan.config, plan.recipe.channels)
+    names = "; ".join(_component(generator) for generator in plan.config.search.generators)
+    return f"{names}\nthe default, for {reason}" if reason else names
 
 
 def _memory(each: float, workers: int) -> str:
