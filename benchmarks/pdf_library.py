@@ -36,7 +36,7 @@ def clusters(symbol: str) -> Iterator[tuple[str, Atoms]]:
     for crystal, cell in (("fcc", fcc), ("hcp", hcp)):
         for (name, center), radius in product(
             (("atom", (0, 0, 0)), ("hole", (0.5, 0, 0)), ("face", (0.25, 0.25, 0))),
-            np.arange(6.5, 10.1, 0.3),
+            np.arange(6.5, 10.1, 0.25),
         ):
             block = cell * (12, 12, 12)
             block.positions -= cell.cell.array.sum(axis=0) * 6 + np.array(center) @ cell.cell.array

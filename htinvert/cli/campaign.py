@@ -34,11 +34,12 @@ Minutes = Annotated[float | None, typer.Option(help="Stop this session after so 
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder.")] = Path("runs/demo"),
+    kind: Annotated[str, typer.Argument(help="image, or pdf for a particle's G(r).")] = "image",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder.")] = None,
     seed: Seed = None,
     workers: Workers = None,
 ) -> None:
-    """Find a planted boundary in a multislice image of it, in a minute or two.
+    """Find a planted boundary in an image, or a planted particle by its G(r), in a minute or two.
 
     Example: htinvert demo --seed 3
     """
@@ -46,12 +47,13 @@ def demo(
     from htinvert.report import demo as planted
     from htinvert.report.session import run_with_progress
 
-    plan = load(planted.CAMPAIGN, **_given(seed=seed, workers=workers))
-    if seed is not None and output == Path("runs/demo"):
-        output = Path(f"runs/demo-seed{seed}")
+    campaign = planted.campaign_of(kind)
+    plan = load(campaign, **_given(seed=seed, workers=workers))
+    if output is None:
+        output = Path(f"runs/{plan.config.name}" + (f"-seed{seed}" if seed is not None else ""))
     ranked = run_with_progress(plan, output, console=console())
     if ranked:
-        typer.echo(planted.verdict(ranked, plan.space.region))
+        typer.echo(planted.verdict(ranked, plan.space.region, campaign.parent))
 
 
 @app.command()
