@@ -14,7 +14,8 @@ from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.matching.chance import Chance, decoy_poses
 from htinvert.matching.pose import Pose, place, refine
 from htinvert.matching.sighting import moved_half, search, sides
-from htinvert.matching.whole import COARSE, around, part, squares
+from htinvert.matching.target import COARSE
+from htinvert.matching.whole import around, part, squares
 from htinvert.metrics.correlation import normalized_cross_correlation
 
 SURE = 0.8  # correlation beyond which nobody asks
