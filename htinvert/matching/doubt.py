@@ -28,7 +28,7 @@ LEAST = 8  # px in coarse pixels of the smallest region
 
 
 @dataclass(frozen=True)
-class Seen:
+class FitWorth:
     """How well a fitted structure correlates with an image, and how well decoys do in its place."""
 
     correlation: float
@@ -115,7 +115,7 @@ def _fitted_here(image: Signal, atoms: Atoms, forward: Stem) -> float:
     return found
 
 
-def seen_in(channel: Channel, atoms: Atoms) -> Seen | None:
+def seen_in(channel: Channel, atoms: Atoms) -> FitWorth | None:
     """Judge a channel whose forward model is as fitted; None where that cannot be judged.
 
     Images of other instruments than a scanning electron microscope are not.
@@ -138,7 +138,7 @@ def seen_in(channel: Channel, atoms: Atoms) -> Seen | None:
         null = Chance.of([_best(_distorted(model, pose), atoms, coarse) for pose in decoy_poses()])
     except (EvaluationFailed, ValueError):
         return None
-    return Seen(own, null)
+    return FitWorth(own, null)
 
 
 def _best(model: StemConvolution, atoms: Atoms, observed: Signal) -> float:
