@@ -11,7 +11,7 @@ from htinvert import plugins
 from htinvert.campaign.channels import observe
 from htinvert.config.campaign import Config
 from htinvert.config.experiment import Experiment
-from htinvert.core import UserError
+from htinvert.core import Signal, UserError
 from htinvert.matching.doubt import convolution
 from htinvert.matching.locate import Located, locate
 from htinvert.signals.image import ImageKeys, require_image
@@ -51,10 +51,11 @@ def located(
     atoms: Atoms,
     *,
     folder: Path,
+    image: Signal | None = None,
     tolerance: float = 0.1,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Located:
-    """Find a structure in an experiment's image, as its file and ``prepare`` give it.
+    """Find a structure in an experiment's image, or in ``image`` where that is read already.
 
     Raises :class:`UserError` for what is no image of a scanning electron microscope, and where the
     structure is not found.
@@ -68,7 +69,7 @@ def located(
             raise UserError(f"place: auto decides forward.{name}; leave one of both out")
     if getattr(experiment, "calibrate", None) is not None:
         raise UserError("place: auto measures the pixel size, too; leave calibrate out")
-    image = observe(experiment, folder=folder)
+    image = image or observe(experiment, folder=folder)
     return locate(image, atoms, forward=forward, tolerance=tolerance, progress=progress)
 
 

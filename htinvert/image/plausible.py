@@ -26,7 +26,7 @@ def shows_atoms(step: float) -> bool:
 def saturation_notes(pixels: NDArray[Any]) -> tuple[str, ...]:
     """A note where more than 5 % of the pixels have the largest, or the smallest, value."""
     notes = []
-    finite = pixels[np.isfinite(pixels)]
+    finite = pixels if pixels.dtype.kind in "biu" else pixels[np.isfinite(pixels)]
     if not finite.size or (pixels.dtype.kind in "iu" and int(np.ptp(finite)) < LEVELS):
         return ()
     for word, value in (("largest", finite.max()), ("smallest", finite.min())):

@@ -109,6 +109,21 @@ def read_image(
     Raises :class:`UserError` where the file is missing or unreadable, no pixel size is known or
     none that could show atoms, the choice is not clear, or nothing is left to compare.
     """
+    return read_described(
+        path, sampling=sampling, crop=crop, signal=signal, channel=channel, prepare=prepare
+    )[0]
+
+
+def read_described(
+    path: Path,
+    *,
+    sampling: float | Steps | None = None,
+    crop: tuple[int, int, int, int] | None = None,
+    signal: str | None = None,
+    channel: int | None = None,
+    prepare: Iterable[Mapping[str, Any]] = (),
+) -> tuple[Signal, Source]:
+    """An image as :func:`read_image` reads it, and what its file says; read once."""
     pixels, source = _read(path, signal, channel)
     steps = source.sampling if sampling is None else sampling
     if steps is None:
@@ -118,6 +133,7 @@ def read_image(
     check_steps((steps, steps) if isinstance(steps, int | float) else steps, path.name)
     with np.errstate(over="ignore"):  # becomes infinite, which is refused below
         image = Signal.image(pixels, steps)
+    del pixels  # a large frame is not kept twice
     try:
         if crop is not None:
             image = cropped(image, crop)
@@ -129,7 +145,7 @@ def read_image(
     if np.ptp(image.data) == 0:
         raise UserError(f"{path.name} is the same everywhere; check the file, its crop and prepare")
     check_saturation(image.data, path.name)
-    return image
+    return image, source
 
 
 def describe(path: Path, *, signal: str | None = None, channel: int | None = None) -> Source:
@@ -137,10 +153,8 @@ def describe(path: Path, *, signal: str | None = None, channel: int | None = Non
     return _read(path, signal, channel)[1]
 
 
-def _read(
-    path: Path, signal: str | None, channel: int | None
-) -> tuple[NDArray[np.float64], Source]:
-    """Pixels, shape (ny, nx), and what the file says of them."""
+def _read(path: Path, signal: str | None, channel: int | None) -> tuple[NDArray[Any], Source]:
+    """Pixels, shape (ny, nx), of the file's type, and what the file says of them."""
     record = _chosen(_records(path), signal, path)
     pixels = _plane(record, channel, path.name)
     if np.iscomplexobj(pixels):
@@ -163,7 +177,7 @@ def _read(
     source = Source(
         path.name, record.name, shape, str(pixels.dtype), record.steps, record.detector, notes
     )
-    return np.asarray(gray, dtype=np.float64), source
+    return gray, source
 
 
 def _records(path: Path) -> list[_ImageRecord]:

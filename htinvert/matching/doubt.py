@@ -14,7 +14,8 @@ from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.matching.chance import Chance, decoy_poses
 from htinvert.matching.pose import Pose, place, refine
 from htinvert.matching.sighting import moved_half, search, sides
-from htinvert.matching.whole import COARSE, around, part, squares
+from htinvert.matching.target import COARSE
+from htinvert.matching.whole import around, part, squares
 from htinvert.metrics.correlation import normalized_cross_correlation
 
 SURE = 0.8  # correlation beyond which nobody asks
@@ -27,7 +28,7 @@ LEAST = 8  # px in coarse pixels of the smallest region
 
 
 @dataclass(frozen=True)
-class Likeness:
+class FitWorth:
     """How well a fitted structure correlates with an image, and how well decoys do in its place."""
 
     correlation: float
@@ -114,7 +115,7 @@ def _fitted_here(image: Signal, atoms: Atoms, forward: Stem) -> float:
     return found
 
 
-def seen_in(channel: Channel, atoms: Atoms) -> Likeness | None:
+def seen_in(channel: Channel, atoms: Atoms) -> FitWorth | None:
     """Judge a channel whose forward model is as fitted; None where that cannot be judged.
 
     Images of other instruments than a scanning electron microscope are not.
@@ -137,7 +138,7 @@ def seen_in(channel: Channel, atoms: Atoms) -> Likeness | None:
         null = Chance.of([_best(_distorted(model, pose), atoms, coarse) for pose in decoy_poses()])
     except (EvaluationFailed, ValueError):
         return None
-    return Likeness(own, null)
+    return FitWorth(own, null)
 
 
 def _best(model: StemConvolution, atoms: Atoms, observed: Signal) -> float:

@@ -21,10 +21,9 @@ from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.matching.chance import Chance, chance
 from htinvert.matching.member import Structure
 from htinvert.matching.pose import FittedPose, PlacedPose, Pose, Renderer, place, refine
+from htinvert.matching.target import COARSE, FINE
 from htinvert.matching.whole import (
-    COARSE,
     FIELD,
-    FINE,
     Box,
     around,
     check_usable,

@@ -18,7 +18,8 @@ from htinvert.image.prepare import prepare
 from htinvert.matching.member import UNLIMITED, Structure
 from htinvert.matching.pose import FittedPose, Pose, refine
 from htinvert.matching.sighting import Sighting
-from htinvert.matching.whole import FINE, squares
+from htinvert.matching.target import FINE
+from htinvert.matching.whole import squares
 
 LARGEST = 50.0  # Å, height of the largest region that is compared
 WIDTHS = (20.0, 45.0)  # Å: a repeat along the boundary, within these; strained grains fit no wider

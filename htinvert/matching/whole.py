@@ -1,7 +1,7 @@
 """A whole micrograph, however large, as a structure is looked for in it: small, and in pieces.
 
-Pixels are averaged in whole blocks, a strip of rows at a time, before anything is made of them, so
-that memory does not grow with the image.
+Pixels are averaged in whole blocks before anything is made of them, so that nothing but the image
+itself grows with it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Signal, UserError
-from htinvert.matching.target import COARSE, FINE, SMALLEST, TILE, WHOLE, resampled
+from htinvert.matching.target import SMALLEST, TILE, WHOLE, resampled
 
-STRIP = 256  # rows of blocks that are averaged at once
-MOST = 12  # tiles along each side
+MOST = 10  # tiles along each side
 FIELD = 600.0  # Å: the largest part that is searched place by place
 Box = tuple[int, int, int, int]
 
@@ -33,12 +32,11 @@ def binned(image: Signal, step: float) -> Signal:
         (n // b for n, b in zip(image.data.shape, blocks, strict=True)),
     )
     top, left = (image.data.shape[0] - ny * down) // 2, (image.data.shape[1] - nx * right) // 2
-    data = np.empty((ny, nx), np.float32)
-    for row in range(0, ny, STRIP):
-        last = min(row + STRIP, ny)
-        part = image.data[top + row * down : top + last * down, left : left + nx * right]
-        part = part.reshape(last - row, down, nx, right)
-        data[row:last] = part.mean(axis=(1, 3), dtype=np.float32)
+    data = np.zeros((ny, nx), np.float32)
+    for row, column in product(range(down), range(right)):  # no copy larger than what comes out
+        rows = slice(top + row, top + row + down * ny, down)
+        data += image.data[rows, left + column : left + column + right * nx : right]
+    data /= down * right
     y, x = image.sampling
     return Signal.image(data, (y * down, x * right))
 
@@ -90,6 +88,3 @@ def check_usable(image: Signal) -> None:
             f"the image covers {y:.1f} x {x:.1f} Å; {SMALLEST:g} Å to each side are needed, check "
             "the pixel size or give a larger part"
         )
-
-
-__all__ = ["COARSE", "FINE"]

@@ -17,6 +17,7 @@ from htinvert.image.register import FREE
 from htinvert.matching.locate import Located
 from htinvert.report.figures import pyplot
 from htinvert.report.terminal import spinner
+from htinvert.signals.image import require_image
 from htinvert.structures.file import from_file
 
 UNITS = {
@@ -49,16 +50,23 @@ def locate_with_progress(
     :class:`~htinvert.core.UserError` where the structure is not found.
     """
     atoms = from_file(structure)
+    require_image(experiment)
+    image = observe(experiment, folder=folder)
     with spinner(console, "looking for the structure") as status:
         found = located(
-            experiment, atoms, folder=folder, tolerance=tolerance, progress=status.update
+            experiment,
+            atoms,
+            folder=folder,
+            image=image,
+            tolerance=tolerance,
+            progress=status.update,
         )
     console.print(f"{structure.name} in {experiment.data.name}: {found.sentence}", soft_wrap=True)
     for note in found.notes:
         console.print(note, soft_wrap=True)
     text = block(at_its_place(experiment, found), given=experiment)
     console.print(f"\n{text}", soft_wrap=True)
-    draw_located(picture, observe(experiment, folder=folder), found, title=experiment.data.name)
+    draw_located(picture, image, found, title=experiment.data.name)
     console.print(f"drawn: {picture}")
     if output is not None:
         output.write_text(text, encoding="utf-8")

@@ -16,7 +16,7 @@ from htinvert.image.evidence import local_costs, noise_level, repeat_cost, windo
 from htinvert.image.panels import bar, experiment, panels
 from htinvert.image.place import place_image
 from htinvert.image.prepare import STEPS
-from htinvert.image.read import describe, read_image
+from htinvert.image.read import read_described
 from htinvert.signals.kind import Frame, Part, Step
 
 Crop = tuple[int, int, int, int]
@@ -74,8 +74,8 @@ class Image:
     def read(
         self, path: Path, keys: Any, prepare: Iterable[Mapping[str, Any]] = ()
     ) -> tuple[Signal, str]:
-        """Read and prepare an image; see :func:`htinvert.image.read.read_image`."""
-        observed = read_image(
+        """Read and prepare an image; see :func:`htinvert.image.read.read_described`."""
+        observed, source = read_described(
             path,
             sampling=keys.sampling,
             crop=keys.crop,
@@ -83,7 +83,7 @@ class Image:
             channel=keys.channel,
             prepare=prepare,
         )
-        return observed, str(describe(path, signal=keys.signal, channel=keys.channel))
+        return observed, str(source)
 
     def place(
         self,
