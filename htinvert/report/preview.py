@@ -16,6 +16,7 @@ from htinvert.campaign.defaults import why
 from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
 from htinvert.campaign.references import strays
 from htinvert.campaign.start import left_out
+from htinvert.campaign.weights import weighted, worths
 from htinvert.cluster.connect import job_script
 from htinvert.cluster.needs import LOCAL, require_memory
 from htinvert.cluster.site import load_site
@@ -75,6 +76,7 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
             console.print(_fitted(plan, channel, parameters[channel.name]))
     plan = plan.calibrated(parameters).priced()
     console.print(_potentials(plan), end="")
+    console.print(_worths(plan), end="")
     offer = offer_of(plan.recipe.energy)
     if offer is not None and offer.cost == "dft":
         if has_start(plan):
@@ -118,6 +120,30 @@ def _potentials(plan: Plan) -> str:
     energy = plan.config.components()["energy"].build(plan.folder)
     wrong = strays(given, energy, plan.space, plan.folder)
     return f"warning: {wrong}\n" if wrong else ""
+
+
+def _worths(plan: Plan) -> str:
+    """What 0.01 of each cost is worth, and why; one line each."""
+    found = worths(plan) if plan.recipe.channels else {}
+    derived = {name: worth.weight for name, worth in found.items()}
+    weights = {o.name: o.weight for o in weighted(plan, derived).objectives}
+    unit = "eV" if weights.get("energy") == 1.0 else "of the sum"
+    given = plan.config.objectives is not None
+    lines = []
+    for name, worth in found.items():
+        if name in weights:
+            other = f", as given; derived it would be {0.01 * worth.weight:.3g}" if given else ""
+            worthy = f"0.01 of {name} is worth {0.01 * weights[name]:.3g} {unit}{other}"
+            lines.append(f"{worthy}: {worth.why}\n")
+    return "".join(lines)
+
+
+def _generators(view: Any, plan: Plan) -> None:
+    """Rows on who proposes, and why where the file does not say."""
+    config = plan.config
+    view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
+    if reason := why(config, plan.recipe.channels):
+        view.add_row("", f"the default, for {reason}")
 
 
 def _show_jobs(plan: Plan, console: Any) -> None:
@@ -291,10 +317,7 @@ def _summary(plan: Plan) -> Any:
         if has_start(plan) and isinstance(channel.forward, HasEstimate):
             view.add_row("", str(channel.forward.estimate(atoms)))
     view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
-    reason = why(config, plan.recipe.channels)
-    view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
-    if reason:
-        view.add_row("", f"the default, for {reason}")
+    _generators(view, plan)
     return view
 
 
