@@ -138,6 +138,14 @@ def _worths(plan: Plan) -> str:
     return "".join(lines)
 
 
+def _objectives(plan: Plan) -> str:
+    """Weights and names; derived weights follow once the start structure is fitted."""
+    if plan.config.objectives is None and plan.recipe.channels:
+        names = ", ".join(o.name for o in plan.objectives)
+        return f"{names}; weights by noise and window, below"
+    return ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives)
+
+
 def _generators(view: Any, plan: Plan) -> None:
     """Rows on who proposes, and why where the file does not say."""
     config = plan.config
@@ -316,7 +324,7 @@ def _summary(plan: Plan) -> Any:
         view.add_row("", _model(experiment.forward, channel.forward))
         if has_start(plan) and isinstance(channel.forward, HasEstimate):
             view.add_row("", str(channel.forward.estimate(atoms)))
-    view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
+    view.add_row("objectives", _objectives(plan))
     _generators(view, plan)
     return view
 
