@@ -11,8 +11,9 @@ import yaml
 
 from htinvert.campaign.identity import identity_like
 from htinvert.campaign.plan import Plan, fit_to_start, make_plan
+from htinvert.campaign.weights import weighted
 from htinvert.config.campaign import load
-from htinvert.config.yaml_file import seen_from
+from htinvert.config.yaml_file import read_yaml, seen_from
 from htinvert.core import UserError
 from htinvert.declaration.declared import value_of
 from htinvert.store import RunStore
@@ -30,7 +31,14 @@ def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
 def ready(plan: Plan, path: Path) -> Plan:
     """The plan with what a run was begun with, or will be: imaging parameters, priced phases."""
     calibrated = plan.calibrated(calibration(plan, path))
-    return calibrated.priced(read_provenance(path).get("references"))
+    priced = calibrated.priced(read_provenance(path).get("references"))
+    return weighted(priced, _weights(path))
+
+
+def _weights(path: Path) -> Mapping[str, float] | None:
+    """Weights that a run was begun with; None where it is not begun."""
+    kept = path / "config.yaml"
+    return read_yaml(kept).get("objectives") if kept.is_file() else None
 
 
 def plan_of(folder: Path) -> Plan:

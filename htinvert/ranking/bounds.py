@@ -20,6 +20,8 @@ from htinvert.signals.seen import Seen
 
 SCRAMBLES = 12
 NOISES = 8
+SCATTERS = 20
+SMOOTHED = 0.02  # white noise, relative to the contrast, that no recorded image is below
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,7 @@ def bounds(
     """What a family's cost by a metric is to be read between."""
     observed, kind = found.channel.observed, found.kind
     noise = kind.noise(observed) or 0.0
-    rng = np.random.default_rng(seed)
-    clean = found.placed.matched
-    costs = []
-    for _ in range(NOISES):
-        noisy = clean + rng.normal(0.0, max(noise, 1e-12), clean.shape)
-        costs.append(metric(_like(clean, found), _like(noisy, found)).cost)
+    costs = _noisy_costs(metric, found, noise, np.random.default_rng(seed), NOISES)
     repeat = kind.repeat_cost(metric, observed) if isinstance(kind, Repeating) else None
     return Bounds(
         floor=(float(np.mean(costs)), float(np.std(costs))),
@@ -100,3 +97,27 @@ def _cost(metric: Metric, found: Seen, atoms: Atoms) -> float | None:
 def _like(data: Floats, found: Seen) -> Signal:
     """Data on the axes of a simulation."""
     return Signal(np.ascontiguousarray(data, dtype=np.float32), found.simulated.axes)
+
+
+def scatter(metric: Metric, found: Seen, *, seed: int = 1) -> tuple[float, float] | None:
+    """Standard deviation of a cost under the data's noise, and the noise over the data's spread.
+
+    That of a perfect structure in this window. Noise that is less than :data:`SMOOTHED` is taken
+    for that, for such data were smoothed. None where the kind of data does not tell its noise.
+    """
+    observed = found.channel.observed
+    noise, spread = found.kind.noise(observed), float(np.nanstd(observed.data))
+    if noise is None or not spread > 0.0:
+        return None
+    noise = max(noise, SMOOTHED * spread)
+    costs = _noisy_costs(metric, found, noise, np.random.default_rng(seed), SCATTERS)
+    return float(np.std(costs, ddof=1)), noise / spread
+
+
+def _noisy_costs(
+    metric: Metric, found: Seen, noise: float, rng: np.random.Generator, count: int
+) -> list[float]:
+    """Costs of a perfect structure in so many draws of white noise."""
+    clean = found.placed.matched
+    draws = (clean + rng.normal(0.0, max(noise, 1e-12), clean.shape) for _ in range(count))
+    return [metric(_like(clean, found), _like(noisy, found)).cost for noisy in draws]

@@ -16,6 +16,7 @@ from htinvert.campaign.defaults import why
 from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
 from htinvert.campaign.references import strays
 from htinvert.campaign.start import left_out
+from htinvert.campaign.weights import weighted, worths
 from htinvert.cluster.connect import job_script
 from htinvert.cluster.needs import LOCAL, require_memory
 from htinvert.cluster.site import load_site
@@ -78,6 +79,7 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
     _require_found(plan, picture, console)
     plan = plan.priced()
     console.print(_potentials(plan), end="")
+    console.print(_worths(plan), end="")
     offer = offer_of(plan.recipe.energy)
     if offer is not None and offer.cost == "dft":
         if has_start(plan):
@@ -131,6 +133,38 @@ def _potentials(plan: Plan) -> str:
     energy = plan.config.components()["energy"].build(plan.folder)
     wrong = strays(given, energy, plan.space, plan.folder)
     return f"warning: {wrong}\n" if wrong else ""
+
+
+def _worths(plan: Plan) -> str:
+    """What 0.01 of each cost is worth, and why; one line each."""
+    found = worths(plan) if plan.recipe.channels else {}
+    derived = {name: worth.weight for name, worth in found.items()}
+    weights = {o.name: o.weight for o in weighted(plan, derived).objectives}
+    unit = "eV" if weights.get("energy") == 1.0 else "of the sum"
+    given = plan.config.objectives is not None
+    lines = []
+    for name, worth in found.items():
+        if name in weights:
+            other = f", as given; derived it would be {0.01 * worth.weight:.3g}" if given else ""
+            worthy = f"0.01 of {name} is worth {0.01 * weights[name]:.3g} {unit}{other}"
+            lines.append(f"{worthy}: {worth.why}\n")
+    return "".join(lines)
+
+
+def _objectives(plan: Plan) -> str:
+    """Weights and names; derived weights follow once the start structure is fitted."""
+    if plan.config.objectives is None and plan.recipe.channels:
+        names = ", ".join(o.name for o in plan.objectives)
+        return f"{names}; weights by noise and window, below"
+    return ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives)
+
+
+def _generators(view: Any, plan: Plan) -> None:
+    """Rows on who proposes, and why where the file does not say."""
+    config = plan.config
+    view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
+    if reason := why(config, plan.recipe.channels):
+        view.add_row("", f"the default, for {reason}")
 
 
 def _show_jobs(plan: Plan, console: Any) -> None:
@@ -303,16 +337,9 @@ def _summary(plan: Plan) -> Any:
         view.add_row("", _model(experiment.forward, channel.forward))
         if has_start(plan) and isinstance(channel.forward, HasEstimate):
             view.add_row("", str(channel.forward.estimate(atoms)))
-    view.add_row("objectives", ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives))
-    view.add_row("search", _search(plan))
+    view.add_row("objectives", _objectives(plan))
+    _generators(view, plan)
     return view
-
-
-def _search(plan: Plan) -> str:
-    """Which generators search, and why where nobody chose them."""
-    reason = why(plan.config, plan.recipe.channels)
-    names = "; ".join(_component(generator) for generator in plan.config.search.generators)
-    return f"{names}\nthe default, for {reason}" if reason else names
 
 
 def _memory(each: float, workers: int) -> str:

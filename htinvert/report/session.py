@@ -129,7 +129,7 @@ def show_ranking(
     objectives = objectives_of(folder, weights)
     survey = Survey.of(folder, objectives)
     ranked = ranking(folder, survey)
-    console.print(family_table(ranked, objectives, top=top, note=held(survey)))
+    console.print(family_table(ranked, objectives, top=top, note=held(survey), varied=True))
     if len(objectives) > 1:
         path = folder / "pareto.png"
         draw_pareto(path, ranked, objectives, title=folder.name)

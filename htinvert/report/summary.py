@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 
 from htinvert.campaign.plan import Plan
-from htinvert.core import ENERGIES, Channel, Evaluation, EvaluationFailed, Objective
+from htinvert.core import (
+    ENERGIES,
+    Channel,
+    Evaluation,
+    EvaluationFailed,
+    Objective,
+    weighted_sum,
+)
+from htinvert.ranking.confidence import SPREAD
 from htinvert.ranking.rank import Ranked, Yield, unit_of_sum
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto, draw_placed, footnote, phrase
@@ -19,11 +29,16 @@ from htinvert.signals.seen import see
 
 
 def family_table(
-    ranked: Sequence[Ranked], objectives: Sequence[Objective], *, top: int = 5, note: str = ""
+    ranked: Sequence[Ranked],
+    objectives: Sequence[Objective],
+    *,
+    top: int = 5,
+    note: str = "",
+    varied: bool = False,
 ) -> Any:
     """A rich table of the best families: objectives, how far above the best, size and first hit.
 
-    ``note`` follows the number of families.
+    ``note`` follows the number of families; ``varied`` adds their ranks under other weights.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -36,7 +51,10 @@ def family_table(
     )
     names = [o.name.replace(".", "\n") if "." in o.name else _head(o.name) for o in objectives]
     above = f"above\n[{unit}]" if (unit := unit_of_sum(objectives)) else "above"
-    for name in ("rank", "candi-\ndate", "formula", *names, above, "first\nhit", "found"):
+    other = other_ranks(ranked, objectives) if varied else {}
+    view.padding = (0, 1, 0, 0)
+    last = ["first\nhit", "found", *(["/3,\nx3"] if other else [])]
+    for name in ("rank", "candi-\ndate", "formula", *names, above, *last):
         view.add_column(name, justify="left" if name == "formula" else "right", no_wrap=True)
     start = [entry for entry in ranked[top:] if entry.has_start]
     for entry in (*ranked[:top], *start):
@@ -49,15 +67,32 @@ def family_table(
             f"{entry.above:.3f}",
             f"#{entry.first}",
             f"{entry.members}x",
+            *([other[entry.rank]] if other else []),
             end_section=entry.rank == top and bool(start),
         )
     view.caption = "above: weighted sum over the best; first hit, found: of the whole family"
+    if other:
+        view.caption += "\n/3, x3: rank if costs weighed a third of it, three times as much"
     if len(objectives) > 1:
         view.caption += "\n*: on the Pareto front, no family is better in every objective"
     if start_entry(ranked) is not None:
         view.caption += f"\n{start_words(ranked, objectives)}"
     view.caption_justify = "left"
     return view
+
+
+def other_ranks(ranked: Sequence[Ranked], objectives: Sequence[Objective]) -> dict[int, str]:
+    """Per rank, those under a third of and three times the costs' weights; empty without both."""
+    costs = [o for o in objectives if o.name not in ENERGIES and o.weight]
+    if not costs or not any(o.name in ENERGIES and o.weight for o in objectives):
+        return {}
+    places = []
+    for factor in (1.0 / SPREAD, SPREAD):
+        changed = [replace(o, weight=o.weight * factor) if o in costs else o for o in objectives]
+        sums = np.array([weighted_sum(e.evaluation.objectives, changed) for e in ranked])
+        order = np.argsort(sums, kind="stable")
+        places.append({ranked[i].rank: place for place, i in enumerate(order.tolist(), 1)})
+    return {e.rank: f"{places[0][e.rank]},{places[1][e.rank]}" for e in ranked}
 
 
 def _head(energy: str) -> str:

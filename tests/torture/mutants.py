@@ -62,7 +62,11 @@ MUTANTS = (
     ),
     Mutant("no guard in a transaction", "store/journal.py", "                self._guard()\n", ""),
     Mutant(
-        "a transaction waits at its end", "store/journal.py", "BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"
+        "nobody waits for another program",
+        "store/patient.py",
+        "if time.monotonic() - begun > most:",
+        "if most:",
+        (LOOP,),
     ),
     Mutant("attempts are not counted", "store/journal.py", "self.attempts(index) + 1", "1"),
     Mutant(

@@ -12,6 +12,7 @@ import yaml
 
 from htinvert.core import ENERGIES
 from htinvert.energy.accuracy import Accuracy
+from htinvert.ranking.bounds import SMOOTHED
 from htinvert.ranking.rank import Ranked
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.figures import footnote, phrase
@@ -37,7 +38,6 @@ from htinvert.signals.seen import Seen
 
 TOP = 12  # families in the ranking table
 MODELS = 60  # families whose structures are in the page
-SMOOTHED = 0.02  # white noise, relative to the contrast, that no recorded image is below
 FRONT = 20  # families of the Pareto front beyond those compared that are pictured
 
 
