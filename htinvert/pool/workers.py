@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -101,11 +102,11 @@ def apart_from_main() -> Iterator[None]:
 
 
 def exports() -> list[str]:
-    """Shell lines that tell the workers of a job the same; what is the scheduler's is left out."""
+    """Shell lines that tell the workers of a job the same; what is the driver's is left out."""
     return [
-        f"export DASK_{key.upper().replace('.', '__').replace('-', '_')}={value}"
+        f"export DASK_{key.upper().replace('.', '__').replace('-', '_')}={shlex.quote(str(value))}"
         for key, value in SETTINGS.items()
-        if not key.startswith("distributed.scheduler.")
+        if not key.startswith(("distributed.scheduler.", "distributed.deploy."))
     ]
 
 

@@ -174,7 +174,7 @@ def test_workers_in_jobs_are_told_what_those_here_are(system: str, tmp_path: Pat
     names = re.findall(r"export (DASK_\w+)=([\w.]+)", script)
     told = collect_env(dict(names))
     for key, value in SETTINGS.items():
-        if not key.startswith("distributed.scheduler."):
+        if not key.startswith(("distributed.scheduler.", "distributed.deploy.")):
             assert dask.config.get(key, config=told) == value
 
 
