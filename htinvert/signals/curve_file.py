@@ -193,10 +193,11 @@ def _without_ends(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _refuse_anew(x: Floats, file: str) -> None:
     """Raise where x goes back to its beginning, as in a file of several data sets in a row."""
-    steps = np.diff(x)
-    whole = float(np.ptp(x)) if len(x) else 0.0
-    back = np.flatnonzero(-np.sign(np.median(steps)) * steps > 0.5 * whole) if whole else steps[:0]
-    if 0 < len(back) < len(x) / FEWEST_ROWS:
+    if len(x) < 2 * FEWEST_ROWS:
+        return
+    steps = np.diff(x) * np.sign(np.median(np.diff(x)))
+    back = np.flatnonzero(steps < 0.0)  # none but these: x is in order within each data set
+    if 0 < len(back) < len(x) / FEWEST_ROWS and (steps[back] < -0.5 * np.ptp(x)).all():
         raise UserError(
             f"{file} holds {len(back) + 1} data sets, for x begins anew in row {back[0] + 2} of "
             "the numbers; keep one in the file"
