@@ -11,10 +11,10 @@ from htinvert import plugins
 from htinvert.config.campaign import Config
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
-from htinvert.declaration.abilities import Framed, OnAxes, ReadsHeader, Sampled, Sheared
+from htinvert.declaration.abilities import ChecksData, Framed, OnAxes, ReadsHeader, Sampled, Sheared
 from htinvert.evaluation.fit import adjusted, with_steps
 from htinvert.image.calibration.calibrate import Calibration, calibrate
-from htinvert.signals.curve_file import TEXTS
+from htinvert.signals.curve_file import TEXTS, read_curve
 from htinvert.signals.header import header_of
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.kind import kind_named
@@ -105,7 +105,14 @@ def _channel(
             raise UserError(f"{place}.free.{parameter} is unknown; {hint}")
         if not low < high:
             raise UserError(f"{place}.free.{parameter} needs a lower bound below the upper")
-    forward = _told(_like(forward, observed), plugins.resolve(experiment.data, folder), place)
+    path = plugins.resolve(experiment.data, folder)
+    header = header_of(path) if path.suffix.lower() in TEXTS else {}
+    if isinstance(forward, ChecksData):
+        try:
+            forward.check_data(observed, _whole(experiment, observed, path), header)
+        except UserError as error:
+            raise UserError(f"{path.name}: {error}") from error
+    forward = _told(_like(forward, observed), header, f"{place}: the header of {path.name}")
     free, method, keep = experiment.free, experiment.method, experiment.keep
     return Channel(name, observed, forward, metrics, free, method, keep=keep)
 
@@ -125,11 +132,17 @@ def held(channel: Channel, parameters: Mapping[str, float], refitted: Sequence[s
     return replace(channel, forward=adjusted(forward, parameters), observed=observed, free=free)
 
 
-def _told(forward: Any, path: Path, place: str) -> Any:
+def _whole(experiment: Any, observed: Signal, path: Path) -> Signal:
+    """All of a curve that a file holds, before any range; other data as they are compared."""
+    if experiment.kind != "curve":
+        return observed
+    return read_curve(path, columns=experiment.columns, axis=experiment.axis)[0]
+
+
+def _told(forward: Any, said: Mapping[str, Any], place: str) -> Any:
     """Give a forward model what it lacks and the header of the experiment's file says."""
-    if not isinstance(forward, ReadsHeader) or path.suffix.lower() not in TEXTS:
+    if not isinstance(forward, ReadsHeader):
         return forward
-    said = header_of(path)
     missing = {
         name: said[key]
         for name, key in forward.header.items()
@@ -138,7 +151,7 @@ def _told(forward: Any, path: Path, place: str) -> Any:
     try:
         return adjusted(forward, missing)
     except ValueError as error:
-        raise UserError(f"{place}: the header of {path.name} does not fit: {error}") from error
+        raise UserError(f"{place} does not fit: {error}") from error
 
 
 def _like(forward: Any, observed: Signal) -> Any:

@@ -44,6 +44,7 @@ from htinvert.image.calibration.calibrate import Calibration
 from htinvert.image.residual import Residuals
 from htinvert.structures.region import search_space
 
+VACUUM = 6.0  # Å around a cluster whose file has no cell
 IMAGE_WEIGHT = 10.0  # worth of one unit of image cost [eV], where the YAML gives no objectives
 
 PACKAGES = ("htinvert", "numpy", "scipy", "ase", "dask", "distributed", "zarr")
@@ -140,6 +141,8 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     """
     components = config.components()
     atoms = components["structure"].build(folder)
+    if len(atoms) and atoms.cell.rank == 0:
+        atoms.center(vacuum=VACUUM)
     region = Region(**config.region.model_dump()) if config.region else None
     symbols = set(atoms.get_chemical_symbols()) | set(config.composition)
     _check_symbols(symbols | set(config.given_potentials))

@@ -201,6 +201,8 @@ def _grains(space: Space) -> list[Atoms]:
     if region is None or not template.pbc.all():
         return []
     height = template.positions[~region_mask(template), region.dimension]
+    if not len(height):
+        return []
     found: dict[str, Atoms] = {}
     for lower, upper in ((height.min(), region.lower), (region.upper, height.max())):
         with suppress(UserError):

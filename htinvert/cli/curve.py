@@ -27,6 +27,7 @@ def fit(
     span: Annotated[
         str | None, typer.Option("--range", help="What is compared, LOWER:UPPER in x's unit.")
     ] = None,
+    axis: Annotated[str | None, typer.Option(help="Name and unit of x, such as 'r [nm]'.")] = None,
     given: Annotated[
         list[str] | None, typer.Option("--set", help="A parameter held, such as qmax=20.")
     ] = None,
@@ -41,7 +42,7 @@ def fit(
     from htinvert.report.curve_fit import fit_with_progress
     from htinvert.report.curve_rank import rank_with_progress
 
-    block = _experiment(experiment, model=model, span=span, given=given or ())
+    block = _experiment(experiment, model=model, span=span, axis=axis, given=given or ())
     folder = experiment.parent if experiment.suffix in YAML else Path()
     also = dict(_bounds(text) for text in free or ())
     if structure.is_dir():
@@ -54,7 +55,9 @@ def fit(
         )
 
 
-def _experiment(path: Path, *, model: str, span: str | None, given: Sequence[str]) -> Experiment:
+def _experiment(
+    path: Path, *, model: str, span: str | None, axis: str | None, given: Sequence[str]
+) -> Experiment:
     """The block of a YAML file, or one made of a curve and the command's options."""
     from pydantic import ValidationError
 
@@ -64,8 +67,8 @@ def _experiment(path: Path, *, model: str, span: str | None, given: Sequence[str
     from htinvert.config.experiment import experiment_model, of_its_kind
 
     if path.suffix in YAML:
-        if span or given:
-            raise UserError("range and set belong into the YAML file; leave the options out")
+        if span or given or axis:
+            raise UserError("range, axis and set belong into the YAML file; leave the options out")
         return load_experiment(path)
     block: dict[str, Any] = {"data": path, "metrics": {"rw": None}}
     forward: dict[str, Any] = {"use": model}
@@ -76,6 +79,8 @@ def _experiment(path: Path, *, model: str, span: str | None, given: Sequence[str
         else:
             forward[field] = value
     block["forward"] = forward
+    if axis is not None:
+        block["axis"] = axis
     if span is not None:
         block["range"] = _numbers(span, f"range {span} is not of the form LOWER:UPPER, like 1.5:20")
     elif model == "pdf":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
+    from htinvert.config.curve_block import CurveBlock
     from htinvert.config.starter import Answers, Microscope
 
 HEIGHTS = (".txt", ".asc")  # of files that are an image of heights more often than a micrograph
@@ -49,7 +50,8 @@ def answered(name: str, given: Given, *, asks: bool) -> Answers:
         structure = _ask("start structure (file)", None, asks)
     atoms = _read(structure) if structure else _nothing()
     image, looks = _image(given, asks)
-    kind = starter.subject(atoms, stm=looks == "stm")
+    only_curve = given.curve is not None and image is None
+    kind = starter.subject(atoms, stm=looks == "stm", curve=only_curve)
     beam, up, region = _place(kind, atoms, image, asks)
     if given.composition is not None:
         amounts = starter.amounts_of(given.composition)
@@ -77,7 +79,7 @@ def answered(name: str, given: Given, *, asks: bool) -> Answers:
         phases=_phases(atoms, up, region, amounts),
         image=image,
         looks=looks,
-        curve=_curve(given),
+        curve=_curve(given, atoms, symbols),
         microscope=scope,
         minutes=minutes,
         workers=len(os.sched_getaffinity(0)),
@@ -105,7 +107,7 @@ def _place(
     """Beam, normal, and what may change [Å], by what the structure is of."""
     from htinvert.config import starter
 
-    if kind == "cluster":
+    if kind in ("cluster", "crystal"):
         return "z", "y", None
     if kind == "surface":
         low, high = starter.top(atoms)
@@ -152,8 +154,9 @@ def _phases(
     return ()
 
 
-def _curve(given: Given) -> tuple[str, str] | None:
-    """A curve's file, and what simulates it."""
+def _curve(given: Given, atoms: Atoms, symbols: set[str]) -> CurveBlock | None:
+    """A curve's file, what simulates it, and what is likely of it."""
+    from htinvert.config.curve_block import block_of
     from htinvert.config.starter import curve_models
 
     if given.curve is None:
@@ -161,7 +164,7 @@ def _curve(given: Given) -> tuple[str, str] | None:
     if not Path(given.curve).is_file():
         raise UserError(f"there is no file {given.curve}; check --curve")
     models = curve_models()
-    likely = [name for name in models if name == "pdf"] if given.curve.endswith(".gr") else models
+    likely = [name for name in models if (name == "pdf") == given.curve.endswith(".gr")]
     chosen = given.forward or (likely[0] if len(likely) == 1 else None)
     if chosen is None:
         known = f"installed are {', '.join(models)}" if models else "none is installed"
@@ -169,7 +172,7 @@ def _curve(given: Given) -> tuple[str, str] | None:
             f"what simulates {given.curve} is not known; name a forward model with --forward: "
             f'{known}, and "module:attribute" is one of your own (docs/plugin.md)'
         )
-    return given.curve, chosen
+    return block_of(given.curve, chosen, atoms=atoms, symbols=symbols)
 
 
 def _microscope(image: str, looks: str, sampling: float | None, asks: bool) -> Microscope:

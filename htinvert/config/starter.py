@@ -16,6 +16,7 @@ from ase.data import atomic_numbers, covalent_radii
 from ase.formula import Formula
 
 from htinvert import plugins
+from htinvert.config.curve_block import CurveBlock
 from htinvert.core import UserError
 from htinvert.energy.offer import offer_of
 from htinvert.energy.potential_files import ENDINGS, elements_of, shipped_potentials
@@ -49,7 +50,7 @@ class Answers:
         region: None where all atoms may change, as in a cluster.
         phases: what the chemical potentials follow from; empty where none are known.
         image: of a microscope, or of the tunneling microscope where ``looks`` says ``stm``.
-        curve: a file, and the forward model that simulates it.
+        curve: a measured one, and what is known of it.
     """
 
     name: str
@@ -62,19 +63,24 @@ class Answers:
     phases: Sequence[str] = ()
     image: str | None = None
     looks: Literal["haadf", "stm"] = "haadf"
-    curve: tuple[str, str] | None = None
+    curve: CurveBlock | None = None
     microscope: Microscope = Microscope()
     minutes: float = 10.0
     workers: int = 2
 
 
-Subject = Literal["cluster", "surface", "boundary"]
+Subject = Literal["cluster", "crystal", "surface", "boundary"]
 
 
-def subject(atoms: Atoms, *, stm: bool) -> Subject:
-    """What a structure is of: a cluster has vacuum to all sides; what STM sees is a surface."""
+def subject(atoms: Atoms, *, stm: bool, curve: bool = False) -> Subject:
+    """What a structure is of: a cluster has vacuum to all sides; what STM sees is a surface.
+
+    Where there is but a ``curve``, what has no vacuum at all is a crystal.
+    """
     if not len(atoms) or all(_open(atoms, axis) for axis in range(3)):
         return "cluster"
+    if curve and not any(_open(atoms, axis) for axis in range(3)):
+        return "crystal"
     return "surface" if stm else "boundary"
 
 
@@ -288,7 +294,7 @@ def _experiments(answers: Answers) -> list[str]:
     blocks = [
         *(_haadf(answers) if answers.image and answers.looks == "haadf" else []),
         *(_stm(answers) if answers.image and answers.looks == "stm" else []),
-        *(_curve(*answers.curve) if answers.curve else []),
+        *(answers.curve.lines() if answers.curve else []),
     ]
     return ["", "experiments:", *blocks] if blocks else []
 
@@ -331,15 +337,6 @@ def _stm(answers: Answers) -> list[str]:
         "      shape: [48, 48]         # px, the part that is compared",
         "    metrics: {registration: {ssim: float7}}",
         "    free: {rotation: [-30, 30], blur: [0.0, 4.0]}   # degrees, Å",
-    ]
-
-
-def _curve(path: str, forward: str) -> list[str]:
-    return [
-        "  curve:",
-        f"    data: {path}",
-        f"    forward: {{use: {forward}}}",
-        "    metrics: {rw: }",
     ]
 
 

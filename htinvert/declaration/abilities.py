@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from ase import Atoms
 
 if TYPE_CHECKING:
-    from htinvert.core import Axis
+    from htinvert.core import Axis, Signal
 
 Given = Mapping[str, Any]
 """Parameters of a component as plain values, as a campaign's file gives them."""
@@ -167,6 +167,28 @@ class ReadsHeader(Protocol):
     """Takes what is None from the header of the experiment's file: parameter and its key there."""
 
     header: Mapping[str, str]
+
+
+@runtime_checkable
+class ChecksData(Protocol):
+    """Knows whether data can be what it simulates."""
+
+    def check_data(self, observed: Signal, whole: Signal, header: Mapping[str, Any]) -> None:
+        """Raise :class:`~htinvert.core.UserError` for data that cannot.
+
+        ``observed`` is what is compared, ``whole`` all of a curve that the file holds, ``header``
+        what a text file says, by small keys; empty for other files.
+        """
+        ...
+
+
+@runtime_checkable
+class ChecksReach(Protocol):
+    """Knows how much of the data one structure can say anything about."""
+
+    def check_reach(self, atoms: Atoms) -> None:
+        """Raise :class:`~htinvert.core.UserError` where ``atoms`` say nothing about most of it."""
+        ...
 
 
 @runtime_checkable

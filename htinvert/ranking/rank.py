@@ -48,6 +48,17 @@ def unit_of_sum(objectives: Sequence[Objective]) -> str:
     return ""
 
 
+def fit_alone(objectives: Sequence[Objective]) -> str:
+    """A warning where fits rank and no energy does; empty where one does, or nothing is fitted."""
+    fits = [o.name for o in objectives if o.name not in ENERGIES and o.weight != 0.0]
+    if not fits or any(o.name in ENERGIES and o.weight != 0.0 for o in objectives):
+        return ""
+    return (
+        f"fit alone: {' and '.join(fits)} ranks and no energy does, which overfits: what fits best "
+        "may be far from the truth; give energy a weight in objectives"
+    )
+
+
 def pareto_front(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Mark the rows of ``values``, shape (n, objectives), that no other row dominates.
 

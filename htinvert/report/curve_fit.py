@@ -13,7 +13,7 @@ from ase import Atoms
 from htinvert.campaign.channels import make_channel
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, UserError
-from htinvert.declaration.abilities import ChoosesFree
+from htinvert.declaration.abilities import ChecksReach, ChoosesFree
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.fit import Fitted, fit
@@ -50,6 +50,8 @@ def fit_with_progress(
     channel = make_channel(name, experiment, folder=folder)
     with answerable([channel], at=""), progress_bar(console) as bar:
         channel = replace(channel, free=free_of(channel, atoms, also))
+        if isinstance(channel.forward, ChecksReach):
+            channel.forward.check_reach(atoms)
         if "method" not in experiment.model_fields_set:
             channel = replace(channel, method=LEAST_SQUARES)
         task = bar.add_task("fitting", total=None)

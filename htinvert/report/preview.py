@@ -37,6 +37,7 @@ from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.operators.start import random_structure
 from htinvert.geometry.roles import rigid_bodies
 from htinvert.matching.doubt import require_found
+from htinvert.ranking.rank import fit_alone
 from htinvert.report.calibration import draw_calibration
 from htinvert.report.doubt import hardly_seen
 from htinvert.report.summary import draw_channel
@@ -69,6 +70,8 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
     console.print(_summary(plan))
     for line in measured_lines(plan):
         console.print(line)
+    if warning := fit_alone(plan.objectives):
+        console.print(f"warning: {warning}")
     for path in draw_measured(plan, picture.parent, stem=f"{picture.stem}-"):
         console.print(f"drawn: {path}")
     parameters = fit_to_start(plan)

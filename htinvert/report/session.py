@@ -16,7 +16,7 @@ from htinvert.campaign.start import left_out
 from htinvert.core import Evaluation, Objective
 from htinvert.generators.walks import START
 from htinvert.ranking.chemical_potentials import read_scan
-from htinvert.ranking.rank import Ranked, rank
+from htinvert.ranking.rank import Ranked, fit_alone, rank
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
 from htinvert.report.live import Live
@@ -53,6 +53,7 @@ def run_with_progress(
         return []
     ranked = ranking(folder, survey)
     console.print(family_table(ranked, plan.objectives, note=held(survey)))
+    _warn(plan.objectives, console)
     console.print(operator_table(survey.yields(refused)))
     pictures = draw_measured(plan, folder)
     seconds = float(np.median([entry.evaluation.seconds for entry in ranked]))
@@ -65,6 +66,12 @@ def run_with_progress(
     _show_stages(folder, TOP, console)
     console.print(f"how sure, and all in one file: htinvert report {folder}")
     return ranked
+
+
+def _warn(objectives: Sequence[Objective], console: Any) -> None:
+    """Say where nothing but fits has ranked."""
+    if warning := fit_alone(objectives):
+        console.print(f"warning: {warning}", soft_wrap=True)
 
 
 def _start(plan: Plan, folder: Path, seconds: float) -> Evaluation | None:
@@ -130,6 +137,7 @@ def show_ranking(
     survey = Survey.of(folder, objectives)
     ranked = ranking(folder, survey)
     console.print(family_table(ranked, objectives, top=top, note=held(survey), varied=True))
+    _warn(objectives, console)
     if len(objectives) > 1:
         path = folder / "pareto.png"
         draw_pareto(path, ranked, objectives, title=folder.name)

@@ -12,6 +12,7 @@ import numpy as np
 from htinvert.core import Floats, UserError
 
 LARGEST_FILE = 200_000_000  # bytes
+FEWEST_ROWS = 10  # of a second table that makes a file one of several data sets
 SPLIT = re.compile(r"[\s,;]+")
 NAMED = re.compile(r"^[#%!\s]*Column\.(\d+)\s*:\s*(\S+)\s*(\S*)", re.I)  # of an XDI file
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -41,7 +42,7 @@ class Table:
 def read_columns(path: Path) -> Table:
     """Read the longest run of rows that have equally many numbers, two or more.
 
-    Raises :class:`UserError` where there is none, or the file is no text.
+    Raises :class:`UserError` where there is none, another is half as long, or the file is no text.
     """
     if path.stat().st_size > LARGEST_FILE:
         raise UserError(f"{path.name} is larger than {LARGEST_FILE / 1e6:.0f} MB; is it a curve?")
@@ -49,7 +50,14 @@ def read_columns(path: Path) -> Table:
     if b"\0" in raw[:4096]:
         raise UserError(f"{path.name} is no text; give a file of columns of numbers")
     lines = raw.decode("utf-8", errors="replace").splitlines()
-    first, rows = _longest(lines)
+    runs = _runs(lines)
+    first, rows = max(runs, key=lambda run: len(run[1]), default=(0, []))
+    alike = [at for at, other in runs if len(other) >= max(0.5 * len(rows), FEWEST_ROWS)]
+    if len(alike) > 1:
+        raise UserError(
+            f"{path.name} holds {len(alike)} data sets, which begin at lines "
+            f"{', '.join(str(at + 1) for at in alike)}; keep one in the file"
+        )
     if len(rows) < 3:
         raise UserError(
             f"{path.name} has no three rows of two numbers or more; give a file of columns"
@@ -60,21 +68,20 @@ def read_columns(path: Path) -> Table:
     return Table(tuple(np.ascontiguousarray(column) for column in data.T), names, units)
 
 
-def _longest(lines: Sequence[str]) -> tuple[int, list[list[float]]]:
-    """Line at which the longest run of rows with equally many numbers begins, and its numbers."""
-    best: tuple[int, list[list[float]]] = (0, [])
-    begun = 0
-    rows: list[list[float]] = []
+def _runs(lines: Sequence[str]) -> list[tuple[int, list[list[float]]]]:
+    """Every run of rows with equally many numbers: the line at which it begins, its numbers."""
+    runs: list[tuple[int, list[list[float]]]] = []
+    width = 0
     for number, line in enumerate(lines):
         values = _numbers(line)
-        if len(values) < 2 or (rows and len(values) != len(rows[0])):
-            if len(rows) > len(best[1]):
-                best = (begun, rows)
-            rows = []
-        if len(values) >= 2:
-            begun = begun if rows else number
-            rows.append(values)
-    return (begun, rows) if len(rows) > len(best[1]) else best
+        if len(values) < 2:
+            width = 0
+        elif len(values) == width:
+            runs[-1][1].append(values)
+        else:
+            width = len(values)
+            runs.append((number, [values]))
+    return runs
 
 
 def _numbers(line: str) -> list[float]:

@@ -60,11 +60,11 @@ class Curve:
         curve, said = read_curve(path, columns=keys.columns, axis=keys.axis, quantity=keys.quantity)
         steps = [{"range": keys.range}] if keys.range is not None else []
         try:
-            curve = apply_steps(curve, [*steps, *prepare], STEPS, placing=PLACING)
+            curve = apply_steps(curve, steps, STEPS, placing=PLACING)
+            _refuse_gaps(curve)
+            curve = apply_steps(curve, prepare, STEPS, placing=PLACING)
         except UserError as error:
             raise UserError(f"{path.name}: {error}") from error
-        if not np.isfinite(curve.data).all():
-            raise UserError(f"{path.name} has values that are not finite numbers; cut the range")
         if np.ptp(curve.data) == 0:
             raise UserError(f"{path.name} is the same everywhere; check its columns and range")
         return curve, said
@@ -131,6 +131,18 @@ class Curve:
         """Number of points, and from where to where."""
         axis, x = signal.axes[0], signal.coordinates()
         return f"{len(x)} points, {axis.name} from {x[0]:.6g} to {x[-1]:.6g} {axis.unit}"
+
+
+def _refuse_gaps(curve: Signal) -> None:
+    """Raise where values are no numbers."""
+    bad = np.flatnonzero(~np.isfinite(curve.data))
+    if len(bad):
+        axis = curve.axes[0]
+        raise UserError(
+            f"{len(bad)} of {len(curve.data)} values are no numbers, the first at {axis.name} = "
+            f"{curve.coordinates()[bad[0]]:g} {axis.unit}; remove these rows, or give a range "
+            "without them"
+        )
 
 
 def label(signal: Signal) -> str:

@@ -25,6 +25,7 @@ INSTRUMENTS = {
     ".dm4": "digitalmicrograph",
 }
 LARGEST_FILE = 200_000_000  # bytes
+FEWEST_ROWS = 10  # of a data set
 MOST_POINTS = 200_000  # of a curve that is put on an even grid
 
 DEFAULTS = {  # of x and the values, by ending, where a file does not say
@@ -83,6 +84,11 @@ def read_curve(
     known = known_unit(unit) if unit else None
     unit, factor = known or (unit or x_unit, 1.0)
     x, y = _in_order(record.x * factor, record.y, path.name)
+    if name == "r" and unit == "Å" and x[0] < -1e-6:
+        raise UserError(
+            f"{path.name}: r begins at {x[0]:g} Å, but distances are not negative; check "
+            "columns, or name the axis, such as axis: x [Å]"
+        )
     step, even = _step(x)
     said = f"{path.name}: {len(x)} points, {name} from {x[0]:.6g} to {x[-1]:.6g} {unit}"
     if not even:
@@ -164,13 +170,38 @@ def _instrument(path: Path) -> _Record:
 
 
 def _in_order(x: Floats, y: Floats, file: str) -> tuple[Floats, Floats]:
-    """Points by rising x, those of one x averaged, without those that are no numbers."""
-    good = np.isfinite(x) & np.isfinite(y)
-    x, which = np.unique(x[good], return_inverse=True)
-    y = np.bincount(which, weights=y[good], minlength=len(x)) / np.bincount(which)
+    """Points by rising x, those of one x averaged; values that are no numbers end it, or stay."""
+    good = np.isfinite(x)
+    good[good] = _without_ends(np.isfinite(y[good]))
+    x, y = x[good], y[good]
+    _refuse_anew(x, file)
+    x, which = np.unique(x, return_inverse=True)
+    y = np.bincount(which, weights=y, minlength=len(x)) / np.bincount(which)
     if len(x) < 3:
         raise UserError(f"{file} has {len(x)} points with different x; a curve needs three")
     return x, y
+
+
+def _without_ends(good: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """All from the first to the last that is good."""
+    places = np.flatnonzero(good)
+    kept = np.zeros_like(good)
+    if len(places):
+        kept[places[0] : places[-1] + 1] = True
+    return kept
+
+
+def _refuse_anew(x: Floats, file: str) -> None:
+    """Raise where x goes back to its beginning, as in a file of several data sets in a row."""
+    if len(x) < 2 * FEWEST_ROWS:
+        return
+    steps = np.diff(x) * np.sign(np.median(np.diff(x)))
+    back = np.flatnonzero(steps < 0.0)  # none but these: x is in order within each data set
+    if 0 < len(back) < len(x) / FEWEST_ROWS and (steps[back] < -0.5 * np.ptp(x)).all():
+        raise UserError(
+            f"{file} holds {len(back) + 1} data sets, for x begins anew in row {back[0] + 2} of "
+            "the numbers; keep one in the file"
+        )
 
 
 def _step(x: Floats) -> tuple[float, bool]:

@@ -28,6 +28,7 @@ def cut(curve: Signal, limits: Limits) -> Signal:
         raise UserError(
             f"range {list(limits)} leaves {len(inside)} points of a curve that goes from {x[0]:g} "
             f"to {x[-1]:g} {axis.unit}; give limits inside"
+            + (", or the unit, such as axis: r [nm]" if axis.unit == "Å" else "")
         )
     axis = replace(curve.axes[0], origin=float(x[inside[0]]))
     return replace(curve, data=curve.data[inside[0] : inside[-1] + 1].copy(), axes=(axis,))

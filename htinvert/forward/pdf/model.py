@@ -22,6 +22,7 @@ from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
 from htinvert.forward.memo import fingerprint, remember
 from htinvert.forward.pdf import pairs, transform
+from htinvert.forward.pdf.data import check_g
 from htinvert.forward.pdf.weights import RADIATIONS, pair_weights
 
 Radiation = Literal["x-ray", "neutron", "atomic number"]
@@ -120,6 +121,23 @@ class Pdf:
         r = axis.origin + axis.step * np.arange(count)
         g = transform.to_r(f, grid) * np.exp(-((self.qdamp * r) ** 2) / 2)
         return Signal(g.astype(np.float32), (axis,), "G [Å⁻²]")
+
+    def check_data(self, observed: Signal, whole: Signal, header: Mapping[str, object]) -> None:
+        """Raise :class:`UserError` for a curve that cannot be a G(r) of these settings."""
+        check_g(observed, whole, header, radiation=self.radiation)
+
+    def check_reach(self, atoms: Atoms) -> None:
+        """Raise :class:`UserError` where more than half of the data lies beyond a cluster."""
+        axis, count = self._axis()
+        self._qmax()  # to be asked for first
+        if self._is_crystal(atoms):
+            return
+        last, longest = axis.origin + axis.step * (count - 1), pairs.longest(atoms)
+        if last - axis.origin > 2 * max(longest - axis.origin, 0.0):
+            raise UserError(
+                f"the longest distance of the structure is {longest:.1f} Å but the data go to "
+                f"{last:.1f} Å, most of them beyond it; let range end at {longest + 1:.0f}"
+            )
 
     def free_of(self, atoms: Atoms) -> dict[str, tuple[float, float]]:
         """Bounds of what is usually fitted of ``atoms``: widths, correlation, size, damping.

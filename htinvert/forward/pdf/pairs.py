@@ -37,6 +37,12 @@ def rows(count: int) -> NDArray[np.int64]:
     return np.maximum(table, table.T)
 
 
+def longest(atoms: Atoms) -> float:
+    """Longest distance [Å] of two atoms of a cluster."""
+    counted = histogram(atoms, float(np.linalg.norm(np.ptp(atoms.positions, axis=0))) + 2 * BIN)
+    return float(BIN * np.flatnonzero(counted.sum(axis=0) > 0.5)[-1])
+
+
 def histogram(atoms: Atoms, reach: float) -> Floats:
     """Ordered pairs per bin of distance, shape (element pairs, bins), up to ``reach`` [Å].
 

@@ -24,7 +24,9 @@ def factors(symbol: str, radiation: str, last: float, step: float, count: int) -
     """
     import periodictable  # here: its tables are loaded only where a G(r) is simulated
 
-    element = getattr(periodictable, symbol)
+    element = getattr(periodictable, symbol, None)
+    if element is None or element.number < 1:
+        raise UserError(f"{symbol} is in no table of elements; name its atoms by their element")
     if radiation == "atomic number":
         return np.full(count, float(element.number))
     if radiation == "neutron":

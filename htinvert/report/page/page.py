@@ -13,7 +13,7 @@ import yaml
 from htinvert.core import ENERGIES
 from htinvert.energy.accuracy import Accuracy
 from htinvert.ranking.bounds import SMOOTHED
-from htinvert.ranking.rank import Ranked
+from htinvert.ranking.rank import Ranked, fit_alone
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.figures import footnote, phrase
 from htinvert.report.page import charts, checks, scenes
@@ -55,7 +55,7 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
     surety = assess(facts, compared, engine) if compared else None
     context = {
         **_words(facts, surety),
-        "problems": [p for p in (facts.missing, *problems) if p],
+        "problems": [p for p in (fit_alone(facts.objectives), facts.missing, *problems) if p],
         "ranking": ranking(facts, surety),
         "columns": [o.name for o in facts.objectives],
         "pareto": _pareto(facts, shown),

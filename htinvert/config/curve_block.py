@@ -1,0 +1,98 @@
+"""The block of a first campaign on a measured curve: range, limits of Q, what is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+
+from htinvert.core import Signal
+from htinvert.forward.pdf.model import Pdf
+from htinvert.signals.curve_file import read_curve
+from htinvert.signals.header import header_of
+
+LOWEST, FARTHEST = 1.5, 20.0  # Å: above the transform's ripple, and as far as is usual
+SHARE = 0.01  # of the largest Fourier amplitude, below which nothing was measured
+USUAL = {"delta2": (0.0, 5.0), "zoom": (0.97, 1.03), "qdamp": (0.0, 0.15)}  # without a structure
+
+
+@dataclass(frozen=True)
+class CurveBlock:
+    """A curve's file, what simulates it, and what is known of a G(r); empty for other models.
+
+    Attributes:
+        path: of the file.
+        forward: name of the forward model.
+        span: what is compared [Å].
+        limits: of Q [1/Å] that the header does not say, with where they come from.
+        free: bounds of what each candidate fits.
+        crystal: whether the start structure is one.
+    """
+
+    path: str
+    forward: str
+    span: tuple[float, float] | None = None
+    limits: Mapping[str, float] | None = None
+    free: Mapping[str, tuple[float, float]] | None = None
+    crystal: bool = False
+
+    def lines(self) -> list[str]:
+        """Lines of YAML."""
+        if self.forward != "pdf":
+            return [
+                "  curve:",
+                f"    data: {self.path}",
+                f"    forward: {{use: {self.forward}}}",
+                "    metrics: {rw: }",
+            ]
+        limits = {"use": "pdf"} | {name: f"{q:g}" for name, q in (self.limits or {}).items()}
+        guess = "   # 1/Å, seen in the curve; the header does not say it" if self.limits else ""
+        free = [f"      {name}: [{a:.3g}, {b:.3g}]" for name, (a, b) in (self.free or {}).items()]
+        size = ["      # diameter: [10, 200]   # Å, where the sample is particles of this crystal"]
+        low, high = self.span or (LOWEST, FARTHEST)
+        return [
+            "  pdf:",
+            f"    data: {self.path}",
+            f"    range: [{low:g}, {high:g}]   # Å; what lies below is ripple of the transform",
+            f"    forward: {{{', '.join(f'{key}: {v}' for key, v in limits.items())}}}{guess}",
+            "    metrics: {rw: }",
+            "    free:   # widths u [Å²], near neighbors moving together, scale of r, damping",
+            *free,
+            *(size if self.crystal else []),
+            "    refit: true   # by every candidate, or its atoms would mimic a wrong width",
+            "    method: least-squares",
+        ]
+
+
+def block_of(path: str, forward: str, *, atoms: Atoms, symbols: set[str]) -> CurveBlock:
+    """What is likely for a curve; ``atoms`` are none where the campaign begins from an empty box.
+
+    Raises :class:`~htinvert.core.UserError` where the file holds no curve.
+    """
+    if forward != "pdf":
+        return CurveBlock(path, forward)
+    curve, _ = read_curve(Path(path))
+    header = header_of(Path(path))
+    limits = {} if "qmax" in header else {"qmax": upper_q(curve)}
+    free = dict(USUAL)
+    model = Pdf(qmin=1.0, qdamp=0.0)
+    if len(atoms):
+        free = dict(model.free_of(atoms))
+    free = {f"u.{s}": (0.0005, 0.1) for s in sorted(symbols)} | free
+    last = float(curve.coordinates()[-1])
+    crystal = bool(atoms.pbc.any())
+    span = (LOWEST, round(min(last, FARTHEST), 1))
+    return CurveBlock(path, forward, span, limits, free, crystal)
+
+
+def upper_q(curve: Signal) -> float:
+    """The Q [1/Å] at which the Fourier transform of a measured G(r) ends."""
+    beyond = curve.coordinates() >= LOWEST
+    part = replace(curve, data=curve.data[beyond]) if beyond.sum() > 2 else curve
+    values = part.data.astype(float)
+    sizes = np.abs(np.fft.rfft((values - values.mean()) * np.hanning(len(values))))
+    q = 2 * np.pi * np.fft.rfftfreq(len(values), curve.axes[0].step)
+    return round(float(q[np.flatnonzero(sizes > SHARE * sizes.max())[-1]]), 1)

@@ -1,0 +1,64 @@
+"""Whether data can be a G(r) of these settings: unit and beginning of r, steps, radiation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from htinvert.core import Signal, UserError
+
+RIPPLE = 0.5  # Å: below any bond, where G(r) holds nothing but ripple of its transform
+SLOW, FAST = 0.5, 20.0  # 1/Å: half of a measured G(r)'s power lies below a Q of 3 to 7
+FEWEST = 32  # points, for which a spectrum means something
+
+
+def check_g(
+    observed: Signal, whole: Signal, header: Mapping[str, Any], *, radiation: str | None
+) -> None:
+    """Say what of a curve does not fit a simulated G(r).
+
+    Args:
+        observed: the part that is compared, shape (n,), over r.
+        whole: all of the curve.
+        header: what its file says, by small keys.
+        radiation: that was asked for; None where the file decides.
+
+    Raises:
+        UserError: where r is in another unit than it says or begins below any bond, or the file
+            was measured with another radiation.
+    """
+    mode = header.get("mode")
+    asked = "x-ray" if radiation == "atomic number" else radiation
+    if mode in ("x-ray", "neutron") and asked not in (None, mode):
+        raise UserError(
+            f"the file's header says mode = {mode} but radiation is {radiation}; leave radiation "
+            "out, or correct the header"
+        )
+    axis = observed.axes[0]
+    if axis.unit != "Å":
+        return  # the model names it
+    middle = _middle(whole)
+    if middle is not None and not SLOW < middle < FAST:
+        given, unit = ("too small", "nm") if middle > FAST else ("too large", "pm")
+        raise UserError(
+            f"half of the curve's power lies at Q of {middle:.2g} 1/Å and beyond, where a G(r) has "
+            f"3 to 7: r is {given} for Å; if it is in {unit}, say axis: r [{unit}]"
+        )
+    if -1e-6 <= axis.origin < RIPPLE:
+        raise UserError(
+            f"the data begin at r = {axis.origin:g} Å, where G(r) is ripple of its transform; give "
+            "range, such as [1.5, 20]"
+        )
+
+
+def _middle(whole: Signal) -> float | None:
+    """Q [1/Å] that half of a curve's power lies beyond; None for a curve too short to say."""
+    values = np.nan_to_num(whole.data.astype(float), posinf=0.0, neginf=0.0)
+    if len(values) < FEWEST:
+        return None
+    power = np.abs(np.fft.rfft((values - values.mean()) * np.hanning(len(values)))) ** 2
+    q = 2 * np.pi * np.fft.rfftfreq(len(values), whole.axes[0].step)
+    below = np.cumsum(power)
+    return float(q[np.searchsorted(below, 0.5 * below[-1])])
