@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from htinvert.core import EvaluationFailed, Floats, Metric, Region, Signal, Space, region_mask
+from htinvert.core import (
+    EvaluationFailed,
+    Floats,
+    Metric,
+    Region,
+    Signal,
+    Space,
+    UserError,
+    region_mask,
+)
 from htinvert.generators.random import Random
 from htinvert.geometry.distances import covalent_distances
 from htinvert.signals.kind import Repeating
@@ -87,10 +96,15 @@ def scrambled_costs(
 
 
 def _cost(metric: Metric, found: Seen, atoms: Atoms) -> float | None:
-    """Cost of another structure with the same fitted model, None where it cannot be simulated."""
+    """Cost of another structure with the same fitted model, None where it cannot be simulated.
+
+    An empty box cannot, nor what a model refuses: one atom has no G(r), a slab neither.
+    """
+    if not len(atoms):
+        return None
     try:
         return float(metric(found.forward(atoms), found.channel.observed).cost)
-    except EvaluationFailed:
+    except (EvaluationFailed, UserError):
         return None
 
 

@@ -301,9 +301,8 @@ def _summary(plan: Plan) -> Any:
     atoms = space.template
     view = Table(title=f"campaign {config.name}", title_justify="left", show_header=False)
     lengths = " x ".join(f"{length:.3f}" for length in atoms.cell.lengths())
-    view.add_row(
-        "structure", f"{atoms.get_chemical_formula()}, cell {lengths} Å, {len(atoms)} atoms"
-    )
+    formula = atoms.get_chemical_formula() or "an empty box"
+    view.add_row("structure", f"{formula}, cell {lengths} Å, {len(atoms)} atoms")
     held = f"{int(frozen_mask(atoms).sum())} atoms frozen"
     held += "".join(f", {len(b.index)} rigid along {b.move}" for b in rigid_bodies(atoms))
     inside = Counter(atoms.symbols[region_mask(atoms)])

@@ -161,6 +161,7 @@ def test_an_empty_box_is_never_simulated(
     assert typed(verb, campaign(**cluster, experiments=block)) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "the start structure has no atoms: nothing is fitted, simulated or priced" in said
+    assert verb == "run" or "an empty box, cell 12.000 x 12.000 x 12.000 Å, 0 atoms" in said
     block["haadf"]["free"] = {"step": [0.2, 0.4]}
     assert typed(verb, campaign(**cluster, experiments=block, name="other")) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()

@@ -1,7 +1,7 @@
 """How sure: what is told apart and what is not, and costs that come with their floor and null."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -261,6 +261,20 @@ def test_a_cost_lies_between_floor_and_null_model(channel: Channel) -> None:
     assert found.floor[0] == pytest.approx(cost, rel=0.1)
     assert found.start is not None and found.start > 2 * cost
     assert found.scrambled and min(found.scrambled) > 2 * cost
+
+
+def test_what_cannot_be_simulated_is_no_null_model(channel: Channel) -> None:
+    """An empty box is no bound; nor is a structure that the forward model refuses."""
+    seen, metric = see(channel, crystal(), {}), channel.metrics["registration"]
+    assert bounds(metric, seen, region=None, start=Atoms(cell=[9, 9, 9])).start is None
+
+    class Refusing(StemConvolution):
+        def __call__(self, atoms: Atoms) -> Signal:
+            raise UserError("one atom has no G(r)")
+
+    picky = replace(seen, forward=Refusing(sampling=0.25))
+    found = bounds(metric, picky, region=None, start=crystal())
+    assert found.start is None and found.scrambled == ()
 
 
 def test_an_image_repeats_itself_but_noise_does_not(channel: Channel) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import htinvert as ht
 from htinvert.campaign.load import load
 from htinvert.core import UserError
 from htinvert.evaluation.fit import fit
@@ -33,3 +35,10 @@ def test_a_turned_particle_is_the_planted_one() -> None:
 def test_a_demo_that_is_not_there_is_one_sentence() -> None:
     with pytest.raises(UserError, match="image, pdf"):
         demo.campaign_of("pfd")
+
+
+def test_the_demonstration_has_a_report(tmp_path: Path) -> None:
+    """It began from an empty box, whose G(r) was asked for as a null model."""
+    few = load(demo.CAMPAIGNS["pdf"], stop={"evaluations": 3}, workers=0)
+    ht.run(few, tmp_path / "run").report()
+    assert "Xe19" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
