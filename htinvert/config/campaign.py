@@ -223,6 +223,20 @@ def load_structure(path: Path) -> StructurePart:
     return part
 
 
+def _block(raw: Mapping[str, Any]) -> str:
+    """What a file of one block of a campaign is, and who reads it; empty for all others."""
+    if not {"name", "structure", "energy"}.isdisjoint(raw):
+        return ""
+    if "forward" in raw and not {"data", "image"}.isdisjoint(raw):
+        return (
+            "an experiment's block: a campaign has it under experiments, and htinvert register "
+            "(of curves: fit) STRUCTURE FILE fits a structure to it"
+        )
+    if "use" in raw:
+        return "a structure's block: a campaign has it under structure, and htinvert build shows it"
+    return ""
+
+
 def parse(
     raw: dict[str, Any],
     *,
@@ -238,6 +252,8 @@ def parse(
     raw = merge(raw, dict(changes or {}))
     if too_deep(raw):
         raise UserError(f"{source.name}: {TOO_DEEP}")
+    if block := _block(raw):
+        raise UserError(f"{source.name} is no campaign but {block}")
     problems: list[str] = []
     config = None
     try:
@@ -261,7 +277,8 @@ def _worded(error: Any, raw: Mapping[str, Any]) -> str:
         return plugins.word({**error, "loc": place[1:]}, PhasesPart, place[:1])
     if place[0] != "experiments" or len(place) < 3:
         return plugins.word(error, Config, ())
-    model = experiment_model(raw["experiments"][place[1]])
+    # a key that is no text, such as 2.5, is text in pydantic's place
+    model = experiment_model({str(k): b for k, b in raw["experiments"].items()}[str(place[1])])
     return plugins.word({**error, "loc": place[2:]}, model, place[:2])
 
 
