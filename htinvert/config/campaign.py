@@ -277,8 +277,8 @@ def _worded(error: Any, raw: Mapping[str, Any]) -> str:
         return plugins.word({**error, "loc": place[1:]}, PhasesPart, place[:1])
     if place[0] != "experiments" or len(place) < 3:
         return plugins.word(error, Config, ())
-    # a key that is no text, such as 2.5, is text in pydantic's place
-    model = experiment_model({str(k): b for k, b in raw["experiments"].items()}[str(place[1])])
+    experiments = {str(name): block for name, block in raw["experiments"].items()}
+    model = experiment_model(experiments[place[1]])
     return plugins.word({**error, "loc": place[2:]}, model, place[:2])
 
 

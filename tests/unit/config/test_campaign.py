@@ -74,6 +74,11 @@ def test_a_block_taken_for_a_campaign_is_called_what_it_is(path: Path, words: st
     assert "\n" not in str(caught.value) and "htinvert" in str(caught.value)
 
 
+def test_a_mistake_below_a_key_that_is_no_text_is_a_sentence() -> None:
+    """The fuzzer found it: pydantic calls the key 2.5 "2.5", and that was looked up."""
+    assert "experiments.2.5" in mistakes(with_(experiments={2.5: {"crop": "::"}}))
+
+
 def test_an_unknown_component_names_the_known_ones() -> None:
     assert "energy.use: energy lamps is unknown; did you mean lammps?" in mistakes(
         with_(energy={"use": "lamps"})
