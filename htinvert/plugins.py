@@ -98,6 +98,8 @@ def _loaded(kind: str, use: str, load: Callable[[], Any]) -> Any:
         advice = "give an importable module:attribute"
         if ":" not in use:
             advice = "install its package anew, or leave it out"
+        elif isinstance(error, ModuleNotFoundError) and use.startswith(error.name or ":"):
+            advice = "install it, or name its folder: PYTHONPATH=FOLDER htinvert ..."
         raise UserError(f"{kind} {use} cannot be imported ({reason}); {advice}") from error
     except (Exception, SystemExit, GeneratorExit) as error:
         raise UserError(

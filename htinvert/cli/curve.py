@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from htinvert.cli.app import app, console
+from htinvert.cli.app import Trust, answer_for, app, console
 from htinvert.core import UserError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def fit(
     free: Annotated[
         list[str] | None, typer.Option(help="Fit this, too, such as diameter=10:200.")
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Fit the forward model's free parameters to a measured curve; the same on every run.
 
@@ -42,6 +43,7 @@ def fit(
     from htinvert.report.curve_fit import fit_with_progress
     from htinvert.report.curve_rank import rank_with_progress
 
+    answer_for(trust)
     block = _experiment(experiment, model=model, span=span, axis=axis, given=given or ())
     folder = experiment.parent if experiment.suffix in YAML else Path()
     also = dict(_bounds(text) for text in free or ())

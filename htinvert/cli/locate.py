@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htinvert.cli.app import app, console
+from htinvert.cli.app import Trust, answer_for, app, console
 
 if TYPE_CHECKING:
     from htinvert.config.experiment import Experiment
@@ -32,6 +32,7 @@ def locate(
         Path | None, typer.Option("--output", "-o", help="Write the block to this YAML file, too.")
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="Where [IMAGE-located.png].")] = None,
+    trust: Trust = False,
 ) -> None:
     """Find where a structure lies in a whole micrograph: turn, mirror, place and pixel size.
 
@@ -40,6 +41,7 @@ def locate(
     """
     from htinvert.report.locate import locate_with_progress
 
+    answer_for(trust)
     experiment = _experiment(
         image,
         sampling,

@@ -223,6 +223,20 @@ def load_structure(path: Path) -> StructurePart:
     return part
 
 
+def _block(raw: Mapping[str, Any]) -> str:
+    """What a file of one block of a campaign is, and who reads it; empty for all others."""
+    if not {"name", "structure", "energy"}.isdisjoint(raw):
+        return ""
+    if "forward" in raw and not {"data", "image"}.isdisjoint(raw):
+        return (
+            "an experiment's block: a campaign has it under experiments, and htinvert register "
+            "(of curves: fit) STRUCTURE FILE fits a structure to it"
+        )
+    if "use" in raw:
+        return "a structure's block: a campaign has it under structure, and htinvert build shows it"
+    return ""
+
+
 def parse(
     raw: dict[str, Any],
     *,
@@ -238,6 +252,8 @@ def parse(
     raw = merge(raw, dict(changes or {}))
     if too_deep(raw):
         raise UserError(f"{source.name}: {TOO_DEEP}")
+    if block := _block(raw):
+        raise UserError(f"{source.name} is no campaign but {block}")
     problems: list[str] = []
     config = None
     try:

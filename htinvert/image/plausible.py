@@ -55,6 +55,11 @@ def check_steps(steps: Steps, file: str) -> None:
     for step in steps:
         if shows_atoms(step):
             continue
+        if not step > 0.0:
+            raise UserError(
+                f"{file}: a pixel size of {step:.4g} Å/px is none; set the experiment's sampling "
+                "[Å/px] to a number above 0"
+            )
         slips = (0.1, 10, 1e-2, 1e2, 1e-3, 1e3, 1e-4, 1e4)  # nm, pm, µm for Å, pm for nm, and back
         meant = min((step * f for f in slips), key=lambda s: abs(np.log(s / TYPICAL)))
         raise UserError(

@@ -28,7 +28,10 @@ VACUUM = 8.0  # Å, at either end
 CDTE = 6.48  # Å, lattice constant
 COPPER = 3.615
 POLAR = ("CdTeSe.bop.table", "CdTeZnSeHgS0.sw")  # relaxes the truth, is searched with
-BULK = {"Cd": -4.356, "Te": -4.356, "Se": -5.736, "Cu": -3.540}  # eV: halves of CdTe, CdSe less Cd
+# eV. Cu's is bulk copper's. Cd's and Te's are each the energy of a whole pair CdTe, twice what
+# equilibrium with CdTe allows in sum (Se's as well), so each missing atom gains 2.2 eV. What was
+# measured with these problems was measured so; with other values it is to be measured again.
+BULK = {"Cd": -4.356, "Te": -4.356, "Se": -5.736, "Cu": -3.540}
 METAL = ("Cu_zhou.eam.alloy", "Cu_mishin1.eam.alloy")
 
 

@@ -73,6 +73,20 @@ def test_check_and_run_run_it_for_who_trusts_it(
     assert htinvert("run", path).returncode == 0 and evil.exists()
 
 
+@pytest.mark.parametrize("verb", ["locate", "register", "fit"])
+def test_readers_of_one_experiment_take_the_advice_they_give(
+    verb: str, tmp_path: Path, htinvert: Command, evil: Path
+) -> None:
+    """They said "add --trust", and two of them had no such option."""
+    block = {"data": "a.npy", "forward": {"use": "evil:Forward"}, "metrics": {"correlation": {}}}
+    (tmp_path / "block.yaml").write_text(yaml.safe_dump(block))
+    names = ["none.vasp", "block.yaml"]
+    names = names[::-1] if verb == "locate" else names
+    assert "add --trust" in htinvert(verb, *names).stderr and not evil.exists()
+    done = htinvert(verb, *names, "--trust")
+    assert evil.exists() and done.returncode == 2 and "trust" not in done.stderr
+
+
 def test_not_even_run_calls_what_cannot_be_a_component(
     campaign: Writer, htinvert: Command, evil: Path
 ) -> None:

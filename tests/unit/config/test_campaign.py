@@ -59,6 +59,26 @@ def test_all_mistakes_come_at_once_each_on_a_line() -> None:
     assert len(text.splitlines()) == 5
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        *((p, "an experiment's block") for p in sorted(CONFIGS.glob("experiments/*.yaml"))),
+        *((p, "a structure's block") for p in sorted(CONFIGS.glob("structures/*.yaml"))),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_block_taken_for_a_campaign_is_called_what_it_is(path: Path, words: str) -> None:
+    """Every key of it was unknown, a line each, and none of the lines said so."""
+    with pytest.raises(UserError, match=f"{path.name} is no campaign but {words}") as caught:
+        load(path)
+    assert "\n" not in str(caught.value) and "htinvert" in str(caught.value)
+
+
+def test_a_mistake_below_a_key_that_is_no_text_is_a_sentence() -> None:
+    """The fuzzer found it: pydantic calls the key 2.5 "2.5", and that was looked up."""
+    assert "experiments.2.5" in mistakes(with_(experiments={2.5: {"crop": "::"}}))
+
+
 def test_an_unknown_component_names_the_known_ones() -> None:
     assert "energy.use: energy lamps is unknown; did you mean lammps?" in mistakes(
         with_(energy={"use": "lamps"})
@@ -70,7 +90,8 @@ def test_a_component_of_ones_own_is_found_by_module_and_attribute() -> None:
         with_(energy={"use": "htinvert.energy.ase_calculator:AseCalculator", "name": "lj"})
     )
     assert config.energy["name"] == "lj"
-    assert "cannot be imported" in mistakes(with_(energy={"use": "no.such:thing"}))
+    text = mistakes(with_(energy={"use": "no.such:thing"}))
+    assert "cannot be imported" in text and "PYTHONPATH=FOLDER" in text
 
 
 @pytest.mark.parametrize("use", [":x", "x:", "a..b:c", ".a:b", "os:no name"])
