@@ -28,6 +28,18 @@ Start = Callable[..., Driver]
 TOTALS = {"slurm": 2000, "gridengine": 600}  # candidates of the longest test
 
 
+def running_jobs(batch: Batch, driver: Driver) -> list[str]:
+    """Jobs that run, as soon as any does; asked once, for one may end between two questions."""
+    found: list[str] = []
+
+    def asked() -> bool:
+        found[:] = batch.jobs(driver.name, "running")
+        return bool(found)
+
+    wait_until(asked, driver.log)
+    return found
+
+
 @both
 def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
     batch: Batch, campaign: Writer, start: Start
@@ -38,8 +50,7 @@ def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
     driver = start(campaign("stormy", stop=many, energy=energy))
     for canceled in range(5):
         driver.wait_until(total * 3 // 40 * (canceled + 1))
-        wait_until(lambda: bool(batch.jobs(driver.name, "running")), driver.log)
-        running = batch.jobs(driver.name, "running")
+        running = running_jobs(batch, driver)
         batch.stop(running[canceled % len(running)])
     driver.wait_until(total * 9 // 20)
     victim = children(processes("distributed.cli.dask_worker", driver.name)[0])[-1]

@@ -48,7 +48,8 @@ if __name__ == "__main__":
 
 
 def structure(number: int) -> Atoms:
-    return Atoms("Ar4", [[3.8 * i, 0.001 * number * (i == 0), 0.0] for i in range(4)])
+    positions = [[3.8 * i, 0.001 * number * (i == 0), 0.0] for i in range(4)]
+    return Atoms("Ar4", positions, cell=[30.0] * 3)  # with a cell none is moved into one
 
 
 def written(folder: Path, pool: str, names: list[str]) -> Path:
@@ -111,7 +112,7 @@ def test_closed_files_end_a_campaign_without_workers_in_one_sentence(
     assert done.returncode == 2, done.stdout + done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("htinvert: ")]
     assert said.startswith("htinvert: a component closed the files of this program")
-    assert read(tmp_path) == {}
+    assert read(tmp_path) == {500: ""}, "the start, before the one that closed them"
     path.write_text(path.read_text().replace("workers: 0", "workers: 1"))
     assert run(tmp_path, "dask", path).returncode == 0
     errors = read(tmp_path)

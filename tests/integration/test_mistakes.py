@@ -267,9 +267,9 @@ MISTAKES = (
     Mistake(
         "A signal that there is no model for",
         CHECK,
-        "forward pdf is unknown",
-        "known are stem_convolution, stem_multislice, stm, tem",
-        haadf(forward={"use": "pdf"}),
+        "forward xps is unknown",
+        "known are pdf, stem_convolution, stem_multislice, stm, tem",
+        haadf(forward={"use": "xps"}),
     ),
     Mistake(
         "More atoms than fit in",
