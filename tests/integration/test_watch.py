@@ -154,7 +154,16 @@ def test_pictures_change_while_a_campaign_runs_and_a_viewer_that_dies_harms_nobo
     monkeypatch.setattr("htinvert.watch.state.SHARE", 1.0)
     plan = ht.load(campaign(stop={"evaluations": 60}))
     ends: list[Progress] = []
-    driver = threading.Thread(target=lambda: ends.append(run(plan, tmp_path / "run")))
+    seen, pictures = {0}, set()
+
+    def wait_to_be_seen(progress: Progress) -> None:
+        while progress.evaluated % 15 == 0 and max(seen) < progress.evaluated:
+            time.sleep(0.02)
+
+    def drive() -> None:
+        ends.append(run(plan, tmp_path / "run", observer=wait_to_be_seen))
+
+    driver = threading.Thread(target=drive, daemon=True)
     driver.start()
     while not (tmp_path / "run" / "config.yaml").is_file():
         time.sleep(0.05)
@@ -164,7 +173,6 @@ def test_pictures_change_while_a_campaign_runs_and_a_viewer_that_dies_harms_nobo
         stdout=subprocess.DEVNULL,
     )
     state = State(tmp_path / "run", plan)
-    seen, pictures = set(), set()
     while driver.is_alive():
         if state.look():
             seen.add(state.facts["evaluated"])
@@ -176,7 +184,7 @@ def test_pictures_change_while_a_campaign_runs_and_a_viewer_that_dies_harms_nobo
     viewer.kill()
     viewer.wait()
     assert ends[0].evaluated == 60
-    assert len(seen) > 2
+    assert len(seen) > 3
     assert len(pictures) > 2
 
 
