@@ -40,6 +40,19 @@ def running_jobs(batch: Batch, driver: Driver) -> list[str]:
     return found
 
 
+def a_worker(driver: Driver) -> int:
+    """The process of a worker, as soon as there is one: jobs that were canceled come back."""
+    found: list[int] = []
+
+    def started() -> bool:
+        for nanny in processes("distributed.cli.dask_worker", driver.name):
+            found[:] = children(nanny)
+        return bool(found)
+
+    wait_until(started, driver.log)
+    return found[-1]
+
+
 @both
 def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
     batch: Batch, campaign: Writer, start: Start
@@ -53,7 +66,7 @@ def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
         running = running_jobs(batch, driver)
         batch.stop(running[canceled % len(running)])
     driver.wait_until(total * 9 // 20)
-    victim = children(processes("distributed.cli.dask_worker", driver.name)[0])[-1]
+    victim = a_worker(driver)
     os.kill(victim, signal.SIGKILL)
     driver.wait_until(total * 11 // 20)
     driver.process.kill()
