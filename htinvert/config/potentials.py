@@ -37,11 +37,16 @@ class PhasesPart(Part):
         return phases
 
 
+def are_phases(raw: Mapping[str, Any]) -> bool:
+    """Whether a file gives phases and no numbers."""
+    return not set(raw).isdisjoint(PhasesPart.model_fields)
+
+
 def _either(raw: Any) -> Any:
     """Numbers per element, or phases. Raises pydantic's ValidationError."""
     if isinstance(raw, PhasesPart):
         return raw
-    if isinstance(raw, Mapping) and set(raw) & set(PhasesPart.model_fields):
+    if isinstance(raw, Mapping) and are_phases(raw):
         return PhasesPart.model_validate(raw)
     return NUMBERS.validate_python(raw)
 

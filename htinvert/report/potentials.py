@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from htinvert.campaign.references import References
+from htinvert.config.potentials import are_phases
 from htinvert.config.yaml_file import read_yaml
 from htinvert.core import Objective
 from htinvert.ranking.chemical_potentials import Scan, reigns, totals
@@ -25,12 +26,12 @@ def references_of(folder: Path) -> References | None:
 
 
 def potentials_of(folder: Path) -> dict[str, float]:
-    """The chemical potentials of a run [eV], given or from its phases."""
+    """The chemical potentials of a run [eV], given or from its phases; none if those are lost."""
     found = references_of(folder)
     if found is not None:
         return dict(found.limits.potentials)
     given: dict[str, float] = read_yaml(folder / "config.yaml").get("chemical_potentials", {})
-    return given
+    return {} if are_phases(given) else given
 
 
 def scan_table(scan: Scan, ranked: Sequence[Ranked], objectives: Sequence[Objective]) -> Any:
