@@ -16,6 +16,7 @@ from htinvert.image.draw import ACCENT, scale_bar
 from htinvert.image.register import FREE
 from htinvert.matching.locate import Located
 from htinvert.report.figures import pyplot
+from htinvert.report.save import save
 from htinvert.report.terminal import spinner
 from htinvert.signals.image import require_image
 from htinvert.structures.file import from_file
@@ -141,7 +142,7 @@ def draw_located(path: Path, image: Signal, found: Located, *, title: str) -> No
         axis.set_xticks([])
         axis.set_yticks([])
     figure.suptitle(f"{title}: {found.sentence}", fontsize=10, wrap=True)
-    figure.savefig(path, dpi=130)
+    save(figure, path, dpi=130)
     plt.close(figure)
 
 

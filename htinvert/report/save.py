@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 
-def save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path, *, dpi: int = 150) -> None:
     """Write a figure of matplotlib, in place of what has this name."""
     drop_links(path)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=dpi)
 
 
 def drop_links(place: Path) -> None:

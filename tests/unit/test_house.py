@@ -152,6 +152,11 @@ def test_components_import_their_heavy_library_only_when_used() -> None:
     assert heavy <= {"skimage", "gpaw"}, f"import {sorted(heavy)} inside the function that needs it"
 
 
+def test_figures_are_written_by_the_one_function_that_follows_no_link() -> None:
+    writers = [path for path in MODULES if ".savefig(" in path.read_text(encoding="utf-8")]
+    assert writers == [ROOT / "htinvert/report/save.py"]
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     version = PYPROJECT["project"]["version"]
     assert importlib.metadata.version("htinvert") == version
