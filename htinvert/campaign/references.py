@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,13 @@ from htinvert import plugins
 from htinvert.config.potentials import STRUCTURE, PhasesPart
 from htinvert.core import EnergyModel, Space, UserError, region_mask
 from htinvert.energy.bulk_energy import bulk_energy
+from htinvert.forward.memo import fingerprint, remember
 from htinvert.ranking.chemical_potentials import Scan
 from htinvert.ranking.stability import Phase, Stability, limits, outside
 from htinvert.structures.own_bulk import own_bulk
 from htinvert.structures.phases import phases_of
+
+_energies: OrderedDict[bytes, float] = OrderedDict()  # per atom [eV], that this process has priced
 
 
 @dataclass(frozen=True)
@@ -217,18 +220,12 @@ def _priced(options: list[Atoms], engine: EnergyModel) -> Phase:
     return Phase(name, counts, _energy(options, engine, name) * sum(counts.values()))
 
 
-@lru_cache(maxsize=64)
-def _cached(key: tuple[Any, ...]) -> list[float]:  # noqa: ARG001
-    """A place for an energy by engine and structures: what a process has priced it keeps."""
-    return []
-
-
 def _energy(options: list[Atoms], engine: EnergyModel, name: str) -> float:
-    marks = [a.positions.tobytes() + a.cell.array.tobytes() + a.numbers.tobytes() for a in options]
-    place = _cached((repr(engine), *marks))
-    if not place:
-        place.append(bulk_energy(engine, options, name=name)[1])
-    return place[0]
+    arrays = [part for a in options for part in (a.positions, a.cell.array, a.numbers)]
+    key = fingerprint({"engine": repr(engine)}, *arrays)
+    if key not in _energies:
+        remember(_energies, key, bulk_energy(engine, options, name=name)[1], most=64)
+    return _energies[key]
 
 
 def _name(atoms: Atoms) -> str:

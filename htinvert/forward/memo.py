@@ -1,4 +1,4 @@
-"""What a process remembers of costly waves and scans, so that a fit does not compute them again."""
+"""What a process remembers of what was costly, such as waves and scans, so as not to repeat it."""
 
 from __future__ import annotations
 
