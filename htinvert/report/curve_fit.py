@@ -49,11 +49,9 @@ def fit_with_progress(
         raise UserError("the experiment is an image; use htinvert register STRUCTURE IMAGE")
     channel = make_channel(name, experiment, folder=folder)
     with answerable([channel], at=""), progress_bar(console) as bar:
-        channel = replace(channel, free=free_of(channel, atoms, also))
+        channel = fittable(channel, experiment, atoms, also)
         if isinstance(channel.forward, ChecksReach):
             channel.forward.check_reach(atoms)
-        if "method" not in experiment.model_fields_set:
-            channel = replace(channel, method=LEAST_SQUARES)
         task = bar.add_task("fitting", total=None)
         try:
             result = fit(
@@ -78,7 +76,20 @@ def fit_with_progress(
     return result
 
 
-def free_of(
+def fittable(
+    channel: Channel,
+    experiment: Experiment,
+    atoms: Atoms,
+    also: Mapping[str, tuple[float, float]],
+) -> Channel:
+    """A channel with all that is to be fitted of ``atoms``, by least squares if nobody says how."""
+    channel = replace(channel, free=_free_of(channel, atoms, also))
+    if "method" in experiment.model_fields_set:
+        return channel
+    return replace(channel, method=LEAST_SQUARES)
+
+
+def _free_of(
     channel: Channel, atoms: Atoms, also: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[float, float]]:
     """Bounds of the experiment's free parameters, or the usual ones, and those asked for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ from htinvert.config.experiment import Experiment
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.fit import fit
-from htinvert.evaluation.optimize import LEAST_SQUARES
-from htinvert.report.curve_fit import free_of
+from htinvert.report.curve_fit import fittable
 from htinvert.report.terminal import progress_bar
 from htinvert.signals.correlated import correlation_time
 from htinvert.signals.seen import Seen, see
@@ -96,9 +95,7 @@ def _fitted(
     atoms = from_file(path)
     channel = make_channel(path.stem, experiment, folder=base)
     with answerable([channel], at=""):
-        channel = replace(channel, free=free_of(channel, atoms, also))
-        if "method" not in experiment.model_fields_set:
-            channel = replace(channel, method=LEAST_SQUARES)
+        channel = fittable(channel, experiment, atoms, also)
         result = fit(channel, atoms, start={}, max_evaluations=EACH)
         seen = see(channel, atoms, result.parameters)
     return next(iter(result.scores.values())).cost, path.stem, seen, result.parameters
