@@ -27,6 +27,7 @@ Trust = Annotated[
         "--trust", help="Run code that a file names: module:attribute, a command, a model."
     ),
 ]
+YAML = (".yaml", ".yml")
 TRUSTING = ("run", "demo")  # commands whose file is there to be run
 
 
@@ -77,6 +78,15 @@ def program(
     os.umask(os.umask(0o002) | 0o002)  # nobody but the owner and the group may ever write
     if context.invoked_subcommand not in TRUSTING:
         context.with_resource(trust.distrusting())
+
+
+def two_numbers(text: str, otherwise: str) -> tuple[float, float]:
+    """Two numbers with a colon between. Raises :class:`UserError` that says ``otherwise``."""
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError as error:
+        raise UserError(otherwise) from error
 
 
 def answer_for(named: bool) -> None:

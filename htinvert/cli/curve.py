@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from htinvert.cli.app import Trust, answer_for, app, console
+from htinvert.cli.app import YAML, Trust, answer_for, app, console, two_numbers
 from htinvert.core import UserError
 
 if TYPE_CHECKING:
     from htinvert.config.experiment import Experiment
-
-YAML = (".yaml", ".yml")
-LOWEST = 1.5  # Å: what a measured G(r) has below is ripple of its transform
 
 
 @app.command()
@@ -66,6 +63,7 @@ def _experiment(
     from htinvert import plugins
     from htinvert.config.campaign import load_experiment
     from htinvert.config.components import component_problems
+    from htinvert.config.curve_block import LOWEST
     from htinvert.config.experiment import experiment_model, of_its_kind
 
     if path.suffix in YAML:
@@ -84,7 +82,9 @@ def _experiment(
     if axis is not None:
         block["axis"] = axis
     if span is not None:
-        block["range"] = _numbers(span, f"range {span} is not of the form LOWER:UPPER, like 1.5:20")
+        block["range"] = two_numbers(
+            span, f"range {span} is not of the form LOWER:UPPER, like 1.5:20"
+        )
     elif model == "pdf":
         block["range"] = (LOWEST, None)
     try:
@@ -97,19 +97,10 @@ def _experiment(
     return experiment
 
 
-def _numbers(text: str, otherwise: str) -> tuple[float, float]:
-    """Two numbers with a colon between."""
-    low, _, high = text.partition(":")
-    try:
-        return float(low), float(high)
-    except ValueError as error:
-        raise UserError(otherwise) from error
-
-
 def _bounds(text: str) -> tuple[str, tuple[float, float]]:
     """Name and bounds of a free parameter."""
     name, _, span = text.partition("=")
-    return name, _numbers(span, f"free {text} is not of the form NAME=LOWER:UPPER")
+    return name, two_numbers(span, f"free {text} is not of the form NAME=LOWER:UPPER")
 
 
 def _value(text: str) -> tuple[str, float | str]:

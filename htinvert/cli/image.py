@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from htinvert.cli.app import Trust, answer_for, app, console
+from htinvert.cli.app import YAML, Trust, answer_for, app, console
 from htinvert.core import UserError
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from htinvert.config.experiment import Experiment
-
-YAML = (".yaml", ".yml")
 
 
 @app.command()

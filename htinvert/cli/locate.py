@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htinvert.cli.app import Trust, answer_for, app, console
+from htinvert.cli.app import YAML, Trust, answer_for, app, console, two_numbers
 
 if TYPE_CHECKING:
     from htinvert.config.experiment import Experiment
-
-YAML = (".yaml", ".yml")
 
 
 @app.command()
@@ -64,12 +62,7 @@ def locate(
 
 def _ring(text: str) -> dict[str, float]:
     """Inner and outer angle [mrad]."""
-    from htinvert.core import UserError
-
-    try:
-        inner, outer = (float(number) for number in text.split(":"))
-    except ValueError as error:
-        raise UserError(f"detector {text} is not of the form INNER:OUTER, like 80:200") from error
+    inner, outer = two_numbers(text, f"detector {text} is not of the form INNER:OUTER, like 80:200")
     return {"inner": inner, "outer": outer}
 
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from htinvert.cli.app import Trust, answer_for, app, console
+from htinvert.cli.app import YAML, Trust, answer_for, app, console
 
 if TYPE_CHECKING:
     from htinvert.core import Signal
 
-YAML = (".yaml", ".yml")
 ANY_SCALE = 0.2  # Å/px, of an image without scale; only proportions count then
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from htinvert.core import Signal
+from htinvert.forward.pdf.data import spectrum
 from htinvert.forward.pdf.model import Pdf
 from htinvert.signals.curve_file import read_curve
 from htinvert.signals.header import header_of
@@ -92,7 +93,5 @@ def upper_q(curve: Signal) -> float:
     """The Q [1/Å] at which the Fourier transform of a measured G(r) ends."""
     beyond = curve.coordinates() >= LOWEST
     part = replace(curve, data=curve.data[beyond]) if beyond.sum() > 2 else curve
-    values = part.data.astype(float)
-    sizes = np.abs(np.fft.rfft((values - values.mean()) * np.hanning(len(values))))
-    q = 2 * np.pi * np.fft.rfftfreq(len(values), curve.axes[0].step)
+    q, sizes = spectrum(part.data.astype(float), curve.axes[0].step)
     return round(float(q[np.flatnonzero(sizes > SHARE * sizes.max())[-1]]), 1)

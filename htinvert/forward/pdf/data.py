@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from htinvert.core import Signal, UserError
+from htinvert.core import Floats, Signal, UserError
 
 RIPPLE = 0.5  # Å: below any bond, where G(r) holds nothing but ripple of its transform
 SLOW, FAST = 0.5, 20.0  # 1/Å: half of a measured G(r)'s power lies below a Q of 3 to 7
@@ -53,12 +53,18 @@ def check_g(
         )
 
 
+def spectrum(values: Floats, step: float) -> tuple[Floats, Floats]:
+    """Q [1/Å] and Fourier amplitudes of a curve by steps of r [Å], its mean and ends taken off."""
+    amplitudes = np.abs(np.fft.rfft((values - values.mean()) * np.hanning(len(values))))
+    q = 2 * np.pi * np.fft.rfftfreq(len(values), step)
+    return np.asarray(q, dtype=float), np.asarray(amplitudes, dtype=float)
+
+
 def _middle(whole: Signal) -> float | None:
     """Q [1/Å] that half of a curve's power lies beyond; None for a curve too short to say."""
     values = np.nan_to_num(whole.data.astype(float), posinf=0.0, neginf=0.0)
     if len(values) < FEWEST:
         return None
-    power = np.abs(np.fft.rfft((values - values.mean()) * np.hanning(len(values)))) ** 2
-    q = 2 * np.pi * np.fft.rfftfreq(len(values), whole.axes[0].step)
-    below = np.cumsum(power)
+    q, amplitudes = spectrum(values, whole.axes[0].step)
+    below = np.cumsum(amplitudes**2)
     return float(q[np.searchsorted(below, 0.5 * below[-1])])
