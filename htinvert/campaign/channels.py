@@ -106,7 +106,8 @@ def _channel(
         if not low < high:
             raise UserError(f"{place}.free.{parameter} needs a lower bound below the upper")
     path = plugins.resolve(experiment.data, folder)
-    header = header_of(path) if path.suffix.lower() in TEXTS else {}
+    asked = isinstance(forward, ReadsHeader | ChecksData) and path.suffix.lower() in TEXTS
+    header = header_of(path) if asked else {}
     if isinstance(forward, ChecksData):
         try:
             forward.check_data(observed, _whole(experiment, observed, path), header)

@@ -128,8 +128,8 @@ def seen_in(channel: Channel, atoms: Atoms) -> FitWorth | None:
     step = coarse.sampling[0]
     model = convolution(channel.forward)
     pixel = zip(channel.forward.shape or observed.data.shape, model.pixel, strict=True)
-    sides = [int(count * own / step) for count, own in pixel]
-    shape = [min(n, most) for n, most in zip(sides, coarse.data.shape, strict=True)]
+    wanted = [int(count * own / step) for count, own in pixel]
+    shape = [min(n, most) for n, most in zip(wanted, coarse.data.shape, strict=True)]
     if min(shape) < LEAST or np.ptp(coarse.data) == 0:
         return None
     model = replace(model, sampling=step, shape=(shape[0], shape[1]))

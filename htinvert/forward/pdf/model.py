@@ -109,9 +109,11 @@ class Pdf:
             reach = float(np.linalg.norm(np.ptp(atoms.positions, axis=0))) + 2 * pairs.BIN
         counted = _histogram(atoms, reach)
         grid = transform.grid_for(axis, count, reach * self.zoom + transform.REACH)
-        values = self._values(atoms, counted, grid, reach if crystal else None)
-        lower = QMIN if self.qmin is None else self.qmin
         symbols, shares = composition(atoms)
+        values = self._values(
+            atoms, counted, grid, reach if crystal else None, elements=(symbols, shares)
+        )
+        lower = QMIN if self.qmin is None else self.qmin
         upper = self._qmax()
         weights = pair_weights(
             symbols, shares, self.radiation or "x-ray", upper, grid.q_step, grid.size // 2 + 1
@@ -155,10 +157,16 @@ class Pdf:
         return free
 
     def _values(
-        self, atoms: Atoms, counted: Floats, grid: transform.Radial, reach: float | None
+        self,
+        atoms: Atoms,
+        counted: Floats,
+        grid: transform.Radial,
+        reach: float | None,
+        *,
+        elements: tuple[tuple[str, ...], tuple[float, ...]],
     ) -> Floats:
         """The function of r before the limits of Q, per two elements, shape (pairs, size // 2)."""
-        symbols, shares = composition(atoms)
+        symbols, shares = elements
         upper = np.transpose(np.triu_indices(len(symbols)))
         motion = (self.delta1, self.delta2, self.qbroad)
         r: Floats = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
