@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from htinvert.config.experiment import Experiment
+    from htinvert.core import Signal
 
 
 @app.command()
 def calibrate(
-    image: Annotated[Path, typer.Argument(help="A micrograph.")],
+    image: Annotated[Path, typer.Argument(help="A micrograph, or a YAML file with its block.")],
     phase: Annotated[str, typer.Option(help="A formula such as CdTe, or a structure file.")],
     zone: Annotated[str, typer.Option(help="Zone axis toward the viewer, such as 1,1,0.")],
     crystal: Annotated[str | None, typer.Option(help="Prototype, such as zincblende.")] = None,
@@ -28,25 +29,31 @@ def calibrate(
         float | None, typer.Option("-c", help="Lattice constant [Å], if hexagonal.")
     ] = None,
     sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
+    region: Annotated[
+        str | None, typer.Option(help="Part of one grain [px], TOP,BOTTOM,LEFT,RIGHT.")
+    ] = None,
     other: Annotated[list[Path] | None, typer.Option(help="Another phase's file.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Where [IMAGE-calibration.png].")] = None,
 ) -> None:
     """Measure pixel size, shear and rotation from the lattice of a known phase.
 
+    Two grains of the phase are both found, with the angle between them. A block's steps of
+    `prepare` come first.
+
     Example: htinvert calibrate twin.dm3 --phase CdTe --crystal zincblende -a 6.48 --zone 1,1,0
     """
-    from htinvert.image.read import read_image
     from htinvert.report.calibration import report
     from htinvert.structures.file import from_file
 
     report(
-        read_image(image, sampling=sampling),
+        _micrograph(image, sampling),
         _phase(phase, crystal, a, c),
         zone=_zone(zone),
         picture=picture or Path(f"{image.stem}-calibration.png"),
         console=console(),
         name=Path(phase).stem,
         others={path.stem: from_file(path) for path in other or ()},
+        region=None if region is None else _region(region),
     )
 
 
@@ -102,6 +109,31 @@ def _phase(phase: str, crystal: str | None, a: float | None, c: float | None) ->
     if a is None:
         raise UserError(f"{phase} as {crystal} needs its lattice constant; add -a [Å]")
     return prototype(phase, crystal=crystal, a=a, c=c, cubic=crystal in CUBIC)
+
+
+def _micrograph(path: Path, sampling: float | None) -> Signal:
+    """The image of a file, or that of an experiment's block, prepared as it says."""
+    from htinvert.campaign.channels import observe
+    from htinvert.config.campaign import load_experiment
+    from htinvert.image.read import read_image
+
+    if path.suffix not in YAML:
+        return read_image(path, sampling=sampling)
+    experiment = load_experiment(path)
+    if experiment.kind != "image":
+        raise UserError(f"{path} describes a {experiment.kind}; calibrate measures images")
+    if sampling is not None:
+        experiment = experiment.model_copy(update={"sampling": sampling})
+    return observe(experiment, folder=path.parent)
+
+
+def _region(text: str) -> tuple[int, int, int, int]:
+    """Four edges of a part of an image [px]."""
+    try:
+        top, bottom, left, right = (int(number) for number in text.split(","))
+    except ValueError as error:
+        raise UserError(f"region {text} is not TOP,BOTTOM,LEFT,RIGHT, like 0,256,0,160") from error
+    return top, bottom, left, right
 
 
 def _zone(text: str) -> tuple[int, int, int]:

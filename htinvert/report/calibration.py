@@ -22,6 +22,7 @@ from htinvert.report.save import save
 _SHOWN_PERIODS = 9  # lattice planes across the shown part of the image
 _SHOWN_RESIDUALS = 24
 _BRIGHT = "#ffd166"  # of lines on gray
+_SECOND = "#6cc5ff"  # the same, of a second grain
 
 
 def report(
@@ -71,8 +72,9 @@ def spot_table(calibration: Calibration) -> Any:
         view.add_column(column, justify="right")
     for spot in calibration.residuals:
         ideal = f"{spot.ideal:.4f}" if spot.explained else "-"
+        other = "second grain" if spot.second else "not explained"
         view.add_row(
-            _indices(spot.indices) if spot.explained else "not explained",
+            _indices(spot.indices) if spot.explained else other,
             f"{spot.share:.1%}",
             f"{spot.spacing:.4f}",
             ideal,
@@ -134,7 +136,12 @@ def _draw_spectrum(axis: Any, pixels: Floats, calibration: Calibration) -> None:
     axis.scatter(*expected.T, s=size, edgecolors=_BRIGHT, label=label, **style)
     for sign in (1, -1):
         _label_spots(axis, sign * spots.frequency * per, explained, calibration, sign)
-    others = (spots.frequency * per)[~explained]
+    second = np.zeros_like(explained)
+    if calibration.second is not None:
+        second = calibration.second.assigned >= 0
+        turned = calibration.second.pattern.vectors @ calibration.second.matrix.T * per
+        axis.scatter(*turned.T, s=size, edgecolors=_SECOND, label="second grain", **style)
+    others = (spots.frequency * per)[~explained & ~second]
     if len(others):
         both = np.concatenate([others, -others])
         axis.scatter(*both.T, s=26, marker="x", color=ACCENT, lw=1.2, label="not explained")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from ase.io import read
 from skimage.io import imread
 
@@ -187,6 +188,17 @@ def test_a_known_crystal_calibrates_its_image(
     assert made.returncode == 0, made.stderr
     assert "pixel size 0.300" in made.stdout
     assert imread(tmp_path / "wide-calibration.png").std() > 0
+    metrics = {"registration": {}}
+    forward = {"use": "stem_convolution"}
+    block = {"data": "wide.npy", "sampling": 0.29, "forward": forward, "metrics": metrics}
+    (tmp_path / "wide.yaml").write_text(yaml.safe_dump(block))
+    options = (*crystal, "--zone", "1,0,0", "--region", "0,60,0,80")
+    part = htinvert("calibrate", "wide.yaml", *options)
+    assert part.returncode == 0, part.stderr
+    assert "pixel size 0.30" in part.stdout
+    edges = htinvert("calibrate", "wide.yaml", *crystal, "--zone", "1,0,0", "--region", "1,2")
+    assert edges.returncode == 2
+    assert "TOP,BOTTOM,LEFT,RIGHT" in edges.stderr
     wrong = htinvert("calibrate", "wide.npy", *crystal, "--zone", "1,1,0", "--sampling", "0.29")
     assert wrong.returncode == 2
     assert "CdTe [100] fits better" in wrong.stderr

@@ -11,6 +11,7 @@ from ase.build import mx2
 
 from htinvert.core import Signal, UserError
 from htinvert.image.calibration.calibrate import calibrate
+from htinvert.image.calibration.grains import misorientation
 from htinvert.structures.prototype import prototype
 
 CDTE = prototype("CdTe", crystal="zincblende", a=6.48, cubic=True)
@@ -77,3 +78,6 @@ def test_the_twins_header_is_wrong_along_one_direction(shared_data: Path) -> Non
     y, x = (new / TWIN_HEADER for new in found.sampling)
     assert 1.0 < x < 1.02 < y < 1.045
     assert found.match.share > 0.8
+    # Sigma 3 twins of cubic crystals: 70.53 degrees about <110>
+    assert found.second is not None
+    assert misorientation(found.match, found.second) == pytest.approx(70.53, abs=0.5)

@@ -10,6 +10,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Floats, Signal, UserError
+from htinvert.image.calibration.grains import ALL, ENOUGH, explained_by, misorientation, two_grains
 from htinvert.image.calibration.lattice import Match, SpotLimits, decompose, match_pattern
 from htinvert.image.calibration.spots import Spots, find_spots
 from htinvert.image.calibration.zone import (
@@ -41,6 +42,7 @@ class SpotResidual:
         share: of the intensity of all spots.
         explained: near enough to belong to the lattice.
         used: part of the least-squares fit.
+        second: not explained but by the second grain.
     """
 
     indices: tuple[int, int, int]
@@ -52,6 +54,7 @@ class SpotResidual:
     share: float
     explained: bool
     used: bool
+    second: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +74,8 @@ class Calibration:
         header: pixel size (y, x) [Å/px] before.
         tolerance: how far from the header a pixel size was believed, None for any.
         ambiguous: other explanations that are as good, at whatever pixel size.
+        second: the same crystal in another orientation, where the image shows two grains;
+            ``match``, by which the image is calibrated, is the stronger one.
     """
 
     sampling: tuple[float, float]
@@ -84,6 +89,7 @@ class Calibration:
     header: tuple[float, float]
     tolerance: float | None
     ambiguous: tuple[Match, ...] = ()
+    second: Match | None = None
 
     @property
     def parameters(self) -> dict[str, float | tuple[float, ...]]:
@@ -110,6 +116,7 @@ class Calibration:
         measured = spots.frequency @ back.T
         ideal = measured - found.residual @ back.T
         nearest = np.linalg.norm(ideal[:, None] - found.pattern.vectors, axis=2).argmin(axis=1)
+        others = self.second.assigned >= 0 if self.second else np.zeros(len(nearest), dtype=bool)
         return tuple(
             SpotResidual(
                 _triple(found.pattern.indices[nearest[i]]),
@@ -121,6 +128,7 @@ class Calibration:
                 float(spots.power[i] / spots.power.sum()),
                 bool(found.assigned[i] >= 0),
                 bool(found.used[i]),
+                bool(found.assigned[i] < 0 and others[i]),
             )
             for i in range(len(spots.power))
         )
@@ -151,6 +159,10 @@ class Calibration:
             f"({count} of {len(self.spots.power)} spots, rms residual {found.rms:.2f} px of the "
             "spectrum)"
         )
+        if self.second is not None:
+            angle = misorientation(found, self.second)
+            both = explained_by((found, self.second), self.spots)
+            text += f"; with a second grain, {angle:.1f} degrees from the first, {both:.0%}"
         if self.ambiguous:
             others = " and ".join(f"{m.pattern.name} at {m.scale:.4g} Å/px" for m in self.ambiguous)
             text += f"; as good is {others}: only a pixel size known beforehand can decide"
@@ -193,15 +205,30 @@ def calibrate(
         )
     limits = SpotLimits((x, y), tolerance)
     found = match_pattern(spots, claimed, limits)
+    pair = _pair(spots, found, limits)
     rivals = _rivals(claimed, phase, others or {})
     matches = _matches(spots, rivals, limits)
+    if pair:  # what the claim may, its rivals may as well
+        found = pair[0]
+        matches = [(_pair(spots, rival, limits) or (rival,))[0] for rival in matches]
     anywhere = matches if tolerance is None else _matches(spots, rivals, SpotLimits((x, y), None))
-    if found is None or _is_refuted(found, matches):
+    if found is None or _is_refuted(found, matches, explained=pair is not None):
         far = [*anywhere, *_matches(spots, [claimed], SpotLimits((x, y), None))]
         far.sort(key=lambda m: -m.score)
         raise UserError(_refusal(found, claimed, matches, far, tolerance))
     equal = tuple(m for m in anywhere if _explains(m) and m.score > found.score - _EQUAL)
-    return _calibration(found, spots, limits, equal)
+    return _calibration(found, spots, limits, equal, pair[1] if pair else None)
+
+
+def _pair(spots: Spots, found: Match | None, limits: SpotLimits) -> tuple[Match, Match] | None:
+    """Two grains that explain the spots together, where one leaves much unexplained."""
+    if found is None or found.share >= ALL:
+        return None
+    pair = two_grains(spots, found, limits)
+    if pair is None or explained_by(pair, spots) < ENOUGH:
+        return None
+    good = all(min(grain.agreement, 1 - grain.looseness) >= _FITS for grain in pair)
+    return pair if good else None
 
 
 def _cropped(
@@ -236,10 +263,10 @@ def _matches(spots: Spots, patterns: Sequence[SpotPattern], limits: SpotLimits) 
     return sorted(found, key=lambda m: -m.score)
 
 
-def _is_refuted(found: Match, rivals: Sequence[Match]) -> bool:
-    """Whether the claim explains little, or a rival clearly more."""
+def _is_refuted(found: Match, rivals: Sequence[Match], *, explained: bool) -> bool:
+    """Whether a claim explains little, unless known to, or a rival clearly more."""
     better = any(_explains(rival) and rival.score > found.score + _CLEARLY for rival in rivals)
-    return better or not _explains(found)
+    return better or not (explained or _explains(found))
 
 
 def _refusal(
@@ -294,7 +321,11 @@ def _explains(found: Match) -> bool:
 
 
 def _calibration(
-    found: Match, spots: Spots, limits: SpotLimits, ambiguous: tuple[Match, ...]
+    found: Match,
+    spots: Spots,
+    limits: SpotLimits,
+    ambiguous: tuple[Match, ...],
+    second: Match | None,
 ) -> Calibration:
     px, py, shear, rotation = map(float, decompose(found.matrix))
     jacobian = _jacobian(found.matrix)
@@ -311,6 +342,7 @@ def _calibration(
         header=limits.header[::-1],
         tolerance=limits.tolerance,
         ambiguous=ambiguous,
+        second=second,
     )
 
 

@@ -27,6 +27,7 @@ _REFINED = 8  # hypotheses
 _DISTORTION = 0.15  # most shear, and most unlikeness of x and y against the header
 _LIKELY = 0.1  # typical distortion: of two explanations the less distorted is preferred
 _OUTLIER = 4.0  # standard deviations
+_ONE_RING = 1e-8  # relative variance of squared lengths that are equal but for rounding
 _BATCH = 256
 
 
@@ -213,7 +214,7 @@ def _refine(spots: Spots, pattern: SpotPattern, matrix: Floats, limits: SpotLimi
         if np.linalg.det(matrix) <= 0 or not _believable(matrix[None], limits)[0]:
             return None
     covariance = covariance + _jitter_covariance(spots, matrix)
-    return _judged(spots, pattern, matrix, covariance, used, limits)
+    return judged(spots, pattern, matrix, covariance, used, limits)
 
 
 def _assign(spots: Spots, pattern: SpotPattern, matrix: Floats) -> tuple[NDArray[np.int_], Floats]:
@@ -266,7 +267,7 @@ def _jitter_covariance(spots: Spots, matrix: Floats) -> Floats:
     return covariance
 
 
-def _judged(
+def judged(
     spots: Spots,
     pattern: SpotPattern,
     matrix: Floats,
@@ -274,7 +275,7 @@ def _judged(
     used: NDArray[np.bool_],
     limits: SpotLimits,
 ) -> Match:
-    """The match with its figures of merit."""
+    """The match of given M with its figures of merit."""
     nearest, distance = _assign(spots, pattern, matrix)
     near = _near(spots)
     explained = distance <= near
@@ -311,7 +312,8 @@ def _agreement(
     weight = measured[explained]
     x = g[index] ** 2 - np.average(g[index] ** 2, weights=weight)
     spread = float((weight * x**2).sum())
-    fade = max(-float((weight * x * ratio).sum()) / spread, 0.0) if spread > 0 else 0.0
+    one_ring = spread < _ONE_RING * float((weight * g[index] ** 4).sum())  # says nothing of fading
+    fade = 0.0 if one_ring else max(-float((weight * x * ratio).sum()) / spread, 0.0)
     expected = pattern.amplitude * np.exp(-fade * g**2)
     place = pattern.vectors @ matrix.T
     bins = place * spots.bins
@@ -328,7 +330,7 @@ def _upright(found: Match) -> Match:
     """The same match where the crystal's own symmetry leaves the smallest rotation."""
     pattern = found.pattern
     turned = [(decompose(found.matrix)[3], np.eye(2), np.arange(len(pattern.vectors)))]
-    for turn, order in _symmetries(pattern):
+    for turn, order in symmetries(pattern):
         turned.append((decompose(found.matrix @ turn)[3], turn, order))
     _, turn, order = min(turned, key=lambda t: (round(abs(t[0]), 4), -t[0]))
     if np.allclose(turn, np.eye(2)):
@@ -339,7 +341,7 @@ def _upright(found: Match) -> Match:
     return replace(found, matrix=found.matrix @ turn, covariance=covariance, assigned=assigned)
 
 
-def _symmetries(pattern: SpotPattern) -> list[tuple[Floats, NDArray[np.int_]]]:
+def symmetries(pattern: SpotPattern) -> list[tuple[Floats, NDArray[np.int_]]]:
     """Rotations R of the pattern onto itself, and for each the row of ``R^-1 g`` per row of g."""
     vectors, found = pattern.vectors, []
     for count in (2, 3, 4, 6):

@@ -55,6 +55,11 @@ class Spots:
         """Square root of the power, shape (n,)."""
         return np.sqrt(self.power)
 
+    def some(self, index: NDArray[np.intp]) -> Spots:
+        """The spots of these numbers, in this order."""
+        frequency, power, sigma = self.frequency[index], self.power[index], self.sigma[index]
+        return Spots(frequency, power, sigma, self.jitter, self.shape)
+
 
 def power_spectrum(pixels: NDArray[np.floating]) -> Floats:
     """Power of the mean-free image under a Hann window, zero frequency at (ny//2, nx//2)."""

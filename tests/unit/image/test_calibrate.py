@@ -15,6 +15,7 @@ from scipy.ndimage import map_coordinates
 from htinvert.core import Signal, UserError
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.image.calibration.calibrate import Calibration, calibrate
+from htinvert.image.calibration.grains import misorientation
 from htinvert.image.calibration.lattice import decompose
 from htinvert.image.calibration.spots import find_spots
 from htinvert.image.calibration.zone import low_index_patterns, pattern
@@ -165,7 +166,58 @@ def test_nets_that_differ_by_their_size_alone_are_called_ambiguous() -> None:
     assert "Si [111]" in found.evidence and "known beforehand" in found.evidence
 
 
-def test_two_crystals_in_one_image_give_the_share_of_one_and_a_region_more() -> None:
+@pytest.mark.parametrize("angle", range(0, 60, 7))
+def test_three_waves_of_one_length_are_a_hexagonal_net_at_any_angle(angle: int) -> None:
+    """All spots on one ring say nothing of how amplitudes fade; they fit all the same."""
+    spacing, step = 5.431 / np.sqrt(8), 0.16
+    y, x = np.indices((256, 256)) * step
+    turns = np.radians(angle + np.array([0, 60, 120]))
+    image = 3 + sum(np.cos(2 * np.pi * (x * np.cos(t) + y * np.sin(t)) / spacing) for t in turns)
+    found = calibrate(Signal.image(image, 1.02 * step), SILICON, zone=(1, 1, 1))
+    assert found.sampling == pytest.approx((step, step), rel=1e-4)
+    assert (found.rotation + angle + 30) % 60 == pytest.approx(30, abs=0.1)  # down is positive
+
+
+def bicrystal(case: Case, seed: int, angles: tuple[float, float], **distortion: float) -> Signal:
+    """Two grains side by side."""
+    rng = np.random.default_rng(seed)
+    atoms, zone, _ = case
+    left, right = (micrograph(atoms, zone, rng, rotation=a, **distortion) for a in angles)
+    left[:, 128:] = right[:, 128:]
+    return Signal.image(left, 0.16)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_both_of_two_grains_are_found(number: int) -> None:
+    atoms, zone, period = CASES[number]
+    angles = (12.0 - 7 * number, 55.0 + 3 * number)
+    distortion = {"stretch_x": 0.02, "stretch_y": -0.01, "shear_x": 0.01}
+    found = calibrate(bicrystal(CASES[number], number, angles, **distortion), atoms, zone=zone)
+    assert found.second is not None
+    between = abs((angles[1] - angles[0] + period / 2) % period - period / 2)
+    # turned before the image is distorted, so measured with the distortion taken out
+    assert misorientation(found.match, found.second) == pytest.approx(between, abs=1.0)
+    assert f"{misorientation(found.match, found.second):.1f} degrees from the first" in (
+        found.evidence
+    )
+    truth = np.array([0.16 / 1.02, 0.16 / 0.99])
+    assert values(found)[:2] == pytest.approx(truth, rel=0.01)
+
+
+@pytest.mark.parametrize("number", range(len(CASES)))
+def test_two_grains_of_another_phase_are_refused(number: int) -> None:
+    """Two lattices could be laid over more spots than one; the wrong crystal gets neither."""
+    wrong, zone, _ = CASES[(number + 1) % len(CASES)]
+    with pytest.raises(UserError, match="do not fit"):
+        calibrate(bicrystal(CASES[number], 20 + number, (-20.0, 33.0)), wrong, zone=zone)
+
+
+def test_one_crystal_has_no_second_grain() -> None:
+    image = Signal.image(micrograph(CDTE, (1, 1, 0), np.random.default_rng(1)), 0.165)
+    assert calibrate(image, CDTE, zone=(1, 1, 0)).second is None
+
+
+def test_a_region_shows_one_of_two_grains() -> None:
     rng = np.random.default_rng(5)
     image = micrograph(CDTE, (1, 1, 0), rng, rotation=10.0)
     image[:, 160:] = micrograph(CDTE, (1, 1, 0), rng, rotation=45.0)[:, 160:]
@@ -173,8 +225,10 @@ def test_two_crystals_in_one_image_give_the_share_of_one_and_a_region_more() -> 
     both = calibrate(signal, CDTE, zone=(1, 1, 0))
     one = calibrate(signal, CDTE, zone=(1, 1, 0), region=(0, 256, 0, 160))
     assert 0.5 < both.match.share < 0.95 < one.match.share
+    assert one.second is None and both.second is not None
     assert both.rotation == pytest.approx(10, abs=0.5)
-    assert any(not spot.explained for spot in both.residuals)
+    assert misorientation(both.match, both.second) == pytest.approx(35, abs=0.5)
+    assert any(spot.second for spot in both.residuals)
 
 
 def test_spots_that_are_near_by_chance_do_not_fit() -> None:
