@@ -52,7 +52,10 @@ def answered(name: str, given: Given, *, asks: bool) -> Answers:
     image, looks = _image(given, asks)
     only_curve = given.curve is not None and image is None
     kind = starter.subject(atoms, stm=looks == "stm", curve=only_curve)
-    beam, up, region = _place(kind, atoms, image, asks)
+    scope = starter.Microscope()
+    if image:
+        scope = _microscope(image, looks, given.sampling, asks)
+    beam, up, region = _place(kind, atoms, image, scope, asks)
     if given.composition is not None:
         amounts = starter.amounts_of(given.composition)
     elif region is None:
@@ -65,9 +68,6 @@ def answered(name: str, given: Given, *, asks: bool) -> Answers:
     minutes = given.minutes
     if minutes is None:
         minutes = _number("budget [minutes]", 10.0, asks)
-    scope = starter.Microscope()
-    if image:
-        scope = _microscope(image, looks, given.sampling, asks)
     return starter.Answers(
         name=name,
         structure=structure,
@@ -102,7 +102,7 @@ def _image(given: Given, asks: bool) -> tuple[str | None, Literal["haadf", "stm"
 
 
 def _place(
-    kind: str, atoms: Atoms, image: str | None, asks: bool
+    kind: str, atoms: Atoms, image: str | None, scope: Microscope, asks: bool
 ) -> tuple[str, str, tuple[float, float] | None]:
     """Beam, normal, and what may change [Å], by what the structure is of."""
     from htinvert.config import starter
@@ -117,6 +117,8 @@ def _place(
             (_number("what may change, from [Å]", low, asks), _number("to [Å]", high, asks)),
         )
     likely = starter.directions(atoms)
+    if image:
+        likely = _seen_along(image, atoms, scope, likely), likely[1]
     beam = _ask("beam along (x, y, z)", likely[0], asks) if image else likely[0]
     up = _ask("normal of the boundary, up in the image (x, y, z)", likely[1], asks)
     for direction in (beam, up):
@@ -125,6 +127,31 @@ def _place(
     low, high = starter.boundary(atoms, up)
     low = _number("what may change, from [Å]", low, asks)
     return beam, up, (low, _number("to [Å]", high, asks))
+
+
+def _seen_along(image: str, atoms: Atoms, scope: Microscope, likely: tuple[str, str]) -> str:
+    """The axis along which the image shows the structure; the likely one where none is found."""
+    from htinvert.forward.stem_convolution import StemConvolution
+    from htinvert.image.read import read_image
+    from htinvert.matching.locate import seen_along
+
+    beam, up = likely
+    forward = StemConvolution(
+        beam=beam,
+        up=up,
+        beam_energy=1e3 * scope.beam_energy,
+        semiangle=scope.semiangle,
+        inner=scope.inner,
+        outer=scope.outer,
+    )
+    typer.echo(f"looking for {atoms.get_chemical_formula()} in {image}")
+    found = seen_along(read_image(Path(image), sampling=scope.sampling), atoms, forward=forward)
+    if not found:
+        typer.echo(f"not found; beam: {beam} is a guess, which htinvert check will question")
+        return beam
+    best = max(found, key=lambda axis: found[axis])
+    typer.echo(f"found, seen along {best}: correlation {found[best]:.2f}")
+    return best
 
 
 def _phases(

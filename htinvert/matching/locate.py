@@ -7,7 +7,8 @@ here it is decided whether the structure was found at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,10 +97,17 @@ def locate(
     """
     found = search(image, atoms, forward=forward, tolerance=tolerance, progress=progress)
     if not found.found:
+        progress("looking along another axis")
+        beam = str(forward.beam).lstrip("-")
+        others = seen_along(image, atoms, forward=forward, tolerance=tolerance, without=[beam])
+        advice = "check the pixel size, beam and up, and whether the image shows it"
+        if others:
+            beam = max(others, key=lambda axis: others[axis])
+            advice = f"seen along {beam} it is found: set beam: {beam}"
         raise UserError(
             f"the structure was not found in the image: its best correlation is "
             f"{found.best.correlation:.2f}, and chance alone reaches {found.chance.level:.2f}; "
-            "check the pixel size, beam and up, and whether the image shows it"
+            f"{advice}"
         )
     progress("standing it upright")
     structure = sides(atoms, forward)[0]
@@ -112,6 +120,30 @@ def locate(
         if near and all(differ(other, known) for known in (sighting, *alike)):
             alike.append(other)
     return Located(sighting, best, found, tuple(alike), _notes(best, found, alike))
+
+
+def seen_along(
+    image: Signal,
+    atoms: Atoms,
+    *,
+    forward: StemConvolution,
+    tolerance: float = 0.1,
+    without: Sequence[str] = (),
+) -> dict[str, float]:
+    """Correlation by axis of the cell across ``up``, if the structure is found, seen along it.
+
+    Axes ``without``, and those along which a partly periodic structure ends, are not tried.
+    """
+    found = {}
+    repeated = atoms.pbc if atoms.pbc.any() else np.ones(3, dtype=bool)
+    axes = {axis for axis, periodic in zip("xyz", repeated, strict=True) if periodic}
+    for axis in sorted(axes - {str(forward.up).lstrip("-"), *without}):
+        turned = replace(forward, beam=axis)
+        with suppress(UserError):  # nothing repeats along some axes
+            looked = search(image, atoms, forward=turned, tolerance=tolerance)
+            if looked.found:
+                found[axis] = looked.best.correlation
+    return found
 
 
 def _upright(

@@ -136,7 +136,7 @@ def test_a_surface_that_a_tip_has_seen(grains: Path, htinvert: Command) -> None:
 
 
 def test_questions_are_asked_in_a_terminal(grains: Path) -> None:
-    answers = ["image.npy", "x", "z", "9", "14", "5", "0.3", "300", "30", "60", "200"]
+    answers = ["image.npy", "0.3", "300", "30", "60", "200", "x", "z", "9", "14", "5"]
     main, terminal = pty.openpty()
     with subprocess.Popen(
         command("init", "asked", "--structure", grains.name),

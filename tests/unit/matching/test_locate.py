@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.lattice.cubic import FaceCenteredCubic
 
 from htinvert.core import Signal, UserError
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.image.prepare import prepare
 from htinvert.matching.chance import Chance, decoy_poses
-from htinvert.matching.locate import locate
+from htinvert.matching.locate import locate, seen_along
 from htinvert.matching.whole import binned
 from htinvert.metrics.correlation import normalized_cross_correlation
 from htinvert.testing.columns import planted
@@ -71,6 +74,39 @@ def test_what_the_image_does_not_show_is_not_found(boundary: Atoms) -> None:
     other = planted(copper, rng=rng, rotation=20.0, size=(300, 300))
     with pytest.raises(UserError, match="was not found in the image"):
         locate(other, boundary, forward=FORWARD)
+
+
+def test_the_axis_along_which_it_is_seen_is_named() -> None:
+    """Zincblende with [111] up shows dumbbells along <110>, and other spacings along <112>."""
+    axes = [[1, -1, 0], [1, 1, -2], [1, 1, 1]]
+    fcc = FaceCenteredCubic("Cd", directions=axes, size=(2, 4, 6), latticeconstant=6.48)
+    te = fcc.copy()
+    te.symbols[:] = "Te"
+    te.positions[:, 2] += 6.48 * np.sqrt(3) / 4
+    crystal = fcc + te
+    image = planted(crystal, rng=np.random.default_rng(7), rotation=15.0, size=(240, 240))
+    found = seen_along(image, crystal, forward=replace(FORWARD, beam="y"))
+    assert found["x"] > 0.9 > 0.7 > found.get("y", 0.0)  # layers of (111) show along both
+    assert set(seen_along(image, crystal, forward=FORWARD, without=["x"])) <= {"y"}
+
+
+def test_who_looks_along_the_wrong_axis_is_told_the_right_one() -> None:
+    """Columns along x without any order show as columns from there alone."""
+    rng = np.random.default_rng(8)
+    size = np.array([24.0, 60.0])  # Å, along y and z
+    places: list[np.ndarray] = []
+    for place in rng.uniform(0, size, (4000, 2)):
+        gaps = np.abs(np.array(places).reshape(-1, 2) - place)
+        gaps[:, 0] = np.minimum(gaps[:, 0], size[0] - gaps[:, 0])
+        if np.all(np.hypot(*gaps.T) > 2.4):
+            places.append(place)
+    flat = Atoms(
+        f"Au{len(places)}", np.c_[np.zeros(len(places)), places], cell=[4.0, *size], pbc=True
+    )
+    columns = flat.repeat((6, 1, 1))
+    image = planted(columns, rng=rng, rotation=15.0, size=(240, 240))
+    with pytest.raises(UserError, match="seen along x it is found: set beam: x"):
+        locate(image, columns, forward=replace(FORWARD, beam="y"))
 
 
 def test_one_grain_alone_is_not_the_boundary(boundary: Atoms) -> None:
