@@ -18,7 +18,7 @@ from ase import Atoms
 
 from htinvert.cluster import security
 from htinvert.cluster.keeper import Keeper
-from htinvert.cluster.needs import LOCAL, require_memory
+from htinvert.cluster.needs import LOCAL, require_memory, require_memory_here
 from htinvert.cluster.site import Site, load_site
 from htinvert.config.campaign import Config
 from htinvert.core import Recipe, UserError
@@ -49,6 +49,8 @@ def open_pool(
     """
     folder = folder.resolve()
     site = None if config.cluster in (None, LOCAL) else load_site(config.cluster, base)
+    if site is None:
+        require_memory_here(config, recipe, start)
     if config.workers == 0 and site is None:
         yield HerePool(recipe)
         return

@@ -10,7 +10,7 @@ from ase import Atoms
 from htinvert.cluster.site import Site, load_site
 from htinvert.config.campaign import Config
 from htinvert.core import Recipe, UserError
-from htinvert.declaration.abilities import HasEstimate
+from htinvert.declaration.abilities import HasEstimate, HasMemory
 from htinvert.energy.offer import offer_of
 
 LOCAL = "local"
@@ -40,14 +40,38 @@ def needs(config: Config, recipe: Recipe, start: Atoms) -> dict[str, float]:
     Images are priced for the structure ``start``, where it has atoms.
     """
     energy, found = config.energy, {}
-    if (offer := offer_of(recipe.energy)) is not None:
-        found[f"energy {energy['use']}"] = float(offer.memory)
+    if (memory := engine_memory(recipe.energy, start)) is not None:
+        found[f"energy {energy['use']}"] = memory
     if (limit := (energy.get("limits") or {}).get("memory")) is not None:
         found["energy.limits.memory"] = float(limit)
     for channel in recipe.channels:
         if len(start) and isinstance(channel.forward, HasEstimate):
             found[f"an image of {channel.name}"] = channel.forward.estimate(start).memory
     return found
+
+
+def engine_memory(engine: object, start: Atoms) -> float | None:
+    """Memory [GB] of a worker that prices ``start``, or that the engine declares; None for none."""
+    if len(start) and isinstance(engine, HasMemory):
+        return float(engine.memory_for(start))
+    offer = offer_of(engine)
+    return None if offer is None else float(offer.memory)
+
+
+def machine_memory() -> float:
+    """Memory of this machine [GB]."""
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)
+
+
+def require_memory_here(config: Config, recipe: Recipe, start: Atoms) -> None:
+    """Raise :class:`UserError` where one worker alone needs more than this machine has."""
+    need = engine_memory(recipe.energy, start)
+    if need is not None and need > machine_memory():
+        raise UserError(
+            f"energy {config.energy['use']} takes {need:.0f} GB for the {len(start)} atoms of the "
+            f"start structure, and this machine has {machine_memory():.0f} GB; cut the structure "
+            "to fewer atoms around its region, or choose another engine"
+        )
 
 
 def require_memory(config: Config, recipe: Recipe, start: Atoms, site: Site) -> None:

@@ -139,6 +139,15 @@ class HasEstimate(Protocol):
 
 
 @runtime_checkable
+class HasMemory(Protocol):
+    """An engine whose memory depends on the structure."""
+
+    def memory_for(self, atoms: Atoms) -> float:
+        """Memory of a worker [GB] while it prices ``atoms``."""
+        ...
+
+
+@runtime_checkable
 class Sampled(Protocol):
     """Has a pixel size (y, x) [Å/px]; where it is None it takes that of what was observed."""
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
+from ase.neighborlist import neighbor_list
 from ase.stress import full_3x3_to_voigt_6_stress
 from ase.units import GPa
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from htinvert.energy.network import LOWEST, Device, Force, NetworkEngine, Steps,
 from htinvert.energy.offer import SinglePoint
 
 CUTOFF = 6.0  # Å, reach of its atom graph
+ANGLES = 3.0  # Å, reach of bonds between which it counts angles
 BATCH = 16  # structures at once
 
 
@@ -61,8 +63,17 @@ class Chgnet(NetworkEngine):
 
     @property
     def memory(self) -> float:
-        """Memory of one worker [GB]."""
+        """Memory of one worker [GB]: that of 200 atoms of CdTe."""
         return 1.1
+
+    def memory_for(self, atoms: Atoms) -> float:
+        """Memory of a worker [GB] while it prices ``atoms``, by pairs and angles of its graph.
+
+        Measured with 128 to 768 atoms of CdTe, Ni and MgO: within 10 %.
+        """
+        pairs = len(neighbor_list("i", atoms, CUTOFF))
+        bonds = np.bincount(neighbor_list("i", atoms, ANGLES)).astype(float)
+        return 0.5 + 76e-6 * pairs + 90e-6 * float((bonds * (bonds - 1)).sum())
 
     @property
     def lowest(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,7 +17,13 @@ from htinvert.campaign.references import strays
 from htinvert.campaign.start import left_out
 from htinvert.campaign.weights import weighted, worths
 from htinvert.cluster.connect import job_script
-from htinvert.cluster.needs import LOCAL, require_memory
+from htinvert.cluster.needs import (
+    LOCAL,
+    engine_memory,
+    machine_memory,
+    require_memory,
+    require_memory_here,
+)
 from htinvert.cluster.site import load_site
 from htinvert.core import (
     Candidate,
@@ -174,6 +179,7 @@ def _show_jobs(plan: Plan, console: Any) -> None:
     """Print what is asked of a batch system, where one is to run the workers."""
     config = plan.config
     if config.cluster in (None, LOCAL):
+        require_memory_here(config, plan.recipe, plan.space.template)
         return
     site = load_site(config.cluster, plan.folder)
     require_memory(config, plan.recipe, plan.space.template, site)
@@ -329,8 +335,9 @@ def _summary(plan: Plan) -> Any:
     view.add_row("energy", _component(config.energy))
     if (offer := offer_of(plan.recipe.energy)) is not None:
         view.add_row("", str(offer))
-        if config.cluster in (None, "local"):  # elsewhere it is another machine's
-            view.add_row("", _memory(offer.memory, max(config.workers, 1)))
+    each = engine_memory(plan.recipe.energy, atoms)
+    if each is not None and config.cluster in (None, LOCAL):  # elsewhere it is another machine's
+        view.add_row("", _memory(each, max(config.workers, 1)))
     for channel in plan.recipe.channels:
         experiment = config.experiments[channel.name]
         words = kind_of(channel.forward).words(channel.observed)
@@ -346,7 +353,7 @@ def _summary(plan: Plan) -> Any:
 
 def _memory(each: float, workers: int) -> str:
     """What the workers' engines take of the machine's memory, in words."""
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    there = machine_memory()
     text = f"{workers} workers take about {each * workers:.2g} of {there:.0f} GB of memory"
     return text if each * workers < there else f"{text}: too much; choose fewer workers"
 

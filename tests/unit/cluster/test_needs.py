@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from ase import Atoms
 
 from htinvert.campaign.plan import Plan, make_plan
 from htinvert.cluster.connect import open_pool
-from htinvert.cluster.needs import needs, require_memory
+from htinvert.cluster.needs import machine_memory, needs, require_memory, require_memory_here
 from htinvert.cluster.site import parse_site
 from htinvert.config.campaign import Config, parse
-from htinvert.core import Recipe, UserError
+from htinvert.core import Recipe, Relaxation, UserError
 
 
 def plan(folder: Path, energy: dict[str, Any], **changes: Any) -> Plan:
@@ -71,3 +72,31 @@ def test_a_run_that_does_not_fit_sends_no_job(tmp_path: Path) -> None:
     misfit = plan(tmp_path, EMT, cluster="here.yaml")
     with pytest.raises(UserError, match="each process has 0.2 GB"):
         open_pool(*parts(misfit), base=tmp_path, folder=tmp_path).__enter__()
+
+
+@dataclass(frozen=True)
+class Hungry:
+    """An engine that takes as much as it is told for each atom."""
+
+    each: float  # GB
+
+    def memory_for(self, atoms: Atoms) -> float:
+        return self.each * len(atoms)
+
+    def __call__(self, atoms: Atoms) -> Relaxation:
+        return Relaxation(atoms, 0.0, True, 0)
+
+
+def test_an_engine_that_takes_more_than_the_machine_has_is_refused_before_it_does() -> None:
+    """CHGNet for 2 238 atoms of Ni/Mo3B2 took all memory, and the system ended `check`."""
+    made = plan(
+        Path(), EMT, structure={"use": "prototype", "formula": "Cu", "crystal": "fcc", "a": 3.6}
+    )
+    config, recipe, start = parts(made)
+    enough = machine_memory() / len(start)
+    require_memory_here(config, replace(recipe, energy=Hungry(0.9 * enough)), start)
+    with pytest.raises(UserError, match="cut the structure to fewer atoms around its region"):
+        require_memory_here(config, replace(recipe, energy=Hungry(1.1 * enough)), start)
+    assert needs(config, replace(recipe, energy=Hungry(2.0)), start) == {
+        "energy ase": 2.0 * len(start)
+    }
