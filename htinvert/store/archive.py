@@ -49,8 +49,9 @@ def fold(root: Path, groups: Iterable[Sequence[Column]], attributes: Mapping[str
                 group.update_attributes(dict(attributes))
             for folder in sorted({parent for column in columns for parent in _parents(column)}):
                 group.require_group(folder)  # a power cut may have left one without description
+            known = members(group)
             for column in columns:
-                array = _grown(group, column)
+                array = _grown(group, known.get(column.path), column)
                 if len(column.values):
                     array[column.start :] = column.values
         paths += [path for column in columns for path in files_of(root, column)]
@@ -70,9 +71,10 @@ def differences(root: Path, columns: Sequence[Column]) -> list[str]:
     """Paths of the arrays which do not hold these columns."""
     wrong = []
     with opened(root, "r") as group:
+        arrays = members(group)
         for column in columns:
             try:
-                array: Any = group[column.path]
+                array = arrays[column.path]
                 found = np.asarray(array[column.start : column.start + len(column.values)])
                 same = _equal(found, column.values)
             except OSError as error:
@@ -273,12 +275,10 @@ def _equal(found: NDArray[Any], expected: NDArray[Any]) -> bool:
     return np.array_equal(found, expected)
 
 
-def _grown(group: Any, column: Column) -> Any:
+def _grown(group: Any, array: Any, column: Column) -> Any:
     """The column's array, made where missing, long enough; what is between reads as no number."""
     stop = column.start + len(column.values)
-    try:
-        array: Any = group[column.path]
-    except KeyError:
+    if array is None:
         return _create(group, column, stop)
     if array.shape[0] != stop:
         array.resize((stop, *column.values.shape[1:]))
