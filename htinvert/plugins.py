@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from importlib.metadata import entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,13 +40,12 @@ CONTEXT = frozenset({"space", "objectives", "seed", "residuals"})
 
 def names(kind: str) -> list[str]:
     """Names registered for a kind of component, sorted."""
-    return sorted({point.name for point in entry_points(group=f"htinvert.{kind}")})
+    return sorted({point.name for point in _registered(kind)})
 
 
 def foreign(kind: str) -> list[str]:
     """Names registered for a kind by other packages than htinvert, sorted."""
-    points = entry_points(group=f"htinvert.{kind}")
-    return sorted({p.name for p in points if p.module.partition(".")[0] != "htinvert"})
+    return sorted({p.name for p in _registered(kind) if p.module.partition(".")[0] != "htinvert"})
 
 
 def suggest(word: str, known: list[str]) -> str:
@@ -72,7 +73,7 @@ def find(kind: str, use: str) -> Callable[..., Any]:
         require_trust(f"{kind} {use}")
         component = _loaded(kind, use, lambda: getattr(_imported(module), attribute))
     else:
-        points = [p for p in entry_points(group=f"htinvert.{kind}") if use in (p.name, p.value)]
+        points = [p for p in _registered(kind) if use in (p.name, p.value)]
         if not points:
             name = shortened(use, LONGEST_VALUE)
             raise UserError(f"{kind} {name} is unknown; {_meant(kind, use)}")
@@ -86,7 +87,26 @@ def find(kind: str, use: str) -> Callable[..., Any]:
 
 def _is_registered(kind: str, use: str) -> bool:
     """Whether an installed package registers what is named ``module:attribute``."""
-    return any(point.value == use for point in entry_points(group=f"htinvert.{kind}"))
+    return any(point.value == use for point in _registered(kind))
+
+
+def _registered(kind: str) -> tuple[EntryPoint, ...]:
+    """What installed packages register for a kind, as of now."""
+    return _read_points(f"htinvert.{kind}", tuple((place, _changed(place)) for place in sys.path))
+
+
+@lru_cache(maxsize=64)  # reading them opens a file of every installed package
+def _read_points(group: str, places: tuple[tuple[str, int], ...]) -> tuple[EntryPoint, ...]:
+    del places  # sys.path, which is where they are looked for
+    return tuple(entry_points(group=group))
+
+
+def _changed(place: str) -> int:
+    """When a folder of packages got or lost one last [ns]; -1 where it is none."""
+    try:
+        return os.stat(place or ".").st_mtime_ns  # noqa: PTH116  (a hundred times a check)
+    except OSError:
+        return -1
 
 
 def _loaded(kind: str, use: str, load: Callable[[], Any]) -> Any:

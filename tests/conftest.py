@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -25,3 +26,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set HTINVERT_SHARED_DATA to the folder that has it")
     return folder
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage look at what tests make, not at what they import."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,16 @@ def located(path: Path, problem: str, changes: Mapping[str, Any] | None = None) 
     if _holds(changes or {}, place.split(".")):
         return shortened(problem)
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=StrictLoader)
+        node = _composed(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, OSError, ValueError):
         return shortened(f"{path.name}: {problem}")
     line = _line(node, place.split("."), None)
     return shortened(f"{path.name}:{line}: {problem}" if line else f"{path.name}: {problem}")
+
+
+@lru_cache(maxsize=1)  # a file with one mistake often has more
+def _composed(text: str) -> Any:
+    return yaml.compose(text, Loader=StrictLoader)
 
 
 def _line(node: Any, steps: list[str], known: int | None) -> int | None:

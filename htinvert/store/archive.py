@@ -49,8 +49,9 @@ def fold(root: Path, groups: Iterable[Sequence[Column]], attributes: Mapping[str
                 group.update_attributes(dict(attributes))
             for folder in sorted({parent for column in columns for parent in _parents(column)}):
                 group.require_group(folder)  # a power cut may have left one without description
+            known = members(group)
             for column in columns:
-                array = _grown(group, column)
+                array = _grown(group, known.get(column.path), column)
                 if len(column.values):
                     array[column.start :] = column.values
         paths += [path for column in columns for path in files_of(root, column)]
@@ -61,8 +62,7 @@ def fold(root: Path, groups: Iterable[Sequence[Column]], attributes: Mapping[str
     texts = {str(path.relative_to(root.parent)): path.read_text() for path in described}
     write_durably(root.parent / COPY, json.dumps(texts).encode())
     paths += [*described, root.parent / COPY]
-    inside = {parent for path in paths for parent in path.parents if parent.is_relative_to(root)}
-    for path in (*inside, root.parent):
+    for path in (*_folders(root, paths), root.parent):
         sync(path)
     return {str(path.relative_to(root.parent)): checksum(path) for path in paths}
 
@@ -71,9 +71,10 @@ def differences(root: Path, columns: Sequence[Column]) -> list[str]:
     """Paths of the arrays which do not hold these columns."""
     wrong = []
     with opened(root, "r") as group:
+        arrays = members(group)
         for column in columns:
             try:
-                array: Any = group[column.path]
+                array = arrays[column.path]
                 found = np.asarray(array[column.start : column.start + len(column.values)])
                 same = _equal(found, column.values)
             except OSError as error:
@@ -250,6 +251,17 @@ def write_durably(path: Path, data: Any) -> None:
         raise
 
 
+def _folders(root: Path, paths: Iterable[Path]) -> set[Path]:
+    """The archive's folder and those in it that lead to files."""
+    found: set[Path] = set()
+    for path in paths:
+        folder = path.parent
+        while folder != root.parent and folder not in found:
+            found.add(folder)
+            folder = folder.parent
+    return found
+
+
 def _parents(column: Column) -> list[str]:
     parts = column.path.split("/")[:-1]
     return ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
@@ -263,16 +275,17 @@ def _equal(found: NDArray[Any], expected: NDArray[Any]) -> bool:
     return np.array_equal(found, expected)
 
 
-def _grown(group: Any, column: Column) -> Any:
+def _grown(group: Any, array: Any, column: Column) -> Any:
     """The column's array, made where missing, long enough; what is between reads as no number."""
-    array: Any = group[column.path] if column.path in group else _create(group, column)
     stop = column.start + len(column.values)
+    if array is None:
+        return _create(group, column, stop)
     if array.shape[0] != stop:
         array.resize((stop, *column.values.shape[1:]))
     return array
 
 
-def _create(group: Any, column: Column) -> Any:
+def _create(group: Any, column: Column, length: int) -> Any:
     from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
     kind, trailing = column.values.dtype.kind, column.values.shape[1:]
@@ -283,7 +296,7 @@ def _create(group: Any, column: Column) -> Any:
     fill: Any = {"f": np.nan, "T": "", "i": -1}.get(kind, 0)
     return group.create_array(
         column.path,
-        shape=(0, *trailing),
+        shape=(length, *trailing),
         dtype=str if kind == "T" else column.values.dtype,
         chunks=(column.chunk, *trailing),
         shards=None if column.file == column.chunk else (column.file, *trailing),

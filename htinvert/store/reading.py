@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -219,11 +220,17 @@ def _row(row: Mapping[str, Any], atoms: Mapping[str, Any], kept: Mapping[str, Pa
     return Row(plain["key"].tobytes(), evaluation, int(plain["attempts"]), float(plain["time"]))
 
 
+@lru_cache(maxsize=1024)  # the same few for every row
+def _label(path: str) -> tuple[str, ...]:
+    """The names that a path is made of."""
+    return tuple(map(unescaped, path.split("/")))
+
+
 def _nested(row: Mapping[str, Any]) -> dict[str, Any]:
     """The objectives, scores and parameters of an evaluation."""
     found: dict[str, dict[str, Any]] = {name: {} for name in NAMED}
     for path, value in row.items():
-        kind, *label = map(unescaped, path.split("/"))
+        kind, *label = _label(path)
         if kind not in NAMED or not (value == value or value.view("<u8") == _BITS):
             continue
         target = found[kind]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,16 @@ UNNAMED = {
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
-every_module = pytest.mark.parametrize(
-    "path", MODULES, ids=lambda path: str(path.relative_to(ROOT))
+ROOMS = sorted({path.parent for path in MODULES})
+
+every_room = pytest.mark.parametrize(
+    "room", ROOMS, ids=[str(room.relative_to(ROOT)) for room in ROOMS]
 )
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def definitions(node: ast.AST, inside: str = "") -> Iterator[tuple[str, Definition]]:
@@ -65,38 +73,42 @@ def imported_heavy(code: str, among: set[str] = HEAVY) -> set[str]:
     return among & {module.partition(".")[0] for module in modules}
 
 
-@every_module
-def test_every_module_and_public_name_says_in_one_sentence_what_it_is(path: Path) -> None:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    if not tree.body:  # an empty __init__
-        return
-    named = [("module", tree), *((n, d) for n, d in definitions(tree) if is_public(n))]
-    for name, node in named:
-        summary = (ast.get_docstring(node) or "").partition("\n")[0]
-        assert summary, f"{name} has no docstring"
-        assert summary.endswith((".", ":", "?")), f"{name}: end the summary with a period"
-
-
-@every_module
-def test_a_module_can_be_read_in_one_go(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
-
-
-@every_module
-def test_a_function_can_be_read_without_scrolling(path: Path) -> None:
-    """At most 50 lines, its docstring apart."""
-    for name, node in definitions(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ClassDef):
+@every_room
+def test_every_module_and_public_name_says_in_one_sentence_what_it_is(room: Path) -> None:
+    for path in room.glob("*.py"):
+        tree = parsed(path)
+        if not tree.body:  # an empty __init__
             continue
-        said = node.body[0] if ast.get_docstring(node) else None
-        explained = said.end_lineno - said.lineno + 1 if said else 0
-        assert node.end_lineno - node.lineno + 1 - explained <= 50, f"{name} is long"
+        named = [("module", tree), *((n, d) for n, d in definitions(tree) if is_public(n))]
+        for name, node in named:
+            summary = (ast.get_docstring(node) or "").partition("\n")[0]
+            assert summary, f"{path}: {name} has no docstring"
+            assert summary.endswith((".", ":", "?")), f"{path}: {name}: end it with a period"
+
+
+@every_room
+def test_a_module_can_be_read_in_one_go(room: Path) -> None:
+    for path in room.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, f"{path} is long"
+
+
+@every_room
+def test_a_function_can_be_read_without_scrolling(room: Path) -> None:
+    """At most 50 lines, its docstring apart."""
+    for path in room.glob("*.py"):
+        for name, node in definitions(parsed(path)):
+            if isinstance(node, ast.ClassDef):
+                continue
+            said = node.body[0] if ast.get_docstring(node) else None
+            explained = said.end_lineno - said.lineno + 1 if said else 0
+            lines = node.end_lineno - node.lineno + 1 - explained
+            assert lines <= 50, f"{path}: {name} is long"
 
 
 def test_a_class_has_a_name_of_its_own() -> None:
     homes: dict[str, list[str]] = {}
     for path in MODULES:
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.ClassDef) and is_public(node.name):
                 homes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
     assert {name: where for name, where in homes.items() if len(where) > 1} == {}
@@ -114,7 +126,7 @@ def test_every_component_file_is_registered() -> None:
     modules = {target.partition(":")[0] for _, _, target in COMPONENTS} | UNNAMED
     kinds = ("structures", "generators", "energy", "forward", "metrics")
     for path in (p for kind in kinds for p in (ROOT / "htinvert" / kind).glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = parsed(path)
         module = f"htinvert.{path.parent.name}.{path.stem}"
         if any(is_component(node) for node in tree.body):
             assert module in modules, f"{module} has a component but no entry point"

@@ -19,6 +19,8 @@ from htinvert.core import Candidate, Evaluation, Exhausted
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.store import Busy, RunStore, patient
 
+MINIMUM = 2.5 * 2 ** (1 / 6)  # Å, of two atoms of Lennard and Jones with the sigma of 2.5 Å
+
 
 class Three:
     """A generator that knows three dimers, each by its distance [Å], and no more."""
@@ -163,3 +165,30 @@ def test_a_journal_that_is_held_for_good_ends_it_with_75_and_nothing_is_lost(
 
 def three() -> Three:
     return Three()
+
+
+class Repeating:
+    """A generator that proposes dimers by their distance [Å], and says nothing of repeats."""
+
+    distances = (4.5, 4.5, 4.5001, MINIMUM + 0.001, 6.0)
+
+    def ask(self, indices: Sequence[int]) -> list[Candidate]:
+        if indices[0] >= len(self.distances):
+            raise Exhausted
+        return [Candidate(i, dimer(self.distances[i]), "dimer") for i in indices]
+
+    def tell(self, evaluations: Iterable[Evaluation]) -> None: ...
+
+
+def repeating() -> Repeating:
+    return Repeating()
+
+
+def test_what_was_proposed_and_what_a_proposal_has_relaxed_to_is_refused(tmp_path: Path) -> None:
+    """The second is the first, the third nearly so, and the first relaxes into the fourth."""
+    raw = campaign(tmp_path, generators=[{"use": f"{__name__}:repeating"}]).config.model_dump()
+    end = run(make_plan(parse(raw | {"workers": 0}), folder=tmp_path), tmp_path / "run")
+    assert end.refused == {"duplicate": 2, "known_minimum": 1}
+    assert end.evaluated == 2
+    with RunStore.open(tmp_path / "run") as store:
+        assert [one.candidate.index for one in store.evaluations()] == [0, 4]

@@ -94,7 +94,9 @@ def cases() -> list[Case]:
     if installed("gpaw", "gpaw_data"):
         from htinvert.energy.gpaw import Gpaw
 
-        found.append(Case("gpaw", Gpaw(cutoff=250, kpoint_density=0.1), hydrogen, 5e-3, slow=True))
+        found.append(
+            Case("gpaw", Gpaw(cutoff=250, kpoint_density=0.1, xc="LDA"), hydrogen, 5e-3, slow=True)
+        )
     if shutil.which("abinit") and DEBIAN.is_dir():
         engine = Abinit(cutoff=450, kpoint_density=0.1)  # a hard pseudopotential
         found.append(Case("abinit", engine, hydrogen, 5e-3, slow=True))

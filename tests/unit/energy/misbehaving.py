@@ -33,6 +33,10 @@ class Misbehaving:
         print("what an engine prints harms nothing")
         return Relaxation(atoms.copy(), -2.0 * len(atoms), True, 1)
 
+    def as_marked(self, atoms: Atoms) -> Any:
+        """One of those below, which the structure itself names."""
+        return getattr(self, atoms.info["how"])(atoms)
+
     def hang(self, atoms: Atoms) -> Any:
         subprocess.Popen(["sleep", "1000"])
         while True:

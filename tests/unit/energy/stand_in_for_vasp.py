@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,10 +32,11 @@ def calculation(atoms: Atoms) -> str:
     return f"<calculation>{f'<scstep>{energy}</scstep>' * 3}{results}{energy}</calculation>"
 
 
-def main() -> None:
-    assert Path("POTCAR").read_text() == "POTCAR of Au\nPOTCAR of Cu_pv\n"
-    settings = dict(line.split(" = ") for line in Path("INCAR").read_text().splitlines())
-    atoms = read_vasp("POSCAR")
+def run(folder: Path) -> int:
+    """Do in a folder what VASP does there; returns the exit status."""
+    assert (folder / "POTCAR").read_text() == "POTCAR of Au\nPOTCAR of Cu_pv\n"
+    settings = dict(line.split(" = ") for line in (folder / "INCAR").read_text().splitlines())
+    atoms = read_vasp(folder / "POSCAR")
     atoms.calc = EMT()
     points = block("kpointlist", [[0, 0, 0]]) + block("weights", [[1]])
     rows = "".join(f"<rc><c>{atom.symbol}</c></rc>" for atom in atoms)
@@ -48,9 +48,5 @@ def main() -> None:
         descent = BFGS(atoms, logfile=None)
         for _ in descent.irun(fmax=-float(settings["EDIFFG"]), steps=int(settings["NSW"])):
             text += calculation(atoms)
-    Path("vasprun.xml").write_text(text + "</modeling>")
-    sys.exit(int(settings.get("STOP", 0)))
-
-
-if __name__ == "__main__":
-    main()
+    (folder / "vasprun.xml").write_text(text + "</modeling>")
+    return int(settings.get("STOP", 0))

@@ -58,6 +58,22 @@ def evil() -> Atoms:
         ("eat_elsewhere", "out of memory: the engine took "),
         ("fill", "out of disk: the engine took "),
         ("fill_one", "out of disk: the engine asked for more than its limit of 0.05 GB"),
+    ],
+)
+def test_the_culprit_is_named_and_all_others_are_evaluated(how: str, reason: str) -> None:
+    limits = Limits(1.0, LIMITS.memory, LIMITS.disk) if how == "hang" else LIMITS
+    _require_named(Isolated(misbehaving.Misbehaving(how), limits), evil(), reason)
+
+
+@pytest.fixture(scope="module")
+def survivor() -> Isolated:
+    """An engine whose child lives on, whatever it answers."""
+    return Isolated(misbehaving.Misbehaving("as_marked"), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
         ("nan", "not finite: the energy is not finite"),
         ("nowhere", "not finite: a relaxed position is not finite"),
         ("garbage", "garbage: the engine returned a str instead of a relaxation"),
@@ -66,13 +82,17 @@ def evil() -> Atoms:
         ("abyss", "implausible energy: "),
     ],
 )
-def test_the_culprit_is_named_and_all_others_are_evaluated(how: str, reason: str) -> None:
-    limits = Limits(1.0, LIMITS.memory, LIMITS.disk) if how == "hang" else LIMITS
-    recipe = Recipe(
-        Isolated(misbehaving.Misbehaving(how), limits),
-        chemical_potentials={"Cd": -2.0, "Te": -2.0},
-    )
-    structures = [good(), evil(), good()]
+def test_an_answer_that_is_none_is_named_and_all_others_are_evaluated(
+    survivor: Isolated, how: str, reason: str
+) -> None:
+    culprit = evil()
+    culprit.info["how"] = how
+    _require_named(survivor, culprit, reason)
+
+
+def _require_named(model: Isolated, culprit: Atoms, reason: str) -> None:
+    recipe = Recipe(model, chemical_potentials={"Cd": -2.0, "Te": -2.0})
+    structures = [good(), culprit, good()]
     found = [evaluate(Candidate(i, a, "random"), recipe) for i, a in enumerate(structures)]
     assert [evaluation.ok for evaluation in found] == [True, False, True]
     assert reason in found[1].error

@@ -112,7 +112,7 @@ def test_a_strained_gap_relaxes_to_the_minimum_of_a_scan(
     relaxation = engine(atoms)
     assert relaxation.converged
     scan = minimize(lambda shift: energy(engine, atoms, shift), -STRAIN, method="Nelder-Mead",
-                    options={"xatol": 1e-4, "fatol": 1e-7})  # fmt: skip
+                    options={"xatol": 1e-3, "fatol": 2e-6})  # fmt: skip
     assert relaxation.energy == pytest.approx(scan.fun, abs=2e-5)  # eV
     moved = relaxation.atoms.positions - atoms.positions
     assert moved[body[0]] == pytest.approx(scan.x, abs=5e-3)  # Å

@@ -6,8 +6,10 @@ is tested of a run is ours: the order of the atoms, the POTCAR, the constraints,
 
 from __future__ import annotations
 
+import os
 import shlex
-import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,15 +26,36 @@ from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.vasp import Vasp
 from htinvert.geometry.roles import RigidBody
 
-STAND_IN = Path(__file__).parent / "stand_in_for_vasp.py"
+from . import stand_in_for_vasp
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real process that hands its folder to this one, where all that it needs is imported."""
+    asked, answered = (tmp_path_factory.mktemp("vasp") / name for name in ("asked", "answered"))
+    os.mkfifo(asked)
+    os.mkfifo(answered)
+
+    def serve() -> None:
+        while folder := asked.read_text().strip():
+            status = 1
+            try:
+                status = stand_in_for_vasp.run(Path(folder))
+            finally:
+                answered.write_text(f"{status}\n")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield shlex.join(["sh", "-c", f"pwd > {asked}; read status < {answered}; exit $status"])
+    asked.write_text("\n")
+    thread.join()
 
 
 @pytest.fixture
-def vasp(tmp_path: Path) -> Vasp:
+def vasp(tmp_path: Path, command: str) -> Vasp:
     for name in ("Au", "Cu_pv"):
         (tmp_path / "potcars" / name).mkdir(parents=True)
         (tmp_path / "potcars" / name / "POTCAR").write_text(f"POTCAR of {name}\n")
-    command = shlex.join([sys.executable, str(STAND_IN)])
     return Vasp(potcars=tmp_path / "potcars", command=command, kpoint_density=1.0)
 
 
