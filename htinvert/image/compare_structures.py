@@ -16,6 +16,7 @@ from htinvert.core import Channel, Metric, Signal, UserError
 from htinvert.forward.stm import Stm
 from htinvert.image.compare import Comparison, Contender, compare, in_place, some, windows_of
 from htinvert.image.compare_surfaces import Study, SurfaceVerdict, compare_surfaces, settle_domains
+from htinvert.image.outliers import cleaned
 from htinvert.image.surface import SurfaceWindow, best_window
 from htinvert.metrics.registration import Registration
 
@@ -55,6 +56,7 @@ def compare_structures(
     if len(structures) < 2:
         raise UserError("a comparison takes two structures; name one more")
     name = type(metric).__name__.lower()
+    observed = cleaned(observed)
     channel = Channel("image", observed, forward, {name: metric}, dict(free or {}))
     if isinstance(forward, Stm):
         verdict = compare_stm(

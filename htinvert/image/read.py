@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from htinvert import plugins
 from htinvert.core import Signal, UserError
 from htinvert.image.files import READERS, read_records
+from htinvert.image.outliers import without_outliers
 from htinvert.image.parsing import parsing
 from htinvert.image.plausible import (
     Steps,
@@ -79,7 +80,8 @@ def read_image(
 
     ``sampling`` [Å/px], one number or (y, x), replaces what the file says. ``signal`` names the one
     to take of several; ``channel`` is the color, or the frame of a series. Colors are otherwise
-    averaged to gray, transparency is left out. ``crop`` is top, bottom, left, right [px].
+    averaged to gray, transparency is left out. ``crop`` is top, bottom, left, right [px]. Hot and
+    dead pixels are replaced, see :func:`htinvert.image.outliers.without_outliers`.
 
     Raises :class:`UserError` where the file is missing or unreadable, no pixel size is known or
     none that could show atoms, the choice is not clear, or nothing is left to compare.
@@ -98,7 +100,7 @@ def read_described(
     channel: int | None = None,
     prepare: Iterable[Mapping[str, Any]] = (),
 ) -> tuple[Signal, Source]:
-    """An image as :func:`read_image` reads it, and what its file says; read once."""
+    """An image as :func:`read_image` reads it, and what is to be said of it; read once."""
     pixels, source = _read(path, signal, channel)
     steps = source.sampling if sampling is None else sampling
     if steps is None:
@@ -112,6 +114,9 @@ def read_described(
     try:
         if crop is not None:
             image = cropped(image, crop)
+        image, outliers = without_outliers(image)
+        if outliers is not None:
+            source = replace(source, notes=(*source.notes, str(outliers)))
         image = prepared(image, prepare)
     except UserError as error:
         raise UserError(f"{path.name}: {error}") from error

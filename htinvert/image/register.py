@@ -23,6 +23,7 @@ from htinvert.core import EvaluationFailed, Floats, Metric, Score, Signal
 from htinvert.evaluation.fit import Trial, adjusted, normalized, unexplained, with_steps
 from htinvert.evaluation.optimize import STEP, Box, minimize
 from htinvert.image.evidence import window_numbers
+from htinvert.image.outliers import cleaned
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
 from htinvert.metrics.patch import window
 from htinvert.metrics.registration import Registration
@@ -102,6 +103,7 @@ def register(
         UserError: the simulation is larger than the image or sampled differently.
         ValueError: an unknown method.
     """
+    observed = cleaned(observed)
     problem = _Problem(atoms, observed, forward, metric, dict(free), observer)
     check_comparable(problem.simulate(problem.start()), observed)
     fitted = [problem.least_squares(site, point) for site, point in problem.capture()]

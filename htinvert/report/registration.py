@@ -10,7 +10,7 @@ from typing import Any
 
 from ase import Atoms
 
-from htinvert.campaign.channels import make_channel
+from htinvert.campaign.channels import make_described
 from htinvert.campaign.place import at_its_place, is_auto, located
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
@@ -149,7 +149,8 @@ def register_with_progress(
             place = located(experiment, atoms, folder=folder, progress=status.update)
         console.print(place.sentence, soft_wrap=True)
         experiment = at_its_place(experiment, place)
-    channel = make_channel(name, experiment, folder=folder)
+    channel, said = make_described(name, experiment, folder=folder)
+    console.print(said, soft_wrap=True)
     with answerable([channel], at=""), progress_bar(console) as bar:
         result = _fit(atoms, channel, bar)
         drawing = bar.add_task("drawing", total=1.0, visible=movie)

@@ -1,0 +1,108 @@
+"""Hot and dead pixels: found by standing alone far outside of all others, replaced, and counted.
+
+One of them scales a whole image, for correlation and similarity count squares and extremes. What an
+instrument has resolved is no single pixel: its neighbors have their share of it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htinvert.core import Signal
+
+INSIDE = (1.0, 99.0)  # percentiles that bound what the others are
+BEYOND = 1.0  # distance from them in units of theirs
+BEYOND_COUNTS = 4.0  # the same where the others have few levels, for few counts scatter far
+LEVELS = 16  # an image of fewer is one of counts
+ALIKE = 0.28  # share of a pixel's own excess from which a neighbor shares it: 1.5 px FWHM
+MOST_ALIKE = 2  # neighbors that may: pairs and lines of bad pixels do, atoms have more
+MOST = 0.005  # share of the pixels beyond which they are none of a few bad ones
+SAMPLE = 1_000_000  # values that percentiles are taken of
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """Bad pixels of an image: their number and the least and largest value among them."""
+
+    count: int
+    least: float
+    largest: float
+
+    def __str__(self) -> str:
+        values = f"{self.least:.4g}"
+        if self.largest > self.least:
+            values += f" to {self.largest:.4g}"
+        pixels = "pixel stands" if self.count == 1 else "pixels stand"
+        return (
+            f"{self.count} {pixels} alone far outside of all others ({values}; hot or dead): "
+            "replaced by the median around"
+        )
+
+
+def without_outliers(image: Signal) -> tuple[Signal, Outliers | None]:
+    """An image (ny, nx) with its bad pixels replaced by the median of their good neighbors.
+
+    A pixel is bad where it lies farther from the 1st and 99th percentile than these from each
+    other, and at most two of its eight neighbors have 28 % of its excess over the median. An image
+    with more than 0.5 % of them is left as it is.
+    """
+    bad = _bad(image.data)
+    count = int(bad.sum())
+    if not 0 < count <= max(MOST * bad.size, 1):
+        return image, None
+    values = image.data[bad]
+    data = image.data.copy()
+    for row, column in np.argwhere(bad):
+        data[row, column] = _around(image.data, bad, int(row), int(column))
+    return replace(image, data=data), Outliers(count, float(values.min()), float(values.max()))
+
+
+def cleaned(image: Signal) -> Signal:
+    """An image without its bad pixels, with a warning that counts them."""
+    good, outliers = without_outliers(image) if image.data.ndim == 2 else (image, None)
+    if outliers is not None:
+        warnings.warn(f"the image has bad pixels: {outliers}", stacklevel=3)
+    return good
+
+
+def _bad(data: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which pixels stand alone outside."""
+    sample = data.ravel()[:: max(data.size // SAMPLE, 1)]
+    sample = sample[np.isfinite(sample)].astype(float)
+    bad = np.zeros(data.shape, dtype=bool)
+    if not sample.size:
+        return bad
+    low, middle, high = np.percentile(sample, (INSIDE[0], 50.0, INSIDE[1]))
+    inside = sample[(sample >= low) & (sample <= high)]
+    few = len(np.unique(inside[:: max(len(inside) // 10_000, 1)])) < LEVELS
+    reach = (BEYOND_COUNTS if few else BEYOND) * (high - low)
+    if not reach > 0.0:
+        return bad
+    outside = (data > high + reach) | (data < low - reach)
+    for row, column in np.argwhere(outside & np.isfinite(data))[: _most(data) + 1]:
+        around = data[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].astype(float)
+        alike = (around - middle) / (float(data[row, column]) - middle) >= ALIKE
+        bad[row, column] = int(alike.sum()) - 1 <= MOST_ALIKE
+    return bad
+
+
+def _most(data: NDArray[np.float32]) -> int:
+    """Pixels outside that are looked at: more are no few bad ones."""
+    return max(int(0.02 * data.size), 100)
+
+
+def _around(data: NDArray[np.float32], bad: NDArray[np.bool_], row: int, column: int) -> float:
+    """Median of the nearest good pixels."""
+    for reach in range(1, max(data.shape)):
+        part = (
+            slice(max(row - reach, 0), row + reach + 1),
+            slice(max(column - reach, 0), column + reach + 1),
+        )
+        good = data[part][~bad[part] & np.isfinite(data[part])]
+        if good.size:
+            return float(np.median(good))
+    return float(np.median(data[~bad]))
