@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from htinvert.core import Signal
 
@@ -20,17 +21,20 @@ BEYOND_COUNTS = 4.0  # the same where the others have few levels, for few counts
 LEVELS = 16  # an image of fewer is one of counts
 ALIKE = 0.28  # share of a pixel's own excess from which a neighbor shares it: 1.5 px FWHM
 MOST_ALIKE = 2  # neighbors that may: pairs and lines of bad pixels do, atoms have more
+LARGEST_CLUSTER = 9  # pixels of a group that is bad
+EDGE = 0.05  # share of its excess that is left beside it; an atom of 1.5 px FWHM has 0.08
 MOST = 0.005  # share of the pixels beyond which they are none of a few bad ones
 SAMPLE = 1_000_000  # values that percentiles are taken of
 
 
 @dataclass(frozen=True)
 class Outliers:
-    """Bad pixels of an image: their number and the least and largest value among them."""
+    """Bad pixels of an image: their number, least and largest value, whether they are replaced."""
 
     count: int
     least: float
     largest: float
+    replaced: bool = True
 
     def __str__(self) -> str:
         values = f"{self.least:.4g}"
@@ -39,7 +43,7 @@ class Outliers:
         pixels = "pixel stands" if self.count == 1 else "pixels stand"
         return (
             f"{self.count} {pixels} alone far outside of all others ({values}; hot or dead): "
-            "replaced by the median around"
+            + ("replaced by the median around" if self.replaced else "left, for they are so many")
         )
 
 
@@ -47,18 +51,21 @@ def without_outliers(image: Signal) -> tuple[Signal, Outliers | None]:
     """An image (ny, nx) with its bad pixels replaced by the median of their good neighbors.
 
     A pixel is bad where it lies farther from the 1st and 99th percentile than these from each
-    other, and at most two of its eight neighbors have 28 % of its excess over the median. An image
-    with more than 0.5 % of them is left as it is.
+    other, and at most two of its eight neighbors have 28 % of its excess over the median; so are up
+    to nine together beside which nothing is left of it. Where they are more than 0.5 % of all, the
+    image is left as it is, for few counts look so, too.
     """
     bad = _bad(image.data)
-    count = int(bad.sum())
-    if not 0 < count <= max(MOST * bad.size, 1):
+    if not bad.any():
         return image, None
     values = image.data[bad]
+    count, extremes = len(values), (float(values.min()), float(values.max()))
+    if count > max(MOST * bad.size, 1):
+        return image, Outliers(count, *extremes, replaced=False)
     data = image.data.copy()
     for row, column in np.argwhere(bad):
         data[row, column] = _around(image.data, bad, int(row), int(column))
-    return replace(image, data=data), Outliers(count, float(values.min()), float(values.max()))
+    return replace(image, data=data), Outliers(count, *extremes)
 
 
 def cleaned(image: Signal) -> Signal:
@@ -83,10 +90,30 @@ def _bad(data: NDArray[np.float32]) -> NDArray[np.bool_]:
     if not reach > 0.0:
         return bad
     outside = (data > high + reach) | (data < low - reach)
-    for row, column in np.argwhere(outside & np.isfinite(data))[: _most(data) + 1]:
+    outside &= np.isfinite(data)
+    for row, column in np.argwhere(outside)[: _most(data) + 1]:
         around = data[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].astype(float)
         alike = (around - middle) / (float(data[row, column]) - middle) >= ALIKE
         bad[row, column] = int(alike.sum()) - 1 <= MOST_ALIKE
+    return bad | _clusters(data, outside & ~bad, middle)
+
+
+def _clusters(
+    data: NDArray[np.float32], outside: NDArray[np.bool_], middle: float
+) -> NDArray[np.bool_]:
+    """Small groups of pixels with a sharp edge, as a cosmic ray leaves them."""
+    bad = np.zeros(data.shape, dtype=bool)
+    if not 0 < int(outside.sum()) <= _most(data):
+        return bad
+    numbers, _ = ndimage.label(outside, structure=np.ones((3, 3)))
+    for number, box in enumerate(ndimage.find_objects(numbers), 1):
+        rows, columns = (slice(max(part.start - 1, 0), part.stop + 1) for part in box)
+        excess = np.abs(data[rows, columns].astype(float) - middle)
+        peak = float(excess[numbers[rows, columns] == number].max())
+        core = (numbers[rows, columns] == number) & (excess >= ALIKE * peak)
+        edge = ndimage.binary_dilation(core, structure=np.ones((3, 3))) & ~core
+        if core.sum() <= LARGEST_CLUSTER and np.nanmax(excess[edge], initial=0.0) < EDGE * peak:
+            bad[rows, columns] |= core
     return bad
 
 
