@@ -16,7 +16,7 @@ from htinvert.image.plausible import shows_atoms
 from htinvert.image.record import FileAxis, Record
 from htinvert.image.units import known_unit
 
-WHITE_IS_ZERO, PALETTE = 0, 3
+WHITE_IS_ZERO, PALETTE, INKS = 0, 3, 5
 COLORED = (2, 3, 5, 6)  # RGB, palette, CMYK, YCbCr
 ALPHA = (1, 2)  # kinds of extra samples that are transparency
 PRINTED = "its resolution is one for printing, not a pixel size"
@@ -88,6 +88,9 @@ def _as_seen(
         extra = tuple(int(kind) for kind in page.extrasamples)
         if extra and extra[-1] in ALPHA:
             data = data[..., : -len(extra)]
+        if photometric == INKS and data.shape[-1] == 4:
+            light = 1.0 - data / (2.0 ** int(page.bitspersample) - 1.0)
+            data = (2 ** int(page.bitspersample) - 1) * light[..., :3] * light[..., 3:]
         colors = photometric in COLORED
         if data.shape[-1] == 1:
             data, colors = data[..., 0], False

@@ -112,6 +112,15 @@ def test_where_white_is_the_smallest_value_it_is_inverted(
     assert "MinIsWhite" in str(describe(tmp_path / "a.tif"))
 
 
+def test_inks_of_a_tiff_are_darker_the_more_of_them(tmp_path: Path) -> None:
+    """Cyan, magenta, yellow, black: no ink is white."""
+    inks = np.zeros((ROWS, COLUMNS, 4), dtype=np.uint8)
+    inks[..., 3] = RAMP * 5
+    tifffile.imwrite(tmp_path / "a.tif", inks, photometric="separated")
+    image = read_image(tmp_path / "a.tif", sampling=0.2)
+    np.testing.assert_allclose(image.data, 255 - RAMP * 5, atol=1e-3)
+
+
 def test_a_palette_of_a_tiff_gives_what_one_sees(tmp_path: Path) -> None:
     reversed_gray = np.tile(np.arange(256)[::-1] * 257, (3, 1)).astype(np.uint16)
     tifffile.imwrite(
