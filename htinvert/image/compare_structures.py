@@ -42,7 +42,7 @@ def compare_structures(
 
     Args:
         structures: what is compared, by name.
-        observed: the image, shape (ny, nx).
+        observed: the image, shape (ny, nx); hot and dead pixels are replaced, with a warning.
         forward: the forward model that shows them; its shape becomes the image's.
         metric: what compares; lower is better.
         free: lower and upper bound of each parameter of ``forward`` that is fitted.

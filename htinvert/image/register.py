@@ -90,7 +90,8 @@ def register(
 
     Args:
         atoms: the structure; the forward model tiles it along its periodic directions.
-        observed: the micrograph, shape (ny, nx), at least as large as the simulation.
+        observed: the micrograph, shape (ny, nx), at least as large as the simulation; hot and dead
+            pixels are replaced, with a warning that counts them.
         forward: a forward model with a ``shape`` [px] and the free parameters as fields.
         metric: compares the simulation with a region of its own size, such as ``Registration()``.
         free: lower and upper bound of each parameter that may change.

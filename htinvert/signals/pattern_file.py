@@ -104,6 +104,8 @@ def words(pattern: Signal) -> str:
 
 def _record(path: Path) -> _Record:
     """What a file holds, by its ending."""
+    if path.is_dir():
+        raise UserError(f"{path.name} is a folder; give a file, such as the patterns as .npy")
     if not path.is_file():
         raise UserError(f"there is no file {path}; check the experiment's data")
     ending = path.suffix.lower()

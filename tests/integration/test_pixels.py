@@ -1,4 +1,4 @@
-"""A hot pixel from file to report: it changes nothing, and every reader of it is told."""
+"""Pixels and axes at the command line: what changes nothing is counted, what is none refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
+import tifffile
+
+from .conftest import experiment
 
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -43,3 +47,29 @@ def test_a_hot_pixel_is_counted_wherever_its_image_is_used(
     folder = tmp_path / "runs" / "tiny"
     assert htinvert("report", folder).returncode == 0
     assert SAID in (folder / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("check", "tiny.yaml"),
+        ("run", "tiny.yaml"),
+        ("register", "start.vasp", "pattern.tif", "--sampling", "0.3"),
+        ("match", "pattern.tif", "."),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_pattern_given_as_an_image_gets_one_sentence(
+    campaign: Writer, htinvert: Command, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    campaign(experiments=experiment(image="pattern.tif"))
+    pixels = np.load(tmp_path / "image.npy").astype(np.uint16)
+    tifffile.imwrite(
+        tmp_path / "pattern.tif", pixels, imagej=True, resolution=(50.0, 50.0),
+        metadata={"unit": "nm^-1"},
+    )  # fmt: skip
+    said = htinvert(*command)
+    assert said.returncode == 2
+    assert len(said.stderr.splitlines()) == 1
+    assert "is a diffraction pattern" in said.stderr
+    assert "give an image, or compare it by a forward model of the kind pattern" in said.stderr
