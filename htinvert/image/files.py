@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 
 from htinvert.image.instrument import read_instrument
@@ -21,7 +22,6 @@ INSTRUMENTS: Mapping[str, str] = {
     ".mib": "quantumdetector",
 }  # and the name that rosettasciio gives its reader
 MRC = (".mrc", ".mrcs", ".map", ".st", ".rec")
-DIRECT_ELECTRON = "movie"  # in names of files whose scan stands in a text beside them
 TIFF = (".tif", ".tiff")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 READERS = (*INSTRUMENTS, *MRC, *TIFF, *PICTURES)
@@ -34,7 +34,7 @@ def read_records(path: Path, *, images_only: bool = False) -> list[Record]:
     does, see :func:`htinvert.image.parsing.parsing`.
     """
     ending = path.suffix.lower()
-    if ending in MRC and DIRECT_ELECTRON not in path.name:
+    if ending in MRC and not _is_scan(path):
         return read_mrc(path)
     if ending in TIFF:
         return read_tiff(path)
@@ -42,3 +42,9 @@ def read_records(path: Path, *, images_only: bool = False) -> list[Record]:
         return read_picture(path)
     options = {"select_type": "images"} if ending == ".emd" and images_only else {}
     return read_instrument(path, INSTRUMENTS.get(ending, "mrc"), **options)
+
+
+def _is_scan(path: Path) -> bool:
+    """Whether an MRC file is a scan of Direct Electron's, described in a text beside it."""
+    start, ends, _ = path.stem.rpartition("_movie")
+    return bool(ends) and any(path.parent.glob(f"{escape(start)}*info.txt"))

@@ -88,6 +88,12 @@ def test_bytes_of_mrc_are_signed_unless_the_header_says_otherwise(
     np.testing.assert_allclose(read_image(tmp_path / "a.mrc").data, values)
 
 
+def test_a_name_does_not_choose_the_reader(tmp_path: Path) -> None:
+    """Rosettasciio reads what has movie in its name, but only with Direct Electron's text."""
+    (tmp_path / "a_movie.mrc").write_bytes(mrc(SIGNED.astype("i1"), 0))
+    np.testing.assert_allclose(read_image(tmp_path / "a_movie.mrc").data, SIGNED)
+
+
 def test_mrc_of_nibbles_comes_low_half_first(tmp_path: Path) -> None:
     values = RAMP[:, :7] % 16
     even = np.pad(values, ((0, 0), (0, 1)))

@@ -213,6 +213,14 @@ def test_pixels_of_instruments_need_not_be_square(tmp_path: Path, tags: list[Any
     assert read_image(tmp_path / "a.tif").sampling == pytest.approx((Y, X))
 
 
+def test_zeiss_gives_the_pixel_size_for_a_screen_of_1024_px(tmp_path: Path) -> None:
+    text = f"0\r\n0\r\n0\r\n{X * 1e-10 * COLUMNS / 1024}\r\n"
+    tifffile.imwrite(
+        tmp_path / "a.tif", RAMP.astype(np.uint16), extratags=[(34118, "s", 0, text, True)]
+    )
+    assert read_image(tmp_path / "a.tif").sampling == pytest.approx((X, X))
+
+
 def test_imagejs_inverse_unit_is_one_of_a_pattern(tmp_path: Path) -> None:
     tifffile.imwrite(
         tmp_path / "a.tif", RAMP.astype(np.uint16), imagej=True, resolution=(50.0, 50.0),
