@@ -18,6 +18,7 @@ from htinvert.core import UserError
 from htinvert.image.record import FileAxis, Record
 
 HEADER = 1024  # bytes
+LARGEST_SIDE = 1_000_000  # px; one in the wrong order of bytes is larger
 TYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}
 COMPLEX_SHORTS, NIBBLES = 3, 101
 IMOD = 1146047817  # its stamp
@@ -60,7 +61,7 @@ def read_mrc(path: Path) -> list[Record]:
 
 
 def _header(raw: bytes, file: str) -> _Header:
-    """The header in the order of bytes in which its mode and its axes make sense."""
+    """The header in the order of bytes in which its mode and sizes make sense."""
     if len(raw) < HEADER:
         raise UserError(f"{file} is shorter than a header of MRC; it is truncated, copy it again")
     stamped = {b"\x11\x11": ">", b"DD": "<", b"DA": "<"}.get(raw[212:214])
@@ -71,8 +72,12 @@ def _header(raw: bytes, file: str) -> _Header:
             f"{file} has mode {headers[0].ints(4)[0]}, which MRC has not, or which holds no image; "
             "export it as tif"
         )
-    by_stamp = [h for h in good if h.order == stamped]
-    return (by_stamp or good)[0]
+    return min(good, key=lambda h: (not _is_size(h), h.order != stamped))
+
+
+def _is_size(header: _Header) -> bool:
+    """Whether all three sizes are such that somebody could have recorded them."""
+    return all(0 < size <= LARGEST_SIDE for size in header.ints(1, 3))
 
 
 def _values(raw: bytes, header: _Header, file: str) -> tuple[NDArray[Any], tuple[str, ...]]:

@@ -18,6 +18,9 @@ from htinvert.core import Signal
 INSIDE = (1.0, 99.0)  # percentiles that bound what the others are
 BEYOND = 1.0  # distance from them in units of theirs
 BEYOND_COUNTS = 4.0  # the same where the others have few levels, for few counts scatter far
+MIDDLE = (5.0, 95.0)  # percentiles that a bad line or two do not reach
+FAR = 3.0  # distance of a bad line's median from that of all lines, in units of theirs
+FEWEST_LINES = 16
 LEVELS = 16  # an image of fewer is one of counts
 ALIKE = 0.28  # share of a pixel's own excess from which a neighbor shares it: 1.5 px FWHM
 MOST_ALIKE = 2  # neighbors that may: pairs and lines of bad pixels do, atoms have more
@@ -52,15 +55,17 @@ def without_outliers(image: Signal) -> tuple[Signal, Outliers | None]:
 
     A pixel is bad where it lies farther from the 1st and 99th percentile than these from each
     other, and at most two of its eight neighbors have 28 % of its excess over the median; so are up
-    to nine together beside which nothing is left of it. Where they are more than 0.5 % of all, the
+    to nine together beside which nothing is left of it, and whole rows and columns whose medians
+    are so. Where they are more than 0.5 % of all, the
     image is left as it is, for few counts look so, too.
     """
-    bad = _bad(image.data)
+    lines = _lines(image.data)
+    bad = _bad(image.data, lines)
     if not bad.any():
         return image, None
     values = image.data[bad]
     count, extremes = len(values), (float(values.min()), float(values.max()))
-    if count > max(MOST * bad.size, 1):
+    if (bad & ~lines).sum() > max(MOST * bad.size, 1):
         return image, Outliers(count, *extremes, replaced=False)
     data = image.data.copy()
     for row, column in np.argwhere(bad):
@@ -76,11 +81,35 @@ def cleaned(image: Signal) -> Signal:
     return good
 
 
-def _bad(data: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Which pixels stand alone outside."""
-    sample = data.ravel()[:: max(data.size // SAMPLE, 1)]
-    sample = sample[np.isfinite(sample)].astype(float)
+def _lines(data: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels of rows and columns that stand alone outside, by their medians."""
     bad = np.zeros(data.shape, dtype=bool)
+    sample = _sample(data)
+    if min(data.shape) < FEWEST_LINES or not sample.size:
+        return bad
+    low, high = np.percentile(sample, MIDDLE)
+    for axis in (0, 1):
+        medians = np.median(data, axis=1 - axis).astype(float)
+        excess = np.abs(medians - np.median(medians))
+        beside = np.maximum(
+            np.concatenate([[0.0], excess[:-1]]), np.concatenate([excess[1:], [0.0]])
+        )
+        found = (excess > FAR * (high - low)) & (beside < ALIKE * excess) & (high > low)
+        if found.sum() <= max(2, 0.01 * len(found)):
+            bad |= np.expand_dims(found, 1 - axis)
+    return bad
+
+
+def _sample(data: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Some of the finite values; the odd step meets all rows and columns."""
+    sample = data.ravel()[:: data.size // SAMPLE | 1].astype(float)
+    return sample[np.isfinite(sample)]
+
+
+def _bad(data: NDArray[np.float32], lines: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pixels stand alone outside, whole lines that do included."""
+    sample = _sample(np.where(lines, np.nan, data))
+    bad = lines.copy()
     if not sample.size:
         return bad
     low, middle, high = np.percentile(sample, (INSIDE[0], 50.0, INSIDE[1]))
@@ -90,7 +119,7 @@ def _bad(data: NDArray[np.float32]) -> NDArray[np.bool_]:
     if not reach > 0.0:
         return bad
     outside = (data > high + reach) | (data < low - reach)
-    outside &= np.isfinite(data)
+    outside &= np.isfinite(data) & ~lines
     for row, column in np.argwhere(outside)[: _most(data) + 1]:
         around = data[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].astype(float)
         alike = (around - middle) / (float(data[row, column]) - middle) >= ALIKE

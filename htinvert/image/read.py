@@ -33,7 +33,9 @@ from htinvert.image.sizes import check_size, load_arrays
 from htinvert.image.units import angstrom
 
 ARRAYS = (".npy", ".npz", ".txt")
+SIZES = {"sampling": "Å", "pixel_size_angstrom": "Å", "pixel_size_nm": "nm"}  # names in .npz
 KNOWN = (*READERS, *ARRAYS)
+SCAN = ", or compare a scan of patterns by a forward model of the kind pattern (docs/kinds.md)"
 LARGEST_FILE = 2_000_000_000  # bytes
 FEWEST_COLUMNS = 8  # of an image as text; files of curves have two to seven
 MOST_VALUES = 100_000_000  # of one image, colors apart
@@ -202,8 +204,8 @@ def _steps_of(record: Record, file: str) -> tuple[Steps | None, tuple[str, ...]]
 def _read_arrays(path: Path) -> list[Record]:
     """Numpy's arrays, which may hold any number of dimensions."""
     arrays = load_arrays(path)
-    given = [key for key in ("sampling", "pixel_size_angstrom") if key in arrays]
-    steps = arrays[given[0]].astype(float).ravel() if given else None
+    given = [(key, unit) for key, unit in SIZES.items() if key in arrays]
+    steps = arrays[given[0][0]].astype(float).ravel() * angstrom(given[0][1]) if given else None
     names = [name for name, data in arrays.items() if data.ndim >= 2 or path.suffix == ".npy"]
     names.sort(key=lambda name: name != "image")  # the name that our own archives use
     return [_array(name, arrays[name], steps) for name in names]
@@ -280,6 +282,7 @@ def _plane(record: Record, channel: int | None, file: str) -> NDArray[Any]:
     if len(frames) > 1 or data.ndim < 2:
         raise UserError(
             f"the image {file} has {data.ndim} dimensions; give a single two-dimensional image"
+            + (SCAN if data.ndim >= 4 else "")
         )
     series = bool(frames)
     count = frames[0] if series else data.shape[-1] if colors else 1

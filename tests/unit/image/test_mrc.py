@@ -88,6 +88,17 @@ def test_bytes_of_mrc_are_signed_unless_the_header_says_otherwise(
     np.testing.assert_allclose(read_image(tmp_path / "a.mrc").data, values)
 
 
+@pytest.mark.parametrize("name", MODES)
+def test_mrc_of_other_bytes_is_known_by_its_sizes_where_no_stamp_says_it(
+    tmp_path: Path, name: str
+) -> None:
+    mode, kind, values = MODES[name]
+    raw = bytearray(mrc(values.astype(f">{kind}"), mode, order=">"))
+    raw[208:216] = bytes(8)
+    (tmp_path / "a.mrc").write_bytes(raw)
+    np.testing.assert_allclose(read_image(tmp_path / "a.mrc").data, values, rtol=1e-3)
+
+
 def test_a_name_does_not_choose_the_reader(tmp_path: Path) -> None:
     """Rosettasciio reads what has movie in its name, but only with Direct Electron's text."""
     (tmp_path / "a_movie.mrc").write_bytes(mrc(SIGNED.astype("i1"), 0))

@@ -59,6 +59,26 @@ def test_pairs_lines_groups_and_corners_are_found(places: list[tuple[int, int]])
     assert image.data.max() <= lattice().max()
 
 
+@pytest.mark.parametrize("value", [1e7, -1e5, 3000.0])
+@pytest.mark.parametrize("line", [(slice(None), 20), (17, slice(None)), (slice(None), [3, 30])])
+def test_a_bad_column_or_row_is_found(line: tuple[object, object], value: float) -> None:
+    """Of a small image it is more than one pixel in a hundred."""
+    pixels = lattice()
+    pixels[line] = value  # type: ignore[index]
+    image, outliers = without_outliers(Signal.image(pixels, 0.3))
+    assert outliers is not None and outliers.replaced
+    assert outliers.count == np.zeros_like(pixels)[line].size  # type: ignore[index]
+    assert image.data.min() >= 0 and image.data.max() <= lattice().max()
+    assert np.corrcoef(image.data.ravel(), lattice().ravel())[0, 1] > 0.97
+
+
+@pytest.mark.parametrize("width", [2.0, 4.0])
+def test_a_layer_of_heavy_atoms_is_no_bad_row(width: float) -> None:
+    row = np.arange(80.0)[:, None]
+    noise = np.random.default_rng(3).normal(0, 0.02, (80, 60))
+    assert found(50 * np.exp(-4 * np.log(2) * (row - 40.3) ** 2 / width**2) + noise) == 0
+
+
 def test_a_dead_pixel_on_a_pedestal_is_found() -> None:
     pixels = 20000 + lattice()
     pixels[10, 10] = 0

@@ -86,6 +86,14 @@ def test_numpys_files_of_every_type_and_order(tmp_path: Path, kind: str, fortran
     assert image.sampling == pytest.approx((Y, X))
 
 
+@pytest.mark.parametrize(("name", "unit"), [("pixel_size_angstrom", 1.0), ("pixel_size_nm", 0.1)])
+def test_an_archive_names_the_unit_of_its_pixel_size(
+    tmp_path: Path, name: str, unit: float
+) -> None:
+    np.savez(tmp_path / "a.npz", image=RAMP, **{name: [Y * unit, X * unit]})
+    assert read_image(tmp_path / "a.npz").sampling == pytest.approx((Y, X))
+
+
 def test_a_folder_is_said_to_be_one(tmp_path: Path) -> None:
     (tmp_path / "a.zarr").mkdir()
     with pytest.raises(UserError, match=r"a\.zarr is a folder; give a file"):
