@@ -39,8 +39,14 @@ def make_channel(name: str, experiment: Experiment, *, folder: Path) -> Channel:
 
     Raises :class:`UserError` for a file that is missing or does not fit, and unknown parameters.
     """
-    observed = observe(experiment, folder=folder)
-    return _channel(name, experiment, observed, measure(name, experiment, observed, folder), folder)
+    return make_described(name, experiment, folder=folder)[0]
+
+
+def make_described(name: str, experiment: Experiment, *, folder: Path) -> tuple[Channel, str]:
+    """A channel as :func:`make_channel` makes it, and a sentence on what its file holds."""
+    observed, said = read_experiment(experiment, folder=folder)
+    measured = measure(name, experiment, observed, folder)
+    return _channel(name, experiment, observed, measured, folder), said
 
 
 def observe(experiment: Experiment, *, folder: Path) -> Signal:

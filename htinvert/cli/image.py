@@ -45,8 +45,10 @@ def calibrate(
     from htinvert.report.calibration import report
     from htinvert.structures.file import from_file
 
+    observed, said = _micrograph(image, sampling)
+    console().print(said, soft_wrap=True)
     report(
-        _micrograph(image, sampling),
+        observed,
         _phase(phase, crystal, a, c),
         zone=_zone(zone),
         picture=picture or Path(f"{image.stem}-calibration.png"),
@@ -111,20 +113,21 @@ def _phase(phase: str, crystal: str | None, a: float | None, c: float | None) ->
     return prototype(phase, crystal=crystal, a=a, c=c, cubic=crystal in CUBIC)
 
 
-def _micrograph(path: Path, sampling: float | None) -> Signal:
-    """The image of a file, or that of an experiment's block, prepared as it says."""
-    from htinvert.campaign.channels import observe
+def _micrograph(path: Path, sampling: float | None) -> tuple[Signal, str]:
+    """The image of a file, or that of a block prepared as it says, and what the file holds."""
+    from htinvert.campaign.channels import read_experiment
     from htinvert.config.campaign import load_experiment
-    from htinvert.image.read import read_image
+    from htinvert.image.read import read_described
 
     if path.suffix not in YAML:
-        return read_image(path, sampling=sampling)
+        observed, source = read_described(path, sampling=sampling)
+        return observed, str(source)
     experiment = load_experiment(path)
     if experiment.kind != "image":
         raise UserError(f"{path} describes a {experiment.kind}; calibrate measures images")
     if sampling is not None:
         experiment = experiment.model_copy(update={"sampling": sampling})
-    return observe(experiment, folder=path.parent)
+    return read_experiment(experiment, folder=path.parent)
 
 
 def _region(text: str) -> tuple[int, int, int, int]:

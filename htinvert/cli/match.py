@@ -42,7 +42,8 @@ def match(
     from htinvert.report.match import match_with_progress
 
     answer_for(trust)
-    observed, scale_known, credit = _observed(image, sampling)
+    observed, scale_known, credit, said = _observed(image, sampling)
+    console().print(said, soft_wrap=True)
     match_with_progress(
         observed,
         library,
@@ -60,17 +61,18 @@ def match(
     )
 
 
-def _observed(image: Path, sampling: float | None) -> tuple[Signal, bool, str]:
-    """The micrograph, whether its scale is known, and whom to credit."""
-    from htinvert.campaign.channels import observe
+def _observed(image: Path, sampling: float | None) -> tuple[Signal, bool, str, str]:
+    """The micrograph, whether its scale is known, whom to credit, and what the file holds."""
+    from htinvert.campaign.channels import read_experiment
     from htinvert.config.campaign import load_experiment
-    from htinvert.image.read import describe, read_image
+    from htinvert.image.read import describe, read_described
 
     if image.suffix in YAML:
         experiment = load_experiment(image)
         if sampling is not None:
             experiment = experiment.model_copy(update={"sampling": sampling})
-        return observe(experiment, folder=image.parent), True, experiment.credit
-    if sampling is None and describe(image).sampling is None:
-        return read_image(image, sampling=ANY_SCALE), False, ""
-    return read_image(image, sampling=sampling), True, ""
+        observed, said = read_experiment(experiment, folder=image.parent)
+        return observed, True, experiment.credit, said
+    known = sampling is not None or describe(image).sampling is not None
+    observed, source = read_described(image, sampling=sampling if known else ANY_SCALE)
+    return observed, known, "", str(source)

@@ -16,6 +16,7 @@ from htinvert.core import Channel, Metric, Signal, UserError
 from htinvert.forward.stm import Stm
 from htinvert.image.compare import Comparison, Contender, compare, in_place, some, windows_of
 from htinvert.image.compare_surfaces import Study, SurfaceVerdict, compare_surfaces, settle_domains
+from htinvert.image.outliers import cleaned
 from htinvert.image.surface import SurfaceWindow, best_window
 from htinvert.metrics.registration import Registration
 
@@ -41,7 +42,7 @@ def compare_structures(
 
     Args:
         structures: what is compared, by name.
-        observed: the image, shape (ny, nx).
+        observed: the image, shape (ny, nx); hot and dead pixels are replaced, with a warning.
         forward: the forward model that shows them; its shape becomes the image's.
         metric: what compares; lower is better.
         free: lower and upper bound of each parameter of ``forward`` that is fitted.
@@ -55,6 +56,7 @@ def compare_structures(
     if len(structures) < 2:
         raise UserError("a comparison takes two structures; name one more")
     name = type(metric).__name__.lower()
+    observed = cleaned(observed)
     channel = Channel("image", observed, forward, {name: metric}, dict(free or {}))
     if isinstance(forward, Stm):
         verdict = compare_stm(

@@ -62,6 +62,12 @@ def check_steps(steps: Steps, file: str) -> None:
             )
         slips = (0.1, 10, 1e-2, 1e2, 1e-3, 1e3, 1e-4, 1e4)  # nm, pm, µm for Å, pm for nm, and back
         meant = min((step * f for f in slips), key=lambda s: abs(np.log(s / TYPICAL)))
+        if not shows_atoms(meant):
+            raise UserError(
+                f"{file}: a pixel size of {step:.4g} Å/px shows no atoms; set the experiment's "
+                f"sampling [Å/px], such as {TYPICAL}, or, if it is a diffraction pattern, compare "
+                "it by a forward model of the kind pattern (docs/kinds.md)"
+            )
         raise UserError(
             f"{file}: a pixel size of {step:.4g} Å/px shows no atoms, did the unit get lost, as nm "
             f"for Å? Set the experiment's sampling [Å/px], such as {meant:.4g}"

@@ -23,6 +23,7 @@ from htinvert.core import EvaluationFailed, Floats, Metric, Score, Signal
 from htinvert.evaluation.fit import Trial, adjusted, normalized, unexplained, with_steps
 from htinvert.evaluation.optimize import STEP, Box, minimize
 from htinvert.image.evidence import window_numbers
+from htinvert.image.outliers import cleaned
 from htinvert.metrics.correlation import check_comparable, normalized_cross_correlation
 from htinvert.metrics.patch import window
 from htinvert.metrics.registration import Registration
@@ -89,7 +90,8 @@ def register(
 
     Args:
         atoms: the structure; the forward model tiles it along its periodic directions.
-        observed: the micrograph, shape (ny, nx), at least as large as the simulation.
+        observed: the micrograph, shape (ny, nx), at least as large as the simulation; hot and dead
+            pixels are replaced, with a warning that counts them.
         forward: a forward model with a ``shape`` [px] and the free parameters as fields.
         metric: compares the simulation with a region of its own size, such as ``Registration()``.
         free: lower and upper bound of each parameter that may change.
@@ -102,6 +104,7 @@ def register(
         UserError: the simulation is larger than the image or sampled differently.
         ValueError: an unknown method.
     """
+    observed = cleaned(observed)
     problem = _Problem(atoms, observed, forward, metric, dict(free), observer)
     check_comparable(problem.simulate(problem.start()), observed)
     fitted = [problem.least_squares(site, point) for site, point in problem.capture()]

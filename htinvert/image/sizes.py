@@ -47,9 +47,9 @@ def check_size(path: Path, *, most: int = LARGEST) -> None:
         check_arrays(path, most=most)
     if ending in (".dm3", ".dm4"):
         check_tags(path)
-    if ending == ".mrc":
+    if ending in (".mrc", ".mrcs", ".map", ".st", ".rec"):
         _check_mrc(path)
-    if ending not in (".tif", ".tiff", ".png", ".jpg", ".jpeg"):
+    if ending not in (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp"):
         return
     try:
         total = _tiff_size(path) if ending.startswith(".tif") else _picture_size(path)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from ase import Atoms
@@ -11,6 +12,7 @@ from ase import Atoms
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.forward.stem import Stem
 from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.forward.stm import Stm
 from htinvert.matching.chance import Chance, decoy_poses
 from htinvert.matching.pose import Pose, place, refine
 from htinvert.matching.sighting import moved_half, search, sides
@@ -25,6 +27,7 @@ TURNED = 6.0  # degrees that a fit may turn a structure by itself
 FIELD = 300.0  # Å: side of the largest part that is looked at
 USUAL = 3.0  # standard deviations above the decoys' mean that many of them reach
 LEAST = 8  # px in coarse pixels of the smallest region
+LEAST_CORRELATION = 0.2  # below which two images of many pixels have next to nothing in common
 
 
 @dataclass(frozen=True)
@@ -60,16 +63,56 @@ def convolution(forward: Any) -> StemConvolution:
     return StemConvolution(**{name: getattr(forward, name) for name in shared})
 
 
-def require_found(channel: Channel, atoms: Atoms) -> None:
-    """Raise :class:`UserError` where a fitted structure is not in the image, or lies otherwise.
+@dataclass(frozen=True)
+class Judgment:
+    """What became of a fit that was judged: by what, and a sentence on what to doubt, if anything.
 
-    ``channel`` has its forward model as fitted. Where that fit is not good beyond doubt, the
-    structure is looked for at any turn: found far better elsewhere, or as good as a decoy and not
-    found at all, it is refused.
+    ``by`` is empty where there was nothing to judge it by yet.
+    """
+
+    by: Literal["search", "correlation", ""] = ""
+    doubt: str = ""
+
+
+def judge(channel: Channel, atoms: Atoms, detail: Mapping[str, float] | None = None) -> Judgment:
+    """Judge once whether a fitted structure is in an image; the only place where that is done.
+
+    ``channel`` has its forward model as fitted. Where the structure can be looked for, it is: far
+    better elsewhere, or as good as a decoy and not found at all, it is refused; hardly better than
+    a decoy and not found, it is doubted. Where it cannot, as in the image of another instrument,
+    the correlation in the ``detail`` of its score counts, which only makes doubts.
+
+    Raises:
+        UserError: where the structure is not in the image, or lies otherwise.
     """
     seen = seen_in(channel, atoms)
-    if seen is None or seen.sure:
-        return
+    if seen is not None:
+        there = seen.sure or _is_there(channel, atoms, seen)
+        return Judgment("search", "" if there else _hardly_seen(seen.correlation, channel.forward))
+    if detail is None or "ncc" not in detail:
+        return Judgment()
+    return Judgment("correlation", _hardly_seen(detail["ncc"], channel.forward))
+
+
+def _hardly_seen(correlation: float, forward: Any) -> str:
+    """What is wrong where a correlation means nothing; empty where it means something."""
+    if correlation >= LEAST_CORRELATION:
+        return ""
+    text = f"the image shows nothing of this structure: their correlation is {correlation:.2f}, so "
+    text += "what was fitted means nothing; "
+    if isinstance(forward, Stm):
+        return (
+            text + "give a density that means something (forward.density: {use: gpaw}, or a file), "
+            "another bias or isovalue, or the right turn (rotation, mirror)"
+        )
+    return text + "check the structure, its turn (beam, up, rotation), the pixel size and the crop"
+
+
+def _is_there(channel: Channel, atoms: Atoms, seen: FitWorth) -> bool:
+    """Whether a structure whose fit is not good beyond doubt is found where it was fitted.
+
+    Raises :class:`UserError` where the fit is none, or the structure fits far better elsewhere.
+    """
     forward: Any = channel.forward
     try:
         found = search(channel.observed, atoms, forward=convolution(forward))
@@ -88,13 +131,15 @@ def require_found(channel: Channel, atoms: Atoms) -> None:
                 f"counter-clockwise{mirrored} (correlation {best.correlation:.2f}): write place: "
                 "auto into the experiment's block, or see htinvert locate"
             )
-    elif seen.nothing:
+        return True
+    if seen.nothing:
         raise UserError(
             "the structure was not found in the image: the correlation is "
             f"{seen.correlation:.2f}, and chance alone reaches {seen.chance.largest:.2f}; check "
             "the pixel size, beam, up and prepare, and whether the image shows it (htinvert "
             "locate looks for it in the raw image)"
         )
+    return False
 
 
 def _fitted_here(image: Signal, atoms: Atoms, forward: Stem) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from htinvert.core import Signal
 from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.image.outliers import cleaned
 from htinvert.matching.index import build_index, on_dask
 from htinvert.matching.library import LibraryView, entries
 from htinvert.matching.match import Answer, match
@@ -63,6 +64,7 @@ def match_library(
     place = Path(library)
     kept = Path(cache) if cache else place.with_name(f"{place.resolve().name}.descriptors.zarr")
     view = LibraryView(forward, observed.sampling[0] if scale_known else None)
+    observed = cleaned(observed)
     members, done = entries(place), 0
 
     def described(count: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from htinvert.campaign.channels import make_channel, observe
+from htinvert.campaign.channels import make_described, observe
 from htinvert.config.experiment import Experiment
 from htinvert.core import Signal, UserError
 from htinvert.evaluation.blame import answerable
@@ -41,7 +41,8 @@ def compare_with_progress(
     data's floor; any other channel is fitted once, and its windows are parts of the one image.
     """
     require_image(experiment)
-    channel = make_channel("image", experiment, folder=folder)
+    channel, said = make_described("image", experiment, folder=folder)
+    console.print(said, soft_wrap=True)
     atoms = {path.stem: from_file(path) for path in structures}
     if len(atoms) < len(structures):
         raise UserError("two structures have one name; rename a file, for the table names them")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from htinvert.campaign.channels import observe
+from htinvert.campaign.channels import read_experiment
 from htinvert.campaign.place import at_its_place, located
 from htinvert.config.experiment import Experiment
 from htinvert.core import Floats, Signal
@@ -52,7 +52,8 @@ def locate_with_progress(
     """
     atoms = from_file(structure)
     require_image(experiment)
-    image = observe(experiment, folder=folder)
+    image, said = read_experiment(experiment, folder=folder)
+    console.print(said, soft_wrap=True)
     with spinner(console, "looking for the structure") as status:
         found = located(
             experiment,

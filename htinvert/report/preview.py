@@ -41,10 +41,9 @@ from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.operators.start import random_structure
 from htinvert.geometry.roles import rigid_bodies
-from htinvert.matching.doubt import require_found
+from htinvert.matching.doubt import judge
 from htinvert.ranking.rank import fit_alone
 from htinvert.report.calibration import draw_calibration
-from htinvert.report.doubt import hardly_seen
 from htinvert.report.summary import draw_channel
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.intervals import intervals
@@ -84,7 +83,7 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         if channel.name in parameters:
             console.print(_fitted(plan, channel, parameters[channel.name]))
     plan = plan.calibrated(parameters)
-    _require_found(plan, picture, console)
+    unjudged = _judged(plan, picture, console)
     plan = plan.priced()
     console.print(_potentials(plan), end="")
     console.print(_worths(plan), end="")
@@ -101,11 +100,11 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         out = left_out(plan.space, plan.config)
         rest = f"; it is no candidate, for {out}" if out else "; it is candidate #0"
         console.print(f"start structure, relaxed: {values}{rest}")
-        for channel in plan.recipe.channels:
-            for metric in channel.metrics:
-                score = start.scores[f"{channel.name}.{metric}"]
-                if doubt := hardly_seen(score.detail, channel.forward):
-                    console.print(f"warning: {channel.name}: {doubt}")
+        for channel in unjudged:
+            scores = [start.scores[f"{channel.name}.{metric}"] for metric in channel.metrics]
+            detail = {name: value for score in scores for name, value in score.detail.items()}
+            if doubt := judge(channel, plan.space.template, detail).doubt:
+                console.print(f"warning: {channel.name}: {doubt}")
     trials = _trials(plan)
     if len(trials) < TRIALS and (reason := _crowded(plan)):
         if not trials:
@@ -121,14 +120,22 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
     console.print(_cost(plan, trials or [start]))
 
 
-def _require_found(plan: Plan, picture: Path, console: Any) -> None:
-    """Draw the start structure and raise :class:`UserError` where an image does not show it."""
+def _judged(plan: Plan, picture: Path, console: Any) -> list[Channel]:
+    """The channels whose fit of the start structure waits for a score to be judged by.
+
+    Draws the start structure and raises :class:`UserError` where an image does not show it.
+    """
+    waiting = []
     for channel in plan.recipe.channels if has_start(plan) else ():
         try:
-            require_found(channel, plan.space.template)
+            judgment = judge(channel, plan.space.template)
         except UserError as error:
             _draw(plan, picture, Evaluation(Candidate(-1, plan.space.template, "start")), console)
             raise UserError(f"experiments.{channel.name}: {error}") from error
+        if judgment.doubt:
+            console.print(f"warning: {channel.name}: {judgment.doubt}")
+        waiting += [] if judgment.by else [channel]
+    return waiting
 
 
 def _potentials(plan: Plan) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ase import Atoms
 
-from htinvert.campaign.channels import make_channel
+from htinvert.campaign.channels import make_described
 from htinvert.campaign.place import at_its_place, is_auto, located
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
@@ -20,11 +20,10 @@ from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.fit import Trial, with_steps
 from htinvert.image.place import place_image
 from htinvert.image.register import Registered, free_of, register
-from htinvert.matching.doubt import require_found
+from htinvert.matching.doubt import judge
 from htinvert.metrics.patch import window
 from htinvert.metrics.registration import Registration
 from htinvert.metrics.ssim import SSIM_DEFINITIONS
-from htinvert.report.doubt import hardly_seen
 from htinvert.report.figures import draw_placed, footnote, phrase
 from htinvert.report.terminal import progress_bar, spinner
 from htinvert.signals.image import Image, require_image
@@ -149,7 +148,8 @@ def register_with_progress(
             place = located(experiment, atoms, folder=folder, progress=status.update)
         console.print(place.sentence, soft_wrap=True)
         experiment = at_its_place(experiment, place)
-    channel = make_channel(name, experiment, folder=folder)
+    channel, said = make_described(name, experiment, folder=folder)
+    console.print(said, soft_wrap=True)
     with answerable([channel], at=""), progress_bar(console) as bar:
         result = _fit(atoms, channel, bar)
         drawing = bar.add_task("drawing", total=1.0, visible=movie)
@@ -164,8 +164,6 @@ def register_with_progress(
             progress=lambda share: bar.update(drawing, completed=share),
         )
     console.print(f"{name}: {score_phrase(result)}, {len(result.trials)} trials")
-    if doubt := hardly_seen(result.score.detail, result.forward):
-        console.print(f"warning: {doubt}", soft_wrap=True)
     console.print(_table(result))
     costs = definitions(channel.observed, result).items()
     listed = "; ".join(f"{definition} {cost:.4f}" for definition, cost in costs)
@@ -173,7 +171,9 @@ def register_with_progress(
     for path in paths:
         console.print(f"written: {path}")
     observed = with_steps(channel.observed, result.simulated.sampling)
-    require_found(replace(channel, observed=observed, forward=result.forward), atoms)
+    fitted = replace(channel, observed=observed, forward=result.forward)
+    if doubt := judge(fitted, atoms, result.score.detail).doubt:
+        console.print(f"warning: {doubt}", soft_wrap=True)
     return result
 
 

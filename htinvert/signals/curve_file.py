@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from htinvert.core import Floats, Signal, UserError
 from htinvert.image.parsing import parsing
 from htinvert.image.sizes import load_arrays
+from htinvert.image.units import known_unit
 from htinvert.signals.columns import named, read_columns
 from htinvert.signals.curve_steps import evenly
-from htinvert.signals.units import known_unit
 
 TEXTS = (".gr", ".chi", ".xy", ".dat", ".txt", ".csv", ".xmu", ".xdi", ".fq", ".sq", ".iq", ".nor")
 ARRAYS = (".npz", ".npy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Axis, Signal, UserError
+from htinvert.image.files import READERS, read_records
 from htinvert.image.parsing import parsing
+from htinvert.image.record import LOST, Record
 from htinvert.image.sizes import check_size, load_arrays
-from htinvert.signals.units import known_unit
+from htinvert.image.units import RECIPROCAL, angstrom, known_unit
 
-READERS = {
-    ".dm3": "digitalmicrograph",
-    ".dm4": "digitalmicrograph",
-    ".emd": "emd",
-    ".hspy": "hspy",
-    ".mrc": "mrc",
-    ".blo": "blockfile",
-    ".mib": "quantumdetector",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-}
-PICTURES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
 LARGEST = 2_000_000_000  # bytes of values that are held at once
-UNITS = ("1/Å", "mrad")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +58,9 @@ def read_pattern(
             f"{path.name} has no step per pixel; set the experiment's sampling, such as 0.02, and "
             "its unit, 1/Å or mrad"
         )
-    chosen = unit or (record.unit if sampling is None else "") or UNITS[0]
+    chosen = unit or (record.unit if sampling is None else "") or RECIPROCAL[0]
     known = known_unit(chosen)
-    if known is None or known[0] not in UNITS:
+    if known is None or known[0] not in RECIPROCAL:
         raise UserError(f"{path.name} has axes in {chosen}; a pattern has them in 1/Å or mrad")
     pair = (steps, steps) if isinstance(steps, int | float) else steps
     pair = (pair[0] * known[1], pair[1] * known[1])
@@ -116,11 +104,13 @@ def words(pattern: Signal) -> str:
 
 def _record(path: Path) -> _Record:
     """What a file holds, by its ending."""
+    if path.is_dir():
+        raise UserError(f"{path.name} is a folder; give a file, such as the patterns as .npy")
     if not path.is_file():
         raise UserError(f"there is no file {path}; check the experiment's data")
     ending = path.suffix.lower()
-    if ending not in (*READERS, *PICTURES, *ARRAYS):
-        known = ", ".join((*READERS, *PICTURES, *ARRAYS))
+    if ending not in (*READERS, *ARRAYS):
+        known = ", ".join((*READERS, *ARRAYS))
         raise UserError(f"{path.name} is of a kind that is not read as a pattern; known: {known}")
     if path.stat().st_size > LARGEST:
         raise UserError(
@@ -140,15 +130,12 @@ def _record(path: Path) -> _Record:
 
 
 def _read(path: Path, ending: str) -> _Record:
-    if ending in PICTURES:
-        from imageio.v3 import imread
-
-        picture = imread(path.read_bytes(), extension=ending)
-        return _Record(picture if picture.ndim == 2 else picture[..., :3].mean(axis=2))
     if ending in ARRAYS:
         return _of_arrays(path, load_arrays(path))
-    (found, *_) = importlib.import_module(f"rsciio.{READERS[ending]}").file_reader(str(path))
-    return _of_instrument(found)
+    records = read_records(path)
+    if not records:
+        raise UserError(f"{path.name} holds no pattern, only spectra or numbers")
+    return _of_instrument(records[0])
 
 
 def _of_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> _Record:
@@ -166,18 +153,19 @@ def _of_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> _Record:
     return _Record(data, (float(step[0]), float(step[-1])))
 
 
-def _of_instrument(found: Mapping[str, Any]) -> _Record:
-    """A reader's dictionary: detector axes last, the scan's before."""
-    axes = sorted(found["axes"], key=lambda axis: axis.get("index_in_array", 0))
-    units = [known_unit(str(axis.get("units") or "")) for axis in axes]
-    scales = [abs(float(axis.get("scale", 0.0))) for axis in axes]
-    detector = units[-2:]
-    if not all(unit is not None and unit[0] in UNITS for unit in detector):
-        return _Record(np.asarray(found["data"]))
-    (unit, factor), (_, other) = (pair or ("", 1.0) for pair in detector)
+def _of_instrument(found: Record) -> _Record:
+    """A reader's record: detector axes last, the scan's before; colors averaged to gray."""
+    data = found.data[..., :3].mean(axis=-1) if found.colors else found.data
+    if found.reciprocal == LOST:
+        y, x = (abs(axis.step) * angstrom(axis.unit) for axis in found.axes[-2:])
+        return _Record(data, (y * 1e-20, x * 1e-20), "1/Å")  # 1/m that were taken for m
+    units = [known_unit(axis.unit) for axis in found.axes]
+    scales = [abs(axis.step) for axis in found.axes]
+    if not all(unit is not None and unit[0] in RECIPROCAL for unit in units[-2:]):
+        return _Record(data)
+    (unit, factor), (_, other) = (pair or ("", 1.0) for pair in units[-2:])
     scan = tuple(
-        scale * pair[1] if pair is not None and pair[0] == "Å" else 1.0
+        scale * pair[1] if scale and pair is not None and pair[0] == "Å" else 1.0
         for scale, pair in zip(scales[:-2], units[:-2], strict=True)
     )
-    steps = (scales[-2] * factor, scales[-1] * other)
-    return _Record(np.asarray(found["data"]), steps, unit, scan)
+    return _Record(data, (scales[-2] * factor, scales[-1] * other), unit, scan)

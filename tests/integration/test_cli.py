@@ -291,3 +291,16 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
     hook, *completed = done.stdout.splitlines()
     assert hook.endswith("-F _htinvert_completion htinvert")
     assert completed == ["rank", "--scan", "--workers"]
+
+
+@pytest.mark.parametrize(("seed", "code"), [(4, 2), (3, 0)])
+def test_a_fit_of_noise_is_refused_or_warned_of_but_not_both(
+    campaign: Writer, htinvert: Command, tmp_path: Path, seed: int, code: int
+) -> None:
+    """By these seeds it is as good as a decoy's, or a little better."""
+    campaign()
+    np.save(tmp_path / "noise.npy", np.random.default_rng(seed).normal(size=(60, 40)))
+    said = htinvert("register", "crystal.vasp", "noise.npy", "--sampling", "0.3", "--no-movie")
+    assert said.returncode == code
+    assert ("was not found in the image" in said.stderr) == (code == 2)
+    assert ("warning: the image shows nothing of this structure" in said.stdout) == (code == 0)

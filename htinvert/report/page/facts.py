@@ -30,7 +30,7 @@ class Facts:
     """A run as a report tells it: configuration, ranking of the best, and what became of the rest.
 
     ``channels`` are the experiments with the run's imaging parameters, none where their files
-    are not there; ``missing`` then says so.
+    are not there; ``missing`` then says so. ``files`` has a sentence on the file of each.
     """
 
     folder: Path
@@ -44,6 +44,7 @@ class Facts:
     refused: Mapping[str, int]
     pending: int
     channels: tuple[Channel, ...]
+    files: Mapping[str, str]
     calibrations: Mapping[str, Any]
     base: Path | None
     missing: str
@@ -108,9 +109,9 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     base = _base(config, folder, data)
     missing = _missing(config, base, folder)
     try:
-        channels, calibrations = _channels(config, base, provenance.get("calibration", {}))
+        channels, files, calibrations = _channels(config, base, provenance.get("calibration", {}))
     except UserError as error:  # a component that is not here, or not trusted
-        channels, calibrations, missing = (), {}, f"Nothing is pictured: {error}."
+        channels, files, calibrations, missing = (), {}, {}, f"Nothing is pictured: {error}."
     first, last = _times(folder)
     return Facts(
         folder,
@@ -124,6 +125,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
         counts.refused,
         counts.pending,
         channels,
+        files,
         calibrations,
         base,
         missing,
@@ -165,14 +167,15 @@ def _moved(config: Config, data: Path) -> Config:
 
 def _channels(
     config: Config, base: Path | None, parameters: Mapping[str, Mapping[str, float]]
-) -> tuple[tuple[Channel, ...], Mapping[str, Any]]:
-    """Experiments at the parameters that the run was begun with, and their calibrations."""
+) -> tuple[tuple[Channel, ...], Mapping[str, str], Mapping[str, Any]]:
+    """Experiments at the parameters that the run was begun with, their files and calibrations."""
     if base is None:
-        return (), {}
-    channels, measured, _ = make_channels(config, base)
-    return tuple(
+        return (), {}, {}
+    channels, measured, files = make_channels(config, base)
+    fitted = (
         held(c, parameters.get(c.name, {}), config.experiments[c.name].refitted) for c in channels
-    ), measured
+    )
+    return tuple(fitted), files, measured
 
 
 def _missing(config: Config, base: Path | None, folder: Path) -> str:

@@ -245,6 +245,7 @@ def _channels(facts: Facts, pictures: Sequence[Mapping[str, Seen]]) -> list[dict
                 "credit": credit or "not given in the campaign (experiments.*.credit)",
                 "definition": footnote(metric, "") or type(metric).__name__,
                 "size": kind.words(channel.observed),
+                "file": facts.files.get(channel.name, ""),
                 "forward": str(channel.forward),
             }
         )

@@ -167,7 +167,7 @@ def test_a_tiff_says_its_pixel_size_where_it_is_not_one_for_printing(
         assert np.allclose(source.sampling, expected, rtol=1e-6)
 
 
-def test_a_compressed_tiff_is_read_by_pillow(tmp_path: Path) -> None:
+def test_a_tiff_that_pillow_compressed_is_read(tmp_path: Path) -> None:
     from imageio.v3 import imwrite
 
     imwrite(tmp_path / "image.tif", PIXELS, plugin="pillow", compression="tiff_lzw")

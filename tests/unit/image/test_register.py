@@ -12,7 +12,8 @@ from ase.build import bulk
 
 from htinvert.core import Signal, UserError
 from htinvert.forward.stem_convolution import StemConvolution
-from htinvert.image.register import Registered, register, row_peaks
+from htinvert.forward.stm import Stm
+from htinvert.image.register import FREE, Registered, free_of, register, row_peaks
 from htinvert.metrics.registration import Registration
 
 SAMPLING = 0.2  # Å/px
@@ -124,3 +125,13 @@ def test_peaks_come_from_different_rows() -> None:
     ncc = np.cos(2 * np.pi * x / 10) * np.exp(-(((y - 30) % 60) / 20.0))
     assert len({row for row, _ in row_peaks(ncc)}) >= 1
     assert len(row_peaks(ncc, count=3)) <= 12
+
+
+def test_a_model_fits_what_it_has() -> None:
+    """An STM block without `free` once ended in: free.source_size is unknown."""
+    assert free_of(StemConvolution()) == dict(FREE)
+    for model in (Stm, Stm()):
+        found = free_of(model)
+        assert "source_size" not in found
+        assert found["blur"] == (0.0, 4.0)
+        assert found["rotation"] == FREE["rotation"]

@@ -14,7 +14,9 @@ from htinvert.campaign.place import at_its_place, is_auto, located
 from htinvert.config.experiment import of_its_kind
 from htinvert.core import Channel, Signal, UserError
 from htinvert.forward.stem_convolution import StemConvolution
-from htinvert.matching.doubt import require_found
+from htinvert.forward.stm import Stm
+from htinvert.forward.tem import Tem
+from htinvert.matching.doubt import Judgment, judge
 from htinvert.metrics.registration import Registration
 from htinvert.testing.columns import planted
 from htinvert.testing.matching_trials import tilt_boundary
@@ -33,21 +35,39 @@ def channel(image: Signal) -> Channel:
 
 
 def test_a_structure_where_it_is_compared_is_let_pass(boundary: Atoms) -> None:
-    require_found(channel(planted(boundary, rng=np.random.default_rng(1), rotation=1.0)), boundary)
+    judge(channel(planted(boundary, rng=np.random.default_rng(1), rotation=1.0)), boundary)
     noisy = planted(boundary, rng=np.random.default_rng(2), rotation=0.0, peak=1.0)
-    require_found(channel(noisy), boundary)
+    judge(channel(noisy), boundary)
 
 
 def test_an_inclined_boundary_is_refused_with_its_inclination(boundary: Atoms) -> None:
     image = planted(boundary, rng=np.random.default_rng(3), rotation=66.0)
     with pytest.raises(UserError, match=r"not found.*turned by 66 degrees.*place: auto"):
-        require_found(channel(image), boundary)
+        judge(channel(image), boundary)
 
 
 def test_noise_is_refused(boundary: Atoms) -> None:
     noise = Signal.image(np.random.default_rng(4).normal(size=(400, 400)), 0.2)
     with pytest.raises(UserError, match="was not found in the image"):
-        require_found(channel(noise), boundary)
+        judge(channel(noise), boundary)
+
+
+def test_what_can_be_looked_for_is_judged_once_and_by_that(boundary: Atoms) -> None:
+    """`register` warned that the correlation means nothing, and then refused the fit, or let it."""
+    image = planted(boundary, rng=np.random.default_rng(1), rotation=1.0)
+    assert judge(channel(image), boundary, {"ncc": 0.03}) == Judgment("search")
+
+
+def test_what_cannot_be_looked_for_is_judged_by_its_correlation(boundary: Atoms) -> None:
+    noise = Signal.image(np.random.default_rng(4).normal(size=(60, 60)), 0.2)
+    for forward, advice in ((Stm(), "density that means something"), (Tem(), "pixel size")):
+        given = replace(channel(noise), forward=forward)
+        assert judge(given, boundary) == Judgment()
+        assert judge(given, boundary, {"d_sim": 0.9}) == Judgment()
+        doubted = judge(given, boundary, {"ncc": 0.03})
+        assert doubted.by == "correlation"
+        assert "their correlation is 0.03" in doubted.doubt and advice in doubted.doubt
+        assert judge(given, boundary, {"ncc": 0.5}) == Judgment("correlation")
 
 
 def test_place_auto_becomes_steps_that_stand_it_upright(boundary: Atoms, tmp_path: Path) -> None:
@@ -68,7 +88,7 @@ def test_place_auto_becomes_steps_that_stand_it_upright(boundary: Atoms, tmp_pat
     score = next(iter(made.metrics.values()))(made.forward(boundary), made.observed)
     upside_down = replace(made.forward, rotation=180.0)
     assert score.cost < next(iter(made.metrics.values()))(upside_down(boundary), made.observed).cost
-    require_found(made, boundary)
+    judge(made, boundary)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 import htinvert as ht
 from htinvert.core import Signal, UserError
+from htinvert.image.units import known_unit
 from htinvert.signals.columns import named, read_columns
 from htinvert.signals.curve_file import read_curve
-from htinvert.signals.units import known_unit
 
 X = np.arange(0.5, 10.0, 0.05)
 Y = np.sin(X) / X
