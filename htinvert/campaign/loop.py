@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +11,7 @@ from time import monotonic
 
 from htinvert.campaign.fork import Fork
 from htinvert.campaign.funnel import sources
+from htinvert.campaign.inputs import record
 from htinvert.campaign.interrupt import interruptible
 from htinvert.campaign.knowledge import Knowledge
 from htinvert.campaign.plan import Plan, provenance
@@ -21,6 +21,7 @@ from htinvert.campaign.resume import parameters, ready, resumed, write_config
 from htinvert.cluster.connect import open_pool
 from htinvert.cluster.needs import require_room
 from htinvert.config.campaign import Stop
+from htinvert.config.yaml_file import way
 from htinvert.core import Evaluation
 from htinvert.pool.here import Pool
 from htinvert.store import OutOfSpace, RunStore
@@ -49,7 +50,8 @@ def run(
     facts = provenance(plan.config) | {
         "calibration": parameters(plan),
         "stages": sources(plan.config, path),
-        "folder": os.path.relpath(plan.folder, path),
+        "folder": way(plan.folder, path),
+        "inputs": record(plan.config.model_dump(mode="json"), plan.folder),
     }
     older = Fork(fork, plan) if fork is not None else None
     if plan.references is not None:

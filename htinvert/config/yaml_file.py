@@ -23,6 +23,7 @@ NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
 EXTENDS = "extends"
 TOO_DEEP = f"blocks are nested more than {DEEPEST} deep; check its brackets and indentation"
 WORDS = ("use", "name")  # keys whose value is no path, should a file be called the same
+FOLDERS = ("path", "potcars", "pseudopotentials")  # keys whose value may be that of a folder
 
 
 def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -134,18 +135,34 @@ def merge(below: Any, above: Any) -> Any:
     }
 
 
-def seen_from(folder: Path, value: Any, other: Path) -> Any:
-    """Plain objects with paths of files that lie in the ``other`` folder as seen from this one."""
+def seen_from(folder: Path, value: Any, other: Path, *, key: str = "") -> Any:
+    """Plain objects with paths of files that lie in the ``other`` folder as seen from this one.
+
+    ``key`` is the one that the value stands under, for some name folders.
+    """
     if isinstance(value, dict):
         return {
-            key: part if key in WORDS else seen_from(folder, part, other)
-            for key, part in value.items()
+            name: part if name in WORDS else seen_from(folder, part, other, key=str(name))
+            for name, part in value.items()
         }
     if isinstance(value, list):
         return [seen_from(folder, part, other) for part in value]
-    if isinstance(value, str) and _is_file(other / value):
-        return os.path.relpath(other / value, folder)
+    if isinstance(value, str) and is_there(other / value, key):
+        return way(other / value, folder)
     return value
+
+
+def is_there(path: Path, key: str) -> bool:
+    """Whether a file is there, or a folder where the key may name one."""
+    return _is_file(path) or (key in FOLDERS and path.is_dir())
+
+
+def way(path: Path, folder: Path) -> str:
+    """The relative path that leads from a folder to a file, also where a link lies between them.
+
+    From a folder behind a link, ``..`` is where the link leads to, not where it lies.
+    """
+    return os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
 
 
 class StrictLoader(yaml.SafeLoader):

@@ -10,6 +10,7 @@ import numpy as np
 
 from htinvert.campaign import loop
 from htinvert.campaign.funnel import objectives_of, ranking, source_of, stages
+from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.plan import Plan, evaluate_start
 from htinvert.campaign.resume import ready
 from htinvert.campaign.start import left_out
@@ -74,6 +75,12 @@ def _warn(objectives: Sequence[Objective], console: Any) -> None:
         console.print(f"warning: {warning}", soft_wrap=True)
 
 
+def say_changed(folder: Path, console: Any) -> None:
+    """Say which files are not what a run was made with; what it holds stays what it was."""
+    for line in changed_inputs(folder).values():
+        console.print(f"warning: {line}", soft_wrap=True)
+
+
 def _start(plan: Plan, folder: Path, seconds: float) -> Evaluation | None:
     """The start structure as the run evaluated it; where it did not, here, if that is cheap."""
     with RunStore.open(folder) as store:
@@ -89,6 +96,7 @@ def show_status(folder: Path, *, console: Any) -> None:
     Raises :class:`~htinvert.core.UserError` where the folder is no run.
     """
     objectives = objectives_of(folder)
+    say_changed(folder, console)
     survey = Survey(objectives)
     with RunStore.open(folder) as store:
         counts = store.counts()
@@ -136,6 +144,7 @@ def show_ranking(
     objectives = objectives_of(folder, weights)
     survey = Survey.of(folder, objectives)
     ranked = ranking(folder, survey)
+    say_changed(folder, console)
     console.print(family_table(ranked, objectives, top=top, note=held(survey), varied=True))
     _warn(objectives, console)
     if len(objectives) > 1:

@@ -94,8 +94,9 @@ def _page(state: State) -> Any:
         values = (f"{value:.4f}" for value in row["values"])
         last = (f"{row['above']:.3f}", f"{row['members']}x")
         view.add_row(str(row["rank"]), f"#{row['candidate']}", row["formula"], *values, *last)
-    failed = [f"failed: {facts['failures']}"] if facts["failures"] else []
-    return Group(counts, *failed, _spark(facts["history"]), view)
+    notes = [f"failed: {facts['failures']}"] if facts["failures"] else []
+    notes += [f"warning: {facts['changed']}"] if facts["changed"] else []
+    return Group(counts, *notes, _spark(facts["history"]), view)
 
 
 def _spark(history: list[tuple[int, float]]) -> str:

@@ -12,6 +12,7 @@ from ase import Atoms
 from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
 from htinvert.campaign.funnel import objectives_of
+from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.start import left_out
 from htinvert.config.campaign import Config, stored
 from htinvert.core import Channel, Objective, Region, UserError
@@ -30,7 +31,8 @@ class Facts:
     """A run as a report tells it: configuration, ranking of the best, and what became of the rest.
 
     ``channels`` are the experiments with the run's imaging parameters, none where their files
-    are not there; ``missing`` then says so.
+    are not there or are others; ``missing`` then says so. ``changed`` says by place which files are
+    not what the run was made with.
     """
 
     folder: Path
@@ -47,12 +49,13 @@ class Facts:
     calibrations: Mapping[str, Any]
     base: Path | None
     missing: str
+    changed: Mapping[str, str]
     first_time: str
     last_time: str
 
     def start(self) -> Atoms | None:
         """The start structure as the campaign makes it, None where its files are not there."""
-        if self.base is None:
+        if self.base is None or any(place.startswith("structure") for place in self.changed):
             return None
         try:
             atoms: Atoms = plugins.build("structure", self.config.structure, self.base)
@@ -107,8 +110,13 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     config = config if data is None else _moved(config, data)
     base = _base(config, folder, data)
     missing = _missing(config, base, folder)
+    changed = changed_inputs(folder, config.model_dump(mode="json"), base=base)
+    other = [line for place, line in changed.items() if place.startswith("experiments.")]
+    if other:
+        missing = f"Nothing is pictured and how sure the ranking is cannot be said: {other[0]}."
     try:
-        channels, calibrations = _channels(config, base, provenance.get("calibration", {}))
+        parameters = provenance.get("calibration", {})
+        channels, calibrations = _channels(config, None if other else base, parameters)
     except UserError as error:  # a component that is not here, or not trusted
         channels, calibrations, missing = (), {}, f"Nothing is pictured: {error}."
     first, last = _times(folder)
@@ -127,6 +135,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
         calibrations,
         base,
         missing,
+        changed,
         first,
         last,
     )

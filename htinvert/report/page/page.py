@@ -55,7 +55,7 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
     surety = assess(facts, compared, engine) if compared else None
     context = {
         **_words(facts, surety),
-        "problems": [p for p in (fit_alone(facts.objectives), facts.missing, *problems) if p],
+        "problems": _problems(facts, problems),
         "ranking": ranking(facts, surety),
         "columns": [o.name for o in facts.objectives],
         "pareto": _pareto(facts, shown),
@@ -75,6 +75,13 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
         **extra,
     }
     return _render(context), surety
+
+
+def _problems(facts: Facts, problems: Sequence[str]) -> list[str]:
+    """What speaks against the page as a whole: what is said first."""
+    changed = [line for line in facts.changed.values() if line not in facts.missing]
+    said = (fit_alone(facts.objectives), facts.missing, *changed, *problems)
+    return [problem for problem in said if problem]
 
 
 def _shown(ranked: Sequence[Ranked]) -> list[Ranked]:

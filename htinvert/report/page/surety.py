@@ -110,7 +110,7 @@ def verdict(facts: Facts, surety: Surety | None) -> str:
     if surety is None:
         return (
             f"{name} is the best of {len(facts.ranked)} families by weighted sum; how sure that is "
-            "cannot be said without the images."
+            f"cannot be said without the images{' that it was made with' * bool(facts.changed)}."
         )
     faces, level = surety.faces, surety.claim.level
     shown = min(len(facts.ranked), len(surety.ranked))
