@@ -12,6 +12,7 @@ from htinvert.config.campaign import Config
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
 from htinvert.declaration.abilities import ChecksData, Framed, OnAxes, ReadsHeader, Sampled, Sheared
+from htinvert.declaration.declared import check_values, declared
 from htinvert.evaluation.fit import adjusted, with_steps
 from htinvert.image.calibration.calibrate import Calibration, calibrate
 from htinvert.signals.curve_file import TEXTS, read_curve
@@ -105,6 +106,7 @@ def _channel(
             raise UserError(f"{place}.free.{parameter} is unknown; {hint}")
         if not low < high:
             raise UserError(f"{place}.free.{parameter} needs a lower bound below the upper")
+        _check_bounds(forward, parameter, (low, high), f"{place}.free.{parameter}")
     path = plugins.resolve(experiment.data, folder)
     asked = isinstance(forward, ReadsHeader | ChecksData) and path.suffix.lower() in TEXTS
     header = header_of(path) if asked else {}
@@ -116,6 +118,17 @@ def _channel(
     forward = _told(_like(forward, observed), header, f"{place}: the header of {path.name}")
     free, method, keep = experiment.free, experiment.method, experiment.keep
     return Channel(name, observed, forward, metrics, free, method, keep=keep)
+
+
+def _check_bounds(forward: Any, parameter: str, bounds: tuple[float, float], place: str) -> None:
+    """Raise :class:`UserError` where a fit could leave what a forward model takes."""
+    name = parameter.partition(".")[0]
+    allowed = declared(type(forward))
+    for bound in bounds:
+        try:
+            check_values({name: bound}, allowed)
+        except ValueError as error:
+            raise UserError(f"{place}: {error}; set its bounds so") from error
 
 
 def held(channel: Channel, parameters: Mapping[str, float], refitted: Sequence[str]) -> Channel:

@@ -7,6 +7,7 @@ proposes is what the one before it relaxed.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -194,7 +195,12 @@ def objectives_of(
             raise UserError(
                 f"objective {name} is unknown to {folder}; known are {', '.join(known)}"
             )
+    for name, weight in (weights or {}).items():
+        if not 0.0 <= weight < math.inf:
+            raise UserError(f"the weight of {name} is {weight:g}; give a finite number, 0 or more")
     merged = known | dict(weights or {})
+    if weights and not any(merged.values()):
+        raise UserError("nothing ranks where all weights are 0; give one a weight above 0")
     return tuple(Objective(name, float(weight)) for name, weight in merged.items())
 
 

@@ -37,6 +37,8 @@ def look_on(
 
     Raises :class:`UserError` where the folder is no run, or the port is taken.
     """
+    if minutes is not None and not minutes > 0.0:
+        raise UserError(f"minutes is {minutes:g}; give a number above 0")
     state = State(folder, None if text else _plan(folder, console))
     state.look()
     end = time.monotonic() + 60.0 * minutes if minutes is not None else float("inf")
