@@ -24,8 +24,10 @@ COUNTS = ("cores", "processes", "job-cpu", "ncpus", "mem")
 WAIT = "death-timeout"  # a number of seconds, or one with its unit
 UNITS = ("kb", "mb", "gb", "tb", "pb", "eb")  # in which a site's LSF may read memory
 CHECKED = ("walltime", "memory", "use-stdin", WAIT, *COUNTS)  # all others are texts or lists
-SCHEDULER = ("contact_address", "host", "interface", "port", "worker_ttl")
-"""What may be said of the scheduler: the rest is set by the run, or would serve its pages."""
+SCHEDULER = ["contact_address", "host", "interface", "port", "worker_ttl"]
+"""What may be said of the scheduler."""
+NOT_THEIRS = ("dashboard", "http_prefix", "jupyter", "preload", "protocol", "security", "services")
+"""How options begin that the run sets, or that would serve its pages to others."""
 OUR_ARGUMENTS = (
     *("--dashboard", "--dashboard-address", "--dashboard-prefix", "--no-dashboard"),
     *("--nthreads", "--nworkers", "--nprocs", "--memory-limit", "--nanny", "--no-nanny", "--name"),
@@ -243,9 +245,11 @@ def _mistaken_walltime(walltime: Any, system: str) -> list[str]:
 def _undoing(settings: Settings, system: str) -> Iterator[str]:
     """What would undo what the run sets and its documentation promises."""
     for name, value in (settings.get("scheduler-options") or {}).items():
-        if name.replace("-", "_") not in SCHEDULER:
-            ours = "is set by the run itself, or serves pages without a password"
-            yield f"scheduler-options.{name} {ours}; known are {', '.join(SCHEDULER)}"
+        option = str(name).replace("-", "_")
+        if option.startswith(NOT_THEIRS):
+            yield f"scheduler-options.{name} would undo what the run sets itself; leave it out"
+        elif option not in SCHEDULER:
+            yield f"scheduler-options.{name} is unknown; {plugins.suggest(option, SCHEDULER)}"
         elif name == "port" and not (type(value) is int and 0 <= value <= 65535):
             yield f"scheduler-options.port is {shown(value)}; give a number up to 65535"
     for word in _words(settings, "worker-extra-args"):
@@ -256,6 +260,9 @@ def _undoing(settings: Settings, system: str) -> Iterator[str]:
         for name, value in re.findall(r"\b([A-Z][A-Z0-9_]*)=(\S*)", line):
             if run_sets.get(name, value).strip("\"'") != value.strip("\"';"):
                 yield f"job-script-prologue sets {name}, which the run itself sets; leave it out"
+    shell = str(settings.get("shebang") or "bash")
+    if system != "htcondor" and re.search(r"\b(t?csh|fish|python\d*|perl|sbatch)\b", shell):
+        yield f"shebang is {shell!r}, and the script is for bash; leave it out"
     lines = [*_words(settings, "job-extra-directives", whole=True)]
     spec = [str(settings.get("resource-spec") or "")]
     pattern = TIME_DIRECTIVES.get(system)

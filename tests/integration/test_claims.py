@@ -12,6 +12,8 @@ import pytest
 from htinvert.core import Objective
 from htinvert.ranking.rank import raw_energies
 
+from .conftest import experiment
+
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -130,3 +132,24 @@ def test_a_name_that_no_file_or_column_can_have_is_refused_before_anything_begin
     done = htinvert("run", campaign(experiments=experiments))
     assert done.returncode == 2
     assert f"is no name for a{'n' * (what == 'experiment')} {what}; use up to 80" in words(done)
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds", "says"),
+    [
+        ("source_size", [-1.0, 2.0], "source_size is -1.0 but must be from 0 to 10"),
+        ("source_size", [0.5, float("inf")], "is inf; give a finite number"),
+        ("sampling", [0.0, 0.5], "sampling is 0.0 \u00c5/px but must be positive"),
+        ("inner", [0.0, 200.0], "outer is 150.0 mrad but must exceed inner, 200.0 mrad"),
+        ("beam", [0.0, 1.0], "is 'x', which is no number that could be fitted"),
+        ("shape", [10.0, 20.0], "is (60, 40), which is no number that could be fitted"),
+    ],
+)
+def test_a_fit_cannot_leave_what_its_model_takes(
+    name: str, bounds: list[float], says: str, campaign: Writer, htinvert: Command
+) -> None:
+    """The fit itself came upon it, after check had shown its table."""
+    experiments = experiment(free={name: bounds})
+    done = htinvert("run", campaign(experiments=experiments))
+    assert done.returncode == 2 and f"experiments.haadf.free.{name}" in words(done)
+    assert says in words(done)

@@ -193,6 +193,7 @@ def test_the_last_worker_leaves_before_the_limit(seconds: int) -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
+        (small(**{"scheduler-options": {1: 2}}), "scheduler-options.1 is unknown"),
         (small(queu="x"), "jobqueue.slurm.queu is unknown; did you mean queue?"),
         (small(name="x"), "jobqueue.slurm.name is set by the run itself; leave it out"),
         (small(cores=8), "processes is 2 and cores is 8; a worker has one thread"),
@@ -218,11 +219,11 @@ def test_the_last_worker_leaves_before_the_limit(seconds: int) -> None:
         (small(memory=32), "memory is 32; write it like 32GiB"),
         (
             small(**{"scheduler-options": {"prot": 8786}}),
-            "scheduler-options.prot is set by the run itself, or serves pages without a password",
+            "scheduler-options.prot is unknown; did you mean port?",
         ),
         (
             small(**{"scheduler-options": {"dashboard": True, "dashboard_address": ":8787"}}),
-            "scheduler-options.dashboard_address is set by the run itself, or serves pages",
+            "scheduler-options.dashboard_address would undo what the run sets itself; leave it out",
         ),
         (small(**{"scheduler-options": {"port": "any"}}), "scheduler-options.port is 'any'; give"),
         (small(**{"scheduler-options": ["port"]}), "scheduler-options is ['port']; write it as"),
@@ -242,6 +243,7 @@ def test_the_last_worker_leaves_before_the_limit(seconds: int) -> None:
             small(**{"job-extra-directives": ["--time=10:00:00"]}),
             "job-extra-directives sets a time limit, of which the workers are not told",
         ),
+        (small(shebang="#!/bin/tcsh"), "shebang is '#!/bin/tcsh', and the script is for bash"),
         ({"jobqueue": {"slurm": 4}}, "jobqueue.slurm is 4; give its settings as key: value"),
         ({"jobqueue": {"slurm": {1: 2}}}, "jobqueue.slurm.1 is unknown"),
         (small(walltime=14400), "walltime is 14400; write it in quotes, like '04:00:00'"),
