@@ -47,7 +47,8 @@ def changed_inputs(
         config: plain values in place of those that the run keeps.
         base: the folder that paths are relative to, the run's own unless it is given.
 
-    What is not there at all is no other file, and of a run without a record nothing can be said.
+    What is not there, or cannot be read, is no other file; of a run without a record nothing can be
+    said.
     """
     known = read_provenance(folder).get("inputs")
     if not isinstance(known, dict):
@@ -59,7 +60,7 @@ def changed_inputs(
     found = {}
     for place, path in inputs(values, folder if base is None else base).items():
         then, now = known.get(place), contents(path)
-        if then is not None and now != then:
+        if then and now and now != then:
             found[place] = (
                 f"{place}: {path} is not what the run was made with (its hash is {now[:SHOWN]}, it "
                 f"was {str(then)[:SHOWN]}); put that back"

@@ -31,7 +31,7 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
 
     Aliases and duplicate keys are refused. Raises :class:`UserError` with the file's name.
     """
-    if not _is_file(path):
+    if not is_there(path):
         raise UserError(
             shortened(f"there is no campaign file {path}; `htinvert check --help` shows an example")
         )
@@ -58,10 +58,13 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
     return merged
 
 
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; never of a text that is no name, as one of a page's length."""
+def is_there(path: Path, key: str = "") -> bool:
+    """Whether there is such a file, or a folder where ``key`` may name one.
+
+    Never of a text that is no name, as one of a page's length.
+    """
     try:
-        return path.is_file()
+        return path.is_file() or (key in FOLDERS and path.is_dir())
     except (OSError, ValueError):
         return False
 
@@ -150,11 +153,6 @@ def seen_from(folder: Path, value: Any, other: Path, *, key: str = "") -> Any:
     if isinstance(value, str) and is_there(other / value, key):
         return way(other / value, folder)
     return value
-
-
-def is_there(path: Path, key: str) -> bool:
-    """Whether a file is there, or a folder where the key may name one."""
-    return _is_file(path) or (key in FOLDERS and path.is_dir())
 
 
 def way(path: Path, folder: Path) -> str:

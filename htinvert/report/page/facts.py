@@ -12,6 +12,7 @@ from ase import Atoms
 from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
 from htinvert.campaign.funnel import objectives_of
+from htinvert.campaign.identity import digest
 from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.start import left_out
 from htinvert.config.campaign import Config, stored
@@ -100,7 +101,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     provenance = read_provenance(folder)
     done = Survey(objectives)
     with RunStore.open(folder) as store:
-        counts = store.counts()
+        counts, recipe = store.counts(), store.recipe
         done.read(store)
     ranked = rank(done.best(), objectives)
     if not ranked:
@@ -109,16 +110,18 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
         )
     config = config if data is None else _moved(config, data)
     base = _base(config, folder, data)
-    missing = _missing(config, base, folder)
     changed = changed_inputs(folder, config.model_dump(mode="json"), base=base)
-    other = [line for place, line in changed.items() if place.startswith("experiments.")]
-    if other:
-        missing = f"Nothing is pictured and how sure the ranking is cannot be said: {other[0]}."
+    if base is None or not (missing := _other_data(changed)):
+        missing = _missing(config, base, folder)
+    channels: tuple[Channel, ...] = ()
+    calibrations: Mapping[str, Any] = {}
     try:
         parameters = provenance.get("calibration", {})
-        channels, calibrations = _channels(config, None if other else base, parameters)
+        channels, calibrations = _channels(config, None if missing else base, parameters)
     except UserError as error:  # a component that is not here, or not trusted
-        channels, calibrations, missing = (), {}, f"Nothing is pictured: {error}."
+        missing = f"Nothing is pictured: {error}."
+    if "inputs" not in provenance and (other := _unlike(channels, recipe)):
+        channels, calibrations, changed, missing = (), {}, other, _other_data(other)
     first, last = _times(folder)
     return Facts(
         folder,
@@ -194,6 +197,25 @@ def _missing(config: Config, base: Path | None, folder: Path) -> str:
         f"ranking is cannot be said. Run htinvert report {folder} --data FOLDER with the folder of "
         "the campaign's file."
     )
+
+
+def _other_data(changed: Mapping[str, str]) -> str:
+    """What is not claimed where an experiment's file is another one; empty where none is."""
+    other = [line for place, line in changed.items() if place.startswith("experiments.")]
+    if not other:
+        return ""
+    return f"Nothing is pictured and how sure the ranking is cannot be said: {other[0]}."
+
+
+def _unlike(channels: Sequence[Channel], recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The same as of changed files, for a run without a record of them: by its prepared data."""
+    found = {}
+    for channel in channels:
+        then = recipe.get("experiments", {}).get(channel.name, {}).get("image")
+        if then not in (None, digest(channel.observed.data.tobytes())):
+            place = f"experiments.{channel.name}.data"
+            found[place] = f"{place} is not what the run was made with; put that back"
+    return found
 
 
 def _times(folder: Path) -> tuple[str, str]:
