@@ -12,6 +12,7 @@ from htinvert.config.campaign import Config
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
 from htinvert.declaration.abilities import ChecksData, Framed, OnAxes, ReadsHeader, Sampled, Sheared
+from htinvert.declaration.declared import check_values, declared, value_of
 from htinvert.evaluation.fit import adjusted, with_steps
 from htinvert.image.calibration.calibrate import Calibration, calibrate
 from htinvert.signals.curve_file import TEXTS, read_curve
@@ -120,8 +121,28 @@ def _channel(
         except UserError as error:
             raise UserError(f"{path.name}: {error}") from error
     forward = _told(_like(forward, observed), header, f"{place}: the header of {path.name}")
+    for parameter, bounds in experiment.free.items():
+        _check_bounds(forward, parameter, bounds, f"{place}.free.{parameter}")
     free, method, keep = experiment.free, experiment.method, experiment.keep
     return Channel(name, observed, forward, metrics, free, method, keep=keep)
+
+
+def _check_bounds(forward: Any, parameter: str, bounds: tuple[float, float], place: str) -> None:
+    """Raise :class:`UserError` where a fit could leave what a forward model takes.
+
+    Each bound is given to it as the fit would, for models check more than what they declare.
+    """
+    now = value_of(forward, parameter)
+    one = now[0] if isinstance(now, tuple) and now else now  # a pixel size may be a pair
+    if isinstance(one, str | bool) or (one is not now and not isinstance(one, float)):
+        raise UserError(f"{place} is {now!r}, which is no number that could be fitted")
+    name = parameter.partition(".")[0]
+    for bound in bounds:
+        try:
+            check_values({name: bound}, declared(type(forward)))
+            adjusted(forward, {parameter: float(bound)})
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{place}: {error}; set its bounds so that all between fits") from error
 
 
 def held(channel: Channel, parameters: Mapping[str, float], refitted: Sequence[str]) -> Channel:

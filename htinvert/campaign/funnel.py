@@ -7,6 +7,7 @@ proposes is what the one before it relaxed.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Annotated, Any
 from pydantic import PositiveInt
 
 from htinvert.config.campaign import Config
-from htinvert.config.yaml_file import read_yaml
+from htinvert.config.yaml_file import read_yaml, way
 from htinvert.core import ENERGIES, Candidate, Evaluation, Exhausted, Objective, UserError
 from htinvert.declaration.declared import Parameter
 from htinvert.ranking.rank import Ranked, rank
@@ -130,8 +131,14 @@ def stages(folder: Path) -> list[Stage]:
 def source_of(folder: Path) -> Path | None:
     """The run that a run's candidates came from, None where there is none or it is gone."""
     facts = read_provenance(folder)
-    known = (Path(os.path.normpath(folder / path)) for path in facts.get("stages", []))
+    known = (_shortest(folder / path) for path in facts.get("stages", []))
     return next((path for path in known if (path / "config.yaml").is_file()), None)
+
+
+def _shortest(path: Path) -> Path:
+    """A path without ``..``, which behind a link is not where it seems to be."""
+    short = Path(os.path.normpath(path))
+    return short if short.resolve() == path.resolve() else path.resolve()
 
 
 def history(entry: Ranked, chain: Sequence[Stage]) -> list[Ranked | None]:
@@ -156,7 +163,7 @@ def key_of(evaluation: Evaluation, *, proposed: bool = False) -> Key:
 def sources(config: Config, folder: Path) -> list[str]:
     """Runs that a campaign's candidates come from, as seen from its own folder."""
     runs = [spec["run"] for spec in config.search.generators if spec["use"] == "store"]
-    return [os.path.relpath(run, folder) for run in runs]
+    return [way(Path(run), folder) for run in runs]
 
 
 def families(folder: Path, objectives: Sequence[Objective]) -> list[Ranked]:
@@ -188,7 +195,12 @@ def objectives_of(
             raise UserError(
                 f"objective {name} is unknown to {folder}; known are {', '.join(known)}"
             )
+    for name, weight in (weights or {}).items():
+        if not 0.0 <= weight < math.inf:
+            raise UserError(f"the weight of {name} is {weight:g}; give a finite number, 0 or more")
     merged = known | dict(weights or {})
+    if weights and not any(merged.values()):
+        raise UserError("nothing ranks where all weights are 0; give one a weight above 0")
     return tuple(Objective(name, float(weight)) for name, weight in merged.items())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,21 +11,25 @@ from time import monotonic
 
 from htinvert.campaign.fork import Fork
 from htinvert.campaign.funnel import sources
+from htinvert.campaign.inputs import record
 from htinvert.campaign.interrupt import interruptible
 from htinvert.campaign.knowledge import Knowledge
 from htinvert.campaign.plan import Plan, provenance
 from htinvert.campaign.progress import GOES_ON, Progress
 from htinvert.campaign.proposals import Proposals
 from htinvert.campaign.resume import parameters, ready, resumed, write_config
+from htinvert.campaign.room import require_proposals
 from htinvert.cluster.connect import open_pool
 from htinvert.cluster.needs import require_room
 from htinvert.config.campaign import Stop
+from htinvert.config.yaml_file import way
 from htinvert.core import Evaluation
 from htinvert.pool.here import Pool
 from htinvert.store import OutOfSpace, RunStore
 from htinvert.store.links import require_no_links
 from htinvert.store.patient import WRITER
 
+JOURNAL = "journal.sqlite"  # which a run has that was begun
 STOP = "stop"  # a file in the run's folder that ends the campaign when it appears
 TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
 
@@ -45,11 +48,14 @@ def run(
     Raises :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
     require_room(plan.config, plan.folder)
+    if not (path / JOURNAL).is_file():
+        require_proposals(plan)
     plan = resumed(ready(plan, path), path)
     facts = provenance(plan.config) | {
         "calibration": parameters(plan),
         "stages": sources(plan.config, path),
-        "folder": os.path.relpath(plan.folder, path),
+        "folder": way(plan.folder, path),
+        "inputs": record(plan.config.model_dump(mode="json"), plan.folder),
     }
     older = Fork(fork, plan) if fork is not None else None
     if plan.references is not None:
@@ -112,8 +118,8 @@ class Campaign:
                 return
             if self.finished() or self._exhausted(pool):
                 return
-            self._fill(pool)
-            self._take(pool.collect(TICK))
+            full = self._fill(pool)
+            self._take(pool.collect(TICK if full else 0.0))
             self._report(pool.news())
         self.progress.reason = f"interrupted; {GOES_ON}"
         self._observer(self.progress)
@@ -149,16 +155,25 @@ class Campaign:
         while pool.busy() and not self._interrupted.is_set():
             self._take(pool.collect(TICK))
 
-    def _fill(self, pool: Pool) -> None:
-        """Propose until the pool is full; what is sent is on disk first."""
+    def _fill(self, pool: Pool) -> bool:
+        """Propose until the pool is full; what is sent is on disk first.
+
+        Returns False where there was no time for all: stop rules, results and whoever looks on do
+        not wait for a proposal that may never come about.
+        """
+        end = monotonic() + TICK
         wanted, stop = pool.room(), self.plan.config.stop.evaluations
         if stop is not None:
             wanted = min(wanted, stop - self.progress.evaluated - pool.busy())
-        chosen = self.proposals.next(wanted, leave=self._interrupted.is_set)
-        if chosen:
+        chosen = self.proposals.next(
+            wanted, leave=lambda: self._interrupted.is_set() or monotonic() >= end
+        )
+        if chosen or monotonic() >= end:  # what was refused is told, too
             self._durably(lambda: self.store.propose(chosen))
             self.proposals.sent()
+        if chosen:
             pool.submit([self.knowledge.briefed(candidate) for candidate, _ in chosen])
+        return len(chosen) >= wanted or bool(self.proposals.end)
 
     def _take(self, evaluations: list[Evaluation]) -> None:
         """Commit what has ended, then learn from it."""

@@ -144,6 +144,8 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     if len(atoms) and atoms.cell.rank == 0:
         atoms.center(vacuum=VACUUM)
     region = Region(**config.region.model_dump()) if config.region else None
+    if region is not None and not len(atoms):
+        raise UserError("region: the start structure has no atoms to bound; leave the region out")
     symbols = set(atoms.get_chemical_symbols()) | set(config.composition)
     _check_symbols(symbols | set(config.given_potentials))
     space = search_space(

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from htinvert.campaign.identity import identity_like
+from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.plan import Plan, fit_to_start, make_plan
 from htinvert.campaign.weights import weighted
 from htinvert.config.campaign import load
@@ -44,8 +45,11 @@ def _weights(path: Path) -> Mapping[str, float] | None:
 def plan_of(folder: Path) -> Plan:
     """The plan that a run goes on with, at the imaging parameters that it was begun with.
 
-    Raises :class:`UserError` where this machine lacks a file or an engine of it.
+    Raises :class:`UserError` where this machine lacks a file or an engine of it, and where a file
+    is not what the run was made with.
     """
+    if changed := changed_inputs(folder):
+        raise UserError("\n".join(changed.values()))
     config = load(folder / "config.yaml")
     plan = make_plan(config, folder=folder)
     return ready(plan, folder)

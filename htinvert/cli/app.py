@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -28,6 +29,8 @@ Trust = Annotated[
     ),
 ]
 YAML = (".yaml", ".yml")
+TEMPORARY = 75  # what a command ends with that may be given again (EX_TEMPFAIL)
+PASSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 TRUSTING = ("run", "demo")  # commands whose file is there to be run
 
 
@@ -103,6 +106,18 @@ def main() -> None:
         for line in str(mistake).splitlines():
             typer.echo(f"htinvert: {line}", err=True)
         sys.exit(mistake.code)
+    except OSError as error:
+        if error.filename is None or isinstance(error, BrokenPipeError):
+            raise
+        typer.echo(f"htinvert: {no_file(error)}", err=True)
+        sys.exit(TEMPORARY if error.errno in PASSES else UserError.code)
+
+
+def no_file(error: OSError) -> str:
+    """What to do about a file or folder that cannot be read or written."""
+    name = error.filename.decode() if isinstance(error.filename, bytes) else error.filename
+    advice = "free space there" if error.errno in PASSES else "name another place, or give access"
+    return f"{name} cannot be read or written ({error.strerror}); {advice}"
 
 
 def console() -> Any:

@@ -151,9 +151,11 @@ def export(
 
     Example: htinvert export runs/cdte_tellurene best.xyz --top 5
     """
-    from htinvert.report.run import open_run
+    from htinvert.report.run import Run
 
-    with open_run(folder) as found:
+    with Run.open(folder) as found:
+        for line in found.changed_inputs:
+            typer.echo(f"warning: {line}", err=True)
         count = found.export(target, top)
     typer.echo(f"written: {count} families to {target}")
 

@@ -25,11 +25,12 @@ def verify(
     1: something is wrong, and it was or can be repaired. 2: committed results are lost.
     Example: htinvert verify runs/cdte_tellurene --full
     """
+    from htinvert.campaign.inputs import changed_inputs
     from htinvert.store.salvage import verify as check
 
     with _progress("reading rows") as observer:
         found = check(folder, full=full, repair=repair, observer=observer)
-    for line in (*found.problems, *found.notes):
+    for line in (*found.problems, *found.notes, *changed_inputs(folder).values()):
         typer.echo(line)
     state = {0: "all is well", 1: "no committed result is lost", 2: "committed results are lost"}
     if found.problems and not repair:

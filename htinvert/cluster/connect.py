@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -89,7 +89,7 @@ def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
         raise UserError(
             f"{folder} has blanks in its path, which job scripts cannot take; rename it"
         )
-    options = {"dashboard": False, "dashboard_address": LOOPBACK_PAGES, **_listening(site)}
+    options = {"dashboard": False, "dashboard_address": LOOPBACK_PAGES, **listening(site)}
     host = str(options["host"])
     terms = site.terms
     security.require_safe(host, encrypt=terms.encrypt, trust_network=terms.trust_network)
@@ -98,12 +98,14 @@ def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
     options["security"] = ours
     options["protocol"] = "tls://" if ours else "tcp://"
     with dask.config.set(SETTINGS):
-        cluster = SpecCluster(
+        make = partial(
+            SpecCluster,
             scheduler={"cls": Scheduler, "options": options},
             workers={},
             security=ours,
             silence_logs=logging.ERROR,
         )
+        cluster = _started(make, host)
         try:
             with (
                 cluster,
@@ -149,13 +151,32 @@ def _kept(
             cluster.sync(keeper.close, callback_timeout=CLOSING_SECONDS)
 
 
-def _listening(site: Site) -> dict[str, Any]:
-    """Options of the scheduler, with the address that it listens on."""
-    options = dict(site.settings.get("scheduler_options") or {})
+def listening(site: Site) -> dict[str, Any]:
+    """Options of the scheduler, with the address that it listens on.
+
+    Raises :class:`UserError` where this machine has no such address.
+    """
+    given = site.settings.get("scheduler_options") or {}
+    options = {name.replace("-", "_"): value for name, value in given.items()}
     interface = options.pop("interface", None) or site.settings.get("interface")
     if "host" not in options:
         options["host"] = security.address_of(str(interface))
+    security.require_here(str(options["host"]))
     return options
+
+
+def _started(make: Callable[[], Any], host: str) -> Any:
+    """The cluster that a function makes. Raises :class:`UserError` where it cannot begin."""
+    try:
+        return make()
+    except (RuntimeError, OSError, ValueError, TypeError) as error:
+        first: BaseException = error
+        while (cause := first.__cause__ or first.__context__) is not None:
+            first = cause
+        raise UserError(
+            f"the scheduler cannot listen on {host} ({' '.join(str(first).split())}); correct "
+            "scheduler-options or interface in the site's file"
+        ) from error
 
 
 def _survived(cluster: Any, keeper: Keeper, worker: str) -> bool:

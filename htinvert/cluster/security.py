@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,21 @@ def address_of(interface: str) -> str:
         raise UserError(
             f"this machine has no network interface {interface} with an IPv4 address, only {known}"
         ) from error
+
+
+def require_here(host: str) -> None:
+    """Raise :class:`UserError` where a host is none that this machine's scheduler can listen on."""
+    advice = "give one of this machine's, or name its network by interface"
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"the scheduler's host {host} is not known ({reason}); {advice}") from error
+    for family, kind, _, _, address in found:
+        with socket.socket(family, kind) as listener, suppress(OSError):
+            listener.bind(address)
+            return
+    raise UserError(f"the scheduler's host {host} is another machine's address; {advice}")
 
 
 def is_loopback(host: str) -> bool:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from htinvert import plugins
 from htinvert.config.components import component_problems, components
 from htinvert.config.experiment import (
+    PART,
     AnyExperiment,
     Bounds,
     Component,
@@ -22,6 +23,7 @@ from htinvert.config.experiment import (
     experiment_model,
     of_its_kind,
 )
+from htinvert.config.numbers import with_numbers
 from htinvert.config.potentials import ChemicalPotentials, PhasesPart
 from htinvert.config.yaml_file import TOO_DEEP, located, merge, read_yaml, too_deep
 from htinvert.core import ENERGIES, Region, UserError
@@ -30,6 +32,8 @@ from htinvert.signals.kind import Part
 
 MOST_WORKERS = 50_000  # no Dask scheduler was ever seen to serve more (27 648, on Summit)
 NAME = r"^\.*[A-Za-z0-9_-][A-Za-z0-9_.-]*$"  # that of a folder, too, and so no dots alone
+LONGEST_NAME = 120  # characters: a file's name has 255
+WEIGHTS = "give one a weight above 0, and none a lower one, or leave objectives out"
 TOTAL = "total"  # in a stop rule: the weighted sum of all objectives
 
 
@@ -85,6 +89,14 @@ class Search(Part):
     equivalents: Literal["same", "apart"] | None = None
     screen: ScreenPart | None = None
 
+    @field_validator("min_distance")
+    @classmethod
+    def _distances(cls, given: float | dict[str, float] | None) -> float | dict[str, float] | None:
+        for distance in given.values() if isinstance(given, dict) else [given or 1.0]:
+            if distance <= 0.0 or given == 0.0:
+                raise ValueError("atoms cannot be as close; give distances above 0 Å")
+        return given
+
 
 class Stop(Part):
     """When to end; the first rule that is met decides.
@@ -112,7 +124,7 @@ class Config(Part):
     is how many candidates may be out at once, so that one makes a campaign repeat itself exactly.
     """
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     seed: int = Field(default=1, ge=0)
     structure: Component
     region: RegionPart | None = None
@@ -131,9 +143,10 @@ class Config(Part):
     @classmethod
     def _names(cls, experiments: Any) -> Any:
         for name in experiments if isinstance(experiments, Mapping) else ():
-            if not re.fullmatch(NAME, str(name)):
+            if not re.fullmatch(PART, str(name)):
                 raise ValueError(
-                    f"{shown(name)} is no name for an experiment; use letters, digits, _, . and -"
+                    f"{shown(name)} is no name for an experiment; use up to 80 letters, digits, _ "
+                    "and -"
                 )
         return experiments
 
@@ -144,6 +157,16 @@ class Config(Part):
             if not 0 <= low <= high:
                 raise ValueError(f"{symbol} asks for {low} to {high} atoms; give fewest, most")
         return composition
+
+    @field_validator("objectives")
+    @classmethod
+    def _weights(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
+        for name, weight in (weights or {}).items():
+            if weight < 0:
+                raise ValueError(f"{name} weighs {weight:g}, which looks for the worst; {WEIGHTS}")
+        if weights is not None and not any(weights.values()):
+            raise ValueError(f"nothing ranks where all weights are 0; {WEIGHTS}")
+        return weights
 
     @property
     def phases(self) -> PhasesPart | None:
@@ -189,7 +212,7 @@ def load_experiment(path: Path) -> Experiment:
         problems = [plugins.word(e, experiment_model(raw), ()) for e in error.errors()]
     prefix = "experiments.this."
     inside = component_problems({"experiments": {"this": raw}})
-    problems += [problem.replace(prefix, "") for problem in inside]
+    problems = with_numbers([*problems, *(p.replace(prefix, "") for p in inside)], raw)
     if problems:
         raise UserError("\n".join(located(path, problem) for problem in problems))
     return experiment
@@ -218,6 +241,7 @@ def load_structure(path: Path) -> StructurePart:
         part = StructurePart.model_validate(raw)
     except ValidationError as error:
         problems += [plugins.word(e, StructurePart, ()) for e in error.errors()]
+    problems = with_numbers(problems, raw["structure"] if bare else raw)
     if problems:
         raise UserError("\n".join(located(path, problem) for problem in problems))
     return part
@@ -260,7 +284,7 @@ def parse(
         config = Config.model_validate(raw)
     except ValidationError as error:
         problems += [_worded(e, raw) for e in error.errors()]
-    problems += component_problems(raw)
+    problems = with_numbers(problems + component_problems(raw), raw)
     if config is not None and not problems:
         problems += _objective_problems(config)
     if problems or config is None:
@@ -278,7 +302,7 @@ def _worded(error: Any, raw: Mapping[str, Any]) -> str:
     if place[0] != "experiments" or len(place) < 3:
         return plugins.word(error, Config, ())
     experiments = {str(name): block for name, block in raw["experiments"].items()}
-    model = experiment_model(experiments[place[1]])
+    model = experiment_model(experiments.get(str(place[1])))
     return plugins.word({**error, "loc": place[2:]}, model, place[:2])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,10 +18,12 @@ from pydantic import (
 
 from htinvert import plugins
 from htinvert.core import UserError
+from htinvert.declaration.wording import shown
 from htinvert.evaluation.optimize import LEAST_SQUARES, METHODS
 from htinvert.evaluation.steps import parse_step
 from htinvert.signals.kind import DEFAULT, Part, kind_named
 
+PART = r"[A-Za-z0-9_-]{1,80}"  # of an objective's name, whose two parts a dot keeps apart
 Bounds = tuple[float, float]
 Component = dict[str, Any]
 
@@ -65,6 +68,18 @@ class Experiment(Part):
         if "data" in raw:
             raise ValueError("data and image are two words for one file; leave image out")
         return {"data" if key == "image" else key: value for key, value in raw.items()}
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_have_names(
+        cls, metrics: dict[str, Component | None]
+    ) -> dict[str, Component | None]:
+        for name in metrics:
+            if not re.fullmatch(PART, plugins.short(name)):
+                raise ValueError(
+                    f"{shown(name)} is no name for a metric; use up to 80 letters, digits, _ and -"
+                )
+        return metrics
 
     @field_validator("method")
     @classmethod

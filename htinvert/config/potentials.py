@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SkipValidation, TypeAdapter, field_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    TypeAdapter,
+    field_validator,
+)
 
 from htinvert.config.experiment import Component
 from htinvert.signals.kind import Part
 
 STRUCTURE = "structure"  # the phase that is the start structure's own crystal
-NUMBERS: TypeAdapter[dict[str, float]] = TypeAdapter(dict[str, float])
+NUMBERS: TypeAdapter[dict[str, float]] = TypeAdapter(
+    dict[str, float], config=ConfigDict(allow_inf_nan=False)
+)
 
 
 class PhasesPart(Part):

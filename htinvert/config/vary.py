@@ -25,6 +25,7 @@ import numpy as np
 from ase import Atoms
 
 from htinvert import plugins
+from htinvert.config.numbers import with_numbers
 from htinvert.config.yaml_file import read_yaml
 from htinvert.core import UserError
 
@@ -83,6 +84,8 @@ def read_enumeration(path: Path) -> Enumeration:
     unknown to the description.
     """
     raw = read_yaml(path)
+    if wrong := with_numbers([], raw):
+        raise UserError("\n".join(f"{path.name}: {problem}" for problem in wrong))
     described = dict(raw.get("structure", raw))
     vary = raw.get("vary") or described.pop("vary", None)
     described.pop("vary", None)

@@ -24,6 +24,7 @@ NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)[eE][-+]?\d+$")
 EXTENDS = "extends"
 TOO_DEEP = f"blocks are nested more than {DEEPEST} deep; check its brackets and indentation"
 WORDS = ("use", "name")  # keys whose value is no path, should a file be called the same
+FOLDERS = ("path", "potcars", "pseudopotentials")  # keys whose value may be that of a folder
 
 
 def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -31,7 +32,7 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
 
     Aliases and duplicate keys are refused. Raises :class:`UserError` with the file's name.
     """
-    if not _is_file(path):
+    if not is_there(path):
         raise UserError(
             shortened(f"there is no campaign file {path}; `htinvert check --help` shows an example")
         )
@@ -58,10 +59,13 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
     return merged
 
 
-def _is_file(path: Path) -> bool:
-    """Whether there is such a file; never of a text that is no name, as one of a page's length."""
+def is_there(path: Path, key: str = "") -> bool:
+    """Whether there is such a file, or a folder where ``key`` may name one.
+
+    Never of a text that is no name, as one of a page's length.
+    """
     try:
-        return path.is_file()
+        return path.is_file() or (key in FOLDERS and path.is_dir())
     except (OSError, ValueError):
         return False
 
@@ -140,18 +144,29 @@ def merge(below: Any, above: Any) -> Any:
     }
 
 
-def seen_from(folder: Path, value: Any, other: Path) -> Any:
-    """Plain objects with paths of files that lie in the ``other`` folder as seen from this one."""
+def seen_from(folder: Path, value: Any, other: Path, *, key: str = "") -> Any:
+    """Plain objects with paths of files that lie in the ``other`` folder as seen from this one.
+
+    ``key`` is the one that the value stands under, for some name folders.
+    """
     if isinstance(value, dict):
         return {
-            key: part if key in WORDS else seen_from(folder, part, other)
-            for key, part in value.items()
+            name: part if name in WORDS else seen_from(folder, part, other, key=str(name))
+            for name, part in value.items()
         }
     if isinstance(value, list):
         return [seen_from(folder, part, other) for part in value]
-    if isinstance(value, str) and _is_file(other / value):
-        return os.path.relpath(other / value, folder)
+    if isinstance(value, str) and is_there(other / value, key):
+        return way(other / value, folder)
     return value
+
+
+def way(path: Path, folder: Path) -> str:
+    """The relative path that leads from a folder to a file, also where a link lies between them.
+
+    From a folder behind a link, ``..`` is where the link leads to, not where it lies.
+    """
+    return os.path.relpath(path.parent.resolve() / path.name, folder.resolve())
 
 
 class StrictLoader(yaml.SafeLoader):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isfinite
 
 import numpy as np
 from ase.formula import Formula
@@ -70,13 +71,15 @@ def read_scan(scanned: str, ties: Sequence[str], fixed: Mapping[str, float]) -> 
         raise UserError(
             f"{element} has no chemical potential in this run; it has {', '.join(fixed) or 'none'}"
         )
+    if not (isfinite(lower) and isfinite(upper)):
+        raise UserError(f"{scanned} has an end that is no finite number; write it in eV")
     if not lower < upper:
         raise UserError(f"{scanned} goes from {lower:g} to {upper:g} eV; give the lower one first")
     tied = {}
     for text in ties:
         formula, _, energy = text.partition("=")
         try:
-            counts, tied[formula] = Formula(formula).count(), float(energy)
+            counts, tied[formula] = Formula(formula).count(), _finite(energy)
         except ValueError as error:
             raise UserError(f"{text} is no compound's energy; write it like CdTe=-4.12") from error
         if len(counts) != 2 or element not in counts or not set(counts) <= set(fixed):
@@ -85,6 +88,14 @@ def read_scan(scanned: str, ties: Sequence[str], fixed: Mapping[str, float]) -> 
                 f"compound of {element}"
             )
     return Scan(element, lower, upper, fixed, tied)
+
+
+def _finite(text: str) -> float:
+    """A number; raises ValueError for what is none."""
+    value = float(text)
+    if not isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def totals(

@@ -86,10 +86,10 @@ def stated(
 ) -> Accuracy:
     """An engine's errors: those given in energy [eV/atom] and position [Å], else as declared.
 
-    Raises :class:`UserError` where a number is negative.
+    Raises :class:`UserError` where a number is negative, infinite or none.
     """
-    if min(energy or 0.0, position or 0.0) < 0:
-        raise UserError("an engine's error must not be negative; give 0 or more")
+    if not all(0.0 <= given < np.inf for given in (energy or 0.0, position or 0.0)):
+        raise UserError("an engine's error must be finite and not negative; give 0 or more")
     return Accuracy(
         declared.name if energy is None else "given",
         declared.energy if energy is None else energy,

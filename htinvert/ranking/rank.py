@@ -59,6 +59,35 @@ def fit_alone(objectives: Sequence[Objective]) -> str:
     )
 
 
+def raw_energies(
+    objectives: Sequence[Objective],
+    counts: Iterable[Mapping[str, int]],
+    potentials: Mapping[str, float],
+) -> str:
+    """A warning where energies of unlike numbers of atoms are compared as they are, else empty.
+
+    ``counts`` of atoms per element are those of the candidates, or the fewest and the most;
+    ``potentials`` are the chemical potentials that there are.
+    """
+    if not any(o.name in ENERGIES and o.weight for o in objectives):
+        return ""
+    table = list(counts)
+    elements = sorted({element for row in table for element in row} - set(potentials))
+    unlike = [e for e in elements if len({row.get(e, 0) for row in table}) > 1]
+    if not unlike:
+        return ""
+    return (
+        f"raw energies: candidates differ in how many {' and '.join(unlike)} they have, whose "
+        "chemical potential is not given, so that more atoms alone make an energy lower; give "
+        "chemical_potentials, numbers [eV] or phases"
+    )
+
+
+def counts_of(ranked: Iterable[Ranked]) -> list[dict[str, int]]:
+    """How many atoms of each element the families have."""
+    return [entry.evaluation.atoms.symbols.formula.count() for entry in ranked]
+
+
 def pareto_front(values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Mark the rows of ``values``, shape (n, objectives), that no other row dominates.
 

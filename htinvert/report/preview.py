@@ -6,17 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from htinvert.campaign.defaults import why
 from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
 from htinvert.campaign.references import strays
+from htinvert.campaign.room import TRIALS, crowded, none_came
 from htinvert.campaign.start import left_out
 from htinvert.campaign.weights import weighted, worths
-from htinvert.cluster.connect import job_script
+from htinvert.cluster.connect import job_script, listening
 from htinvert.cluster.needs import (
     LOCAL,
     engine_memory,
@@ -30,7 +30,6 @@ from htinvert.core import (
     Channel,
     Evaluation,
     EvaluationFailed,
-    Infeasible,
     UserError,
     frozen_mask,
     region_mask,
@@ -39,18 +38,17 @@ from htinvert.declaration.abilities import HasEstimate, Wraps
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
-from htinvert.generators.operators.start import random_structure
 from htinvert.geometry.roles import rigid_bodies
 from htinvert.matching.doubt import judge
-from htinvert.ranking.rank import fit_alone
+from htinvert.ranking.rank import fit_alone, raw_energies
 from htinvert.report.calibration import draw_calibration
+from htinvert.report.save import drawn
 from htinvert.report.summary import draw_channel
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.intervals import intervals
 from htinvert.signals.kind import kind_of
 from htinvert.signals.seen import see
 
-TRIALS = 4  # random candidates that are evaluated for the estimate
 DFT_SECONDS = 3.0  # of a force call of ten atoms on one core; GPAW, CdTe, 300 eV, few k-points
 DFT_EXPONENT = 2.5  # between the square of small cells and the cube of large ones
 TOO_LONG = 14 * 86400.0  # s that a search may take before it is called one for a potential
@@ -74,7 +72,7 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
     console.print(_summary(plan))
     for line in measured_lines(plan):
         console.print(line)
-    if warning := fit_alone(plan.objectives):
+    for warning in filter(None, (fit_alone(plan.objectives), _raw(plan))):
         console.print(f"warning: {warning}")
     for path in draw_measured(plan, picture.parent, stem=f"{picture.stem}-"):
         console.print(f"drawn: {path}")
@@ -106,9 +104,9 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
             if doubt := judge(channel, plan.space.template, detail).doubt:
                 console.print(f"warning: {channel.name}: {doubt}")
     trials = _trials(plan)
-    if len(trials) < TRIALS and (reason := _crowded(plan)):
+    if len(trials) < TRIALS and (reason := crowded(plan)):
         if not trials:
-            raise UserError(f"none of the first {TRIALS} proposals came about: {reason}")
+            raise UserError(none_came(reason))
         console.print(
             f"{TRIALS - len(trials)} of the first {TRIALS} proposals came to nothing: {reason}"
         )
@@ -166,6 +164,14 @@ def _worths(plan: Plan) -> str:
     return "".join(lines)
 
 
+def _raw(plan: Plan) -> str:
+    """A warning where compositions are to vary and chemical potentials are missing."""
+    if plan.config.phases is not None:
+        return ""
+    ends = [{s: pair[end] for s, pair in plan.space.composition.items()} for end in (0, 1)]
+    return raw_energies(plan.objectives, ends, plan.config.given_potentials)
+
+
 def _objectives(plan: Plan) -> str:
     """Weights and names; derived weights follow once the start structure is fitted."""
     if plan.config.objectives is None and plan.recipe.channels:
@@ -193,6 +199,10 @@ def _show_jobs(plan: Plan, console: Any) -> None:
     script = job_script(config.cluster, plan.folder, Path("runs") / config.name)
     asked = f"{site.name}: {site.in_words(config.workers)}. Each job is\n\n{script}"
     console.print(asked, soft_wrap=True)
+    try:
+        listening(site)
+    except UserError as error:  # a campaign may be checked on another machine than it is run on
+        console.print(f"warning: from this machine it cannot be run: {error}", soft_wrap=True)
 
 
 def _draw(plan: Plan, picture: Path, evaluation: Evaluation, console: Any) -> None:
@@ -203,8 +213,8 @@ def _draw(plan: Plan, picture: Path, evaluation: Evaluation, console: Any) -> No
             if len(plan.recipe.channels) == 1
             else picture.with_stem(f"{picture.stem}-{channel.name}")
         )
-        draw_channel(path, channel, evaluation, plan=plan)
-        console.print(f"drawn: {path}")
+        draw = partial(draw_channel, channel=channel, evaluation=evaluation, plan=plan)
+        console.print(drawn(path, draw))
 
 
 def measured_lines(plan: Plan) -> list[str]:
@@ -249,18 +259,6 @@ def _trials(plan: Plan) -> list[Evaluation]:
     """Evaluate the first candidates that the campaign itself would propose."""
     candidates = plan.generator().ask(range(1, TRIALS + 1))
     return [evaluate(candidate, plan.recipe) for candidate in candidates]
-
-
-def _crowded(plan: Plan) -> str:
-    """Why the region cannot be filled at random, and what to do; empty where it can be."""
-    try:
-        random_structure(plan.space, rng=np.random.default_rng(plan.config.seed))
-    except Infeasible as reason:
-        return (
-            f"{reason}; widen the region, ask for fewer atoms in composition, or lower "
-            "search.min_distance"
-        )
-    return ""
 
 
 def _dft_cost(plan: Plan) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -24,6 +25,7 @@ from ase import Atoms
 from htinvert import store
 from htinvert.campaign import loop
 from htinvert.campaign.funnel import objectives_of
+from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.load import changed, load
 from htinvert.campaign.plan import Plan
 from htinvert.campaign.resume import plan_of
@@ -74,9 +76,13 @@ def run(
 def open_run(folder: str | Path) -> Run:
     """Look at a run, also while a campaign writes it.
 
+    Warns where a file is not what the run was made with, for pictures of other data are refused.
     Raises :class:`~htinvert.core.UserError` where the folder is no run, or one of another format.
     """
-    return Run.open(folder)
+    found = Run.open(folder)
+    for line in found.changed_inputs:
+        warnings.warn(line, stacklevel=2)
+    return found
 
 
 @dataclass(frozen=True)
@@ -138,11 +144,17 @@ class Run(store.RunStore):
         """What the run ranks by."""
         return objectives_of(self.path)
 
+    @property
+    def changed_inputs(self) -> list[str]:
+        """What is not the file any more that the run was made with, a sentence each."""
+        return list(changed_inputs(self.path).values())
+
     @functools.cached_property
     def plan(self) -> Plan:
         """What the run goes on with, at the imaging parameters that it was begun with.
 
-        Raises :class:`UserError` where this machine lacks a file or an engine of it.
+        Raises :class:`UserError` where this machine lacks a file or an engine of it, and where a
+        file is not what the run was made with.
         """
         return plan_of(self.path)
 
@@ -260,7 +272,8 @@ class Run(store.RunStore):
         )
 
     def _repr_html_(self) -> str:
-        return f"<p><b>{escape(repr(self))}</b></p>" + self.best(3)._repr_html_()
+        changed = "".join(f"<p>{escape(line)}</p>" for line in self.changed_inputs)
+        return f"<p><b>{escape(repr(self))}</b></p>{changed}" + self.best(3)._repr_html_()
 
 
 def reason_of(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,20 @@ import numpy as np
 
 from htinvert.campaign import loop
 from htinvert.campaign.funnel import objectives_of, ranking, source_of, stages
+from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.plan import Plan, evaluate_start
 from htinvert.campaign.resume import ready
 from htinvert.campaign.start import left_out
 from htinvert.core import Evaluation, Objective
 from htinvert.generators.walks import START
 from htinvert.ranking.chemical_potentials import read_scan
-from htinvert.ranking.rank import Ranked, fit_alone, rank
+from htinvert.ranking.rank import Ranked, counts_of, fit_alone, rank, raw_energies
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
 from htinvert.report.live import Live
 from htinvert.report.potentials import draw_scan, potentials_of, references_of, scan_table
 from htinvert.report.preview import draw_measured, measured_lines
+from htinvert.report.save import drawn
 from htinvert.report.stages import draw_stages, stage_table
 from htinvert.report.start import better_start
 from htinvert.report.summary import draw, failures, family_table, held, lineage, operator_table
@@ -48,12 +51,14 @@ def run_with_progress(
     with RunStore.open(folder) as store:
         survey.read(store)
         refused = store.counts().refused_by
+    if not survey.good:
+        console.print(operator_table(survey.yields(refused)))
     if end.interrupted and not survey.good:
         console.print("nothing to rank yet")
         return []
     ranked = ranking(folder, survey)
     console.print(family_table(ranked, plan.objectives, note=held(survey)))
-    _warn(plan.objectives, console)
+    _warn(plan.objectives, ranked, plan.recipe.chemical_potentials, console)
     console.print(operator_table(survey.yields(refused)))
     pictures = draw_measured(plan, folder)
     seconds = float(np.median([entry.evaluation.seconds for entry in ranked]))
@@ -68,10 +73,22 @@ def run_with_progress(
     return ranked
 
 
-def _warn(objectives: Sequence[Objective], console: Any) -> None:
-    """Say where nothing but fits has ranked."""
-    if warning := fit_alone(objectives):
+def _warn(
+    objectives: Sequence[Objective],
+    ranked: Sequence[Ranked],
+    potentials: Mapping[str, float],
+    console: Any,
+) -> None:
+    """Say where nothing but fits has ranked, and where energies of unlike compositions have."""
+    raw = raw_energies(objectives, counts_of(ranked), potentials)
+    for warning in filter(None, (fit_alone(objectives), raw)):
         console.print(f"warning: {warning}", soft_wrap=True)
+
+
+def say_changed(folder: Path, console: Any) -> None:
+    """Say which files are not what a run was made with; what it holds stays what it was."""
+    for line in changed_inputs(folder).values():
+        console.print(f"warning: {line}", soft_wrap=True)
 
 
 def _start(plan: Plan, folder: Path, seconds: float) -> Evaluation | None:
@@ -89,6 +106,7 @@ def show_status(folder: Path, *, console: Any) -> None:
     Raises :class:`~htinvert.core.UserError` where the folder is no run.
     """
     objectives = objectives_of(folder)
+    say_changed(folder, console)
     survey = Survey(objectives)
     with RunStore.open(folder) as store:
         counts = store.counts()
@@ -136,12 +154,12 @@ def show_ranking(
     objectives = objectives_of(folder, weights)
     survey = Survey.of(folder, objectives)
     ranked = ranking(folder, survey)
+    say_changed(folder, console)
     console.print(family_table(ranked, objectives, top=top, note=held(survey), varied=True))
-    _warn(objectives, console)
+    _warn(objectives, ranked, potentials_of(folder), console)
     if len(objectives) > 1:
-        path = folder / "pareto.png"
-        draw_pareto(path, ranked, objectives, title=folder.name)
-        console.print(f"drawn: {path}", soft_wrap=True)
+        draw_front = partial(draw_pareto, ranked=ranked, objectives=objectives, title=folder.name)
+        console.print(drawn(folder / "pareto.png", draw_front), soft_wrap=True)
     if (found := references_of(folder)) is not None:
         console.print(found.chosen, soft_wrap=True)
     if scan is not None:
@@ -161,9 +179,10 @@ def _show_scan(
     """Show which family is the best at which chemical potential."""
     wanted = read_scan(scan, ties, potentials_of(folder))
     console.print(scan_table(wanted, ranked, objectives))
-    path = folder / "potentials.png"
-    draw_scan(path, wanted, ranked, objectives, title=folder.name)
-    console.print(f"drawn: {path}", soft_wrap=True)
+    draw_it = partial(
+        draw_scan, scan=wanted, ranked=ranked, objectives=objectives, title=folder.name
+    )
+    console.print(drawn(folder / "potentials.png", draw_it), soft_wrap=True)
 
 
 def _show_stages(folder: Path, top: int, console: Any) -> None:
@@ -172,6 +191,5 @@ def _show_stages(folder: Path, top: int, console: Any) -> None:
         return
     chain = stages(folder)
     console.print(stage_table(chain, top=top))
-    path = folder / "stages.png"
-    draw_stages(path, chain, top=top)
-    console.print(f"drawn: {path}", soft_wrap=True)
+    draw_them = partial(draw_stages, chain=chain, top=top)
+    console.print(drawn(folder / "stages.png", draw_them), soft_wrap=True)

@@ -29,7 +29,7 @@ Step = Callable[..., Signal]
 class Part(BaseModel):
     """A block of the YAML, or what of one a kind of data may say; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import json
 import os
 import socket
 import threading
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,8 +198,11 @@ def _age(path: Path) -> float:
     try:
         probe.touch()
         return probe.stat().st_mtime - path.stat().st_mtime
+    except OSError:  # of a run that may only be read
+        return time.time() - path.stat().st_mtime
     finally:
-        probe.unlink(missing_ok=True)
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def _holder(path: Path) -> dict[str, Any]:

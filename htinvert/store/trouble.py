@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from htinvert.core import UserError
+
+FOR_GOOD = (
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
+    *(errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EXDEV, errno.ENOTEMPTY),
+)
+"""Errors that the same command would meet again: nothing passes here, somebody must act."""
 
 
 class OutOfSpace(UserError):
@@ -39,8 +46,13 @@ class Damaged(UserError):
     """What is read is not what was written."""
 
 
-def explained(folder: Path, error: OSError) -> OutOfSpace:
-    """What to do about an error of the file system."""
+def explained(folder: Path, error: OSError) -> UserError:
+    """What to do about an error of the file system; only one that may pass is worth a new try."""
+    if error.errno in FOR_GOOD:
+        return UserError(
+            f"{folder} cannot be written ({error.strerror or error}); name another folder for the "
+            "run, or let this one be written by you"
+        )
     return OutOfSpace(
         f"{folder} could not be written ({error.strerror or error}): free space on its file system "
         "or make it writable for you, and start the same command again; everything committed is "

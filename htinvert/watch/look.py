@@ -37,6 +37,8 @@ def look_on(
 
     Raises :class:`UserError` where the folder is no run, or the port is taken.
     """
+    if minutes is not None and not minutes > 0.0:
+        raise UserError(f"minutes is {minutes:g}; give a number above 0")
     state = State(folder, None if text else _plan(folder, console))
     state.look()
     end = time.monotonic() + 60.0 * minutes if minutes is not None else float("inf")
@@ -94,8 +96,9 @@ def _page(state: State) -> Any:
         values = (f"{value:.4f}" for value in row["values"])
         last = (f"{row['above']:.3f}", f"{row['members']}x")
         view.add_row(str(row["rank"]), f"#{row['candidate']}", row["formula"], *values, *last)
-    failed = [f"failed: {facts['failures']}"] if facts["failures"] else []
-    return Group(counts, *failed, _spark(facts["history"]), view)
+    notes = [f"failed: {facts['failures']}"] if facts["failures"] else []
+    notes += [f"warning: {facts['changed']}"] if facts["changed"] else []
+    return Group(counts, *notes, _spark(facts["history"]), view)
 
 
 def _spark(history: list[tuple[int, float]]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from htinvert.campaign.funnel import objectives_of
+from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.plan import Plan
 from htinvert.core import ENERGIES, Objective
 from htinvert.ranking.rank import Ranked, rank, unit_of_sum
@@ -76,6 +77,7 @@ class State:
             "pending": counts.pending,
             "refused": dict(counts.refused),
             "failures": failures(survey),
+            "changed": "; ".join(changed_inputs(self.folder).values()),
             "families": len(ranked),
             "held": held(survey),
             "unit": unit_of_sum(objectives),

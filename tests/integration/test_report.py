@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -132,13 +133,22 @@ def test_a_run_without_experiments_is_as_sure_as_its_energies(
     assert "There is no image to show" in text and "One objective ranks alone" in text
 
 
+@pytest.mark.parametrize("record", [True, False])
 def test_another_image_than_the_runs_is_noticed(
-    run: Path, htinvert: Command, tmp_path: Path
+    record: bool, run: Path, htinvert: Command, tmp_path: Path
 ) -> None:
+    """Of a run that has lost its record of files, too."""
     pixels = np.load(tmp_path / "image.npy")
     np.save(tmp_path / "image.npy", pixels**2)
-    assert htinvert("report", run).returncode == 0
-    assert "the image's file or the program is another one" in words(run / "report.html")
+    if not record:
+        facts = json.loads((run / "provenance.json").read_bytes())
+        del facts["inputs"]
+        (run / "provenance.json").write_text(json.dumps(facts))
+    done = htinvert("report", run)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be said" in done.stdout and "confidence" not in done.stdout
+    assert "experiments.haadf.data" in words(run / "report.html")
+    assert "is not what the run was made with" in words(run / "report.html")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +157,7 @@ def test_another_image_than_the_runs_is_noticed(
         (["--output", "page.pdf"], "let it end in .html"),
         (["--open", "maybe"], "give yes or no"),
         (["--data", "nowhere"], "give --data the folder"),
-        (["--energy-error", "-1"], "must not be negative"),
+        (["--energy-error", "-1"], "must be finite and not negative"),
     ],
 )
 def test_a_mistake_gets_one_sentence(

@@ -12,6 +12,8 @@ from ase import Atoms
 from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
 from htinvert.campaign.funnel import objectives_of
+from htinvert.campaign.identity import digest
+from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.start import left_out
 from htinvert.config.campaign import Config, stored
 from htinvert.core import Channel, Objective, Region, UserError
@@ -30,7 +32,8 @@ class Facts:
     """A run as a report tells it: configuration, ranking of the best, and what became of the rest.
 
     ``channels`` are the experiments with the run's imaging parameters, none where their files
-    are not there; ``missing`` then says so. ``files`` has a sentence on the file of each.
+    are not there or are others; ``missing`` then says so. ``files`` has a sentence on the file of
+    each, ``changed`` says by place which files are not what the run was made with.
     """
 
     folder: Path
@@ -48,12 +51,13 @@ class Facts:
     calibrations: Mapping[str, Any]
     base: Path | None
     missing: str
+    changed: Mapping[str, str]
     first_time: str
     last_time: str
 
     def start(self) -> Atoms | None:
         """The start structure as the campaign makes it, None where its files are not there."""
-        if self.base is None:
+        if self.base is None or any(place.startswith("structure") for place in self.changed):
             return None
         try:
             atoms: Atoms = plugins.build("structure", self.config.structure, self.base)
@@ -98,7 +102,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     provenance = read_provenance(folder)
     done = Survey(objectives)
     with RunStore.open(folder) as store:
-        counts = store.counts()
+        counts, recipe = store.counts(), store.recipe
         done.read(store)
     ranked = rank(done.best(), objectives)
     if not ranked:
@@ -107,11 +111,20 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
         )
     config = config if data is None else _moved(config, data)
     base = _base(config, folder, data)
-    missing = _missing(config, base, folder)
+    changed = changed_inputs(folder, config.model_dump(mode="json"), base=base)
+    if base is None or not (missing := _other_data(changed)):
+        missing = _missing(config, base, folder)
+    channels: tuple[Channel, ...] = ()
+    files: Mapping[str, str] = {}
+    calibrations: Mapping[str, Any] = {}
     try:
-        channels, files, calibrations = _channels(config, base, provenance.get("calibration", {}))
+        parameters = provenance.get("calibration", {})
+        channels, files, calibrations = _channels(config, None if missing else base, parameters)
     except UserError as error:  # a component that is not here, or not trusted
-        channels, files, calibrations, missing = (), {}, {}, f"Nothing is pictured: {error}."
+        missing = f"Nothing is pictured: {error}."
+    if "inputs" not in provenance and (other := _unlike(channels, recipe)):
+        channels, files, calibrations = (), {}, {}
+        changed, missing = other, _other_data(other)
     first, last = _times(folder)
     return Facts(
         folder,
@@ -129,6 +142,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
         calibrations,
         base,
         missing,
+        changed,
         first,
         last,
     )
@@ -188,6 +202,25 @@ def _missing(config: Config, base: Path | None, folder: Path) -> str:
         f"ranking is cannot be said. Run htinvert report {folder} --data FOLDER with the folder of "
         "the campaign's file."
     )
+
+
+def _other_data(changed: Mapping[str, str]) -> str:
+    """What is not claimed where an experiment's file is another one; empty where none is."""
+    other = [line for place, line in changed.items() if place.startswith("experiments.")]
+    if not other:
+        return ""
+    return f"Nothing is pictured and how sure the ranking is cannot be said: {other[0]}."
+
+
+def _unlike(channels: Sequence[Channel], recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The same as of changed files, for a run without a record of them: by its prepared data."""
+    found = {}
+    for channel in channels:
+        then = recipe.get("experiments", {}).get(channel.name, {}).get("image")
+        if then not in (None, digest(channel.observed.data.tobytes())):
+            place = f"experiments.{channel.name}.data"
+            found[place] = f"{place} is not what the run was made with; put that back"
+    return found
 
 
 def _times(folder: Path) -> tuple[str, str]:

@@ -47,6 +47,8 @@ def make(
             bar.update(task, description=what)
 
         facts = read_run(folder, data=data)
+        for line in facts.changed.values():
+            bar.console.print(f"warning: {line}", soft_wrap=True)
         engine = stated(declared_accuracy(facts.config.energy), energy=error[0], position=error[1])
         try:
             paths = write_files(beside, facts, movie=movie, progress=say)

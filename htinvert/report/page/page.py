@@ -13,7 +13,7 @@ import yaml
 from htinvert.core import ENERGIES
 from htinvert.energy.accuracy import Accuracy
 from htinvert.ranking.bounds import SMOOTHED
-from htinvert.ranking.rank import Ranked, fit_alone
+from htinvert.ranking.rank import Ranked, counts_of, fit_alone, raw_energies
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.figures import footnote, phrase
 from htinvert.report.page import charts, checks, scenes
@@ -55,7 +55,7 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
     surety = assess(facts, compared, engine) if compared else None
     context = {
         **_words(facts, surety),
-        "problems": [p for p in (fit_alone(facts.objectives), facts.missing, *problems) if p],
+        "problems": _problems(facts, problems),
         "ranking": ranking(facts, surety),
         "columns": [o.name for o in facts.objectives],
         "pareto": _pareto(facts, shown),
@@ -75,6 +75,14 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
         **extra,
     }
     return _render(context), surety
+
+
+def _problems(facts: Facts, problems: Sequence[str]) -> list[str]:
+    """What speaks against the page as a whole: what is said first."""
+    changed = [line for line in facts.changed.values() if line not in facts.missing]
+    raw = raw_energies(facts.objectives, counts_of(facts.ranked), facts.potentials)
+    said = (fit_alone(facts.objectives), raw, facts.missing, *changed, *problems)
+    return [problem for problem in said if problem]
 
 
 def _shown(ranked: Sequence[Ranked]) -> list[Ranked]:
@@ -190,7 +198,7 @@ def ranking(facts: Facts, surety: Surety | None) -> list[dict[str, Any]]:
             "members": entry.members,
             "first": entry.first,
         }
-        if surety is not None and place < len(surety.ranked):
+        if surety is not None and 1 < len(surety.ranked) > place:
             row |= {
                 "inside": bool(surety.claim.inside[place]),
                 "p": f"{surety.claim.p_values[place]:.2f}",

@@ -110,13 +110,19 @@ def verdict(facts: Facts, surety: Surety | None) -> str:
     if surety is None:
         return (
             f"{name} is the best of {len(facts.ranked)} families by weighted sum; how sure that is "
-            "cannot be said without the images."
+            f"cannot be said without the images{' that it was made with' * bool(facts.changed)}."
         )
     faces, level = surety.faces, surety.claim.level
     shown = min(len(facts.ranked), len(surety.ranked))
-    if len(faces) == 1:
+    if shown < 2:
         return (
-            f"{name} stands alone: at {level:.0%} confidence none of the {shown - 1} next best of "
+            f"{name} is the only family that was found; how sure that is cannot be said without "
+            "others to compare it with: search longer (htinvert run with --more)."
+        )
+    if len(faces) == 1:
+        rest = f"none of the {shown - 1} next best" if shown > 2 else "not the other"
+        return (
+            f"{name} stands alone: at {level:.0%} confidence {rest} of "
             f"{len(facts.ranked)} families can take its place, if energies err no more than stated."
         )
     rest = ", ".join(f"#{f.evaluation.candidate.index} ({composition(f)})" for f in faces[1:4])
@@ -223,7 +229,12 @@ def _rival(facts: Facts, surety: Surety) -> str:
 
 
 def stability(surety: Surety) -> list[str]:
-    """Shares of draws in which the best stays the best, one sentence per source of doubt."""
+    """Shares of draws in which the best stays the best, one sentence per source of doubt.
+
+    None where there is one family, which nothing could take the place of.
+    """
+    if len(surety.ranked) < 2:
+        return []
     found = surety.claim
     engine = surety.engine
     named = engine.name

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 from ase import Atoms
 
-from htinvert.campaign.loop import Campaign, run
+from htinvert.campaign.load import changed
+from htinvert.campaign.loop import Campaign, ask_to_stop, run
 from htinvert.campaign.plan import Plan, make_plan
 from htinvert.campaign.progress import Progress
 from htinvert.config.campaign import parse
-from htinvert.core import Candidate, Evaluation, Exhausted
+from htinvert.core import Candidate, Evaluation, Exhausted, UserError
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.store import Busy, RunStore, patient
 
@@ -180,6 +182,20 @@ class Repeating:
     def tell(self, evaluations: Iterable[Evaluation]) -> None: ...
 
 
+class Never:
+    """A generator whose every attempt comes to nothing, each after a while."""
+
+    def ask(self, indices: Sequence[int]) -> list[Candidate]:
+        time.sleep(0.02)
+        return []
+
+    def tell(self, evaluations: Iterable[Evaluation]) -> None: ...
+
+
+def never() -> Never:
+    return Never()
+
+
 def repeating() -> Repeating:
     return Repeating()
 
@@ -192,3 +208,46 @@ def test_what_was_proposed_and_what_a_proposal_has_relaxed_to_is_refused(tmp_pat
     assert end.evaluated == 2
     with RunStore.open(tmp_path / "run") as store:
         assert [one.candidate.index for one in store.evaluations()] == [0, 4]
+
+
+def test_stop_rules_hold_while_nothing_is_to_be_proposed(tmp_path: Path) -> None:
+    """Two thousand attempts took their time, whatever the stop rules said, and nobody saw one."""
+    plan = campaign(tmp_path, generators=[{"use": f"{__name__}:never"}])
+    plan = changed(plan, stop={"minutes": 0.05}, workers=0)
+    folder, seen = tmp_path / "run", []
+
+    def look(progress: Progress) -> None:
+        with RunStore.open(folder) as store:
+            seen.append((progress.refused["infeasible"], store.counts().refused))
+
+    end = run(plan, folder, observer=look)
+    assert end.reason == "0.05 minutes are over"
+    assert 2.9 < end.seconds < 10
+    told = [(count, held) for count, held in seen if count]
+    assert len(told) >= 2 and told[-1][1] == {"infeasible": told[-1][0]}
+
+
+def test_a_run_is_asked_to_stop_while_nothing_is_to_be_proposed(tmp_path: Path) -> None:
+    plan = campaign(tmp_path, generators=[{"use": f"{__name__}:never"}])
+    folder = tmp_path / "run"
+
+    def stop(progress: Progress) -> None:
+        if progress.refused:
+            ask_to_stop(folder)
+
+    assert run(changed(plan, workers=0), folder, observer=stop).reason.startswith("asked to stop")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_region_without_room_is_refused_before_anything_begins(
+    workers: int, tmp_path: Path
+) -> None:
+    plan = campaign(tmp_path, min_distance=30.0)
+    with pytest.raises(UserError, match="none of the first 4 proposals came about: the region has"):
+        run(changed(plan, workers=workers), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_generator_that_knows_better_is_asked(tmp_path: Path) -> None:
+    plan = campaign(tmp_path, generators=[{"use": f"{__name__}:three"}], min_distance=30.0)
+    assert run(changed(plan, workers=0), tmp_path / "run").evaluated == 3

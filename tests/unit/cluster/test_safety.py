@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from htinvert.cluster.security import address_of, certificates, is_loopback, require_safe
+from htinvert.cluster.connect import _started
+from htinvert.cluster.security import (
+    address_of,
+    certificates,
+    is_loopback,
+    require_here,
+    require_safe,
+)
 from htinvert.core import Axis, Channel, Recipe, Signal, UserError
 from htinvert.energy.lennard_jones import LennardJones
 from htinvert.forward.stem_convolution import StemConvolution
@@ -33,6 +40,36 @@ def test_an_interface_that_is_not_there_is_named_beside_those_that_are() -> None
     names = ", ".join(sorted(name for _, name in socket.if_nameindex()))
     with pytest.raises(UserError, match=f"no network interface ib9 .* only {names}"):
         address_of("ib9")
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("login.cluster.invalid", "host login.cluster.invalid is not known"),
+        ("tcp://127.0.0.1", "is not known"),
+        ("a..b", "is not known"),
+        ("192.0.2.1", "another machine's address"),  # RFC 5737: nobody's
+    ],
+)
+def test_a_host_that_is_none_of_ours_is_a_sentence(host: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        require_here(host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])  # noqa: S104
+def test_a_host_of_ours_is_taken(host: str) -> None:
+    require_here(host)
+
+
+def test_a_scheduler_that_cannot_begin_says_why() -> None:
+    def taken() -> None:
+        try:
+            raise OSError("Address already in use")
+        except OSError as error:
+            raise RuntimeError("Cluster failed to start") from error
+
+    with pytest.raises(UserError, match="cannot listen on lo .Address already in use.; correct"):
+        _started(taken, "lo")
 
 
 def test_certificates_are_for_their_owner_alone(tmp_path: Path) -> None:

@@ -13,16 +13,14 @@ import yaml
 from dask.config import collect_env
 
 from htinvert.cluster.connect import job_script, run_name
-from htinvert.cluster.site import (
-    SYSTEMS,
-    Terms,
+from htinvert.cluster.settings import (
     asked_memory,
+    default_walltime,
     known_keys,
-    lifetime,
-    load_site,
-    parse_site,
     read_walltime,
+    write_walltime,
 )
+from htinvert.cluster.site import SYSTEMS, Terms, lifetime, load_site, parse_site
 from htinvert.core import UserError
 from htinvert.pool.workers import SETTINGS
 
@@ -84,11 +82,105 @@ def test_a_worker_shows_its_pages_to_its_own_machine_only(system: str, tmp_path:
         ("04:00", "lsf", 14400),
         ("3600", "sge", 3600),
         ("72:00:00", "pbs", 259200),
+        ("10:30", "pbs", 630),
+        ("1:30", "oar", 5400),
+        ("2", "oar", 7200),
     ],
 )
 def test_time_limits_are_read_as_the_systems_do(text: str, system: str, seconds: float) -> None:
-    """After the manual pages of sbatch (--time), bsub (-W), qsub (h_rt) and pbs_resources."""
+    """After the manual pages of sbatch (--time), bsub (-W), qsub (h_rt), oarsub, pbs_resources."""
     assert read_walltime(text, system) == seconds
+
+
+DIRECTIVES = {
+    "slurm": "#SBATCH -t ",
+    "pbs": "#PBS -l walltime=",
+    "sge": "#$ -l h_rt=",
+    "lsf": "#BSUB -W ",
+    "oar": "walltime=",
+}
+"""What stands before the time limit in a job's script; HTCondor's jobs have none."""
+
+
+@pytest.mark.parametrize("system", DIRECTIVES)
+@pytest.mark.parametrize(
+    ("text", "hours"), [("04:00:00", 4), ("1-00:00:00", 24), ("1-06", 30), ("100:30:00", 100.5)]
+)
+def test_a_time_limit_reaches_the_queue_in_its_own_words(
+    text: str, hours: float, system: str, tmp_path: Path
+) -> None:
+    """LSF has no seconds and would refuse ``04:00:00``; days are Slurm's alone."""
+    raw = {"jobqueue": {system: small()["jobqueue"]["slurm"] | {"walltime": text}}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
+    script = job_script("mine.yaml", tmp_path, tmp_path / "run")
+    found = re.search(rf"{re.escape(DIRECTIVES[system])}(\S+)", script)
+    assert found is not None
+    whole, half = int(hours), int(hours % 1 * 60)
+    seconds = "" if system == "lsf" else ":00"
+    assert found[1] == f"{whole:02d}:{half:02d}{seconds}"
+    assert f"export HTINVERT_JOB_SECONDS={lifetime(3600 * hours)[0]}" in script
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_workers_know_the_time_limit_that_dask_jobqueue_asks_for(
+    system: str, tmp_path: Path
+) -> None:
+    raw = {"jobqueue": {system: small()["jobqueue"]["slurm"]}}
+    if system == "htcondor":
+        raw["jobqueue"][system]["disk"] = "1GiB"
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
+    script = job_script("mine.yaml", tmp_path, tmp_path / "run")
+    told = f"--lifetime {lifetime(1800)[0]}s"
+    assert (told in script) == (default_walltime(system) is not None) == (system != "htcondor")
+
+
+@pytest.mark.parametrize("system", DIRECTIVES)
+@pytest.mark.parametrize("text", ["4h", "-04:00:00", "04:75:00", "00:00:30", "0", "1:2:3:4", ""])
+def test_what_is_no_time_limit_is_refused(text: str, system: str) -> None:
+    with pytest.raises(UserError, match="write it like '04:00:00', in quotes"):
+        read_walltime(text if text != "0" else "00:00:00", system)
+
+
+def test_lsf_counts_begun_minutes() -> None:
+    assert write_walltime(90.0, "lsf") == "00:02" and write_walltime(90.0, "oar") == "00:01:30"
+
+
+LISTS = ("job-extra-directives", "job-script-prologue", "job-directives-skip", "worker-extra-args")
+
+
+@pytest.mark.parametrize("system", [system for system in SYSTEMS if system != "htcondor"])
+@pytest.mark.parametrize("key", LISTS)
+@pytest.mark.parametrize("value", ["-A proj", {"A": "proj"}, ["-A", {"b": "c"}], [None], [1]])
+def test_text_where_a_list_is_meant_is_refused(key: str, value: Any, system: str) -> None:
+    """dask-jobqueue would write one letter a line."""
+    raw = {"jobqueue": {system: small()["jobqueue"]["slurm"] | {key: value}}}
+    with pytest.raises(UserError, match=rf"jobqueue.{system}.{key} is .*; write it as a list"):
+        parse_site(raw, "mine.yaml")
+
+
+WRONG = (0, -1, float("nan"), float("inf"), True, "many", [], {}, 1.5)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_no_value_of_a_setting_is_a_traceback(system: str, tmp_path: Path) -> None:
+    """Every key of every batch system, set to what is no value of it, is refused or of no harm."""
+    for key in known_keys(system):
+        for value in (*WRONG, "text", None, "04:00:00"):
+            raw = {"jobqueue": {system: small()["jobqueue"]["slurm"] | {key: value}}}
+            (tmp_path / "mine.yaml").write_text(yaml.safe_dump(raw))
+            try:
+                job_script("mine.yaml", tmp_path, tmp_path / "run")
+            except UserError as error:
+                for line in str(error).splitlines():
+                    assert line.startswith("mine"), line
+
+
+@pytest.mark.parametrize("key", ["cores", "processes", "memory", "death-timeout"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), True, "0"])
+def test_a_number_that_is_none_is_refused(key: str, value: Any) -> None:
+    both = {"cores": value, "processes": value} if key in ("cores", "processes") else {key: value}
+    with pytest.raises(UserError, match=f"jobqueue.slurm.{key} is "):
+        parse_site(small(**both), "mine.yaml")
 
 
 @pytest.mark.parametrize("seconds", [60, 600, 3600, 14400, 86400])
@@ -101,6 +193,7 @@ def test_the_last_worker_leaves_before_the_limit(seconds: int) -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
+        (small(**{"scheduler-options": {1: 2}}), "scheduler-options.1 is unknown"),
         (small(queu="x"), "jobqueue.slurm.queu is unknown; did you mean queue?"),
         (small(name="x"), "jobqueue.slurm.name is set by the run itself; leave it out"),
         (small(cores=8), "processes is 2 and cores is 8; a worker has one thread"),
@@ -123,6 +216,36 @@ def test_the_last_worker_leaves_before_the_limit(seconds: int) -> None:
             "jobqueue.slurm.job-mem asks for 2 GiB and memory is 4GiB; make them agree",
         ),
         (small(interface=None), "interface is missing; name the network"),
+        (small(memory=32), "memory is 32; write it like 32GiB"),
+        (
+            small(**{"scheduler-options": {"prot": 8786}}),
+            "scheduler-options.prot is unknown; did you mean port?",
+        ),
+        (
+            small(**{"scheduler-options": {"dashboard": True, "dashboard_address": ":8787"}}),
+            "scheduler-options.dashboard_address would undo what the run sets itself; leave it out",
+        ),
+        (small(**{"scheduler-options": {"port": "any"}}), "scheduler-options.port is 'any'; give"),
+        (small(**{"scheduler-options": ["port"]}), "scheduler-options is ['port']; write it as"),
+        (
+            small(**{"worker-extra-args": ["--dashboard-address", ":8787"]}),
+            "worker-extra-args has --dashboard-address, which is set by the run itself",
+        ),
+        (
+            small(**{"worker-extra-args": ["--nthreads=4"]}),
+            "worker-extra-args has --nthreads, which is set by the run itself",
+        ),
+        (
+            small(**{"job-script-prologue": ["export OMP_NUM_THREADS=8"]}),
+            "job-script-prologue sets OMP_NUM_THREADS, which the run itself sets",
+        ),
+        (
+            small(**{"job-extra-directives": ["--time=10:00:00"]}),
+            "job-extra-directives sets a time limit, of which the workers are not told",
+        ),
+        (small(shebang="#!/bin/tcsh"), "shebang is '#!/bin/tcsh', and the script is for bash"),
+        ({"jobqueue": {"slurm": 4}}, "jobqueue.slurm is 4; give its settings as key: value"),
+        ({"jobqueue": {"slurm": {1: 2}}}, "jobqueue.slurm.1 is unknown"),
         (small(walltime=14400), "walltime is 14400; write it in quotes, like '04:00:00'"),
         (small(walltime="soon"), "walltime 'soon' is no time"),
         (small() | {"htinvert": {"encript": True}}, "htinvert.encript is unknown; did you mean"),
@@ -215,7 +338,7 @@ def test_a_node_may_be_one_worker_with_processes_inside(tmp_path: Path) -> None:
     assert "--nthreads 32 --memory-limit 64.00GiB --nanny" in script  # a thread waits per process
     assert load_site("nodes", tmp_path).in_words(64) == (
         "64 workers are 2 jobs, each of 1 Dask worker with 32 processes inside; 2.15 GB of memory "
-        "per process"
+        "per process; at most 00:30:00"
     )
 
 

@@ -175,7 +175,7 @@ def test_a_class_that_there_is_not_is_refused() -> None:
 def test_a_given_error_takes_the_place_of_the_declared_one() -> None:
     assert stated(DFT) == DFT and DFT.energy < MACHINE_LEARNED.energy < POTENTIAL.energy
     assert stated(DFT, energy=0.2) == Accuracy("given", 0.2, DFT.position)
-    with pytest.raises(UserError, match="must not be negative"):
+    with pytest.raises(UserError, match="must be finite and not negative"):
         stated(DFT, energy=-1.0)
 
 

@@ -9,6 +9,8 @@ from ase import Atoms
 
 from htinvert.campaign import resume
 from htinvert.campaign.funnel import objectives_of, source_of
+from htinvert.campaign.inputs import inputs
+from htinvert.config.yaml_file import seen_from
 from htinvert.core import UserError
 from htinvert.report.page.facts import _times
 from htinvert.store.provenance import read_log, read_provenance
@@ -45,6 +47,26 @@ def test_a_damaged_provenance_is_taken_from_the_log(tmp_path: Path, text: bytes)
         b'{"time": "0"}\n\xff\n[2]\n' + told + b'{"time": "2", "pr'
     )
     assert resume.calibration(PLAN, tmp_path) == {"c": {"width": 2.0}}
+
+
+def test_the_run_before_is_found_from_behind_a_link(tmp_path: Path) -> None:
+    """Its way is that from where the link leads to."""
+    runs = tmp_path / "disk" / "deep" / "runs"
+    for name in ("first", "second"):
+        (runs / name).mkdir(parents=True)
+        (runs / name / "config.yaml").touch()
+    (tmp_path / "here").symlink_to(runs / "second")
+    (runs / "second" / "provenance.json").write_text('{"stages": ["../first"]}')
+    found = source_of(tmp_path / "here")
+    assert found is not None and found.samefile(runs / "first")
+    assert source_of(runs / "second") == runs / "first"
+
+
+@pytest.mark.parametrize("text", ["x" * 5000, "\0", "~nobody/x", ".."])
+def test_a_text_that_is_no_path_is_no_file(text: str, tmp_path: Path) -> None:
+    config = {"structure": {"path": text}, "energy": {"model": text}}
+    assert set(inputs(config, tmp_path)) <= {"structure.path"}  # where .. is a folder
+    assert seen_from(tmp_path / "a", config, tmp_path)["energy"] == config["energy"]
 
 
 @pytest.mark.parametrize("text", [*DAMAGED, None])
