@@ -1,0 +1,65 @@
+"""Structures from files as they mean them: ASE's readers, and what these take for granted."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io import read
+from ase.io.formats import filetype
+
+from htinvert.core import UserError
+from htinvert.geometry.cif import read_cif
+from htinvert.geometry.poscar import read_poscar
+
+
+def read_structures(path: Path) -> list[Atoms]:
+    """All structures of a file, constrained as it says.
+
+    Raises :class:`UserError` where what it says of symmetry, elements or occupancy is contradictory
+    or would have to be guessed, and whatever ASE's readers raise.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of keys that are none of our business
+        kind = filetype(str(path))
+        if kind == "cif":
+            return [_ordered(atoms, path) for atoms in read_cif(path)]
+        if kind == "vasp":
+            return [_known(read_poscar(path), path)]
+        found = read(path, index=":", format=kind)
+    structures = found if isinstance(found, list) else [found]
+    return [_ordered(_known(atoms, path), path) for atoms in structures]
+
+
+def _known(atoms: Atoms, path: Path) -> Atoms:
+    """The structure itself; refused where the element of an atom is not known."""
+    unknown = np.flatnonzero(atoms.numbers < 1)
+    if len(unknown):
+        raise UserError(
+            f"{path} has an atom {unknown[0]} whose element is not known (X); name it, or remove "
+            "the atom"
+        )
+    return atoms
+
+
+def _ordered(atoms: Atoms, path: Path) -> Atoms:
+    """The structure itself; refused where sites are occupied in part or by several elements."""
+    occupancy = atoms.info.get("occupancy", {})
+    kinds = atoms.arrays.get("spacegroup_kinds", np.arange(len(atoms)))
+    fractions = atoms.get_scaled_positions() if occupancy else np.zeros((len(atoms), 3))
+    disordered = []
+    for kind in dict.fromkeys(kinds.tolist()):
+        site = occupancy.get(str(kind), {})
+        if len(site) > 1 or any(not abs(float(share) - 1.0) <= 1e-3 for share in site.values()):
+            place = " ".join(f"{x:.4g}" for x in fractions[kinds == kind][0])
+            parts = " + ".join(f"{symbol} {share:g}" for symbol, share in site.items())
+            disordered.append(f"{parts} at {place}")
+    if disordered:
+        more = f" and {len(disordered) - 4} more" if len(disordered) > 4 else ""
+        raise UserError(
+            f"{path} is disordered, with sites occupied in part or by several elements "
+            f"({'; '.join(disordered[:4])}{more}); give an ordered structure"
+        )
+    return atoms
