@@ -28,7 +28,7 @@ from htinvert.core import (
 from htinvert.geometry.distances import distance_outside, nearest_image
 from htinvert.geometry.heights import around_region
 from htinvert.geometry.read import read_structures
-from htinvert.geometry.roles import restore_roles, rigid_bodies
+from htinvert.geometry.roles import motion, restore_roles, rigid_bodies
 
 ENDINGS = (".xyz", ".extxyz", ".cif", ".vasp", ".poscar", ".traj", ".json")
 
@@ -126,6 +126,7 @@ def _bare(found: Atoms, path: Path) -> Atoms:
     if not len(atoms) or not np.isfinite(atoms.positions).all():
         raise Infeasible("it has no atoms, or positions that are not finite")
     atoms.calc, atoms.info = None, {}
+    motion(atoms)  # refuses what a run cannot keep, such as an atom that is held along z alone
     return atoms
 
 

@@ -104,6 +104,9 @@ def _crystal(block: CIFBlock) -> Atoms:
         roomy = [pair for pair in good if shortest_ratio(pair[1]) >= CLOSE]
         good = roomy or good
     if len(good) > 1:
+        multiple = [pair for pair in good if _multiplies(pair[1], block)]
+        good = multiple or good
+    if len(good) > 1:
         said = " or ".join(
             f"{atoms.get_chemical_formula()} by {option.name}" for option, atoms in good[:3]
         )
@@ -342,6 +345,16 @@ def _objection(atoms: Atoms, block: CIFBlock) -> str:
             f"({atoms.get_chemical_formula()})"
         )
     return ""
+
+
+def _multiplies(atoms: Atoms, block: CIFBlock) -> bool:
+    """Whether each site has as many atoms as the file says that it has."""
+    names = ("_atom_site_symmetry_multiplicity", "_atom_site_site_symmetry_multiplicity")
+    said = next((column_of(block[name]) for name in names if name in block), [])
+    counts = Counter(atoms.arrays["spacegroup_kinds"].tolist())
+    return bool(said) and all(
+        str(value) == str(counts[kind]) for kind, value in enumerate(said) if value not in UNKNOWN
+    )
 
 
 def _is_off(counts: Mapping[str, int], formula: Mapping[str, float]) -> bool:

@@ -7,8 +7,10 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111
 
+from htinvert.config.starter import amounts, boundary, top
 from htinvert.core import Region, Space, UserError
 from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.forward.stm_atoms import AtomDensity
 from htinvert.generators.library import _with_roles
 from htinvert.geometry.distances import distance_outside
 from htinvert.geometry.heights import in_one_piece, period
@@ -152,6 +154,17 @@ def test_a_slab_is_in_one_piece_whichever_side_of_the_cell_it_is_cut_at() -> Non
         moved.positions[:, 2] += by
         moved.wrap(eps=1e-6)
         assert np.ptp(in_one_piece(moved, normal)[:, 2]) == pytest.approx(whole)
+
+
+def test_a_first_campaign_and_a_density_of_states_see_the_slab_in_one_piece() -> None:
+    slab = fcc111("Cu", (2, 2, 4), vacuum=6.0)
+    slab.pbc = True
+    density, region = AtomDensity(step=0.4)(slab).values, top(slab)
+    for seed in range(3):
+        moved, _ = rewritten(slab, seed)
+        assert top(moved) == region and boundary(moved, "z") == boundary(slab, "z")
+        assert amounts(moved, "z", region) == amounts(slab, "z", region)
+        np.testing.assert_allclose(AtomDensity(step=0.4)(moved).values, density, rtol=1e-4)
 
 
 def test_distance_to_a_region_is_that_of_the_nearest_image() -> None:

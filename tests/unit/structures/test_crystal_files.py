@@ -151,6 +151,17 @@ def test_silicon_has_eight_atoms_at_235_pm(tmp_path: Path, place: str, symbol: s
     assert neighbors(atoms, "Si", "Si", 2.6) == ({4}, pytest.approx(2.3517, abs=1e-4))
 
 
+@pytest.mark.parametrize(("multiplicity", "count"), [(8, 8), (16, 16)])
+def test_the_multiplicity_of_a_site_tells_its_origin(
+    tmp_path: Path, multiplicity: int, count: int
+) -> None:
+    cell = (5.431, 5.431, 5.431, 90, 90, 90)
+    path = cif(tmp_path, cell, [f"Si .125 .125 .125 {multiplicity}"], named("F d -3 m"))
+    text = path.read_text().replace("fract_z\n", "fract_z\n_atom_site_symmetry_multiplicity\n")
+    path.write_text(text)
+    assert len(from_file(path)) == count
+
+
 def test_an_origin_that_nothing_tells_is_not_guessed(tmp_path: Path) -> None:
     cell = (5.431, 5.431, 5.431, 90, 90, 90)
     path = cif(tmp_path, cell, ["Si .125 .125 .125"], named("F d -3 m"))
@@ -329,6 +340,28 @@ def test_every_reader_of_structures_knows_settings(tmp_path: Path) -> None:
     require_spinel(read_structure(path))
     space = Space(Atoms(), None, {}, {})
     require_spinel(Library(space, (), path).ask([0])[0].atoms)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.res", "TITL a\nCELL 0.7 5 5 5 90 90 90\nLATT 1\nSFAC Si\nSi 1 .1 .2 .3 1\nEND\n",
+         "has symmetry .LATT, SYMM. that makes more atoms"),
+        ("a.pdb", "CRYST1   10.000   10.000   10.000  90.00  90.00  90.00 P 21 21 21  4\n"
+         "ATOM      1  C   ALA A   1       1.000   2.000   3.000  1.00  0.00           C\nEND\n",
+         "has the space group P 21 21 21, whose copies"),
+        ("a.pdb", "ATOM      1  CA  ALA A   1       1.000   2.000   3.000  1.00  0.00\nEND\n",
+         "has an atom CA without an element"),
+        ("a.dump", "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 5\n"
+         "0 5\n0 5\nITEM: ATOMS id type x y z\n1 1 0 0 0\n", "does not say their elements"),
+    ],
+)  # fmt: skip
+def test_what_other_formats_leave_out_is_not_guessed(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=message):
+        from_file(tmp_path / name)
 
 
 def test_files_of_windows_and_zipped_ones_are_read(tmp_path: Path) -> None:

@@ -151,6 +151,14 @@ def test_an_atom_that_is_held_along_one_direction_is_refused_by_a_search(tmp_pat
             search_space(atoms, region=region, composition={}, min_distance={})
 
 
+def test_a_library_leaves_out_what_is_held_along_one_direction(tmp_path: Path) -> None:
+    held(tmp_path, "T T T", "T T F")
+    for region in (None, Region("z", -1.0, 1.0, 1.0)):
+        library = Library(Space(Atoms(), region, {}, {}), (), tmp_path)
+        assert not list(library._members)
+        assert "FixScaled constraint" in next(iter(library.blocked))
+
+
 def test_flags_that_are_missing_are_not_taken_for_free(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="atom 1 has not three flags of T or F"):
         from_file(held(tmp_path, "F F F", "F"))
