@@ -21,7 +21,7 @@ from htinvert.config.curve_block import CurveBlock
 from htinvert.core import UserError
 from htinvert.energy.offer import offer_of
 from htinvert.energy.potential_files import ENDINGS, elements_of, shipped_potentials
-from htinvert.geometry.heights import in_one_piece
+from htinvert.geometry.heights import in_one_piece, rising
 
 SCHEMA = "htinvert.schema.json"
 EVERYDAY = (".eam.alloy", ".tersoff", ".sw", ".eam.fs", ".meam", ".bop.table", ".tersoff.zbl")
@@ -147,7 +147,8 @@ def engine_of(text: str) -> dict[str, str]:
 
 def directions(atoms: Atoms) -> tuple[str, str]:
     """Beam and up [x, y or z] that are likely: along the shortest and the longest cell vector."""
-    order = np.argsort(atoms.cell.lengths(), kind="stable")
+    lengths = atoms.cell.lengths()[[rising(atoms, axis) for axis in range(3)]]
+    order = np.argsort(lengths, kind="stable")
     return "xyz"[int(order[0])], "xyz"[int(order[-1])]
 
 

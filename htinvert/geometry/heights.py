@@ -41,6 +41,23 @@ def period(atoms: Atoms, normal: NDArray[np.float64]) -> NDArray[np.float64] | N
     return np.asarray(found * np.sign(found @ normal))
 
 
+def rising(atoms: Atoms, axis: int) -> int:
+    """Index of the cell vector that rises most along x, y or z (0, 1, 2), in whatever order."""
+    vectors = atoms.cell.array
+    lengths = np.linalg.norm(vectors, axis=1)
+    steep = np.abs(vectors[:, axis]) / np.where(lengths > 0.0, lengths, 1.0)
+    return axis if steep[axis] >= steep.max() - 1e-9 else int(np.argmax(steep))
+
+
+def area(atoms: Atoms, axis: int) -> float:
+    """Area of a cell's plane across x, y or z (0, 1, 2) [Å²], however its vectors are chosen."""
+    rise = period(atoms, np.eye(3)[axis])
+    if rise is not None and atoms.cell.rank == 3:
+        return float(abs(np.linalg.det(atoms.cell.array)) / rise[axis])
+    first, second = np.delete(atoms.cell.array, rising(atoms, axis), axis=0)
+    return float(np.linalg.norm(np.cross(first, second)))
+
+
 def in_one_piece(
     atoms: Atoms, normal: NDArray[np.float64], *, around: tuple[float, float] | None = None
 ) -> NDArray[np.float64]:

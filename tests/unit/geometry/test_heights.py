@@ -7,14 +7,17 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, fcc111
 
-from htinvert.config.starter import amounts, boundary, top
-from htinvert.core import Region, Space, UserError
+from htinvert.config.starter import amounts, boundary, directions, top
+from htinvert.core import EnergyModel, Recipe, Region, Relaxation, Space, UserError
+from htinvert.evaluation.objectives import energies
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.stm_atoms import AtomDensity
 from htinvert.generators.library import _with_roles
+from htinvert.generators.operators import cut_and_splice
 from htinvert.geometry.distances import distance_outside
-from htinvert.geometry.heights import in_one_piece, period
+from htinvert.geometry.heights import area, in_one_piece, period
 from htinvert.geometry.roles import roles
+from htinvert.structures.own_bulk import own_bulk
 from htinvert.structures.region import search_space
 
 AXES = {"x": (2, 1, 0), "y": (0, 2, 1), "z": (0, 1, 2)}  # where z of a column goes
@@ -165,6 +168,30 @@ def test_a_first_campaign_and_a_density_of_states_see_the_slab_in_one_piece() ->
         assert top(moved) == region and boundary(moved, "z") == boundary(slab, "z")
         assert amounts(moved, "z", region) == amounts(slab, "z", region)
         np.testing.assert_allclose(AtomDensity(step=0.4)(moved).values, density, rtol=1e-4)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0), (1, 0, 2)])
+def test_the_order_of_cell_vectors_changes_nothing(order: tuple[int, ...]) -> None:
+    atoms = column("z")
+    turned = atoms.copy()
+    turned.set_cell(atoms.cell.array[list(order)])
+    assert area(turned, 2) == pytest.approx(6.48**2)
+    assert area(bulk("Cu", a=3.6), 2) == pytest.approx(3.6**2 / 2)  # one atom per (0 0 1) plane
+    assert directions(turned)[1] == "z"
+    region = Region("z", 17.0, 22.0, 2.0)
+    spaces = [
+        search_space(one, region=region, composition={}, min_distance={}) for one in (atoms, turned)
+    ]
+    assert roles(spaces[0].template) == roles(spaces[1].template)
+    crystals = [own_bulk(one, axis=2, lower=0.0, upper=19.0) for one in (atoms, turned)]
+    assert [crystal.get_chemical_formula() for crystal in crystals] == ["Cd2Te2"] * 2
+    assert crystals[1].get_volume() == pytest.approx(6.48**3 / 2)
+    rng = np.random.default_rng(1)
+    relaxation = Relaxation(turned, -10.0, True, 0)
+    recipe = Recipe(EnergyModel, region=region)  # type: ignore[arg-type]
+    assert energies(relaxation, recipe)["interface_energy"] == pytest.approx(-10.0 / 6.48**2)
+    child = cut_and_splice(spaces[1].template, spaces[1].template.copy(), space=spaces[1], rng=rng)
+    assert len(child) == len(turned)
 
 
 def test_distance_to_a_region_is_that_of_the_nearest_image() -> None:
