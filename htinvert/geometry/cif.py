@@ -15,6 +15,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +150,8 @@ def _number(value: Any, name: str) -> float:
     if isinstance(value, int | float):
         return float(value)
     try:
-        return float(str(value).partition("(")[0])
-    except ValueError:
+        return float(Fraction(str(value).partition("(")[0]))
+    except (ValueError, ZeroDivisionError):
         raise UserError(
             f"an atom of {name} has the coordinate {value}, which is no number; give all atoms "
             "coordinates, or remove those without"
@@ -159,7 +160,8 @@ def _number(value: Any, name: str) -> float:
 
 def _digits(value: Any) -> int:
     """Digits after the point that a coordinate was written with, at least."""
-    return len(str(value).partition("(")[0].partition(".")[2]) if "e" not in str(value) else 8
+    text = str(value).partition("(")[0]
+    return 8 if {"e", "E", "/"} & set(text) else len(text.partition(".")[2])
 
 
 def _share(value: Any) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.io import read
-from ase.io.formats import filetype
+from ase.io.formats import filetype, ioformats
 
 from htinvert.core import UserError
 from htinvert.geometry.cif import read_cif
@@ -24,6 +24,8 @@ def read_structures(path: Path) -> list[Atoms]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of keys that are none of our business
         kind = filetype(str(path))
+        if kind not in ioformats and path.suffix.lower() in (".poscar", ".contcar"):
+            kind = "vasp"  # an ending that filetype passes on as a format
         if kind == "cif":
             return [_ordered(atoms, path) for atoms in read_cif(path)]
         if kind == "vasp":

@@ -185,7 +185,8 @@ def test_anatase_from_both_origins(tmp_path: Path, symbol: str, sites: list[str]
 
 
 @pytest.mark.parametrize(
-    "third", [(".33", ".67"), (".333", ".667"), (".3333", ".6667"), ("0.33333", "0.66667")]
+    "third",
+    [("1/3", "2/3"), (".33", ".67"), (".333", ".667"), (".3333", ".6667"), ("0.33333", "0.66667")],
 )
 def test_graphite_whose_thirds_are_rounded(tmp_path: Path, third: tuple[str, str]) -> None:
     # J. D. Bernal, Proc. R. Soc. A 106, 749 (1924): three neighbors at 1.42 Å.

@@ -77,6 +77,17 @@ def test_a_line_of_elements_counts_whatever_the_title_says(tmp_path: Path) -> No
     assert found.get_chemical_symbols() == ["Cd", "Te"]
 
 
+@pytest.mark.parametrize("name", ["a.vasp", "relaxed.contcar", "CONTCAR_3", "b.poscar", "b.POSCAR"])
+def test_every_name_of_a_poscar_is_read_as_one(tmp_path: Path, name: str) -> None:
+    path = poscar(tmp_path, "No Cu yet", counts="1").rename(tmp_path / name)
+    with pytest.raises(UserError, match="does not say its elements"):
+        from_file(path)
+    poscar(tmp_path, "No Cu yet", counts="1", symbols="Cu").rename(path)
+    assert from_file(path).get_chemical_formula() == "Cu"
+    write(tmp_path / "poscar_of_copper.cif", bulk("Cu"))
+    assert from_file(tmp_path / "poscar_of_copper.cif").get_chemical_formula() == "Cu"
+
+
 def test_a_potcar_beside_names_them_before_a_title_is_guessed_at(tmp_path: Path) -> None:
     (tmp_path / "POTCAR").write_text(
         "   TITEL  = PAW_PBE Cd 06Sep2000\n   TITEL  = PAW_PBE Te 08Apr2002\n"
