@@ -14,12 +14,14 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers, covalent_radii
 from ase.formula import Formula
+from numpy.typing import NDArray
 
 from htinvert import plugins
 from htinvert.config.curve_block import CurveBlock
 from htinvert.core import UserError
 from htinvert.energy.offer import offer_of
 from htinvert.energy.potential_files import ENDINGS, elements_of, shipped_potentials
+from htinvert.geometry.heights import in_one_piece, rising
 
 SCHEMA = "htinvert.schema.json"
 EVERYDAY = (".eam.alloy", ".tersoff", ".sw", ".eam.fs", ".meam", ".bop.table", ".tersoff.zbl")
@@ -96,8 +98,14 @@ def _open(atoms: Atoms, axis: int) -> bool:
 
 def top(atoms: Atoms) -> tuple[float, float]:
     """What of a surface may change [Å along z]: its outermost layers, and room above."""
-    highest = float(atoms.positions[:, 2].max())
+    highest = float(_heights(atoms, "z").max())
     return round(highest - LAYERS, 1), round(highest + ROOM, 1)
+
+
+def _heights(atoms: Atoms, up: str) -> NDArray[np.float64]:
+    """Heights [Å] along x, y or z in one piece, in whatever cells a file has its atoms."""
+    axis = "xyz".index(up)
+    return np.asarray(in_one_piece(atoms, np.eye(3)[axis])[:, axis])
 
 
 def amounts_of(text: str) -> dict[str, tuple[int, int]]:
@@ -139,13 +147,14 @@ def engine_of(text: str) -> dict[str, str]:
 
 def directions(atoms: Atoms) -> tuple[str, str]:
     """Beam and up [x, y or z] that are likely: along the shortest and the longest cell vector."""
-    order = np.argsort(atoms.cell.lengths(), kind="stable")
+    lengths = atoms.cell.lengths()[[rising(atoms, axis) for axis in range(3)]]
+    order = np.argsort(lengths, kind="stable")
     return "xyz"[int(order[0])], "xyz"[int(order[-1])]
 
 
 def boundary(atoms: Atoms, up: str) -> tuple[float, float]:
     """Where a boundary [Å] along ``up`` is likely: the widest gap inside, else the middle."""
-    heights = np.sort(atoms.positions[:, "xyz".index(up)])
+    heights = np.sort(_heights(atoms, up))
     gaps = np.diff(heights)
     if len(gaps) and gaps.max() >= NARROWEST:
         widest = int(gaps.argmax())
@@ -161,7 +170,7 @@ def amounts(atoms: Atoms, up: str, region: tuple[float, float]) -> dict[str, tup
 
     An empty region gets up to as many as a layer of the crystal of its thickness would hold.
     """
-    height = atoms.positions[:, "xyz".index(up)]
+    height = _heights(atoms, up)
     inside = Counter(atoms.symbols[(height >= region[0]) & (height <= region[1])])
     if inside:
         return {s: (n, n) for s, n in sorted(inside.items())}

@@ -14,6 +14,7 @@ from htinvert.core import UserError
 from htinvert.density.grid import Density
 from htinvert.density.stored import read_zarr
 from htinvert.geometry.counts import refuse_counts
+from htinvert.geometry.poscar import ADVICE, elements_of
 
 SAME = 0.1  # Å: how far an atom may be from where it is in the file
 ZARR = (".zarr", ".zip")
@@ -67,6 +68,8 @@ def read_density(path: Path) -> Density:
     reader = _read_cube if path.suffix.lower() in (".cube", ".cub") else _read_vasp
     try:
         density = reader(path)
+    except UserError:
+        raise
     except Exception as error:  # readers raise whatever their parsers raise
         raise UserError(
             f"{path.name} cannot be read as a density ({_first(error)}); "
@@ -81,6 +84,9 @@ def _read_vasp(path: Path) -> Density:
     """PARCHG or CHGCAR: electrons per cell on the grid; both spins together."""
     from pymatgen.io.vasp.outputs import Chgcar
 
+    with path.open(encoding="utf-8") as file:
+        if elements_of(path, [file.readline() for _ in range(7)], title=False):
+            raise UserError(f"{path} does not say its elements; {ADVICE}")  # pymatgen takes H, He
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of POSCARs without element names
         poscar, data, augmentation = Chgcar.parse_file(str(path))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from htinvert.core import (
     Recipe,
     Relaxation,
 )
+from htinvert.geometry.heights import area
 
 
 def energies(relaxation: Relaxation, recipe: Recipe) -> dict[str, float]:
@@ -25,6 +24,5 @@ def energies(relaxation: Relaxation, recipe: Recipe) -> dict[str, float]:
         "formation_energy": energy / max(len(atoms), 1),
     }
     if recipe.region is not None:
-        first, second = np.delete(atoms.cell.array, recipe.region.dimension, axis=0)
-        found["interface_energy"] = energy / float(np.linalg.norm(np.cross(first, second)))
+        found["interface_energy"] = energy / area(atoms, recipe.region.dimension)
     return found

@@ -8,6 +8,7 @@ from ase.geometry import find_mic
 from numpy.typing import NDArray
 
 from htinvert.core import Floats
+from htinvert.geometry.heights import in_one_piece
 
 CLOSEST = 1.0  # Å: of two atoms nearer than this across the boundary, the lower one goes
 
@@ -24,7 +25,8 @@ def move_grain(
 
     Positive widths open a gap; negative ones close it, and an atom of the lower grain that comes
     within 1 Å of one of the upper is removed, so that the image changes there by a jump. The other
-    boundary of a periodic cell keeps its width.
+    boundary of a periodic cell keeps its width; it is where there is vacuum, else at the cell's end
+    (:func:`htinvert.geometry.heights.in_one_piece`).
 
     Args:
         atoms: the bicrystal, left as it is; returned itself where nothing moves.
@@ -36,12 +38,13 @@ def move_grain(
     shift = np.zeros(3) if along is None else np.asarray(along, dtype=float)
     if width == 0 and not shift.any():
         return atoms
-    level = atoms.positions @ normal
     if height is None:
         height = float(atoms.cell.sum(axis=0) @ normal) / 2
-    upper = level >= height - 1e-6
     moved: Atoms = atoms.copy()
     moved.set_constraint()
+    moved.positions[:] = in_one_piece(atoms, normal, around=(height, height))
+    level = moved.positions @ normal
+    upper = level >= height - 1e-6
     moved.positions[upper] += width * normal + shift
     _stretch_cell(moved, normal, width)
     if width < 0:

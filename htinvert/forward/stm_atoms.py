@@ -20,6 +20,7 @@ from pydantic import PositiveFloat
 from htinvert.core import UserError
 from htinvert.declaration.declared import Parameter
 from htinvert.density.grid import Density
+from htinvert.geometry.heights import in_one_piece
 
 DECAY = 0.51232  # sqrt(2 m) / hbar [1/Å per sqrt(eV)]
 AT_RADIUS = 0.1  # 1/Å³ at the covalent radius: the order of what calculations give
@@ -91,7 +92,10 @@ class AtomDensity:
 
 def _with_vacuum(atoms: Atoms) -> Atoms:
     """A copy, periodic, with the topmost atom at least 16 Å below the next image's lowest."""
-    slab = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell.array, pbc=True)
+    places = in_one_piece(atoms, np.array([0.0, 0.0, 1.0]))
+    slab = Atoms(atoms.numbers, places, cell=atoms.cell.array, pbc=True)
+    whole = np.floor(slab.cell.scaled_positions(places) + 1e-9) * [1, 1, 0]
+    slab.positions -= whole @ slab.cell.array
     thick = float(np.ptp(slab.positions[:, 2]))
     length = max(float(slab.cell.array[2, 2]), thick + _ROOM)
     slab.cell[2] = [0.0, 0.0, length]

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.constraints import FixAtoms
-from ase.io import iread
 
 from htinvert.core import (
     HOST_TAG,
@@ -24,13 +23,17 @@ from htinvert.core import (
     Space,
     UserError,
     frozen_mask,
+    region_mask,
 )
-from htinvert.geometry.distances import distance_outside
-from htinvert.geometry.roles import has_roles, restore_roles, rigid_bodies
+from htinvert.geometry.distances import distance_outside, nearest_image
+from htinvert.geometry.heights import around_region
+from htinvert.geometry.read import read_structures
+from htinvert.geometry.roles import motion, restore_roles, rigid_bodies
 
 ENDINGS = (".xyz", ".extxyz", ".cif", ".vasp", ".poscar", ".traj", ".json")
 
 OPERATOR = "library"
+ROUNDING = 1e-6  # Å: an atom at the very end of a region is in it on every machine
 
 
 @dataclass
@@ -89,7 +92,7 @@ class Library:
         """Every structure that has not been evaluated, its atoms' roles set."""
         for path in files:
             try:
-                for found in iread(path):
+                for found in read_structures(path):
                     atoms = _bare(found, path)
                     if _key(atoms) not in self._told:
                         yield _with_roles(atoms, self.space)
@@ -123,6 +126,7 @@ def _bare(found: Atoms, path: Path) -> Atoms:
     if not len(atoms) or not np.isfinite(atoms.positions).all():
         raise Infeasible("it has no atoms, or positions that are not finite")
     atoms.calc, atoms.info = None, {}
+    motion(atoms)  # refuses what a run cannot keep, such as an atom that is held along z alone
     return atoms
 
 
@@ -137,12 +141,16 @@ def _key(atoms: Atoms) -> str:
 def _with_roles(atoms: Atoms, space: Space) -> Atoms:
     """The same structure with tags and constraints: its own, or those of the campaign's region."""
     region = space.region
-    if has_roles(atoms):
+    held = frozen_mask(atoms)
+    if region_mask(atoms).any() or rigid_bodies(atoms):
         return atoms
     if region is None:
-        atoms.set_tags(np.where(frozen_mask(atoms), HOST_TAG, REGION_TAG))
+        atoms.set_tags(np.where(held, HOST_TAG, REGION_TAG))
         return atoms
+    atoms.positions[:] = around_region(atoms, region)
     outside = distance_outside(atoms.positions, region, atoms)
-    atoms.set_tags(np.where(outside > 0.0, HOST_TAG, REGION_TAG))
-    atoms.set_constraint(FixAtoms(mask=outside > region.margin + 1e-6))
+    free = (outside <= ROUNDING) & ~held
+    atoms.positions[free] = nearest_image(atoms.positions[free], region, atoms)
+    atoms.set_tags(np.where(free, REGION_TAG, HOST_TAG))
+    atoms.set_constraint(FixAtoms(mask=held | (outside > region.margin + ROUNDING)))
     return atoms

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from htinvert.core import Region
+from htinvert.geometry.heights import period
 
 MANY_PAIRS = 200_000  # from which on only near pairs are looked at
 RATIO_CUTOFF = 3.0  # Å, or what the largest atoms' covalent sum needs
@@ -53,18 +54,39 @@ def distance_outside(
 ) -> NDArray[np.float64]:
     """How far outside of a region points, shape (m, 3) [Å], lie: shape (m,) [Å], 0 inside.
 
-    For a box the nearest image in the plane of the boundary counts, by the cell of ``atoms``.
+    The nearest of a point's images counts, by the cell of ``atoms``.
     """
-    points = np.asarray(points, dtype=float)[None]
-    if region.box:
-        inplane = atoms.pbc & (np.abs(atoms.cell.array[:, region.dimension]) < 1e-6)
-        ranges = [np.arange(-n, n + 1) for n in inplane.astype(int)]
-        images = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-        points = points + (images @ atoms.cell.array)[:, None]
+    return _outside(nearest_image(points, region, atoms), region)
+
+
+def nearest_image(points: NDArray[np.float64], region: Region, atoms: Atoms) -> NDArray[np.float64]:
+    """Of each point, shape (m, 3) [Å], the periodic image that is nearest to a region."""
+    points = np.asarray(points, dtype=float)
+    axis = region.dimension
+    if not region.box:
+        if (rise := period(atoms, np.eye(3)[axis])) is None:
+            return points
+        middle = 0.5 * (region.lower + region.upper)
+        return np.asarray(points - np.rint((points[:, axis] - middle) / rise[axis])[:, None] * rise)
+    middles = points.copy()  # no image is nearer along an axis without bounds
+    for bounded, pair in region.bounds.items():
+        middles[:, bounded] = 0.5 * sum(pair)
+    cell = atoms.cell.complete()
+    fractions = cell.scaled_positions(points - middles)
+    fractions -= np.rint(fractions) * atoms.pbc
+    ranges = [(0, -1, 1) if periodic else (0,) for periodic in atoms.pbc]
+    steps = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
+    images = (fractions + steps[:, None]) @ cell.array + middles
+    best = _outside(images, region).argmin(axis=0)
+    return np.asarray(images[best, np.arange(len(points))])
+
+
+def _outside(points: NDArray[np.float64], region: Region) -> NDArray[np.float64]:
+    """How far outside of a region's bounds points, shape (..., 3) [Å], lie as they are."""
     excess = np.zeros_like(points)
     for axis, (lower, upper) in region.bounds.items():
         excess[..., axis] = np.maximum(lower - points[..., axis], points[..., axis] - upper)
-    return np.asarray(np.linalg.norm(np.maximum(excess, 0.0), axis=-1).min(axis=0))
+    return np.asarray(np.linalg.norm(np.maximum(excess, 0.0), axis=-1))
 
 
 def limits(

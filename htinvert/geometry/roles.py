@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms
+from ase.constraints import FixAtoms, FixCartesian, FixScaled
 from ase.constraints.constraint import IndexedConstraint
 from ase.io.cif import parse_cif
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from htinvert.core import DIRECTIONS, HOST_TAG, REGION_TAG, UserError, frozen_ma
 
 FREE, HOST, FROZEN = "free", "host", "frozen"
 MOST_BODIES = 30  # its number and directions share a byte, and LAMMPS knows 32 groups
+HELD = "held"  # of a structure's info: its constraints are its file's, not a search's
 COLUMN = "role"  # of extended XYZ
 CIF_ITEM = "_atom_site_htinvert_role"
 _RIGID = re.compile(r"rigid([1-9]\d?)-(x?y?z?)")
@@ -189,19 +190,34 @@ def has_roles(atoms: Atoms) -> bool:
 def restore_roles(atoms: Atoms, path: Path) -> Atoms:
     """The bare structure of a file, with the roles that ``structures.write`` wrote beside it.
 
-    ``atoms`` is what ASE read from ``path``. Without roles in the file all atoms are host and
-    nothing is held; constraints of other programs are dropped, and so is a column ``role`` none of
-    whose entries is a role. Raises :class:`UserError` where only some are, or only some atoms have
-    one.
+    ``atoms`` is what was read from ``path``. Without roles in the file all atoms are host, and what
+    the file holds, as by selective dynamics, stays held. Where no atom is free or rigid, frozen
+    ones are marked as held by the file, which no region frees. A column ``role`` none of whose
+    entries is a role is another program's. Raises :class:`UserError` where only some are, or only
+    some atoms have one.
     """
     bare = Atoms(atoms.numbers, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     words = _column(atoms) if COLUMN in atoms.arrays else _words(path)
-    if words:
-        try:
-            set_roles(bare, words)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from error
+    if not words:
+        if atoms.constraints:
+            bare.set_constraint([_whole(constraint) for constraint in atoms.constraints])
+            bare.info[HELD] = True
+        return bare
+    try:
+        set_roles(bare, words)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if set(words) <= {HOST, FROZEN}:
+        bare.info[HELD] = True
     return bare
+
+
+def _whole(constraint: Any) -> Any:
+    """A constraint that lets its atoms move in no direction as the one that says so."""
+    mask = getattr(constraint, "mask", None)
+    if isinstance(constraint, FixCartesian | FixScaled) and mask is not None and np.all(mask):
+        return FixAtoms(constraint.index)
+    return constraint
 
 
 def _column(atoms: Atoms) -> list[str]:

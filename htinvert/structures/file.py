@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import warnings
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from ase import Atoms
-from ase.io import read
 
 from htinvert.core import UserError
 from htinvert.declaration.declared import Parameter
 from htinvert.declaration.wording import shortened
 from htinvert.geometry.counts import refuse_counts
 from htinvert.geometry.distances import heights, near_pairs
+from htinvert.geometry.read import read_structures
 from htinvert.geometry.roles import restore_roles
 
 LARGEST_FILE = 50_000_000  # bytes; a structure for a search has thousands of atoms, not millions
@@ -36,11 +35,11 @@ def from_file(
     """Read a structure [Å]; leave out the elements in ``remove``, then repeat the cell.
 
     ``index`` chooses from a file that holds several, -1 being the last. Roles that htinvert wrote
-    are kept (:mod:`htinvert.geometry.roles`), constraints of other programs dropped. Raises
+    are kept (:mod:`htinvert.geometry.roles`), and so is what other programs hold. Raises
     :class:`UserError` where the file is missing, unreadable, empty or not finite, holds several
-    structures and none is chosen, has sites that are occupied in part or by several elements,
-    atoms that coincide, more than a million of them, or a cell that is flat or has vectors outside
-    of 0.5 to 10 000 Å.
+    structures and none is chosen, leaves symmetry or elements to be guessed, has sites that are
+    occupied in part or by several elements, atoms that coincide, more than a million of them, or a
+    cell that is flat or has vectors outside of 0.5 to 10 000 Å.
     """
     if not path.is_file():
         raise UserError(f"there is no structure file {path}; check structure.path")
@@ -51,7 +50,6 @@ def from_file(
     refuse_counts(path)
     atoms = _read(path, index)
     _refuse_sizes(atoms, path)
-    _refuse_disorder(atoms, path)
     atoms = restore_roles(atoms, path)
     atoms = atoms[[symbol not in remove for symbol in atoms.get_chemical_symbols()]]
     if not len(atoms):
@@ -62,22 +60,21 @@ def from_file(
             f"repeat {' x '.join(map(str, repeat))} makes no structure of 1 to {MOST_ATOMS} atoms "
             f"of the {len(atoms)} in {path}; give other numbers"
         )
-    return atoms.repeat(repeat)
+    return atoms.repeat(repeat) if math.prod(repeat) > 1 else atoms
 
 
 def _read(path: Path, index: int | None) -> Atoms:
     """The chosen structure of a file, or its only one."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of keys that are none of our business
-            found = read(path, index=":")
+        structures = read_structures(path)
+    except UserError:
+        raise
     except Exception as error:  # ASE's readers raise whatever their parsers raise
         reason = shortened(" ".join(str(error).split()), 200) or type(error).__name__
         raise UserError(
             f"{path} could not be read as a structure ({reason}); "
             "POSCAR, CIF and extxyz are safe choices"
         ) from error
-    structures = found if isinstance(found, list) else [found]
     if not structures:
         raise UserError(f"{path} holds no structure; give a file with one")
     if index is None and len(structures) > 1:
@@ -92,37 +89,6 @@ def _read(path: Path, index: int | None) -> Atoms:
             f"{path} holds {len(structures)} structures but index is {index}; "
             f"choose 0 to {len(structures) - 1}"
         ) from error
-
-
-def _refuse_disorder(atoms: Atoms, path: Path) -> None:
-    """ASE takes one occupant of a shared site and all of a half-empty one, without a word."""
-    occupancy = atoms.info.get("occupancy", {})
-    kinds = atoms.arrays.get("spacegroup_kinds", np.arange(len(atoms)))
-    fractions = atoms.get_scaled_positions() if occupancy else np.zeros((len(atoms), 3))
-    disordered = []
-    for kind in dict.fromkeys(kinds.tolist()):
-        site = occupancy.get(str(kind), {})
-        shares = {symbol: _share(value) for symbol, value in site.items()}
-        if len(shares) > 1 or any(not abs(share - 1.0) <= 1e-3 for share in shares.values()):
-            place = " ".join(f"{x:.4g}" for x in fractions[kinds == kind][0])
-            parts = " + ".join(f"{symbol} {share:g}" for symbol, share in shares.items())
-            disordered.append(f"{parts} at {place}")
-    if disordered:
-        more = f" and {len(disordered) - 4} more" if len(disordered) > 4 else ""
-        raise UserError(
-            f"{path} is disordered, with sites occupied in part or by several elements "
-            f"({'; '.join(disordered[:4])}{more}); give an ordered structure"
-        )
-
-
-def _share(value: object) -> float:
-    """An occupancy as a number; CIF's ``.`` and ``?`` mean that it was not told, which is 1."""
-    if value in (".", "?"):
-        return 1.0
-    try:
-        return float(str(value))
-    except ValueError:
-        return math.nan
 
 
 def _refuse_sizes(atoms: Atoms, path: Path) -> None:

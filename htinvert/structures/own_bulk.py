@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import UserError
 from htinvert.geometry.distances import near_pairs
+from htinvert.geometry.heights import rising
 
 SAME = 0.35  # Å: an atom and its repeat
 EDGES = (2.0, 0.5)  # Å at either end of a grain, where it may be relaxed or terminated
@@ -58,5 +59,5 @@ def _cell(
     height = atoms.positions[order, axis]
     chosen = order[(height > low - 0.1) & (height < low + step[axis] - 0.1)]
     cell = atoms.cell.array.copy()
-    cell[axis] = step
+    cell[rising(atoms, axis)] = step
     return Atoms(atoms.numbers[chosen], atoms.positions[chosen], cell=cell, pbc=True)

@@ -13,10 +13,18 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from htinvert.core import HOST_TAG, REGION_TAG, Region, Space, UserError, frozen_mask, region_mask
-from htinvert.geometry.distances import distance_outside
-from htinvert.geometry.roles import RigidBody, rigid_bodies, rigid_mask
+from htinvert.geometry.distances import (
+    RATIO_CUTOFF,
+    distance_outside,
+    near_pairs,
+    nearest_image,
+    shortest_ratio,
+)
+from htinvert.geometry.heights import around_region, period
+from htinvert.geometry.roles import HELD, RigidBody, rigid_bodies, rigid_mask
 
 TOUCHING = 1.2  # of the covalent sum: closer atoms are bonded
+FUSED = 0.5  # of the covalent sum: nothing is that close
 ROUNDING = 1e-6  # Å: an atom at the very end of the margin relaxes on every machine
 
 
@@ -35,10 +43,12 @@ def search_space(
     nothing is left to change, the region lies outside of the cell, or a grain cannot be rigid.
     """
     template = atoms.copy()
+    _refuse_partly_held(template)
     if region is None:
         _keep(template)
     else:
         _mark(template, region)
+    _refuse_fused(template)
     _check_bodies(template, region)
     counts = Counter(template.symbols[region_mask(template)])
     ranges = {symbol: (count, count) for symbol, count in counts.items()} | dict(composition)
@@ -91,28 +101,85 @@ def _keep(template: Atoms) -> None:
 
 
 def _mark(template: Atoms, region: Region) -> None:
+    """Roles by the region; atoms that the structure's file holds stay held."""
+    _require_inside(template, region)
+    held = np.zeros(len(template), dtype=bool)
+    if template.info.pop(HELD, False):
+        held = frozen_mask(template)
+    template.positions[:] = around_region(template, region)
     height = template.positions[:, region.dimension]
-    low, high = float(height.min()), float(height.max())
-    if region.upper < low or region.lower > high:
-        raise UserError(
-            f"region {region.lower} to {region.upper} Å along {region.axis} lies outside of the "
-            f"structure, whose atoms span {low:.2f} to {high:.2f} Å"
-        )
     outside = distance_outside(template.positions, region, template)
-    template.set_tags(np.where(outside > 0.0, HOST_TAG, REGION_TAG))
-    far = outside > region.margin + ROUNDING
+    free = (outside <= ROUNDING) & ~held
+    template.set_tags(np.where(free, REGION_TAG, HOST_TAG))
+    template.positions[free] = nearest_image(template.positions[free], region, template)
+    far = (outside > region.margin + ROUNDING) | held
     above = height > 0.5 * (region.lower + region.upper)
     rigid = np.zeros(len(template), dtype=bool)
     for name, side, role in (("below", ~above, region.below), ("above", above, region.above)):
         if role == "rigid":
             rigid |= far & side
             _require_grain(rigid, name, region)
+            if (rigid & held).any():
+                raise UserError(
+                    f"region.{name} is rigid but the structure's file holds "
+                    f"{int((rigid & held).sum())} atoms of that grain; free them there, or leave "
+                    f"out region.{name}"
+                )
     constraints: list[FixAtoms | RigidBody] = []
     if (far & ~rigid).any():
         constraints.append(FixAtoms(np.flatnonzero(far & ~rigid)))
     if rigid.any():
         constraints.append(RigidBody(np.flatnonzero(rigid), region.move))
     template.set_constraint(constraints)
+
+
+def _require_inside(template: Atoms, region: Region) -> None:
+    """Refuse a region that is nowhere near the structure, or its next image."""
+    height = around_region(template, region)[:, region.dimension]
+    rise = period(template, np.eye(3)[region.dimension])
+    given = template.positions[:, region.dimension]
+    low, high = float(given.min()), float(given.max())
+    if rise is not None:
+        once = float(rise[region.dimension])
+        beyond = region.upper < min(low, 0.0) - once or region.lower > max(high, 0.0) + once
+        thick = region.upper - region.lower >= once
+    else:
+        beyond, thick = False, False
+    if beyond or (not thick and (region.upper < height.min() or region.lower > height.max())):
+        raise UserError(
+            f"region {region.lower} to {region.upper} Å along {region.axis} lies outside of the "
+            f"structure, whose atoms span {low:.2f} to {high:.2f} Å"
+        )
+
+
+def _refuse_partly_held(template: Atoms) -> None:
+    """Refuse constraints that a run cannot keep, such as an atom that is held along z alone."""
+    for constraint in template.constraints:
+        if isinstance(constraint, FixAtoms | RigidBody):
+            continue
+        name = type(constraint).__name__
+        numbers = np.atleast_1d(getattr(constraint, "index", []))
+        which = f"atom {numbers[0]}" if len(numbers) else "atoms"
+        raise UserError(
+            f"the structure's file constrains {which} in a way that a run cannot keep ({name}), "
+            "such as along some directions only; hold it wholly (F F F in a POSCAR) or free it "
+            "(T T T)"
+        )
+
+
+def _refuse_fused(template: Atoms) -> None:
+    """Refuse atoms on top of each other that no search exchanges: every candidate would fail."""
+    kept = template[~region_mask(template)]
+    if rigid_bodies(template) or not len(kept) or shortest_ratio(kept) >= FUSED:
+        return
+    i, j, apart = near_pairs(kept, cutoff=RATIO_CUTOFF)
+    radii = np.asarray(covalent_radii)[kept.numbers]
+    worst = int(np.argmin(apart / (radii[i] + radii[j])))
+    raise UserError(
+        f"the structure has {kept.symbols[i[worst]]} and {kept.symbols[j[worst]]} "
+        f"{apart[worst]:.2f} Å apart outside of what may change, closer than atoms can be, so no "
+        "candidate could be evaluated; check its file, its symmetry and its unit"
+    )
 
 
 def _require_grain(rigid: NDArray[np.bool_], name: str, region: Region) -> None:

@@ -20,10 +20,19 @@ import numpy as np
 from ase import Atoms
 from ase.cell import Cell
 from ase.constraints import FixAtoms
-from ase.io import read, write
+from ase.io import write
 
 from htinvert.core import UserError, frozen_mask
-from htinvert.geometry.roles import CIF_ITEM, COLUMN, has_roles, restore_roles, rigid_bodies, roles
+from htinvert.geometry.read import read_structures
+from htinvert.geometry.roles import (
+    CIF_ITEM,
+    COLUMN,
+    HELD,
+    has_roles,
+    restore_roles,
+    rigid_bodies,
+    roles,
+)
 
 
 def write_structures(path: Path, structures: Iterable[Atoms]) -> None:
@@ -65,9 +74,7 @@ def read_structure(path: Path) -> Atoms:
 
     Raises :class:`UserError` where the roles do not fit the atoms.
     """
-    atoms = read(path)
-    assert isinstance(atoms, Atoms)  # noqa: S101  (read returns a list only when asked for one)
-    return restore_roles(atoms, path)
+    return restore_roles(read_structures(path)[-1], path)
 
 
 def write_table(path: Path, rows: list[Mapping[str, Any]]) -> None:
@@ -80,6 +87,7 @@ def write_table(path: Path, rows: list[Mapping[str, Any]]) -> None:
 
 def _with_column(atoms: Atoms) -> Atoms:
     labeled: Atoms = atoms.copy()
+    labeled.info.pop(HELD, None)
     if has_roles(atoms):
         labeled.set_array(COLUMN, np.array(roles(atoms)))
     return labeled

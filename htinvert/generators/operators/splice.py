@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from htinvert.core import Infeasible, Space, region_mask
 from htinvert.generators.operators.legal import attempt, host_of, is_free_cluster, mend, region_of
+from htinvert.geometry.heights import rising
 
 Part = Callable[[Atoms], NDArray[np.bool_]]
 
@@ -74,7 +75,7 @@ def _cut_height(cluster: Atoms, taken: int) -> float:
 
 def _part(mother: Atoms, space: Space, rng: np.random.Generator) -> Part:
     """Make a test, atoms -> mask, for which side of the cut an atom is on."""
-    skip = space.region.dimension if space.region is not None else -1
+    skip = rising(mother, space.region.dimension) if space.region is not None else -1
     axes = [axis for axis in range(3) if mother.pbc[axis] and axis != skip]
     if axes and not (space.region and space.region.box):
         axis, start, width = int(rng.choice(axes)), rng.random(), rng.uniform(0.25, 0.75)

@@ -17,14 +17,15 @@ from htinvert.structures.region import search_space
 
 
 @pytest.mark.parametrize("name", ["POSCAR", "crystal.cif", "crystal.xyz"])
-def test_a_file_gives_its_structure_without_constraints(tmp_path: Path, name: str) -> None:
+def test_a_file_gives_its_structure_and_what_it_holds(tmp_path: Path, name: str) -> None:
     crystal = bulk("CdTe", "zincblende", a=6.48, cubic=True)
     crystal.set_constraint(FixAtoms([0]))
     write(tmp_path / name, crystal)
     found = from_file(tmp_path / name, repeat=(1, 2, 1))
     assert found.get_chemical_formula() == "Cd8Te8"
     assert found.cell.lengths() == pytest.approx([6.48, 12.96, 6.48])
-    assert not found.constraints
+    held = [] if name == "crystal.cif" else [0, 8]  # CIF has no word for it
+    assert np.flatnonzero(frozen_mask(found)).tolist() == held
 
 
 def test_elements_can_be_left_out(tmp_path: Path) -> None:
