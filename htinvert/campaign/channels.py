@@ -11,7 +11,15 @@ from htinvert import plugins
 from htinvert.config.campaign import Config
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
-from htinvert.declaration.abilities import ChecksData, Framed, OnAxes, ReadsHeader, Sampled, Sheared
+from htinvert.declaration.abilities import (
+    ChecksData,
+    Framed,
+    OnAxes,
+    ReadsHeader,
+    ReducesData,
+    Sampled,
+    Sheared,
+)
 from htinvert.evaluation.fit import adjusted, with_steps
 from htinvert.image.calibration.calibrate import Calibration, calibrate
 from htinvert.signals.curve_file import TEXTS, read_curve
@@ -113,7 +121,13 @@ def _channel(
             forward.check_data(observed, _whole(experiment, observed, path), header)
         except UserError as error:
             raise UserError(f"{path.name}: {error}") from error
-    forward = _told(_like(forward, observed), header, f"{place}: the header of {path.name}")
+    forward = _told(forward, header, f"{place}: the header of {path.name}")
+    if isinstance(forward, ReducesData):
+        try:
+            forward, observed = forward.reduced(observed)
+        except UserError as error:
+            raise UserError(f"{path.name}: {error}") from error
+    forward = _like(forward, observed)
     free, method, keep = experiment.free, experiment.method, experiment.keep
     return Channel(name, observed, forward, metrics, free, method, keep=keep)
 

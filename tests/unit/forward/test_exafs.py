@@ -1,0 +1,311 @@
+"""EXAFS: sums of paths against larch and the tables of notes, motion, transform, averages."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.cluster import Octahedron
+
+from htinvert.core import EvaluationFailed, Signal, UserError
+from htinvert.forward.exafs import feff, kept
+from htinvert.forward.exafs.model import Exafs
+from htinvert.forward.exafs.motion import debye
+from htinvert.forward.exafs.neighborhood import neighborhoods
+from htinvert.forward.exafs.paths import Paths, chi
+from htinvert.forward.exafs.transform import STEP, Reduction, taper
+
+pytest.importorskip("larch", reason="pip install htinvert[xas]")
+
+COPPER = bulk("Cu", "fcc", a=3.61)
+SULFIDE = bulk("ZnS", "zincblende", a=5.41)
+GRID = (0.05, 0.05, 400)
+K = np.arange(3.0, 15.0)
+
+
+@pytest.fixture(autouse=True)
+def own_memory(tmp_path, monkeypatch):
+    """An empty folder and an empty memory of paths."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(kept, "_known", type(kept._known)())
+    monkeypatch.setattr("htinvert.forward.exafs.model._merged", type(kept._known)())
+
+
+@pytest.fixture(scope="module")
+def copper():
+    """FEFF's 14 paths of copper up to 5.2 Å."""
+    (hood,) = neighborhoods(COPPER, 29, 7.5)
+    return feff.scattering_paths(hood, feff.Settings(reach=5.2))[0]
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """How often FEFF ran."""
+    counted = []
+
+    def counting(*arguments, **keys):
+        counted.append(arguments)
+        return feff.scattering_paths(*arguments, **keys)
+
+    monkeypatch.setattr(kept, "scattering_paths", counting)
+    return counted
+
+
+def model(**parameters):
+    return Exafs(**{"kmin": 3.0, "kmax": 14.0, "rmax": 4.2, "sigma2": 0.005} | parameters)
+
+
+def test_the_sum_over_copper_is_the_published_table(copper):
+    """xraylarch 2026.3.1: ff2chi of these 14 paths, sigma2 0.003, and of the first alone."""
+    k = np.array([3, 4, 5, 6, 8, 10, 12, 14])
+    every = [-0.00911, -0.03307, 0.04021, 0.04138, 0.00101, -0.01721, -0.00955, -0.00745]
+    first = [-0.01182, -0.06481, 0.02820, 0.07691, -0.01873, -0.00348, 0.00617, -0.00409]
+    places = np.round(k / 0.05).astype(int) - 1
+    found = chi(copper, GRID, sigma2=np.full(14, 0.003))
+    assert found[places] == pytest.approx(every, abs=2e-5)
+    one = replace(copper, degeneracy=copper.degeneracy * (np.arange(14) == 0))
+    assert chi(one, GRID, sigma2=np.full(14, 0.003))[places] == pytest.approx(first, abs=2e-5)
+
+
+def test_the_sum_with_all_parameters_is_that_of_larch(tmp_path):
+    from larch.xafs import feffpath, ff2chi
+
+    (hood,) = neighborhoods(SULFIDE, 30, 7.0)
+    (tmp_path / "feff.inp").write_text(
+        feff._input(hood, feff.Settings(reach=4.6), feff.elements_of(hood), True)
+    )
+    feff.run(tmp_path, 60.0)
+    files = sorted(tmp_path.glob("feff0*.dat"))
+    theirs = [feffpath(str(file)) for file in files]
+    for path in theirs:
+        path.s02, path.e0, path.sigma2, path.deltar = 1.0, 3.0, 0.006, 0.01 * path.reff
+    k = GRID[0] + GRID[1] * np.arange(GRID[2])
+    expected = ff2chi(theirs, k=k).chi
+    paths = feff.read_paths(files)
+    found = chi(paths, GRID, sigma2=np.full(len(paths), 0.006), e0=3.0, zoom=1.01)
+    assert found[40:] == pytest.approx(expected[40:], abs=2e-5)
+
+
+@pytest.mark.parametrize(("theta", "temperature"), [(315.0, 10.0), (200.0, 300.0), (900.0, 0.01)])
+@pytest.mark.parametrize("atoms", [COPPER, SULFIDE], ids=str)
+def test_debye_is_that_of_feff(atoms, theta, temperature):
+    from ase.data import atomic_masses
+    from larch.xafs.sigma2_models import sigma2_correldebye
+
+    hood = neighborhoods(atoms, atoms.numbers[0], 7.0)[0]
+    paths = feff.scattering_paths(hood, feff.Settings(reach=4.6))[0]
+    expected = []
+    for n, places, numbers in zip(paths.legs, paths.places, paths.numbers, strict=True):
+        x, masses = places[:n].T, atomic_masses[numbers[:n]]
+        expected.append(sigma2_correldebye(int(n), temperature, theta, paths.norman[0], *x, masses))
+    assert debye(paths, theta, temperature) == pytest.approx(expected, rel=2e-4)
+
+
+def test_merged_paths_add_up_to_the_same():
+    """A relaxed cluster's 38 absorbers: the R-factor between both sums is below 1e-4."""
+    cluster = Octahedron("Cu", 4, 1)
+    cluster.rattle(0.05, seed=1)
+    hoods = neighborhoods(cluster, 29, 6.0)[:6]
+    parts = [feff.scattering_paths(hood, feff.Settings(reach=4.2))[0] for hood in hoods]
+    whole = Paths.stacked(parts, [1 / 6] * 6)
+    merged = whole.merged()
+    assert len(merged) < len(whole) / 2
+    k = GRID[0] + GRID[1] * np.arange(GRID[2])
+    both = [
+        chi(paths, GRID, sigma2=np.full(len(paths), 0.004), e0=4.0, zoom=1.01) * k**2
+        for paths in (whole, merged)
+    ]
+    seen = (k > 3) & (k < 17)
+    off = ((both[1] - both[0])[seen] ** 2).sum() / (both[0][seen] ** 2).sum()
+    assert off < 1e-4
+
+
+def test_an_average_is_that_of_all_absorbers_by_hand():
+    cluster = Octahedron("Cu", 3, 1)  # 13 atoms: the central one and twelve that are alike
+    hoods = neighborhoods(cluster, 29, 4.2 + 3.3)
+    assert len({hood.key for hood in hoods}) == 2
+    ours = model(space="k")
+    each = [feff.scattering_paths(hood, ours._settings())[0] for hood in hoods]
+    k = (3.0, 0.05, 221)
+    expected = sum(chi(paths, k, sigma2=np.full(len(paths), 0.005)) for paths in each) / 13
+    expected *= (k[0] + k[1] * np.arange(k[2])) ** 2
+    off = ((ours(cluster).data - expected) ** 2).sum() / (expected**2).sum()
+    assert off < 2e-4  # the R-factor between them
+
+
+def test_equal_neighborhoods_have_equal_paths_however_they_are_turned():
+    """FEFF takes an element's potential from the first of its atoms in the list."""
+    cluster = Octahedron("Cu", 3, 1)
+    hoods = neighborhoods(cluster, 29, 6.0)
+    norms = {hood.key: set() for hood in hoods}
+    for hood in hoods:
+        paths = feff.scattering_paths(hood, feff.Settings(reach=4.2))[0]
+        norms[hood.key].add((len(paths), float(paths.norman[0])))
+    assert all(len(found) == 1 for found in norms.values())
+
+
+def test_feff_never_runs_twice_for_one_neighborhood_also_in_another_process(runs):
+    cluster = Octahedron("Cu", 3, 1)
+    first = model()(cluster)
+    assert len(runs) == 2
+    turned = cluster.copy()
+    turned.rotate(31.0, (1, 2, 3))
+    model(e0=3.0)(turned[::-1])
+    assert len(runs) == 2
+    kept._known.clear()  # as in a process that resumes
+    again = model()(cluster[::-1])
+    assert len(runs) == 2
+    assert again.data == pytest.approx(first.data, abs=1e-3)
+
+
+def test_a_damaged_file_is_made_anew(runs):
+    model()(COPPER)
+    (file,) = kept.folder().glob("*/*.npz")
+    file.write_bytes(file.read_bytes()[:100])
+    kept._known.clear()
+    structure = COPPER.repeat((2, 1, 1))
+    model()(structure)
+    assert len(runs) == 2
+
+
+def test_the_folder_stays_below_its_bound():
+    for a in (3.5, 3.6, 3.7):
+        model()(bulk("Cu", "fcc", a=a))
+    files = list(kept.folder().glob("*/*.npz"))
+    assert len(files) == 3
+    kept._bound(sum(file.stat().st_size for file in files) - 1)
+    assert len(list(kept.folder().glob("*/*.npz"))) == 2
+
+
+def test_a_mirror_image_is_the_same_neighborhood_and_another_element_is_not():
+    atoms = SULFIDE.repeat(2)
+    atoms.rattle(0.1, seed=2)
+    mirrored = atoms.copy()
+    mirrored.positions[:, 0] *= -1
+    mirrored.set_cell(atoms.cell.array * [-1, 1, 1])
+    keys = [[hood.key for hood in neighborhoods(one, 30, 4.0)] for one in (atoms, mirrored)]
+    assert keys[0] == keys[1]
+    atoms.numbers[1] = 34
+    assert [hood.key for hood in neighborhoods(atoms, 30, 4.0)] != keys[0]
+
+
+def test_a_sample_of_absorbers_is_near_the_average_of_all(runs):
+    cluster = Octahedron("Cu", 3, 1)
+    cluster.rattle(0.02, seed=1)
+    whole = model(rmax=3.2, legs=2)(cluster).data
+    assert len(runs) == 13
+    part = model(rmax=3.2, legs=2, absorbers=5)(cluster).data
+    assert len(runs) == 13  # all of them were known
+    assert 0 < np.abs(part - whole).max() < 0.5 * np.abs(whole).max()
+
+
+def test_a_hang_and_a_crash_of_feff_are_reasons(monkeypatch, tmp_path):
+    program = tmp_path / "feff6l"
+    monkeypatch.setattr(feff, "program", lambda: program)
+    for script, reason in (
+        ("sleep 60", "timed out"),
+        ("kill -SEGV $$", "crashed: FEFF ended with SIGSEGV"),
+        ("echo no luck", "no path: no luck"),
+        ("echo nonsense > feff0001.dat", "garbage"),
+    ):
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        with pytest.raises(EvaluationFailed, match=reason):
+            model(seconds=1.0)(COPPER)
+
+
+def test_without_xraylarch_the_extra_is_named(monkeypatch):
+    feff.program.cache_clear()
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r'pip install "htinvert\[xas\]"'):
+        model()(COPPER)
+    feff.program.cache_clear()
+
+
+def curve(values, k=None):
+    places = STEP * np.arange(1, len(values) + 1) if k is None else k
+    return Signal.curve(places, values, name="k", unit="1/Å")
+
+
+def test_a_filtered_curve_has_the_r_factor_of_the_complex_transform():
+    """Parseval's theorem: of what lies within the limits of R both parts count."""
+    rng = np.random.default_rng(1)
+    k = STEP * np.arange(1, 360)
+    smooth = np.sin(2 * 2.5 * k) + 0.4 * np.sin(2 * 4.1 * k + 1.0)
+    noisy = smooth + 0.3 * np.sin(2 * 3.0 * k) + 0.05 * rng.normal(size=len(k))
+    limits = {"k": (3.0, 16.0), "weight": 2, "dk": 2.0, "window": "hanning", "r": (1.5, 5.0)}
+    filtered = [Reduction(space="q", **limits).compared(STEP, v)[2] for v in (smooth, noisy)]
+    found = ((filtered[1] - filtered[0]) ** 2).sum() / (filtered[0] ** 2).sum()
+    r = np.pi / (0.05 * 2048) * np.arange(1024)
+    inside = (r >= 1.5) & (r <= 5.0)
+    windowed = [v * k**2 * taper(k, (3.0, 16.0), 2.0, "hanning") for v in (smooth, noisy)]
+    whole = [np.fft.fft(np.concatenate([[0.0], v]), 2048)[:1024][inside] for v in windowed]
+    expected = (abs(whole[1] - whole[0]) ** 2).sum() / (abs(whole[0]) ** 2).sum()
+    assert found == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("window", ["hanning", "parzen", "welch"])
+def test_windows_and_the_transform_are_those_of_larch(window):
+    from larch import Group
+    from larch.xafs import ftwindow, xftf
+
+    k = STEP * np.arange(0, 360)
+    theirs = ftwindow(k, xmin=3.0, xmax=16.0, dx=2.0, dx2=2.0, window=window)
+    assert taper(k, (3.0, 16.0), 2.0, window) == pytest.approx(theirs, abs=1e-6)
+    values = np.sin(5 * k) / np.maximum(k, 0.1) ** 2
+    group = Group()
+    xftf(k, values, group=group, kmin=3, kmax=16, dk=2, window=window, kweight=2, kstep=STEP)
+    reduction = Reduction("R", (3.0, 16.0), 2, 2.0, window, (1.0, 5.0))
+    start, step, found = reduction.compared(STEP, values[1:])
+    places = np.round((start + step * np.arange(len(found))) / step).astype(int)
+    assert found == pytest.approx(group.chir_re[places], abs=1e-6)
+
+
+def test_data_and_simulation_are_reduced_alike():
+    truth = model(space="k", weight=0, kmin=1.0, kmax=19.0, e0=2.0)(COPPER)
+    k = truth.coordinates()
+    for space in ("k", "R", "q"):
+        ours, observed = model(space=space, e0=2.0).reduced(curve(truth.data, k))
+        simulated = ours(COPPER)
+        assert simulated.axes == observed.axes
+        assert simulated.data == pytest.approx(observed.data, abs=1e-3)
+
+
+def test_without_kmax_the_data_say_how_far():
+    ours, observed = model(kmax=None).reduced(curve(np.ones(300)))
+    assert ours.kmax == pytest.approx(14.0)
+    assert observed.coordinates()[-1] == pytest.approx(15.0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "atoms", "sentence"),
+    [
+        ({"absorber": "Fe"}, COPPER, "no Fe, the absorber"),
+        ({}, SULFIDE, "name the absorber, one of S, Zn"),
+        ({"kmax": None}, COPPER, "kmax"),
+        ({"sigma2": {"Zn1": 0.004}}, COPPER, "give it for Cu1"),
+    ],
+)
+def test_what_cannot_be_simulated_is_said(parameters, atoms, sentence):
+    with pytest.raises(UserError, match=sentence):
+        model(**parameters)(atoms)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"edge": "M1"}, "edge"),
+        ({"window": "box"}, "hanning"),
+        ({"space": "r"}, "k, R, q"),
+        ({"rmin": 5.0}, "rmax"),
+        ({"kmin": 12.0}, "kmax"),
+        ({"absorber": "Xx"}, "element"),
+        ({"theta": 300.0}, "temperature"),
+        ({"sigma2": {"Cu": 1.0}}, "sigma2 of Cu"),
+    ],
+)
+def test_a_wrong_parameter_is_refused(wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        model(**wrong)
