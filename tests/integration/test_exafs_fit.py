@@ -10,7 +10,9 @@ from ase.build import bulk
 from ase.io import write
 from typer.testing import CliRunner
 
+from htinvert.campaign.channels import make_channel
 from htinvert.cli import app
+from htinvert.config.experiment import of_its_kind
 from htinvert.core import UserError
 
 pytest.importorskip("larch", reason="pip install htinvert[xas]")
@@ -73,3 +75,52 @@ def test_what_is_no_absorption_of_this_edge_is_one_sentence(crystal, measured, t
         np.savetxt(data, np.transpose(columns))
         text = said(run(crystal, data, "--model", "exafs", *COPPER, *options))
         assert sentence in text, text
+
+
+XDI = (
+    "# XDI/1.0\n# Element.symbol: Cu\n# Element.edge: K\n# Column.1: energy keV\n"
+    "# Column.2: i0\n# Column.3: itrans\n#-----\n# energy i0 itrans\n"
+)
+
+
+def observed(folder, name, **keys):
+    """What is compared of a file, in a channel as a campaign makes it."""
+    forward = {"use": "exafs", "kmax": 16.0, **keys.pop("forward", {})}
+    block = {"data": folder / name, "forward": forward, "metrics": {"rw": None}, **keys}
+    return make_channel("copper", of_its_kind(block), folder=folder).observed
+
+
+def test_every_format_says_the_same(measured, tmp_path):
+    """mu(E) as columns, as intensities of an XDI file in keV that names the edge, and chi(k)."""
+    energy, mu = measured
+    copper = {"absorber": "Cu"}
+    np.savetxt(tmp_path / "cu.xmu", np.transpose([energy, mu]))
+    counts = 1e5 * np.exp(-mu)
+    with (tmp_path / "cu.xdi").open("w") as file:
+        file.write(XDI)
+        np.savetxt(file, np.transpose([energy / 1000, np.full_like(mu, 1e5), counts]))
+    whole = observed(tmp_path, "cu.xmu", forward=copper)
+    ratio = observed(tmp_path, "cu.xdi", columns=["energy", "ln(i0/itrans)"])
+    assert ratio.axes == whole.axes
+    assert ratio.data == pytest.approx(whole.data, abs=1e-3)
+    limits = {"compare": "k", "weight": 0, "kmin": 0.1, "kmax": 18.0}
+    plain = observed(tmp_path, "cu.xmu", forward={**copper, **limits})
+    chi = np.transpose([plain.coordinates(), plain.data])
+    np.savetxt(tmp_path / "cu.chi", chi, header="k chi")
+    again = observed(tmp_path, "cu.chi")
+    assert again.data == pytest.approx(whole.data, abs=1e-3)
+
+
+def test_a_column_of_a_formula_that_is_not_there_is_one_sentence(measured, tmp_path):
+    (tmp_path / "cu.xdi").write_text(XDI + "9.0 1 2\n9.1 2 3\n9.2 3 5\n9.3 3 5\n")
+    with pytest.raises(UserError, match="no column i1; it has 1 energy, 2 i0, 3 itrans"):
+        observed(tmp_path, "cu.xdi", columns=["energy", "ln(i0/i1)"])
+
+
+def test_a_background_that_is_declared_changes_what_is_compared(measured, tmp_path):
+    np.savetxt(tmp_path / "cu.xmu", np.transpose(measured))
+    one, two = (
+        observed(tmp_path, "cu.xmu", forward={"absorber": "Cu", "rbkg": rbkg, "rmin": 0.2})
+        for rbkg in (0.8, 1.4)
+    )
+    assert np.abs(one.data - two.data).max() > 0.1

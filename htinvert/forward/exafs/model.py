@@ -67,7 +67,7 @@ class Exafs:
         window: ``hanning``, ``parzen`` (straight) or ``welch``.
         rmin: lower limit of R, phase shifts not corrected [Å].
         rmax: upper limit of R, phase shifts not corrected [Å].
-        space: what is compared: ``q``, the part of ``rmin`` to ``rmax`` transformed back, as good
+        compare: what is compared: ``q``, the part of ``rmin`` to ``rmax`` transformed back, as good
             as the complex chi(R) there; ``R``, the real part of chi(R); ``k``, all of chi(k).
         e0: FEFF's edge above that of the data [eV].
         zoom: factor on all distances [1].
@@ -84,6 +84,7 @@ class Exafs:
         absorbers: how many absorbing atoms are averaged over, spread evenly over the different
             neighborhoods; every one where None.
         rbkg: what lies at shorter R than this is background [Å].
+        background_weight: power of k with which that is judged.
         edge_energy: of the edge in the data [eV]; where mu rises most steeply if None.
         seconds: limit of one run of FEFF [s].
         span: of k in the data [1/Å]; the experiment's where None.
@@ -112,7 +113,7 @@ class Exafs:
     window: Window = "hanning"
     rmin: Annotated[float, Parameter("Å", 0.0, 10.0)] = 1.0
     rmax: Annotated[float, Parameter("Å", 1.0, 10.0)] = 5.0
-    space: Space = "q"
+    compare: Space = "q"
     e0: Annotated[float, Parameter("eV", -30.0, 30.0)] = 0.0
     zoom: Annotated[float, Parameter("1", 0.8, 1.25)] = 1.0
     s02: Annotated[float, Parameter("1", 0.1, 2.0)] = 1.0
@@ -125,6 +126,7 @@ class Exafs:
     criterion: Annotated[float, Parameter("%", 0.0, 50.0)] = 4.0
     absorbers: Annotated[int | None, Parameter("1", 1, 10_000)] = None
     rbkg: Annotated[float, Parameter("Å", 0.5, 2.5)] = 1.0
+    background_weight: Annotated[int, Parameter("1", 0, 4)] = 2
     edge_energy: Annotated[float | None, Parameter("eV", 200.0, 2e5)] = None
     seconds: Annotated[float, Parameter("s", 0.01, 1e5)] = 60.0
     span: tuple[float, float] | None = None
@@ -134,7 +136,7 @@ class Exafs:
         for name, value, known in (
             ("edge", self.edge or "K", tuple(HOLES)),
             ("window", self.window, WINDOWS),
-            ("space", self.space, SPACES),
+            ("compare", self.compare, SPACES),
             ("motion", self.motion, MODELS),
         ):
             if value not in known:
@@ -203,7 +205,7 @@ class Exafs:
         if axis.unit == "eV":
             if self.absorber is None:
                 raise UserError("name the absorber, such as absorber: Cu")
-            background = Background(self.rbkg, self.weight, self.edge_energy)
+            background = Background(self.rbkg, self.background_weight, self.edge_energy)
             observed = chi_of(observed, background, absorber=self.absorber, edge=self.edge or HOLE)
         elif axis.unit != "1/Å":
             raise UserError(
@@ -254,7 +256,7 @@ class Exafs:
         if self.kmax is None:
             raise UserError("kmax [1/Å] is not set; an experiment's data say it, or you")
         return Reduction(
-            self.space,
+            self.compare,
             (self.kmin, self.kmax),
             self.weight,
             self.dk,
@@ -264,9 +266,11 @@ class Exafs:
 
     def _signal(self, reduction: Reduction, first: float, values: Floats) -> Signal:
         start, step, compared = reduction.compared(first, values)
-        name, unit = ("R", "Å") if self.space == "R" else (self.space, "1/Å")
-        what = {"k": f"k{POWERS[self.weight]} chi(k)", "q": "chi(q)", "R": "Re chi(R)"}[self.space]
-        power = self.weight + (self.space == "R")
+        name, unit = ("R", "Å") if self.compare == "R" else (self.compare, "1/Å")
+        what = {"k": f"k{POWERS[self.weight]} chi(k)", "q": "chi(q)", "R": "Re chi(R)"}[
+            self.compare
+        ]
+        power = self.weight + (self.compare == "R")
         quantity = f"{what} [Å⁻{POWERS[power] or '¹'}]" if power else what
         return Signal(compared.astype(np.float32), (Axis(name, unit, step, start),), quantity)
 
@@ -330,7 +334,7 @@ KNOWN_ANSWERS = tuple(
     KnownAnswer(
         f"chi({k}) of copper",
         "larch's ff2chi of the same 14 paths",
-        {"kmin": 3.0, "kmax": 14.0, "space": "k", "weight": 0, "reach": 5.2, "sigma2": 0.003},
+        {"kmin": 3.0, "kmax": 14.0, "compare": "k", "weight": 0, "reach": 5.2, "sigma2": 0.003},
         lambda: bulk("Cu", "fcc", a=3.61),
         lambda signal, k=k: float(signal.data[round((k - 3) / STEP)]),  # type: ignore[misc]
         value,

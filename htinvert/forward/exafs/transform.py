@@ -28,8 +28,8 @@ class Reduction:
     """What is done to a chi(k).
 
     Attributes:
-        space: ``k``, the weighted chi(k) between the limits; ``R``, the real part of chi(R); ``q``,
-            what of chi(R) lies within ``r`` transformed back.
+        compare: ``k``, the weighted chi(k) between the limits; ``R``, the real part of chi(R);
+            ``q``, what of chi(R) lies within ``r`` transformed back.
         k: limits [1/Å], where the window is one half.
         weight: power of k.
         dk: over how much k the window rises and falls [1/Å].
@@ -37,7 +37,7 @@ class Reduction:
         r: limits [Å].
     """
 
-    space: Space
+    compare: Space
     k: tuple[float, float]
     weight: int
     dk: float
@@ -47,7 +47,7 @@ class Reduction:
     @property
     def seen(self) -> tuple[float, float]:
         """From where to where chi(k) matters [1/Å]."""
-        if self.space == "k":
+        if self.compare == "k":
             return self.k
         return max(self.k[0] - self.dk / 2, STEP), self.k[1] + self.dk / 2
 
@@ -58,7 +58,7 @@ class Reduction:
         """
         k: Floats = first + STEP * np.arange(len(values), dtype=float)
         weighted = values * k**self.weight
-        if self.space == "k":
+        if self.compare == "k":
             inside = _within(k, self.k)
             return float(k[inside][0]), STEP, weighted[inside]
         start = round(first / STEP)
@@ -68,7 +68,7 @@ class Reduction:
         transformed = STEP / np.sqrt(np.pi) * np.fft.fft(whole)[: POINTS // 2]
         r: Floats = R_STEP * np.arange(POINTS // 2, dtype=float)
         inside = _within(r, self.r)
-        if self.space == "R":
+        if self.compare == "R":
             return float(r[inside][0]), R_STEP, transformed[inside].real
         kept = np.zeros(POINTS, dtype=complex)
         kept[: POINTS // 2][inside] = transformed[inside]

@@ -126,7 +126,7 @@ def test_an_average_is_that_of_all_absorbers_by_hand():
     cluster = Octahedron("Cu", 3, 1)  # 13 atoms: the central one and twelve that are alike
     hoods = neighborhoods(cluster, 29, 4.2 + 3.3)
     assert len({hood.key for hood in hoods}) == 2
-    ours = model(space="k")
+    ours = model(compare="k")
     each = [feff.scattering_paths(hood, ours._settings())[0] for hood in hoods]
     k = (3.0, 0.05, 221)
     expected = sum(chi(paths, k, sigma2=np.full(len(paths), 0.005)) for paths in each) / 13
@@ -236,7 +236,7 @@ def test_a_filtered_curve_has_the_r_factor_of_the_complex_transform():
     smooth = np.sin(2 * 2.5 * k) + 0.4 * np.sin(2 * 4.1 * k + 1.0)
     noisy = smooth + 0.3 * np.sin(2 * 3.0 * k) + 0.05 * rng.normal(size=len(k))
     limits = {"k": (3.0, 16.0), "weight": 2, "dk": 2.0, "window": "hanning", "r": (1.5, 5.0)}
-    filtered = [Reduction(space="q", **limits).compared(STEP, v)[2] for v in (smooth, noisy)]
+    filtered = [Reduction(compare="q", **limits).compared(STEP, v)[2] for v in (smooth, noisy)]
     found = ((filtered[1] - filtered[0]) ** 2).sum() / (filtered[0] ** 2).sum()
     r = np.pi / (0.05 * 2048) * np.arange(1024)
     inside = (r >= 1.5) & (r <= 5.0)
@@ -264,10 +264,10 @@ def test_windows_and_the_transform_are_those_of_larch(window):
 
 
 def test_data_and_simulation_are_reduced_alike():
-    truth = model(space="k", weight=0, kmin=1.0, kmax=19.0, e0=2.0)(COPPER)
+    truth = model(compare="k", weight=0, kmin=1.0, kmax=19.0, e0=2.0)(COPPER)
     k = truth.coordinates()
-    for space in ("k", "R", "q"):
-        ours, observed = model(space=space, e0=2.0).reduced(curve(truth.data, k))
+    for compare in ("k", "R", "q"):
+        ours, observed = model(compare=compare, e0=2.0).reduced(curve(truth.data, k))
         simulated = ours(COPPER)
         assert simulated.axes == observed.axes
         assert simulated.data == pytest.approx(observed.data, abs=1e-3)
@@ -298,7 +298,7 @@ def test_what_cannot_be_simulated_is_said(parameters, atoms, sentence):
     [
         ({"edge": "M1"}, "edge"),
         ({"window": "box"}, "hanning"),
-        ({"space": "r"}, "k, R, q"),
+        ({"compare": "r"}, "k, R, q"),
         ({"rmin": 5.0}, "rmax"),
         ({"kmin": 12.0}, "kmax"),
         ({"absorber": "Xx"}, "element"),
