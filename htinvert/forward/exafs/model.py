@@ -36,6 +36,7 @@ from htinvert.forward.exafs.transform import (
 )
 from htinvert.forward.memo import fingerprint, remember
 
+WARM = 150.0  # K, above which the third cumulant of first shells is usually seen
 SIGMA2 = 0.003  # Å², where nobody says anything of motion
 BEYOND = 1.0  # Å beyond rmax: peaks lie up to 0.5 below their distance, and have a width
 AROUND = 2.3  # Å beyond the longest path of atoms whose potentials overlap
@@ -75,6 +76,7 @@ class Exafs:
         sigma2: mean squared variation of path lengths [Å²], one number or one per sort: ``Cu1``
             for the first shell of copper, ``Cu`` for the others, ``*`` for all other paths; 0.003
             where neither it nor ``theta`` is given. With ``theta`` it comes on top.
+        third: cumulant of distances in first shells, of anharmonic motion [Å³].
         theta: Debye's or Einstein's temperature [K].
         temperature: of the sample [K].
         motion: ``debye``, the correlated model, or ``einstein``.
@@ -118,6 +120,7 @@ class Exafs:
     zoom: Annotated[float, Parameter("1", 0.8, 1.25)] = 1.0
     s02: Annotated[float, Parameter("1", 0.1, 2.0)] = 1.0
     sigma2: Annotated[float | dict[str, float] | None, Parameter("Å²", 0.0, 0.1)] = None
+    third: Annotated[float, Parameter("Å³", -0.005, 0.005)] = 0.0
     theta: Annotated[float | None, Parameter("K", 20.0, 3000.0)] = None
     temperature: Annotated[float | None, Parameter("K", 0.0, 3000.0)] = None
     motion: Literal["debye", "einstein"] = "debye"
@@ -176,6 +179,7 @@ class Exafs:
             sigma2=self._sigma2(paths),
             e0=self.e0,
             zoom=self.zoom,
+            third=self._third(paths),
         )
         return self._signal(reduction, float(first), values)
 
@@ -230,7 +234,8 @@ class Exafs:
         """Bounds of what is usually fitted: edge, distances, thermal motion."""
         free = {"e0": (-20.0, 20.0), "zoom": (0.95, 1.05)}
         if self.temperature is not None:
-            return free | {"theta": (50.0, 2000.0)}
+            warm = {"third": (-0.001, 0.001)} if self.temperature >= WARM else {}
+            return free | {"theta": (50.0, 2000.0)} | warm
         if self.sigma2 is not None:
             return free
         symbols = sorted(set(self.paths(atoms).nearest))
@@ -320,6 +325,12 @@ class Exafs:
             return fixed
         thermal = debye if self.motion == "debye" else einstein
         return np.asarray(fixed + thermal(paths, self.theta, self.temperature))
+
+    def _third(self, paths: Paths) -> Floats | None:
+        """Third cumulant of each path [Å³]; None where there is none."""
+        if self.third == 0.0:
+            return None
+        return np.array([self.third * sort.endswith("1") for sort in paths.sorts])
 
 
 def _of_sort(given: Mapping[str, float], sort: str) -> float:

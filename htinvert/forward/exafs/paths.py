@@ -1,8 +1,9 @@
 """Scattering paths as arrays, and their sum: chi(k) of any number of them at once.
 
 ``chi(k) = sum N f(k) / (k (R + dR)^2) exp(-2 R Im p - 2 p^2 s) sin(2 k R + phase + 2 p (dR - 2 s /
-R))`` with the complex momentum p of the photoelectron, as larch and IFEFFIT have it: M. Newville,
-J. Phys.: Conf. Ser. 430, 012007 (2013); J. J. Rehr & R. C. Albers, Rev. Mod. Phys. 72, 621 (2000).
+R - 2 p^2 c / 3))`` with the complex momentum p of the photoelectron and cumulants s and c, as larch
+and IFEFFIT have it: M. Newville, J. Phys.: Conf. Ser. 430, 012007 (2013); J. J. Rehr & R. C.
+Albers, Rev. Mod. Phys. 72, 621 (2000).
 """
 
 from __future__ import annotations
@@ -164,6 +165,7 @@ def chi(
     sigma2: Floats,
     e0: float = 0.0,
     zoom: float = 1.0,
+    third: Floats | None = None,
 ) -> Floats:
     """The sum of paths at so many wave numbers: first, step [1/Å], count; shape (count,).
 
@@ -173,6 +175,7 @@ def chi(
         sigma2: mean squared variation of each path's length [Å²], shape (n,).
         e0: of FEFF's edge above that of the data [eV].
         zoom: factor on all lengths [1].
+        third: cumulant of the distribution of each path's length [Å³], shape (n,); none if None.
     """
     at = _interpolated(paths, k, e0)
     excess = (zoom - 1.0) * paths.length
@@ -180,9 +183,13 @@ def chi(
     s, u = sigma2[:, None], moved[:, None]
     size = at.decay - 2.0 * s * at.square_real
     size -= 2.0 * u * at.imaginary
-    np.exp(size, out=size)
     angle = at.angle + 2.0 * u * at.real
     angle -= 2.0 * s * at.square_imaginary
+    if third is not None:
+        cube = (at.real + 1j * at.imaginary) ** 3 * (4.0 / 3.0) * third[:, None]
+        size += cube.imag
+        angle -= cube.real
+    np.exp(size, out=size)
     size *= np.sin(angle.astype(np.float32))  # ten times as fast, and right to 1e-5
     size *= at.strength
     return np.asarray(zoom**-2.0 * size.sum(axis=0))

@@ -47,7 +47,7 @@ QUICK = {"phonons": 1, "rms_displacement": 1e-4, "thickness": 5.0}
 ON_R = {"axes": (Axis("r", "Å", 0.02, 1.0),), "shape": (400,)}
 ON_K = {"absorber": "Si", "kmax": 12.0, "rmax": 3.0, "theta": 400.0, "temperature": 300.0}
 CASES = {  # parameters beside sampling and shape, and what may be fitted
-    "exafs": (ON_K, ["e0", "zoom", "theta", "s02"]),
+    "exafs": (ON_K, ["e0", "zoom", "theta", "s02", "third"]),
     "pdf": ({**ON_R, "qmax": 20.0, "diameter": 30.0}, ["delta2", "qdamp", "zoom", "diameter"]),
     "stem_convolution": ({"shear_x": 0.03, "rotation": 8.0}, ["source_size", "defocus"]),
     "stem_multislice": ({**QUICK, "outer": 110.0, "semiangle": 15.0}, ["source_size"]),

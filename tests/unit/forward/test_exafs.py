@@ -81,10 +81,12 @@ def test_the_sum_with_all_parameters_is_that_of_larch(tmp_path):
     theirs = [feffpath(str(file)) for file in files]
     for path in theirs:
         path.s02, path.e0, path.sigma2, path.deltar = 1.0, 3.0, 0.006, 0.01 * path.reff
+        path.third = 1e-4
     k = GRID[0] + GRID[1] * np.arange(GRID[2])
     expected = ff2chi(theirs, k=k).chi
     paths = feff.read_paths(files)
-    found = chi(paths, GRID, sigma2=np.full(len(paths), 0.006), e0=3.0, zoom=1.01)
+    found = chi(paths, GRID, sigma2=np.full(len(paths), 0.006), e0=3.0, zoom=1.01,
+                third=np.full(len(paths), 1e-4))  # fmt: skip
     assert found[40:] == pytest.approx(expected[40:], abs=2e-5)
 
 
