@@ -98,6 +98,8 @@ def scattering_paths(
         UserError: where FEFF is not installed.
         EvaluationFailed: where it crashes, takes too long, or finds no path.
     """
+    if len(neighborhood.numbers) < 2:
+        raise EvaluationFailed("an absorber has no neighbor, so that nothing scatters")
     text = _input(neighborhood, settings, elements or elements_of(neighborhood), phases is None)
     with tempfile.TemporaryDirectory(prefix="htinvert-feff-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -174,6 +176,9 @@ def _input(
     ):
         potential = number[int(element)] if place else 0
         lines.append(f"{x:.5f} {y:.5f} {z:.5f} {potential}")
+    # Each potential needs an atom: of those with phase shifts only, one that no path reaches.
+    absent = set(elements) - {int(element) for element in neighborhood.numbers[1:MOST_ATOMS]}
+    lines += [f"{settings.reach + 10.0 * number[e]:.5f} 0 0 {number[e]}" for e in sorted(absent)]
     return "\n".join([*lines, "END", ""])
 
 

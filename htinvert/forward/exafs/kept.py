@@ -9,10 +9,11 @@ import os
 import tempfile
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from htinvert.forward.memo import fingerprint, remember
 REMEMBERED = 512  # neighborhoods of a process
 MOST_BYTES = 2 * 10**9  # of the folder
 LOOKED = 64  # files written between looks at its size
+CHECKED = b" whole"  # at the end of a file of phase shifts
 SINGLE = ("amplitude", "phase", "degeneracy", "length", "norman", "places")  # as float32
 
 _known: OrderedDict[bytes, Paths] = OrderedDict()
@@ -56,6 +58,22 @@ def paths_of(
     return remember(_known, key, found, most=REMEMBERED)
 
 
+def phases_of(neighborhood: Neighborhood, settings: Settings) -> bytes:
+    """Phase shifts of an absorber's potentials, from the folder or from FEFF.
+
+    Raises as :func:`htinvert.forward.exafs.feff.scattering_paths` does.
+    """
+    asked = {"edge": settings.edge, "neighborhood": neighborhood.key, "what": "phases"}
+    path = _file(fingerprint(asked | {"program": program().stat().st_size})).with_suffix(".phases")
+    with suppress(OSError):
+        kept = path.read_bytes()
+        if len(kept) > len(CHECKED) and kept.endswith(CHECKED):
+            return kept.removesuffix(CHECKED)
+    _, found = scattering_paths(neighborhood, replace(settings, legs=2))
+    _put(path, lambda file: file.write(found + CHECKED))
+    return found
+
+
 def folder() -> Path:
     """Where paths are kept."""
     place = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -83,17 +101,21 @@ def _double(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _write(key: bytes, paths: Paths) -> None:
-    """Put paths into the folder, whole or not at all; without a folder they stay in memory."""
-    global _written
-    path = _file(key)
+    """Put paths into the folder."""
     arrays = {field.name: getattr(paths, field.name) for field in fields(Paths)}
     arrays |= {name: arrays[name].astype(np.float32) for name in SINGLE}
+    _put(_file(key), lambda file: np.savez_compressed(file, **arrays))
+
+
+def _put(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file, whole or not at all; where there can be no folder, nothing is kept."""
+    global _written
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, **arrays)
+                write(file)
             Path(name).replace(path)
         except BaseException:
             Path(name).unlink(missing_ok=True)

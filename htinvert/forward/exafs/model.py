@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -21,11 +22,12 @@ from ase.data import atomic_numbers
 from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
 from htinvert.forward.exafs.background import Background, chi_of
-from htinvert.forward.exafs.feff import HOLES, Settings, program
+from htinvert.forward.exafs.feff import HOLES, Settings, elements_of, program
 from htinvert.forward.exafs.kept import paths_of
 from htinvert.forward.exafs.motion import debye, einstein
 from htinvert.forward.exafs.neighborhood import Neighborhood, neighborhoods
 from htinvert.forward.exafs.paths import Paths, chi
+from htinvert.forward.exafs.tables import reference_of, single_scattering
 from htinvert.forward.exafs.transform import (
     SPACES,
     STEP,
@@ -47,6 +49,7 @@ HOLE: Literal["K"] = "K"
 PLANE = 0.625  # of the criterion: FEFF's quick estimate is less strict, 2.5 % for 4 %
 POWERS = ("", "", "²", "³", "⁴", "⁵")
 MODELS = ("debye", "einstein")
+SCATTERINGS = ("full", "single")
 _merged: OrderedDict[bytes, Paths] = OrderedDict()
 
 
@@ -85,6 +88,10 @@ class Exafs:
         criterion: amplitude of the weakest path that is kept [% of the strongest].
         absorbers: how many absorbing atoms are averaged over, spread evenly over the different
             neighborhoods; every one where None.
+        scattering: ``full``, FEFF's paths of every neighborhood, or ``single``: single scattering
+            by tables of the ``reference``, a thousand times as fast.
+        reference: structure file whose potentials and phase shifts are used for every structure;
+            each neighborhood has its own where None.
         rbkg: what lies at shorter R than this is background [Å].
         background_weight: power of k with which that is judged.
         edge_energy: of the edge in the data [eV]; where mu rises most steeply if None.
@@ -128,6 +135,8 @@ class Exafs:
     legs: Annotated[int, Parameter("1", 2, 4)] = 4
     criterion: Annotated[float, Parameter("%", 0.0, 50.0)] = 4.0
     absorbers: Annotated[int | None, Parameter("1", 1, 10_000)] = None
+    scattering: Literal["full", "single"] = "full"
+    reference: Path | None = None
     rbkg: Annotated[float, Parameter("Å", 0.5, 2.5)] = 1.0
     background_weight: Annotated[int, Parameter("1", 0, 4)] = 2
     edge_energy: Annotated[float | None, Parameter("eV", 200.0, 2e5)] = None
@@ -141,6 +150,7 @@ class Exafs:
             ("window", self.window, WINDOWS),
             ("compare", self.compare, SPACES),
             ("motion", self.motion, MODELS),
+            ("scattering", self.scattering, SCATTERINGS),
         ):
             if value not in known:
                 raise ValueError(f'{name} is "{value}" but must be one of {", ".join(known)}')
@@ -155,6 +165,8 @@ class Exafs:
             )
         if self.absorber is not None and self.absorber not in atomic_numbers:
             raise ValueError(f'absorber is "{self.absorber}" but must be an element, such as Cu')
+        if self.scattering == "single" and self.reference is None:
+            raise ValueError('scattering is "single", which needs a reference, a structure file')
         if self.theta is not None and self.temperature is None:
             raise ValueError(f"theta is {self.theta} but means nothing without temperature (K)")
 
@@ -188,17 +200,30 @@ class Exafs:
         number = atomic_numbers[self._absorber(atoms)]
         arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
         settings = self._settings()
-        key = fingerprint(
-            {"settings": settings, "absorber": number, "sample": self.absorbers}, *arrays
-        )
+        known = {"settings": settings, "absorber": number, "sample": self.absorbers}
+        key = fingerprint(known | {"by": (self.scattering, self.reference)}, *arrays)
         if key not in _merged:
-            found = neighborhoods(atoms, number, settings.reach + AROUND)
-            counted = Counter(one.key for one in self._chosen(found))
-            different = {one.key: one for one in found}
-            parts = [paths_of(different[name], settings) for name in counted]
-            weights = [count / counted.total() for count in counted.values()]
-            remember(_merged, key, Paths.stacked(parts, weights).merged(), most=REMEMBERED)
+            remember(_merged, key, self._average(atoms, number, settings), most=REMEMBERED)
         return _merged[key]
+
+    def _average(self, atoms: Atoms, number: int, settings: Settings) -> Paths:
+        radius = settings.reach + AROUND
+        shared = None
+        if self.reference is not None:
+            shared = reference_of(self.reference, number, settings, radius)
+            if self.scattering == "single":
+                return single_scattering(atoms, number, shared, settings)
+        found = neighborhoods(atoms, number, radius)
+        counted = Counter(one.key for one in self._chosen(found))
+        parts = []
+        for hood in {one.key: one for one in found if one.key in counted}.values():
+            phases, elements = None, None
+            if shared is not None:
+                shared.check(elements_of(hood))
+                phases, elements = shared.phases, shared.elements
+            paths = paths_of(hood, settings, phases=phases, elements=elements)
+            parts.append((paths, counted[hood.key] / counted.total()))
+        return Paths.stacked(*zip(*parts, strict=True)).merged()
 
     def reduced(self, observed: Signal) -> tuple[Exafs, Signal]:
         """The model that simulates what is compared of these data, and that.

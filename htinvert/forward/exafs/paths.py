@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -98,6 +99,17 @@ class Paths:
         )
         return cls(k=parts[0].k, degeneracy=degeneracy, **joined)
 
+    def at(self, places: NDArray[np.intp]) -> Paths:
+        """Those of some places, in that order."""
+        arrays: dict[str, Any] = {
+            field.name: _whole(self, field.name)[places]
+            for field in fields(self)
+            if field.name != "k"
+        }
+        if len(self.momentum) == 1:
+            arrays["momentum"] = self.momentum
+        return replace(self, **arrays)
+
     def merged(self) -> Paths:
         """Far fewer paths of nearly the same sum: those alike in atoms, shape and length are one.
 
@@ -106,7 +118,7 @@ class Paths:
         """
         group, first = self._groups()
         count = len(first)
-        share = self.degeneracy * self.amplitude.max(axis=1) / self.length**2
+        share = np.abs(self.degeneracy) * self.amplitude.max(axis=1) / self.length**2
         mean = np.bincount(group, share * self.length, count) / np.bincount(group, share, count)
         excess = (self.length - mean[group])[:, None]
         momentum = np.broadcast_to(self.momentum, self.amplitude.shape)
@@ -115,8 +127,9 @@ class Paths:
         turned = (
             self.phase - self.phase[leader][group] + 2.0 * excess * (self.k + 1j * momentum.imag)
         )
-        summed = np.zeros((count, len(self.k)), dtype=complex)
-        np.add.at(summed, group, size * np.exp(1j * turned))
+        order = np.argsort(group, kind="stable")
+        starts = np.searchsorted(group[order], np.arange(count))
+        summed = np.add.reduceat((size * np.exp(1j * turned))[order], starts, axis=0)
         return Paths(
             k=self.k,
             amplitude=np.abs(summed),

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import bulk
 from ase.cluster import Octahedron
+from ase.io import write
 
 from htinvert.core import EvaluationFailed, Signal, UserError
-from htinvert.forward.exafs import feff, kept
+from htinvert.forward.exafs import feff, kept, tables
 from htinvert.forward.exafs.model import Exafs
 from htinvert.forward.exafs.motion import debye
 from htinvert.forward.exafs.neighborhood import neighborhoods
@@ -50,6 +52,8 @@ def runs(monkeypatch):
         return feff.scattering_paths(*arguments, **keys)
 
     monkeypatch.setattr(kept, "scattering_paths", counting)
+    tables._reference.cache_clear()
+    tables._tables.cache_clear()
     return counted
 
 
@@ -203,6 +207,74 @@ def test_a_sample_of_absorbers_is_near_the_average_of_all(runs):
     assert 0 < np.abs(part - whole).max() < 0.5 * np.abs(whole).max()
 
 
+def r_factor(found, expected):
+    scale = (found @ expected) / (found @ found)
+    return float(((scale * found - expected) ** 2).sum() / (expected**2).sum())
+
+
+@pytest.fixture
+def sulfide(tmp_path):
+    write(tmp_path / "ZnS.cif", SULFIDE)
+    return tmp_path / "ZnS.cif"
+
+
+@pytest.mark.parametrize("absorber", ["Zn", "S"])
+def test_tables_of_single_scattering_are_feffs_own_paths(sulfide, absorber):
+    """With the same phase shifts, in a crystal that is smaller and out of order."""
+    atoms = bulk("ZnS", "zincblende", a=5.3, cubic=True)
+    atoms.rattle(0.05, seed=1)
+    shared = {"absorber": absorber, "reference": sulfide, "rmax": 3.5}
+    exact = model(**shared, legs=2, criterion=0.0)(atoms).data
+    assert r_factor(model(**shared, scattering="single")(atoms).data, exact) < 1e-3
+
+
+def test_after_the_tables_no_structure_needs_feff(sulfide, runs):
+    fast = model(absorber="Zn", reference=sulfide, rmax=3.5, scattering="single")
+    first = fast(SULFIDE)
+    ran = len(runs)
+    assert ran == 3  # phase shifts, tables of zinc and of sulfur
+    strained = bulk("ZnS", "zincblende", a=5.5)
+    assert np.abs(fast(strained).data - first.data).max() > 0.1
+    kept._known.clear()
+    fast(SULFIDE.repeat(2))
+    assert len(runs) == ran
+
+
+def test_phase_shifts_of_a_reference_change_the_signal_little(tmp_path):
+    """R-factor below 0.005 to FEFF with every neighborhood's own, in a cluster out of order."""
+    cluster = Octahedron("Cu", 3, 1)
+    atoms = Atoms(cluster.get_chemical_symbols(), positions=cluster.positions)
+    write(tmp_path / "perfect.xyz", atoms)
+    atoms.rattle(0.08, seed=2)
+    own = model(rmax=3.5)(atoms).data
+    shared = model(rmax=3.5, reference=tmp_path / "perfect.xyz")(atoms).data
+    assert 0 < r_factor(shared, own) < 0.005
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"absorber": "Cu"}, "no Cu"),
+        ({"absorber": "Zn", "atoms": "ZnO"}, "no O near its absorbers"),
+        ({"absorber": "Zn", "reference": "absent.cif"}, "no reference"),
+        ({"absorber": "Zn", "reference": "broken.cif"}, "not read"),
+    ],
+)
+def test_a_reference_that_does_not_fit_is_said(sulfide, parameters, sentence):
+    (sulfide.parent / "broken.cif").write_text("nothing")
+    given = dict(parameters)
+    reference = sulfide.with_name(given.pop("reference", sulfide.name))
+    atoms = bulk(given.pop("atoms", "ZnS"), "zincblende", a=5.0)
+    atoms.numbers[atoms.numbers == 16] = 29 if parameters["absorber"] == "Cu" else 16
+    with pytest.raises(UserError, match=sentence):
+        model(**given, reference=reference, scattering="single")(atoms)
+
+
+def test_an_absorber_without_neighbors_is_a_reason():
+    with pytest.raises(EvaluationFailed, match="no neighbor"):
+        model()(Atoms("Cu"))
+
+
 def test_a_hang_and_a_crash_of_feff_are_reasons(monkeypatch, tmp_path):
     program = tmp_path / "feff6l"
     monkeypatch.setattr(feff, "program", lambda: program)
@@ -305,6 +377,8 @@ def test_what_cannot_be_simulated_is_said(parameters, atoms, sentence):
         ({"kmin": 12.0}, "kmax"),
         ({"absorber": "Xx"}, "element"),
         ({"theta": 300.0}, "temperature"),
+        ({"scattering": "single"}, "reference"),
+        ({"scattering": "double"}, "full, single"),
         ({"sigma2": {"Cu": 1.0}}, "sigma2 of Cu"),
     ],
 )
