@@ -198,3 +198,12 @@ def test_windows_and_the_transform_are_those_of_larch(window):
     start, step, found = reduction.compared(STEP, values[1:])
     places = np.round((start + step * np.arange(len(found))) / step).astype(int)
     assert found == pytest.approx(group.chir_re[places], abs=1e-6)
+
+
+def test_an_element_that_no_path_reaches_may_be_missing_from_the_reference(sulfide):
+    corners = 2.34 / np.sqrt(3) * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    molecule = Atoms("ZnS4", positions=[[0, 0, 0], *corners])
+    ours = model(absorber="Zn", reference=sulfide, rmax=3.5)
+    alone = ours(molecule).data
+    with_oxygen = molecule + Atoms("O", positions=[[5.5, 0, 0]])
+    assert ours(with_oxygen).data == pytest.approx(alone, abs=1e-6)

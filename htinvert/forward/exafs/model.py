@@ -213,7 +213,8 @@ class Exafs:
             shared = reference_of(self.reference, number, settings, radius)
             if self.scattering == "single":
                 return single_scattering(atoms, number, shared, settings)
-        found = neighborhoods(atoms, number, radius)
+        # Potentials of atoms that no path reaches matter only where they are to be made.
+        found = neighborhoods(atoms, number, radius if shared is None else settings.reach)
         counted = Counter(one.key for one in self._chosen(found))
         parts = []
         for hood in {one.key: one for one in found if one.key in counted}.values():
