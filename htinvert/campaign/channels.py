@@ -11,7 +11,15 @@ from htinvert import plugins
 from htinvert.config.campaign import Config
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, Metric, Signal, UserError
-from htinvert.declaration.abilities import ChecksData, Framed, OnAxes, ReadsHeader, Sampled, Sheared
+from htinvert.declaration.abilities import (
+    ChecksData,
+    Framed,
+    OnAxes,
+    ReadsHeader,
+    ReducesData,
+    Sampled,
+    Sheared,
+)
 from htinvert.declaration.declared import check_values, declared, value_of
 from htinvert.evaluation.fit import adjusted, with_steps
 from htinvert.image.calibration.calibrate import Calibration, calibrate
@@ -120,7 +128,13 @@ def _channel(
             forward.check_data(observed, _whole(experiment, observed, path), header)
         except UserError as error:
             raise UserError(f"{path.name}: {error}") from error
-    forward = _told(_like(forward, observed), header, f"{place}: the header of {path.name}")
+    forward = _told(forward, header, f"{place}: the header of {path.name}")
+    if isinstance(forward, ReducesData):
+        try:
+            forward, observed = forward.reduced(observed)
+        except UserError as error:
+            raise UserError(f"{path.name}: {error}") from error
+    forward = _like(forward, observed)
     for parameter, bounds in experiment.free.items():
         _check_bounds(forward, parameter, bounds, f"{place}.free.{parameter}")
     free, method, keep = experiment.free, experiment.method, experiment.keep

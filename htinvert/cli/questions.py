@@ -183,7 +183,7 @@ def _phases(
 
 def _curve(given: Given, atoms: Atoms, symbols: set[str]) -> CurveBlock | None:
     """A curve's file, what simulates it, and what is likely of it."""
-    from htinvert.config.curve_block import block_of
+    from htinvert.config.curve_block import ENDINGS, block_of
     from htinvert.config.starter import curve_models
 
     if given.curve is None:
@@ -191,7 +191,9 @@ def _curve(given: Given, atoms: Atoms, symbols: set[str]) -> CurveBlock | None:
     if not Path(given.curve).is_file():
         raise UserError(f"there is no file {given.curve}; check --curve")
     models = curve_models()
-    likely = [name for name in models if (name == "pdf") == given.curve.endswith(".gr")]
+    ending = Path(given.curve).suffix.lower()
+    meant = [name for name in models if ending in ENDINGS.get(name, ())]
+    likely = meant or [name for name in models if name not in ENDINGS]
     chosen = given.forward or (likely[0] if len(likely) == 1 else None)
     if chosen is None:
         known = f"installed are {', '.join(models)}" if models else "none is installed"

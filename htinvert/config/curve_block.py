@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from htinvert.config.exafs_block import exafs_lines
 from htinvert.core import Signal
 from htinvert.forward.pdf.data import spectrum
 from htinvert.forward.pdf.model import Pdf
@@ -16,6 +17,8 @@ from htinvert.signals.curve_file import read_curve
 from htinvert.signals.header import header_of
 
 LOWEST, FARTHEST = 1.5, 20.0  # Å: above the transform's ripple, and as far as is usual
+ENDINGS = {"pdf": (".gr",), "exafs": (".xmu", ".xdi", ".chi", ".nor")}
+"""Of files that show which model is meant."""
 SHARE = 0.01  # of the largest Fourier amplitude, below which nothing was measured
 USUAL = {"delta2": (0.0, 5.0), "zoom": (0.97, 1.03), "qdamp": (0.0, 0.15)}  # without a structure
 
@@ -31,6 +34,7 @@ class CurveBlock:
         limits: of Q [1/Å] that the header does not say, with where they come from.
         free: bounds of what each candidate fits.
         crystal: whether the start structure is one.
+        written: its lines where another module knows them.
     """
 
     path: str
@@ -39,9 +43,12 @@ class CurveBlock:
     limits: Mapping[str, float] | None = None
     free: Mapping[str, tuple[float, float]] | None = None
     crystal: bool = False
+    written: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """Lines of YAML."""
+        if self.written:
+            return list(self.written)
         if self.forward != "pdf":
             return [
                 "  curve:",
@@ -73,6 +80,8 @@ def block_of(path: str, forward: str, *, atoms: Atoms, symbols: set[str]) -> Cur
 
     Raises :class:`~htinvert.core.UserError` where the file holds no curve.
     """
+    if forward == "exafs":
+        return CurveBlock(path, forward, written=tuple(exafs_lines(path, symbols)))
     if forward != "pdf":
         return CurveBlock(path, forward)
     curve, _ = read_curve(Path(path))

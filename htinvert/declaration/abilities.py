@@ -192,6 +192,18 @@ class ChecksData(Protocol):
 
 
 @runtime_checkable
+class ReducesData(Protocol):
+    """Compares something else than what files hold, such as chi(k) of a mu(E)."""
+
+    def reduced(self, observed: Signal) -> tuple[Any, Signal]:
+        """The model that simulates what is compared of such data, and that.
+
+        Raises :class:`~htinvert.core.UserError` for data that cannot be what it simulates.
+        """
+        ...
+
+
+@runtime_checkable
 class ChecksReach(Protocol):
     """Knows how much of the data one structure can say anything about."""
 

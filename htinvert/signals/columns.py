@@ -13,6 +13,7 @@ from htinvert.core import Floats, UserError
 
 LARGEST_FILE = 200_000_000  # bytes
 FEWEST_ROWS = 10  # of a second table that makes a file one of several data sets
+RATIO = re.compile(r"(ln|log)?\(?([^/()]+)/([^/()]+)\)?")  # of two columns
 SPLIT = re.compile(r"[\s,;]+")
 NAMED = re.compile(r"^[#%!\s]*Column\.(\d+)\s*:\s*(\S+)\s*(\S*)", re.I)  # of an XDI file
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -37,6 +38,23 @@ class Table:
         elif 1 <= which <= len(self.columns):
             return which - 1
         raise UserError(f"{file} has no column {which}; it has {listed}")
+
+    def values(self, which: int | str, file: str) -> tuple[Floats, str, str]:
+        """Values, name and unit of a column, or of ``a/b`` or ``ln(a/b)`` of two of them.
+
+        So an absorption comes of intensities. Raises :class:`UserError`.
+        """
+        quotient = RATIO.fullmatch(str(which)) if which not in self.names else None
+        if quotient is None:
+            place = self.chosen(which, file)
+            return self.columns[place], self.names[place], self.units[place]
+        upper, lower = (
+            self.columns[self.chosen(int(name) if name.isdigit() else name, file)]
+            for name in (quotient[2].strip(), quotient[3].strip())
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = upper / lower
+            return (np.log(ratio) if quotient[1] else ratio), str(which), ""
 
 
 def read_columns(path: Path) -> Table:

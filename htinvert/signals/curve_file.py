@@ -112,9 +112,10 @@ def _record(path: Path, columns: tuple[int | str, int | str] | None) -> _Record:
         raise UserError(f"{path.name} has more than {LARGEST_FILE / 1e6:.0f} MB; is it a curve?")
     if ending in TEXTS:
         table = read_columns(path)
-        i, j = (table.chosen(which, path.name) for which in columns or (1, 2))
-        quantity = f"{table.names[j]} [{table.units[j]}]" if table.units[j] else table.names[j]
-        return _Record(table.columns[i], table.columns[j], table.names[i], table.units[i], quantity)
+        (x, name, unit), (y, what, own) = (
+            table.values(which, path.name) for which in columns or (1, 2)
+        )
+        return _Record(x, y, name, unit, f"{what} [{own}]" if own else what)
     if ending in ARRAYS:
         return _arrays(path, columns)
     if ending in INSTRUMENTS:

@@ -191,7 +191,7 @@ def test_the_license_names_the_copyleft_dependencies() -> None:
 def test_a_pin_exists_for_every_dependency_that_make_setup_installs() -> None:
     project = PYPROJECT["project"]
     wanted = list(project["dependencies"])
-    for extra in ("lammps", "multislice", "mlip", "dft", "dev"):
+    for extra in ("lammps", "multislice", "mlip", "xas", "dft", "dev"):
         wanted += project["optional-dependencies"][extra]
     lines = (ROOT / "deploy" / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = {line.partition("==")[0].lower() for line in lines if not line.startswith("#")}

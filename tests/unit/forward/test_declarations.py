@@ -31,14 +31,23 @@ def answers():
             yield pytest.param(entry, answer, id=f"{entry.name}: {answer.name}")
 
 
-def needs_abtem(entry):
+def needs_its_extra(entry):
     if "multislice" in (entry.name + (inspect.getdoc(entry.load()) or "")):
         pytest.importorskip("abtem", reason="pip install htinvert[multislice]")
+    if entry.name == "exafs":
+        pytest.importorskip("larch", reason="pip install htinvert[xas]")
+
+
+@pytest.fixture(autouse=True)
+def own_folder_of_paths(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 QUICK = {"phonons": 1, "rms_displacement": 1e-4, "thickness": 5.0}
 ON_R = {"axes": (Axis("r", "Å", 0.02, 1.0),), "shape": (400,)}
+ON_K = {"absorber": "Si", "kmax": 12.0, "rmax": 3.0, "theta": 400.0, "temperature": 300.0}
 CASES = {  # parameters beside sampling and shape, and what may be fitted
+    "exafs": (ON_K, ["e0", "zoom", "theta", "s02", "third"]),
     "pdf": ({**ON_R, "qmax": 20.0, "diameter": 30.0}, ["delta2", "qdamp", "zoom", "diameter"]),
     "stem_convolution": ({"shear_x": 0.03, "rotation": 8.0}, ["source_size", "defocus"]),
     "stem_multislice": ({**QUICK, "outer": 110.0, "semiangle": 15.0}, ["source_size"]),
@@ -50,13 +59,13 @@ CASES = {  # parameters beside sampling and shape, and what may be fitted
 @forward_checks
 @every_model
 def test_a_model_keeps_what_it_promises(entry, check):
-    needs_abtem(entry)
+    needs_its_extra(entry)
     atoms = bulk("SiC", "zincblende", a=4.36, cubic=True)
     atoms.rattle(0.1, seed=1)
     if entry.name == "stm":
         atoms.center(8.0, axis=2)
     parameters, free = CASES[entry.name]
-    frame = {} if "axes" in parameters else {"sampling": 0.3, "shape": (12, 14)}
+    frame = {} if {"axes", "kmax"} & set(parameters) else {"sampling": 0.3, "shape": (12, 14)}
     check(entry.load()(**frame, **parameters), atoms, free=free)
 
 
@@ -76,7 +85,7 @@ def test_the_sources_are_named_where_the_model_is(entry):
 
 @pytest.mark.parametrize(("entry", "answer"), list(answers()))
 def test_known_answers_are_given(entry, answer: KnownAnswer):
-    needs_abtem(entry)
+    needs_its_extra(entry)
     check_answer(entry.load(), answer)
 
 

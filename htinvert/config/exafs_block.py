@@ -1,0 +1,57 @@
+"""The block of a first campaign on a measured absorption: absorber, edge, range of k, fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from htinvert.core import UserError
+from htinvert.forward.exafs.feff import HOLES
+from htinvert.forward.exafs.model import Exafs
+from htinvert.signals.curve_file import read_curve
+from htinvert.signals.header import header_of
+
+FARTHEST = 4.0  # Å: first shells, which decide about a structure
+
+
+def exafs_lines(path: str, symbols: set[str]) -> list[str]:
+    """Lines of YAML for a file of mu(E) or chi(k), of a structure with these elements.
+
+    The absorber is the one whose edge the data show. Raises :class:`~htinvert.core.UserError` where
+    they are neither, or show none.
+    """
+    model, told = _seen(path, symbols)
+    edge = f", edge: {model.edge}" if told and model.edge != "K" else ""
+    named = f", absorber: {model.absorber}{edge}" if told else ""
+    sorts = [f"sigma2.{symbol}1" for symbol in sorted(symbols)]
+    return [
+        "  exafs:",
+        f"    data: {path}",
+        f"    forward: {{use: exafs{named}, kmin: {model.kmin:g}, kmax: {model.kmax:g}, "
+        f"rmax: {FARTHEST:g}}}   # 1/Å, Å",
+        "    metrics: {rw: }   # its scale is the amplitude S0²",
+        "    free:   # edge [eV], scale of distances, widths [Å²] of first shells and all others",
+        "      e0: [-15, 15]",
+        "      zoom: [0.98, 1.02]",
+        *(f"      {name}: [0.001, 0.03]" for name in sorts),
+        "      sigma2.*: [0.001, 0.04]",
+        "    refit: true   # by every candidate, or its atoms would mimic a wrong width",
+        "    method: least-squares",
+    ]
+
+
+def _seen(path: str, symbols: set[str]) -> tuple[Exafs, bool]:
+    """The model that takes a file, and whether the absorber is to be named."""
+    curve, _ = read_curve(Path(path))
+    header = header_of(Path(path))
+    said = header.get("element.symbol")
+    if said in symbols:
+        edge = header.get("element.edge", "K")
+        return Exafs(absorber=said, edge=edge).reduced(curve)[0], False
+    problem = UserError(f"{path} names no absorber, and there is no element to choose from")
+    for symbol in sorted(symbols):
+        for edge in HOLES:
+            try:
+                return Exafs(absorber=symbol, edge=edge).reduced(curve)[0], True  # type: ignore[arg-type]
+            except UserError as error:
+                problem = UserError(f"{path}: {error}")
+    raise problem

@@ -1,0 +1,216 @@
+"""FEFF6, run as a program: input for one absorber, limits, and the paths that it writes.
+
+S. I. Zabinsky, J. J. Rehr, A. Ankudinov, R. C. Albers & M. J. Eller, Phys. Rev. B 52, 2995 (1995).
+The program, feff6l, comes with xraylarch. Every run has a scratch folder and a process group of its
+own, which end with it. Linux, macOS and Windows have it; limits of memory and disk hold on Linux.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import platform
+import resource
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from htinvert.core import EvaluationFailed, Floats, UserError
+from htinvert.forward.exafs.neighborhood import Neighborhood
+from htinvert.forward.exafs.paths import LEGS, Paths
+
+HOLES = {"K": 1, "L1": 2, "L2": 3, "L3": 4}
+GB = 10**9
+MEMORY, DISK = 2 * GB, GB  # of one run
+MOST_ATOMS = 499  # of the program's tables
+MOST_POTENTIALS = 7  # beside the absorber's
+FOLDERS = {"Linux": "linux64", "Darwin": "darwin64", "Windows": "win64"}
+PHASES = "phase.bin"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What FEFF is asked for.
+
+    Attributes:
+        edge: one of ``HOLES``.
+        reach: half the length of the longest path [Å].
+        legs: most legs of a path, 2 for single scattering.
+        curved: amplitude of the weakest path that is kept, of curved waves [% of the strongest].
+        plane: the same by the quick estimate with plane waves [%].
+        seconds: wall-clock time of one run.
+    """
+
+    edge: str = "K"
+    reach: float = 5.5
+    legs: int = 4
+    curved: float = 4.0
+    plane: float = 2.5
+    seconds: float = 60.0
+
+
+@functools.cache
+def program() -> Path:
+    """Where feff6l is. Raises :class:`UserError` where xraylarch is not installed."""
+    spec = importlib.util.find_spec("larch")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            "EXAFS needs FEFF6, which xraylarch brings and is not installed here; "
+            '`pip install "htinvert[xas]"`'
+        )
+    system = platform.system()
+    name = "feff6l.exe" if system == "Windows" else "feff6l"
+    place = Path(next(iter(spec.submodule_search_locations))) / "bin" / FOLDERS.get(system, "")
+    if not (place / name).is_file():
+        raise UserError(f"xraylarch brings no FEFF6 for {system}: there is no {place / name}")
+    return place / name
+
+
+def elements_of(neighborhood: Neighborhood) -> tuple[int, ...]:
+    """Atomic numbers around an absorber, each once."""
+    return tuple(sorted({int(number) for number in neighborhood.numbers[1:]}))
+
+
+def scattering_paths(
+    neighborhood: Neighborhood,
+    settings: Settings,
+    *,
+    phases: bytes | None = None,
+    elements: Sequence[int] | None = None,
+) -> tuple[Paths, bytes]:
+    """Paths of one absorber, and the phase shifts that they were made with.
+
+    Args:
+        neighborhood: the atoms within some 2 Å more than ``settings.reach``.
+        settings: what FEFF is asked for.
+        phases: of an earlier run, which spare that part of the work.
+        elements: those that the phases are of, in order; those around the absorber if None.
+
+    Raises:
+        UserError: where FEFF is not installed.
+        EvaluationFailed: where it crashes, takes too long, or finds no path.
+    """
+    if len(neighborhood.numbers) < 2:
+        raise EvaluationFailed("an absorber has no neighbor, so that nothing scatters")
+    text = _input(neighborhood, settings, elements or elements_of(neighborhood), phases is None)
+    with tempfile.TemporaryDirectory(prefix="htinvert-feff-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        (folder / "feff.inp").write_text(text, encoding="ascii")
+        if phases is not None:
+            (folder / PHASES).write_bytes(phases)
+        said = run(folder, settings.seconds)
+        files = sorted(folder.glob("feff[0-9]*.dat"))
+        if not files:
+            raise EvaluationFailed(f"FEFF found no path: {said}")
+        return read_paths(files), (folder / PHASES).read_bytes()
+
+
+def run(folder: Path, seconds: float) -> str:
+    """Run FEFF in a folder within limits; the last line that it says."""
+    log = folder / "said"
+    with log.open("wb") as said:
+        process = subprocess.Popen(  # noqa: S603  (xraylarch's program, our own input)
+            [str(program())],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            start_new_session=True,
+        )
+        _limit(process.pid)
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired as error:
+            raise EvaluationFailed(f"timed out: FEFF gave no paths within {seconds:g} s") from error
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+    last = next((line for line in reversed(lines) if line), "")[:200]
+    if code != 0:
+        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        raise EvaluationFailed(f"crashed: FEFF ended with {how} ({last})")
+    return last
+
+
+def _limit(pid: int) -> None:
+    """Bound a process's memory and the size of its files, where the system can."""
+    if hasattr(resource, "prlimit"):
+        with suppress(ProcessLookupError, PermissionError):
+            resource.prlimit(pid, resource.RLIMIT_DATA, (MEMORY, MEMORY))
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (DISK, DISK))
+
+
+def _input(
+    neighborhood: Neighborhood, settings: Settings, elements: Sequence[int], potentials: bool
+) -> str:
+    """Text of feff.inp: the absorber is potential 0, every element around it one more."""
+    if len(elements) > MOST_POTENTIALS:
+        raise EvaluationFailed(f"FEFF takes {MOST_POTENTIALS} elements, not {len(elements)}")
+    number = {element: place for place, element in enumerate(elements, 1)}
+    absorber = int(neighborhood.numbers[0])
+    kinds = [(0, absorber), *((place, element) for element, place in number.items())]
+    lines = [
+        "TITLE htinvert",
+        f"HOLE {HOLES[settings.edge]} 1.0",
+        f"CONTROL {int(potentials)} 1 1 0",
+        "PRINT 0 0 0 3",
+        f"RMAX {settings.reach:.4f}",
+        f"CRITERIA {settings.curved:.3f} {settings.plane:.3f}",
+        f"NLEG {settings.legs}",
+        "POTENTIALS",
+        *(f"{place} {element} {chemical_symbols[element]}" for place, element in kinds),
+        "ATOMS",
+    ]
+    for place, (element, (x, y, z)) in enumerate(
+        zip(neighborhood.numbers[:MOST_ATOMS], neighborhood.positions, strict=False)
+    ):
+        potential = number[int(element)] if place else 0
+        lines.append(f"{x:.5f} {y:.5f} {z:.5f} {potential}")
+    # Each potential needs an atom: of those with phase shifts only, one that no path reaches.
+    absent = set(elements) - {int(element) for element in neighborhood.numbers[1:MOST_ATOMS]}
+    lines += [f"{settings.reach + 10.0 * number[e]:.5f} 0 0 {number[e]}" for e in sorted(absent)]
+    return "\n".join([*lines, "END", ""])
+
+
+def read_paths(files: Sequence[Path]) -> Paths:
+    """The paths of files feffNNNN.dat of one run."""
+    return Paths.stacked([_read(path) for path in files])
+
+
+def _read(path: Path) -> Paths:
+    """One path."""
+    lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+    try:
+        start = next(at for at, line in enumerate(lines) if "nleg, deg, reff" in line)
+        legs, degeneracy, length, norman = lines[start].split()[:4]
+        rows = [line.split() for line in lines[start + 2 : start + 2 + int(legs)]]
+        places, numbers = np.zeros((1, LEGS, 3)), np.zeros((1, LEGS), dtype=int)
+        places[0, : len(rows)] = [[float(word) for word in row[:3]] for row in rows]
+        numbers[0, : len(rows)] = [int(row[4]) for row in rows]
+        table: Floats = np.array(
+            [line.split() for line in lines[start + 3 + int(legs) :] if line.strip()], dtype=float
+        )
+        k, central, size, phase, reduction, free_path, momentum = table.T
+    except (StopIteration, ValueError, IndexError) as error:
+        raise EvaluationFailed(f"garbage: FEFF wrote no path into {path.name}") from error
+    return Paths(
+        k=k,
+        amplitude=(size * reduction)[None],
+        phase=(central + phase)[None],
+        momentum=(momentum + 1j / free_path)[None],
+        degeneracy=np.array([float(degeneracy)]),
+        length=np.array([float(length)]),
+        norman=np.array([float(norman)]),
+        places=places,
+        numbers=numbers,
+    )

@@ -1,0 +1,381 @@
+"""EXAFS: the fine structure chi(k) of an absorption edge, averaged over absorbing atoms.
+
+FEFF's multiple-scattering paths of every different neighborhood, summed with the nuisance
+parameters of a fit: J. J. Rehr & R. C. Albers, Rev. Mod. Phys. 72, 621 (2000); S. I. Zabinsky et
+al., Phys. Rev. B 52, 2995 (1995). What is compared is weighted, transformed and filtered as IFEFFIT
+does: M. Newville, J. Phys.: Conf. Ser. 430, 012007 (2013).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+from ase.data import atomic_numbers
+
+from htinvert.core import Axis, Floats, Signal, UserError
+from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
+from htinvert.forward.exafs.background import Background, chi_of
+from htinvert.forward.exafs.feff import HOLES, Settings, elements_of, program
+from htinvert.forward.exafs.kept import paths_of
+from htinvert.forward.exafs.motion import debye, einstein
+from htinvert.forward.exafs.neighborhood import Neighborhood, neighborhoods
+from htinvert.forward.exafs.paths import Paths, chi
+from htinvert.forward.exafs.tables import reference_of, single_scattering
+from htinvert.forward.exafs.transform import (
+    SPACES,
+    STEP,
+    WINDOWS,
+    Reduction,
+    Space,
+    Window,
+)
+from htinvert.forward.memo import fingerprint, remember
+
+WARM = 150.0  # K, above which the third cumulant of first shells is usually seen
+SIGMA2 = 0.003  # Å², where nobody says anything of motion
+BEYOND = 1.0  # Å beyond rmax: peaks lie up to 0.5 below their distance, and have a width
+AROUND = 2.3  # Å beyond the longest path of atoms whose potentials overlap
+LONGEST_K = 20.0  # 1/Å of FEFF's tables
+FEWEST_K = 3.0  # 1/Å from kmin to kmax
+REMEMBERED = 16  # structures whose paths stay merged
+HOLE: Literal["K"] = "K"
+PLANE = 0.625  # of the criterion: FEFF's quick estimate is less strict, 2.5 % for 4 %
+POWERS = ("", "", "²", "³", "⁴", "⁵")
+MODELS = ("debye", "einstein")
+SCATTERINGS = ("full", "single")
+_merged: OrderedDict[bytes, Paths] = OrderedDict()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exafs:
+    """Simulate chi(k) times a power of k, its transform to R, or what a range of R leaves of it.
+
+    Data over energy [eV] are brought to chi(k) first, by larch's autobk. S0² is the scale that a
+    metric such as ``rw`` solves for, times ``s02``.
+
+    Args:
+        absorber: symbol of the absorbing element; the structure's only one where None, or the
+            file's (XDI).
+        edge: ``K``, ``L1``, ``L2`` or ``L3``; the file's where None, else ``K``.
+        kmin: lower limit of the transform [1/Å].
+        kmax: upper limit of the transform [1/Å]; as far as the data reach where None.
+        weight: power of k.
+        dk: over how much k the window rises and falls [1/Å].
+        window: ``hanning``, ``parzen`` (straight) or ``welch``.
+        rmin: lower limit of R, phase shifts not corrected [Å].
+        rmax: upper limit of R, phase shifts not corrected [Å].
+        compare: what is compared: ``q``, the part of ``rmin`` to ``rmax`` transformed back, as good
+            as the complex chi(R) there; ``R``, the real part of chi(R); ``k``, all of chi(k).
+        e0: FEFF's edge above that of the data [eV].
+        zoom: factor on all distances [1].
+        s02: passive electrons' reduction of the amplitude [1].
+        sigma2: mean squared variation of path lengths [Å²], one number or one per sort: ``Cu1``
+            for the first shell of copper, ``Cu`` for the others, ``*`` for all other paths; 0.003
+            where neither it nor ``theta`` is given. With ``theta`` it comes on top.
+        third: cumulant of distances in first shells, of anharmonic motion [Å³].
+        theta: Debye's or Einstein's temperature [K].
+        temperature: of the sample [K].
+        motion: ``debye``, the correlated model, or ``einstein``.
+        reach: half the length of the longest path [Å]; 1 beyond ``rmax`` where None.
+        legs: most legs of a path [1], 2 for single scattering only.
+        criterion: amplitude of the weakest path that is kept [% of the strongest].
+        absorbers: how many absorbing atoms are averaged over, spread evenly over the different
+            neighborhoods; every one where None.
+        scattering: ``full``, FEFF's paths of every neighborhood, or ``single``: single scattering
+            by tables of the ``reference``, a thousand times as fast.
+        reference: structure file whose potentials and phase shifts are used for every structure;
+            each neighborhood has its own where None.
+        rbkg: what lies at shorter R than this is background [Å].
+        background_weight: power of k with which that is judged.
+        edge_energy: of the edge in the data [eV]; where mu rises most steeply if None.
+        seconds: limit of one run of FEFF [s].
+        span: of k in the data [1/Å]; the experiment's where None.
+
+    Raises:
+        ValueError: for a parameter out of bounds.
+    """
+
+    kind: ClassVar[str] = "curve"
+    sources: ClassVar[tuple[str, ...]] = (
+        "J. J. Rehr and R. C. Albers, Rev. Mod. Phys. 72, 621 (2000), "
+        "doi:10.1103/RevModPhys.72.621.",
+        "FEFF6: S. I. Zabinsky et al., Phys. Rev. B 52, 2995 (1995), doi:10.1103/PhysRevB.52.2995.",
+        "Larch: M. Newville, J. Phys.: Conf. Ser. 430, 012007 (2013), "
+        "doi:10.1088/1742-6596/430/1/012007.",
+    )
+    packages: ClassVar[tuple[str, ...]] = ("xraylarch",)
+    header: ClassVar[Mapping[str, str]] = {"absorber": "element.symbol", "edge": "element.edge"}
+
+    absorber: str | None = None
+    edge: Literal["K", "L1", "L2", "L3"] | None = None
+    kmin: Annotated[float, Parameter("1/Å", 0.0, 15.0)] = 3.0
+    kmax: Annotated[float | None, Parameter("1/Å", 5.0, LONGEST_K)] = None
+    weight: Annotated[int, Parameter("1", 0, 4)] = 2
+    dk: Annotated[float, Parameter("1/Å", 0.0, 5.0)] = 2.0
+    window: Window = "hanning"
+    rmin: Annotated[float, Parameter("Å", 0.0, 10.0)] = 1.0
+    rmax: Annotated[float, Parameter("Å", 1.0, 10.0)] = 5.0
+    compare: Space = "q"
+    e0: Annotated[float, Parameter("eV", -30.0, 30.0)] = 0.0
+    zoom: Annotated[float, Parameter("1", 0.8, 1.25)] = 1.0
+    s02: Annotated[float, Parameter("1", 0.1, 2.0)] = 1.0
+    sigma2: Annotated[float | dict[str, float] | None, Parameter("Å²", 0.0, 0.1)] = None
+    third: Annotated[float, Parameter("Å³", -0.005, 0.005)] = 0.0
+    theta: Annotated[float | None, Parameter("K", 20.0, 3000.0)] = None
+    temperature: Annotated[float | None, Parameter("K", 0.0, 3000.0)] = None
+    motion: Literal["debye", "einstein"] = "debye"
+    reach: Annotated[float | None, Parameter("Å", 1.5, 10.0)] = None
+    legs: Annotated[int, Parameter("1", 2, 4)] = 4
+    criterion: Annotated[float, Parameter("%", 0.0, 50.0)] = 4.0
+    absorbers: Annotated[int | None, Parameter("1", 1, 10_000)] = None
+    scattering: Literal["full", "single"] = "full"
+    reference: Path | None = None
+    rbkg: Annotated[float, Parameter("Å", 0.5, 2.5)] = 1.0
+    background_weight: Annotated[int, Parameter("1", 0, 4)] = 2
+    edge_energy: Annotated[float | None, Parameter("eV", 200.0, 2e5)] = None
+    seconds: Annotated[float, Parameter("s", 0.01, 1e5)] = 60.0
+    span: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        check_bounds(self, declared(type(self)))
+        for name, value, known in (
+            ("edge", self.edge or "K", tuple(HOLES)),
+            ("window", self.window, WINDOWS),
+            ("compare", self.compare, SPACES),
+            ("motion", self.motion, MODELS),
+            ("scattering", self.scattering, SCATTERINGS),
+        ):
+            if value not in known:
+                raise ValueError(f'{name} is "{value}" but must be one of {", ".join(known)}')
+        for sort, size in (self.sigma2 if isinstance(self.sigma2, Mapping) else {}).items():
+            if not 0.0 <= size <= 0.1:
+                raise ValueError(f"sigma2 of {sort} is {size} but must be from 0 to 0.1 (Å²)")
+        if not self.rmin < self.rmax:
+            raise ValueError(f"rmin is {self.rmin} but must be below rmax, {self.rmax}")
+        if self.kmax is not None and self.kmax - self.kmin < FEWEST_K:
+            raise ValueError(
+                f"kmin is {self.kmin} but must be {FEWEST_K:g} below kmax, {self.kmax}"
+            )
+        if self.absorber is not None and self.absorber not in atomic_numbers:
+            raise ValueError(f'absorber is "{self.absorber}" but must be an element, such as Cu')
+        if self.scattering == "single" and self.reference is None:
+            raise ValueError('scattering is "single", which needs a reference, a structure file')
+        if self.theta is not None and self.temperature is None:
+            raise ValueError(f"theta is {self.theta} but means nothing without temperature (K)")
+
+    def __call__(self, atoms: Atoms) -> Signal:
+        """What is compared, of ``atoms``, shape (n,), float32.
+
+        Raises:
+            UserError: where the structure lacks the absorber, FEFF is not installed, or ``kmax`` is
+                not set.
+            EvaluationFailed: where FEFF fails.
+        """
+        reduction = self._reduction()
+        paths = self.paths(atoms)
+        low, high = reduction.seen
+        if self.span is not None:
+            low, high = max(low, self.span[0]), min(high, self.span[1])
+        first = STEP * max(np.ceil(low / STEP - 1e-6), 1.0)
+        count = int(np.floor((high - first) / STEP + 1e-6)) + 1
+        values = self.s02 * chi(
+            paths,
+            (float(first), STEP, count),
+            sigma2=self._sigma2(paths),
+            e0=self.e0,
+            zoom=self.zoom,
+            third=self._third(paths),
+        )
+        return self._signal(reduction, float(first), values)
+
+    def paths(self, atoms: Atoms) -> Paths:
+        """Paths of the average absorber, those that are alike merged."""
+        number = atomic_numbers[self._absorber(atoms)]
+        arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+        settings = self._settings()
+        known = {"settings": settings, "absorber": number, "sample": self.absorbers}
+        key = fingerprint(known | {"by": (self.scattering, self.reference)}, *arrays)
+        if key not in _merged:
+            remember(_merged, key, self._average(atoms, number, settings), most=REMEMBERED)
+        return _merged[key]
+
+    def _average(self, atoms: Atoms, number: int, settings: Settings) -> Paths:
+        radius = settings.reach + AROUND
+        shared = None
+        if self.reference is not None:
+            shared = reference_of(self.reference, number, settings, radius)
+            if self.scattering == "single":
+                return single_scattering(atoms, number, shared, settings)
+        # Potentials of atoms that no path reaches matter only where they are to be made.
+        found = neighborhoods(atoms, number, radius if shared is None else settings.reach)
+        counted = Counter(one.key for one in self._chosen(found))
+        parts = []
+        for hood in {one.key: one for one in found if one.key in counted}.values():
+            phases, elements = None, None
+            if shared is not None:
+                shared.check(elements_of(hood))
+                phases, elements = shared.phases, shared.elements
+            paths = paths_of(hood, settings, phases=phases, elements=elements)
+            parts.append((paths, counted[hood.key] / counted.total()))
+        return Paths.stacked(*zip(*parts, strict=True)).merged()
+
+    def reduced(self, observed: Signal) -> tuple[Exafs, Signal]:
+        """The model that simulates what is compared of these data, and that.
+
+        Raises :class:`UserError` where the data are no mu(E) or chi(k), or end before ``kmax``.
+        """
+        axis = observed.axes[0]
+        if axis.unit == "eV":
+            if self.absorber is None:
+                raise UserError("name the absorber, such as absorber: Cu")
+            background = Background(self.rbkg, self.background_weight, self.edge_energy)
+            observed = chi_of(observed, background, absorber=self.absorber, edge=self.edge or HOLE)
+        elif axis.unit != "1/Å":
+            raise UserError(
+                f"EXAFS is over energy [eV] or k [1/Å] but the data are over {axis.name} "
+                f"[{axis.unit}]; name the axis, such as axis: energy [eV]"
+            )
+        k = observed.coordinates()
+        first = STEP * max(np.ceil(k[0] / STEP - 1e-6), 1.0)
+        grid = first + STEP * np.arange(int(np.floor((k[-1] - first) / STEP + 1e-6)) + 1)
+        values = np.interp(grid, k, observed.data.astype(float))
+        told = self._with_span(float(grid[0]), float(grid[-1]))
+        seen = told._reduction().seen
+        inside = (grid >= seen[0] - 1e-6) & (grid <= seen[1] + 1e-6)
+        return told, told._signal(told._reduction(), float(grid[inside][0]), values[inside])
+
+    def check_reach(self, atoms: Atoms) -> None:
+        """Raise :class:`UserError` where the structure has no absorber, or FEFF is missing."""
+        self._absorber(atoms)
+        program()
+
+    def free_of(self, atoms: Atoms) -> dict[str, tuple[float, float]]:
+        """Bounds of what is usually fitted: edge, distances, thermal motion."""
+        free = {"e0": (-20.0, 20.0), "zoom": (0.95, 1.05)}
+        if self.temperature is not None:
+            warm = {"third": (-0.001, 0.001)} if self.temperature >= WARM else {}
+            return free | {"theta": (50.0, 2000.0)} | warm
+        if self.sigma2 is not None:
+            return free
+        symbols = sorted(set(self.paths(atoms).nearest))
+        return (
+            free
+            | {f"sigma2.{name}1": (0.0005, 0.03) for name in symbols}
+            | {"sigma2.*": (0.0005, 0.05)}
+        )
+
+    def _with_span(self, first: float, last: float) -> Exafs:
+        kmax = self.kmax
+        if kmax is None:
+            kmax = min(np.floor(10.0 * (last - self.dk / 2)) / 10.0, LONGEST_K - self.dk / 2)
+        if kmax > last + 1e-6:
+            raise UserError(f"the data end at k = {last:.2f} 1/Å but kmax is {kmax:g}; lower it")
+        if kmax - self.kmin < FEWEST_K:
+            raise UserError(
+                f"the data end at k = {last:.2f} 1/Å, too near to kmin, {self.kmin:g}; lower kmin"
+            )
+        return replace(self, kmax=float(kmax), span=(first, last))
+
+    def _reduction(self) -> Reduction:
+        if self.kmax is None:
+            raise UserError("kmax [1/Å] is not set; an experiment's data say it, or you")
+        return Reduction(
+            self.compare,
+            (self.kmin, self.kmax),
+            self.weight,
+            self.dk,
+            self.window,
+            (self.rmin, self.rmax),
+        )
+
+    def _signal(self, reduction: Reduction, first: float, values: Floats) -> Signal:
+        start, step, compared = reduction.compared(first, values)
+        name, unit = ("R", "Å") if self.compare == "R" else (self.compare, "1/Å")
+        what = {"k": f"k{POWERS[self.weight]} chi(k)", "q": "chi(q)", "R": "Re chi(R)"}[
+            self.compare
+        ]
+        power = self.weight + (self.compare == "R")
+        quantity = f"{what} [Å⁻{POWERS[power] or '¹'}]" if power else what
+        return Signal(compared.astype(np.float32), (Axis(name, unit, step, start),), quantity)
+
+    def _settings(self) -> Settings:
+        reach = self.rmax + BEYOND if self.reach is None else self.reach
+        return Settings(
+            edge=self.edge or HOLE,
+            reach=reach,
+            legs=self.legs,
+            curved=self.criterion,
+            plane=self.criterion * PLANE,
+            seconds=self.seconds,
+        )
+
+    def _absorber(self, atoms: Atoms) -> str:
+        """Symbol of the absorbing element of a structure."""
+        symbols = sorted(set(atoms.get_chemical_symbols()))
+        if self.absorber is None and len(symbols) == 1:
+            return symbols[0]
+        if self.absorber is None:
+            raise UserError(f"name the absorber, one of {', '.join(symbols)}")
+        if self.absorber not in symbols:
+            raise UserError(
+                f"the structure holds {', '.join(symbols)} but no {self.absorber}, the absorber"
+            )
+        return self.absorber
+
+    def _chosen(self, found: list[Neighborhood]) -> list[Neighborhood]:
+        """Those that are averaged over, evenly spread where they are fewer than all."""
+        if self.absorbers is None or self.absorbers >= len(found):
+            return found
+        ordered = sorted(found, key=lambda one: one.key)
+        places = (np.arange(self.absorbers) + 0.5) * len(found) / self.absorbers
+        return [ordered[int(place)] for place in places]
+
+    def _sigma2(self, paths: Paths) -> Floats:
+        """Mean squared variation of each path's length [Å²]."""
+        given = self.sigma2
+        if given is None and self.theta is None:
+            given = SIGMA2
+        fixed = np.zeros(len(paths))
+        if isinstance(given, Mapping):
+            fixed = np.array([_of_sort(given, sort) for sort in paths.sorts])
+        elif given is not None:
+            fixed += given
+        if self.theta is None or self.temperature is None:
+            return fixed
+        thermal = debye if self.motion == "debye" else einstein
+        return np.asarray(fixed + thermal(paths, self.theta, self.temperature))
+
+    def _third(self, paths: Paths) -> Floats | None:
+        """Third cumulant of each path [Å³]; None where there is none."""
+        if self.third == 0.0:
+            return None
+        return np.array([self.third * sort.endswith("1") for sort in paths.sorts])
+
+
+def _of_sort(given: Mapping[str, float], sort: str) -> float:
+    """Of ``Cu1`` what is given for that, else for ``Cu``, else for all other paths."""
+    value = given.get(sort, given.get(sort.rstrip("1"), given.get("*")))
+    if value is None:
+        raise UserError(f"sigma2 [Å²] is given for {', '.join(given)}; give it for {sort}, too")
+    return value
+
+
+KNOWN_ANSWERS = tuple(
+    KnownAnswer(
+        f"chi({k}) of copper",
+        "larch's ff2chi of the same 14 paths",
+        {"kmin": 3.0, "kmax": 14.0, "compare": "k", "weight": 0, "reach": 5.2, "sigma2": 0.003},
+        lambda: bulk("Cu", "fcc", a=3.61),
+        lambda signal, k=k: float(signal.data[round((k - 3) / STEP)]),  # type: ignore[misc]
+        value,
+        2e-4,
+    )
+    for k, value in ((4, -0.03307), (6, 0.04138), (10, -0.01721), (14, -0.00745))
+)

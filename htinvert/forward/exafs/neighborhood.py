@@ -1,0 +1,69 @@
+"""What an absorbing atom has around it, and when two of them have the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+from numpy.typing import NDArray
+
+from htinvert.core import Floats
+from htinvert.forward.memo import fingerprint
+
+SAME = 1e-3  # Å: neighborhoods whose distances agree so well are one
+CROWD = 1.5  # Å, over which atoms count as around another
+OFFSET = 3.17e-4  # Å, so that distances of symmetry do not lie where rounding changes
+
+
+@dataclass(frozen=True, eq=False)
+class Neighborhood:
+    """Atoms around an absorber, nearest first, itself the first of them.
+
+    Attributes:
+        numbers: atomic numbers, shape (n,).
+        positions: from the absorber [Å], shape (n, 3).
+        key: equal for neighborhoods that are equal up to a turn, a mirror and the order of atoms.
+    """
+
+    numbers: NDArray[np.intp]
+    positions: Floats
+    key: bytes
+
+
+def neighborhoods(atoms: Atoms, number: int, radius: float) -> list[Neighborhood]:
+    """The neighborhood within ``radius`` [Å] of every atom with this atomic number, in order."""
+    i, j, vectors = neighbor_list("ijD", atoms, radius)
+    found = []
+    for absorber in np.flatnonzero(atoms.numbers == number):
+        mine = i == absorber
+        numbers = np.concatenate([[number], atoms.numbers[j[mine]]])
+        positions = np.concatenate([np.zeros((1, 3)), vectors[mine]])
+        found.append(_sorted(numbers, positions))
+    return found
+
+
+def _sorted(numbers: NDArray[np.intp], positions: Floats) -> Neighborhood:
+    """Nearest first; of those equally near the one with most around it.
+
+    FEFF makes an element's potential from the first of its atoms, which must not depend on how the
+    structure is turned.
+    """
+    distances = np.linalg.norm(positions, axis=1)
+    apart = np.linalg.norm(positions[:, None] - positions, axis=2)
+    crowd = np.exp(-apart / CROWD) @ numbers
+    keys = (*np.round(positions.T, 3), numbers, -np.round(crowd, 3), np.round(distances, 2))
+    order = np.lexsort(keys)
+    order = np.concatenate([[0], order[order != 0]])
+    numbers, positions = numbers[order], positions[order]
+    return Neighborhood(numbers, positions, _key(numbers, apart[np.ix_(order, order)]))
+
+
+def _key(numbers: NDArray[np.intp], apart: Floats) -> bytes:
+    """Of the distances [Å] of all pairs, by element, and of those from the absorber."""
+    first, second = np.triu_indices(len(numbers), 1)
+    low, high = np.sort([numbers[first], numbers[second]], axis=0)
+    pairs = (1000 * low + high + 1_000_000 * (first == 0)) * 100_000
+    pairs = pairs + np.floor((apart[first, second] + OFFSET) / SAME).astype(np.int64)
+    return fingerprint({"absorber": int(numbers[0])}, np.sort(pairs))

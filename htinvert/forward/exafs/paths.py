@@ -1,0 +1,249 @@
+"""Scattering paths as arrays, and their sum: chi(k) of any number of them at once.
+
+``chi(k) = sum N f(k) / (k (R + dR)^2) exp(-2 R Im p - 2 p^2 s) sin(2 k R + phase + 2 p (dR - 2 s /
+R - 2 p^2 c / 3))`` with the complex momentum p of the photoelectron and cumulants s and c, as larch
+and IFEFFIT have it: M. Newville, J. Phys.: Conf. Ser. 430, 012007 (2013); J. J. Rehr & R. C.
+Albers, Rev. Mod. Phys. 72, 621 (2000).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from htinvert.core import Floats
+
+LEGS = 4  # most of a path
+PER_EV = 0.2624682917  # 1/Å² per eV: 2 m / hbar²
+BIN = 0.05  # Å: paths of one sort whose lengths differ by less become one
+SHELL = 1.25  # times the shortest distance to an element: its first shell
+LEAST = 1e-6  # 1/Å², of k² above the edge
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """n paths on FEFF's grid of m wave numbers.
+
+    Attributes:
+        k: wave numbers [1/Å], shape (m,).
+        amplitude: effective scattering amplitude [Å], shape (n, m).
+        phase: besides 2 k R [rad], shape (n, m).
+        momentum: complex, of the photoelectron [1/Å], shape (n, m), or (1, m) if all have it.
+        degeneracy: how many of each there are; of an average, per absorber; shape (n,).
+        length: half the way there and back [Å], shape (n,).
+        norman: average Norman radius [bohr], shape (n,).
+        places: of the atoms, the absorber first [Å], shape (n, 4, 3).
+        numbers: their atomic numbers, 0 where a path has fewer, shape (n, 4).
+    """
+
+    k: Floats
+    amplitude: Floats
+    phase: Floats
+    momentum: NDArray[np.complex128]
+    degeneracy: Floats
+    length: Floats
+    norman: Floats
+    places: Floats
+    numbers: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.length)
+
+    @property
+    def legs(self) -> NDArray[np.intp]:
+        """Number of legs of each path, shape (n,)."""
+        return np.asarray((self.numbers > 0).sum(axis=1))
+
+    @functools.cached_property
+    def sorts(self) -> tuple[str, ...]:
+        """``Cu1`` for single scattering in copper's first shell, ``Cu`` beyond it, ``*`` else."""
+        nearest = self.nearest
+        found = []
+        for numbers, legs, length in zip(self.numbers, self.legs, self.length, strict=True):
+            symbol = chemical_symbols[numbers[1]]
+            first = "1" if length <= SHELL * nearest[symbol] else ""
+            found.append(f"{symbol}{first}" if legs == 2 else "*")
+        return tuple(found)
+
+    @functools.cached_property
+    def nearest(self) -> Mapping[str, float]:
+        """Shortest distance [Å] to each element that scatters."""
+        found: dict[str, float] = {}
+        for number, length in zip(self.numbers[:, 1], self.length, strict=True):
+            symbol = chemical_symbols[number]
+            found[symbol] = min(float(length), found.get(symbol, np.inf))
+        return found
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Paths], weights: Sequence[float] | None = None) -> Paths:
+        """Those of several runs, each with degeneracies times its weight."""
+        if weights is None:
+            weights = [1.0] * len(parts)
+        joined = {
+            field.name: np.concatenate([_whole(part, field.name) for part in parts])
+            for field in fields(cls)
+            if field.name not in ("k", "degeneracy")
+        }
+        momentum = joined["momentum"]
+        if (momentum == momentum[0]).all():
+            joined["momentum"] = momentum[:1]
+        degeneracy = np.concatenate(
+            [weight * part.degeneracy for part, weight in zip(parts, weights, strict=True)]
+        )
+        return cls(k=parts[0].k, degeneracy=degeneracy, **joined)
+
+    def at(self, places: NDArray[np.intp]) -> Paths:
+        """Those of some places, in that order."""
+        arrays: dict[str, Any] = {
+            field.name: _whole(self, field.name)[places]
+            for field in fields(self)
+            if field.name != "k"
+        }
+        if len(self.momentum) == 1:
+            arrays["momentum"] = self.momentum
+        return replace(self, **arrays)
+
+    def merged(self) -> Paths:
+        """Far fewer paths of nearly the same sum: those alike in atoms, shape and length are one.
+
+        Complex amplitudes are added as they are, each with the phase of its length in excess of
+        the group's, so that nothing is lost at the parameters of FEFF.
+        """
+        group, first = self._groups()
+        count = len(first)
+        share = np.abs(self.degeneracy) * self.amplitude.max(axis=1) / self.length**2
+        mean = np.bincount(group, share * self.length, count) / np.bincount(group, share, count)
+        excess = (self.length - mean[group])[:, None]
+        momentum = np.broadcast_to(self.momentum, self.amplitude.shape)
+        leader = _largest(group, share, count)
+        size = self.degeneracy[:, None] * self.amplitude * (mean[group] / self.length)[:, None] ** 2
+        turned = (
+            self.phase - self.phase[leader][group] + 2.0 * excess * (self.k + 1j * momentum.imag)
+        )
+        order = np.argsort(group, kind="stable")
+        starts = np.searchsorted(group[order], np.arange(count))
+        summed = np.add.reduceat((size * np.exp(1j * turned))[order], starts, axis=0)
+        return Paths(
+            k=self.k,
+            amplitude=np.abs(summed),
+            phase=self.phase[leader] + np.unwrap(np.angle(summed), axis=1),
+            momentum=self.momentum if len(self.momentum) == 1 else momentum[leader],
+            degeneracy=np.ones(count),
+            length=mean,
+            norman=self.norman[leader],
+            places=self.places[leader],
+            numbers=self.numbers[leader],
+        )
+
+    def _groups(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Number of the group of each path, and one path of each group."""
+        ways = self.places - np.roll(self.places, -1, axis=1)
+        longest = np.linalg.norm(ways, axis=2).max(axis=1) / self.length
+        marks = (
+            np.sort(self.numbers[:, 1:], axis=1).T,
+            np.floor(self.length / BIN)[None],
+            np.floor(longest * 20.0 + 0.01)[None],
+        )
+        table = np.concatenate(marks).T
+        _, first, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
+        return group.ravel(), first
+
+
+def _whole(part: Paths, name: str) -> NDArray[np.generic]:
+    """An array with one row per path."""
+    array = getattr(part, name)
+    if name != "momentum":
+        return np.asarray(array)
+    return np.broadcast_to(array, part.amplitude.shape)
+
+
+def _largest(group: NDArray[np.intp], share: Floats, count: int) -> NDArray[np.intp]:
+    """The path with the largest share of each group."""
+    order = np.lexsort((share, group))
+    last = np.searchsorted(group[order], np.arange(count), side="right") - 1
+    return np.asarray(order[last])
+
+
+def chi(
+    paths: Paths,
+    k: tuple[float, float, int],
+    *,
+    sigma2: Floats,
+    e0: float = 0.0,
+    zoom: float = 1.0,
+    third: Floats | None = None,
+) -> Floats:
+    """The sum of paths at so many wave numbers: first, step [1/Å], count; shape (count,).
+
+    Args:
+        paths: of one absorber, or of many with weights.
+        k: from the edge that the data have.
+        sigma2: mean squared variation of each path's length [Å²], shape (n,).
+        e0: of FEFF's edge above that of the data [eV].
+        zoom: factor on all lengths [1].
+        third: cumulant of the distribution of each path's length [Å³], shape (n,); none if None.
+    """
+    at = _interpolated(paths, k, e0)
+    excess = (zoom - 1.0) * paths.length
+    moved = excess - 2.0 * sigma2 / paths.length
+    s, u = sigma2[:, None], moved[:, None]
+    size = at.decay - 2.0 * s * at.square_real
+    size -= 2.0 * u * at.imaginary
+    angle = at.angle + 2.0 * u * at.real
+    angle -= 2.0 * s * at.square_imaginary
+    if third is not None:
+        cube = (at.real + 1j * at.imaginary) ** 3 * (4.0 / 3.0) * third[:, None]
+        size += cube.imag
+        angle -= cube.real
+    np.exp(size, out=size)
+    size *= np.sin(angle.astype(np.float32))  # ten times as fast, and right to 1e-5
+    size *= at.strength
+    return np.asarray(zoom**-2.0 * size.sum(axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class _At:
+    """Of every path what does not depend on sigma2 and zoom, at the wave numbers asked for."""
+
+    strength: Floats
+    decay: Floats
+    angle: Floats
+    real: Floats
+    imaginary: Floats
+    square_real: Floats
+    square_imaginary: Floats
+
+
+@functools.lru_cache(maxsize=4)
+def _interpolated(paths: Paths, k: tuple[float, float, int], e0: float) -> _At:
+    first, step, count = k
+    square = (first + step * np.arange(count)) ** 2 - PER_EV * e0
+    square[np.abs(square) < LEAST] = LEAST
+    q = np.sign(square) * np.sqrt(np.abs(square))
+    weights = _spline(tuple(paths.k))(q).T
+    amplitude, phase = paths.amplitude @ weights, paths.phase @ weights
+    real = paths.momentum.real @ weights
+    imaginary = 1.0 / ((1.0 / paths.momentum.imag) @ weights)
+    length = paths.length[:, None]
+    return _At(
+        strength=paths.degeneracy[:, None] * amplitude / (q * length**2),
+        decay=-2.0 * length * imaginary,
+        angle=2.0 * q * length + phase,
+        real=real,
+        imaginary=imaginary,
+        square_real=real**2 - imaginary**2,
+        square_imaginary=2.0 * real * imaginary,
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _spline(grid: tuple[float, ...]) -> CubicSpline:
+    """Cubic splines of the unit vectors, so that any function on the grid is one product away."""
+    return CubicSpline(np.array(grid), np.eye(len(grid)))
