@@ -15,7 +15,8 @@ from scipy.spatial import cKDTree
 from htinvert.core import Region
 from htinvert.geometry.heights import period
 
-MANY_PAIRS = 200_000  # from which on only near pairs are looked at
+MANY_PAIRS = 200_000  # from which on only near pairs are looked at, where tables are handy
+SOME_PAIRS = 1_000  # from which on a search for near pairs is faster than a table
 RATIO_CUTOFF = 3.0  # Å, or what the largest atoms' covalent sum needs
 
 
@@ -93,11 +94,11 @@ def limits(
     first: Iterable[str], second: Iterable[str], min_distance: Mapping[frozenset[str], float]
 ) -> NDArray[np.float64]:
     """Shortest allowed distances [Å], shape (len(first), len(second))."""
-    rows, columns = list(first), list(second)
-    least = {
-        (a, b): min_distance.get(frozenset((a, b)), 0.0) for a in set(rows) for b in set(columns)
-    }
-    return np.array([[least[a, b] for b in columns] for a in rows])
+    rows, row = np.unique(np.array(list(first), dtype=str), return_inverse=True)
+    columns, column = np.unique(np.array(list(second), dtype=str), return_inverse=True)
+    least = [[min_distance.get(frozenset((a, b)), 0.0) for b in columns] for a in rows]
+    table = np.array(least, dtype=float).reshape(len(rows), len(columns))
+    return np.asarray(table[row.ravel()[:, None], column.ravel()])
 
 
 def clearance(
@@ -107,12 +108,34 @@ def clearance(
     min_distance: Mapping[frozenset[str], float],
 ) -> NDArray[np.bool_]:
     """At which of ``points``, shape (m, 3) [Å], an atom is far enough from all others."""
-    if len(points) * len(atoms) > MANY_PAIRS:
-        furthest = limits([symbol], set(atoms.get_chemical_symbols()), min_distance)
-        atoms = atoms[around(points, atoms, cutoff=float(furthest.max(initial=0.0)))]
-    allowed = limits([symbol], atoms.get_chemical_symbols(), min_distance)
-    apart = distances(points, atoms, cutoff=float(allowed.max(initial=0.0)))
-    return np.asarray((apart >= allowed[:, :, None]).all(axis=(1, 2)))
+    return room(points, symbol, atoms, min_distance) >= 1.0
+
+
+def room(
+    points: NDArray[np.float64],
+    symbol: str,
+    atoms: Atoms,
+    min_distance: Mapping[frozenset[str], float],
+    *,
+    most: float = 1.0,
+) -> NDArray[np.float64]:
+    """Least ratio of an atom's distances at ``points``, shape (m, 3) [Å], to those allowed.
+
+    Shape (m,); up to ``most``, beyond which atoms are not looked for: infinite there.
+    """
+    kinds, which = np.unique(atoms.get_chemical_symbols(), return_inverse=True)
+    allowed = limits([symbol], kinds, min_distance)[0] if len(kinds) else np.zeros(0)
+    cutoff = most * float(allowed.max(initial=0.0)) * (1.0 + 1e-9)
+    ratio = np.full(len(points), np.inf)
+    if cutoff <= 0.0:
+        return ratio
+    index, places = with_images(atoms, cutoff)
+    near = cKDTree(wrapped(points, atoms)).sparse_distance_matrix(
+        cKDTree(places), cutoff, output_type="ndarray"
+    )
+    least = np.maximum(allowed[which[index[near["j"]]]], 1e-9)
+    np.minimum.at(ratio, near["i"], near["v"] / least)
+    return np.where(ratio <= most, ratio, np.inf)
 
 
 def clashes(
@@ -121,7 +144,7 @@ def clashes(
     """True where an atom of ``mask``, shape (n,), is closer to another than allowed."""
     chosen = np.flatnonzero(mask)
     symbols = np.array(atoms.get_chemical_symbols())
-    if len(chosen) * len(atoms) > MANY_PAIRS:
+    if len(chosen) * len(atoms) > SOME_PAIRS:
         return _any_clash(atoms, chosen, symbols, min_distance)
     allowed = limits(symbols[chosen], symbols, min_distance)
     if not allowed.size:
@@ -143,13 +166,6 @@ def _any_clash(
     allowed = limits(kinds, kinds, min_distance)
     first, second, apart = near_pairs(atoms, cutoff=float(allowed.max()), chosen=chosen)
     return bool((apart < allowed[which[first], which[second]]).any())
-
-
-def around(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> NDArray[np.intp]:
-    """Numbers of the atoms that have an image within ``cutoff`` [Å] of a point, shape (m, 3)."""
-    index, places = with_images(atoms, cutoff)
-    found = cKDTree(places).query_ball_point(wrapped(points, atoms), cutoff * (1.0 + 1e-9))
-    return np.unique(index[np.concatenate([*map(np.asarray, found), []]).astype(int)])
 
 
 def shortest_ratio(atoms: Atoms) -> float:

@@ -10,7 +10,8 @@ whose forward model has a method ``view`` (:class:`htinvert.forward.view.View`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -97,19 +98,61 @@ class Residuals:
         return partial(look, channels=self.channels, parameters=parameters)
 
 
+@dataclass(frozen=True, eq=False)
+class Registered:
+    """A channel's observation where the image of a structure was found in it.
+
+    Attributes:
+        forward: the model with the fitted parameters, shifted to the pixels of ``observed``.
+        observed: what the image is compared with, shape (ny, nx).
+        sigma: of the smoothing (y, x) [px].
+        unit: smoothed peak of one atom of the element that counts as 1.
+    """
+
+    forward: Any
+    observed: Floats
+    sigma: Floats
+    unit: float
+
+    def residual(self, atoms: Atoms) -> Residual:
+        """What the observation lacks or has too much of, in atoms of the element that counts."""
+        image = self.forward(atoms).data.astype(float)
+        missing = _smoothed(_explained(image, self.observed) - image, self.sigma)
+        view: View = self.forward.view(atoms)
+        return Residual(missing / self.unit, view, atoms.cell.complete().array, atoms.pbc)
+
+
 def look(atoms: Atoms, *, channels: tuple[Channel, ...], parameters: Parameters) -> Guide:
     """Compare ``atoms`` with the channels. Raises Infeasible where one cannot be simulated."""
     numbers, counts = np.unique(atoms.numbers, return_counts=True)
     number = int(numbers[np.argmax(counts)])
-    try:
-        fields = [
-            residual(channel, atoms, parameters.get(channel.name, {}), number=number)
+    with _comparable():
+        found = [
+            registered(channel, atoms, parameters.get(channel.name, {}), number=number)
             for channel in channels
         ]
+    return _guide(atoms, found, number)
+
+
+def _guide(atoms: Atoms, found: Sequence[Registered], number: int) -> Guide:
+    """What to do about a structure, by observations in which its like has been found."""
+    with _comparable():
+        fields = [one.residual(atoms) for one in found]
+    rms = float(np.sqrt(np.mean([(field.missing**2).mean() for field in fields])))
+    return Guide(
+        lambda points: np.mean([field(points) for field in fields], axis=0),
+        number,
+        rms,
+        again=lambda changed: _guide(changed, found, number),
+    )
+
+
+@contextmanager
+def _comparable() -> Iterator[None]:
+    try:
+        yield
     except EvaluationFailed as failure:
         raise Infeasible(f"the structure cannot be compared: {failure}") from failure
-    rms = float(np.sqrt(np.mean([(field.missing**2).mean() for field in fields])))
-    return Guide(lambda points: np.mean([field(points) for field in fields], axis=0), number, rms)
 
 
 def residual(
@@ -119,23 +162,31 @@ def residual(
 
     Raises :class:`EvaluationFailed` where observation and simulation have nothing in common.
     """
+    return registered(channel, atoms, parameters, number=number).residual(atoms)
+
+
+def registered(
+    channel: Channel, atoms: Atoms, parameters: Mapping[str, float], *, number: int
+) -> Registered:
+    """Find a structure in the channel's observation, by its metric; raises as :func:`residual`."""
     forward: Any = adjusted(channel.forward, parameters)
     simulated = forward(atoms)
     detail = next(iter(scores_of(channel, simulated).values())).detail
     start = int(detail.get("row", 0)), int(detail.get("column", 0))
     forward = _refined(forward, detail, simulated)
-    image = forward(atoms).data.astype(float)
-    ny, nx = image.shape
-    observed = channel.observed.data[window(start, image.shape)].astype(float)
+    ny, nx = shape = simulated.data.shape
+    observed = channel.observed.data[window(start, shape)].astype(float)
     view: View = forward.view(atoms)
-    pixel = np.array(simulated.sampling)
     width = forward.source_size if isinstance(forward, Blurred) else SOURCE_SIZE
-    sigma = width / FWHM / pixel
-    missing = gaussian_filter(_explained(image, observed) - image, sigma, mode="nearest")
+    sigma = width / FWHM / np.array(simulated.sampling)
     middle = view.lines(np.array([[(ny - 1) / 2, (nx - 1) / 2]]))
     one = Atoms(chemical_symbols[number], middle, cell=atoms.cell, pbc=atoms.pbc)
-    unit = float(gaussian_filter(forward(one).data.astype(float), sigma, mode="nearest").max())
-    return Residual(missing / unit, view, atoms.cell.complete().array, atoms.pbc)
+    unit = float(_smoothed(forward(one).data.astype(float), sigma).max())
+    return Registered(forward, observed, sigma, unit)
+
+
+def _smoothed(image: Floats, sigma: Floats) -> Floats:
+    return np.asarray(gaussian_filter(image, sigma, mode="nearest"))
 
 
 def _refined(forward: Any, detail: Mapping[str, float], simulated: Signal) -> Any:

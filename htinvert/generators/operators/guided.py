@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import REGION_TAG, Floats, Infeasible, Space, region_mask
 from htinvert.generators.operators import composition_of, host_of, is_valid, shift_grain
-from htinvert.geometry.distances import distances, limits
+from htinvert.geometry.distances import room
 
 PLACES = 400  # points drawn at once for a new atom
 CLIMBS = 3  # times that a chosen point is drawn anew around its best
@@ -31,6 +31,7 @@ LEAST_NOISE = 0.03  # atoms, of a residual: models are not better than that
 UNLIKELY = 4.0  # log likelihood: changes that are less likely than e^-4 are not tried
 SHIFTS = 20  # of a grain, compared at once
 STEPS = (0.3, 1.0, 3.0)  # Å, how far a grain may go: to mend its place, or to find another
+LOOKS = 8  # atoms, after which a structure that is filled is searched for in the experiments again
 SHARPNESS = 3.0  # power of what is missing: 1 would follow noise, infinity always the same place
 
 
@@ -43,11 +44,14 @@ class Guide:
             negative where there are too many, 0 where nothing is known.
         number: atomic number of the element that counts as 1.
         rms: root mean square of the field over all that the experiments show.
+        again: the guide of a structure that differs by few atoms, which is not searched for in the
+            experiments again.
     """
 
     field: Callable[[Floats], Floats]
     number: int
     rms: float
+    again: Callable[[Atoms], Guide]
 
     def worth(self, numbers: NDArray[np.int_] | list[int]) -> Floats:
         """What atoms count, shape (n,): Z^1.7, as an annular dark field sees them.
@@ -73,11 +77,15 @@ def guided_fill(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Genera
     more = [s for s, (low, most) in space.composition.items() for _ in range(most - low)]
     rng.shuffle(least)
     rng.shuffle(more)
-    for symbol in least:
-        child = _put(child, symbol, look, space=space, rng=rng, share=-np.inf)
-    for symbol in more:
-        with suppress(Infeasible):  # another element may still be wanted
-            child = _put(child, symbol, look, space=space, rng=rng, share=share)
+    guide, shares = look(child), [-np.inf] * len(least) + [share] * len(more)
+    for number, (symbol, enough) in enumerate(zip([*least, *more], shares, strict=True)):
+        try:
+            child = _put(child, symbol, guide, space=space, rng=rng, share=enough)
+        except Infeasible:
+            if number < len(least):
+                raise
+            continue  # another element may still be wanted
+        guide = look(child) if (number + 1) % LOOKS == 0 else guide.again(child)
     return _checked(child, space)
 
 
@@ -88,7 +96,7 @@ def guided_add(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generat
     if not symbols:
         raise Infeasible("the composition allows no more atoms")
     symbol = symbols[int(rng.integers(len(symbols)))]
-    return _checked(_put(atoms, symbol, look, space=space, rng=rng), space)
+    return _checked(_put(atoms, symbol, look(atoms), space=space, rng=rng), space)
 
 
 def guided_remove(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
@@ -110,7 +118,7 @@ def guided_move(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Genera
     excess = _excess(atoms, chosen, look)
     taken = int(chosen[_draw(excess - excess.min() + 1e-3, rng)])
     rest = _without(atoms, taken)
-    return _checked(_put(rest, atoms[taken].symbol, look, space=space, rng=rng), space)
+    return _checked(_put(rest, atoms[taken].symbol, look(rest), space=space, rng=rng), space)
 
 
 def guided_substitute(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
@@ -120,32 +128,49 @@ def guided_substitute(atoms: Atoms, look: Look, *, space: Space, rng: np.random.
     is drawn by its likelihood with the residual's own noise, so that elements which the experiment
     hardly tells apart are exchanged, too, for the energy to decide.
     """
-    chosen = np.flatnonzero(region_mask(atoms))
     guide = look(atoms)
-    missing = guide.field(atoms.positions[chosen])
-    moves: list[tuple[dict[int, str], float]] = []
-    for place, i in enumerate(map(int, chosen)):
-        for symbol in space.composition:
-            if symbol != atoms[i].symbol:
-                change = float(np.diff(guide.worth(_numbers(atoms[i].symbol, symbol)))[0])
-                moves.append(({i: symbol}, 2 * missing[place] * change - change**2))
-    single = {(i, s): gain for move, gain in moves for i, s in move.items()}
-    moves += [
-        ({i: atoms[j].symbol, j: atoms[i].symbol}, sum(gains))
-        for i in map(int, chosen)
-        for j in map(int, chosen)
-        if i < j and atoms[i].symbol != atoms[j].symbol
-        for gains in [(single[i, atoms[j].symbol], single[j, atoms[i].symbol])]
-    ]
-    children = [(_renamed(atoms, move), gain) for move, gain in moves]
-    legal = [(child, gain) for child, gain in children if is_valid(child, space)]
-    if not legal:
+    moves = _exchanges(atoms, guide, space)
+    if not moves:
         raise Infeasible("the composition allows no exchange of elements")
-    gains = np.array([gain for _, gain in legal]) / (2.0 * max(guide.rms, LEAST_NOISE) ** 2)
-    if gains.max() < -UNLIKELY:
-        raise Infeasible("every element fits its place")
+    gains = np.array([gain for _, gain in moves]) / (2.0 * max(guide.rms, LEAST_NOISE) ** 2)
     chance = np.exp(gains - gains.max())
-    return legal[int(rng.choice(len(legal), p=chance / chance.sum()))][0]
+    while gains.max() >= -UNLIKELY:  # drawn first, looked at then: most are never needed
+        drawn = int(rng.choice(len(moves), p=chance / chance.sum()))
+        child = _renamed(atoms, moves[drawn][0])
+        if is_valid(child, space):
+            return child
+        gains[drawn], chance[drawn] = -np.inf, 0.0
+    raise Infeasible("every element fits its place, or there is no room for another")
+
+
+def _exchanges(atoms: Atoms, guide: Guide, space: Space) -> list[tuple[dict[int, str], float]]:
+    """Changes of elements that the composition allows, by index, and what each gains."""
+    chosen = list(map(int, np.flatnonzero(region_mask(atoms))))
+    names = atoms.get_chemical_symbols()
+    missing = guide.field(atoms.positions[chosen])
+    symbols = sorted({*space.composition, *(names[i] for i in chosen)})
+    worth = dict(zip(symbols, guide.worth(_numbers(*symbols)), strict=True))
+    single: dict[tuple[int, str], float] = {}
+    for place, i in enumerate(chosen):
+        for symbol in space.composition:
+            change = float(worth[symbol] - worth[names[i]])
+            single[i, symbol] = 2.0 * float(missing[place]) * change - change**2
+    counts = composition_of(atoms)
+    moves: list[tuple[dict[int, str], float]] = [
+        ({i: symbol}, single[i, symbol])
+        for i in chosen
+        for symbol, (_, most) in space.composition.items()
+        if symbol != names[i]
+        and counts[symbol] < most
+        and counts[names[i]] > space.composition.get(names[i], (0, 0))[0]
+    ]
+    moves += [
+        ({i: names[j], j: names[i]}, single[i, names[j]] + single[j, names[i]])
+        for place, i in enumerate(chosen)
+        for j in chosen[place + 1 :]
+        if names[i] != names[j]
+    ]
+    return moves
 
 
 def guided_shift(atoms: Atoms, look: Look, *, space: Space, rng: np.random.Generator) -> Atoms:
@@ -174,14 +199,13 @@ OPERATORS: dict[str, tuple[Callable[..., Atoms], float]] = {
 def _put(
     atoms: Atoms,
     symbol: str,
-    look: Look,
+    guide: Guide,
     *,
     space: Space,
     rng: np.random.Generator,
     share: float = 0.0,
 ) -> Atoms:
     """Add one atom at a clear point of the region where at least a share of one is missing."""
-    guide = look(atoms)
     worth = float(guide.worth(_numbers(symbol))[0])
     points = _points(space, rng)
     open_ = _openness(points, symbol, atoms, space)
@@ -205,9 +229,7 @@ def _openness(points: Floats, symbol: str, atoms: Atoms, space: Space) -> Floats
 
     In the direction that the experiment does not see this is all that is known. Shape (k,).
     """
-    allowed = limits([symbol], atoms.get_chemical_symbols(), space.min_distance)
-    apart = distances(points, atoms, cutoff=BOND * float(allowed.max(initial=0.0)))
-    ratio = (apart.min(axis=2) / np.maximum(allowed, 1e-9)).min(axis=1)
+    ratio = room(points, symbol, atoms, space.min_distance, most=BOND)
     return np.where(ratio >= 1.0, np.minimum(ratio / BOND, 1.0) ** CROWDING, 0.0)
 
 

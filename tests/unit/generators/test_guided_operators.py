@@ -65,7 +65,7 @@ def looks_at(truth: Atoms) -> Look:
 
         y, z = np.meshgrid(np.arange(0, 12, 0.5), np.arange(0, 20, 0.5))
         grid = np.column_stack([np.zeros(y.size), y.ravel(), z.ravel()])
-        return Guide(field, 29, float(np.sqrt((field(grid) ** 2).mean())))
+        return Guide(field, 29, float(np.sqrt((field(grid) ** 2).mean())), again=look)
 
     return look
 

@@ -113,3 +113,14 @@ def test_an_image_of_something_else_is_no_guide() -> None:
     inverted = replace(dark, observed=Signal.image(-dark.observed.data, 0.2))
     with pytest.raises(Infeasible, match="does not resemble"):
         Residuals((replace(inverted, metrics={"correlation": Correlation(0.0)}),))({})(crystal())
+
+
+def test_a_structure_that_differs_by_an_atom_need_not_be_searched_for_again() -> None:
+    """Where the crystal was found, its like with one more atom is compared as well as anew."""
+    made = channel(MODEL, noise=0.1)
+    look = Residuals((made,))({})
+    again, anew = look(crystal()).again(with_one_more()), look(with_one_more())
+    points = np.random.default_rng(3).uniform((0, 0, 10), (4.6, 8, 20), (200, 3))
+    assert np.abs(again.field(points) - anew.field(points)).max() < 0.03  # atoms
+    assert again.rms == pytest.approx(anew.rms, abs=2e-3)
+    assert strongest(look(crystal()).field)[1] > 0.8 > 0.3 > strongest(again.field)[1]
