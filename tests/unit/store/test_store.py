@@ -29,7 +29,7 @@ from htinvert.core import (
     frozen_mask,
 )
 from htinvert.geometry.roles import RigidBody, motion
-from htinvert.store import Damaged, RunStore, snap, structure_key
+from htinvert.store import Damaged, RunStore, archive, snap, structure_key
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
 from htinvert.store.reading import Archive, read
@@ -422,6 +422,24 @@ def test_a_flipped_bit_in_a_chunk_is_detected_and_repaired(folded: Path) -> None
     assert found.code == REPAIRABLE
     assert all(any(name in problem for problem in found.problems) for name in names)
     assert verify(folded, full=True).problems == []
+
+
+def test_a_fold_that_is_not_read_back_as_written_is_no_copy(
+    run: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = archive.write_durably
+
+    def spoil(path: Path, data: object) -> None:
+        raw = bytearray(memoryview(data))
+        if path.parts[-3:] == ("energy", "c", "0"):
+            raw[len(raw) // 2] ^= 1
+        whole(path, raw)
+
+    add(run, *SAMPLE)
+    monkeypatch.setattr(archive, "write_durably", spoil)
+    with pytest.raises(Damaged, match="candidates/energy could not be read back as written"):
+        run.fold()
+    assert Marks(run.path).state().folded == 0
 
 
 def test_a_flipped_bit_in_a_text_of_a_closed_run_is_noted_by_a_full_look(folded: Path) -> None:
