@@ -135,26 +135,32 @@ def _channel(
         except UserError as error:
             raise UserError(f"{path.name}: {error}") from error
     forward = _like(forward, observed)
-    for parameter, bounds in experiment.free.items():
-        _check_bounds(forward, parameter, bounds, f"{place}.free.{parameter}")
+    for parameter in experiment.free:
+        _check_bounds(forward, parameter, experiment.free, f"{place}.free.{parameter}")
     free, method, keep = experiment.free, experiment.method, experiment.keep
     return Channel(name, observed, forward, metrics, free, method, keep=keep)
 
 
-def _check_bounds(forward: Any, parameter: str, bounds: tuple[float, float], place: str) -> None:
+def _check_bounds(
+    forward: Any, parameter: str, free: Mapping[str, tuple[float, float]], place: str
+) -> None:
     """Raise :class:`UserError` where a fit could leave what a forward model takes.
 
-    Each bound is given to it as the fit would, for models check more than what they declare.
+    Each bound is given to it as the fit would, with the other entries of its mapping that are free,
+    for models check more than what they declare.
     """
     now = value_of(forward, parameter)
     one = now[0] if isinstance(now, tuple) and now else now  # a pixel size may be a pair
     if isinstance(one, str | bool) or (one is not now and not isinstance(one, float)):
         raise UserError(f"{place} is {now!r}, which is no number that could be fitted")
     name = parameter.partition(".")[0]
-    for bound in bounds:
+    entries = {
+        other: float(low) for other, (low, _) in free.items() if other.startswith(name + ".")
+    }
+    for bound in free[parameter]:
         try:
             check_values({name: bound}, declared(type(forward)))
-            adjusted(forward, {parameter: float(bound)})
+            adjusted(forward, {**entries, parameter: float(bound)})
         except (ValueError, TypeError) as error:
             raise UserError(f"{place}: {error}; set its bounds so that all between fits") from error
 

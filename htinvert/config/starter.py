@@ -21,11 +21,13 @@ from htinvert.config.curve_block import CurveBlock
 from htinvert.core import UserError
 from htinvert.energy.offer import offer_of
 from htinvert.energy.potential_files import ENDINGS, elements_of, shipped_potentials
+from htinvert.geometry.distances import wrapped
 from htinvert.geometry.heights import in_one_piece, rising
 
 SCHEMA = "htinvert.schema.json"
 EVERYDAY = (".eam.alloy", ".tersoff", ".sw", ".eam.fs", ".meam", ".bop.table", ".tersoff.zbl")
 NARROWEST = 3.0  # Å: a narrower gap between layers is no boundary
+OPEN = 8.0  # Å: a narrower gap inside of a cell is a boundary that is to be filled, no vacuum
 VACUUM = 5.0  # Å: a wider gap through a cell's end is no bond
 LAYERS, ROOM = 2.5, 2.0  # Å: of a surface that may change, and above it
 RATIOS = ((1, 1), (1, 2), (2, 1), (2, 3), (3, 2))  # compounds whose crystals are known by name
@@ -103,8 +105,14 @@ def top(atoms: Atoms) -> tuple[float, float]:
 
 
 def _heights(atoms: Atoms, up: str) -> NDArray[np.float64]:
-    """Heights [Å] along x, y or z in one piece, in whatever cells a file has its atoms."""
+    """Heights [Å] along x, y or z in one piece, in whatever cells a file has its atoms.
+
+    A gap inside that is too narrow for a vacuum is a boundary to fill, and stays inside.
+    """
     axis = "xyz".index(up)
+    written = wrapped(atoms.positions, atoms)[:, axis]
+    if len(written) and np.diff(np.sort(written)).max(initial=0.0) < OPEN:
+        return written
     return np.asarray(in_one_piece(atoms, np.eye(3)[axis])[:, axis])
 
 

@@ -99,7 +99,7 @@ class Residuals:
 
 
 @dataclass(frozen=True, eq=False)
-class Registered:
+class Overlay:
     """A channel's observation where the image of a structure was found in it.
 
     Attributes:
@@ -134,7 +134,7 @@ def look(atoms: Atoms, *, channels: tuple[Channel, ...], parameters: Parameters)
     return _guide(atoms, found, number)
 
 
-def _guide(atoms: Atoms, found: Sequence[Registered], number: int) -> Guide:
+def _guide(atoms: Atoms, found: Sequence[Overlay], number: int) -> Guide:
     """What to do about a structure, by observations in which its like has been found."""
     with _comparable():
         fields = [one.residual(atoms) for one in found]
@@ -167,7 +167,7 @@ def residual(
 
 def registered(
     channel: Channel, atoms: Atoms, parameters: Mapping[str, float], *, number: int
-) -> Registered:
+) -> Overlay:
     """Find a structure in the channel's observation, by its metric; raises as :func:`residual`."""
     forward: Any = adjusted(channel.forward, parameters)
     simulated = forward(atoms)
@@ -182,7 +182,7 @@ def registered(
     middle = view.lines(np.array([[(ny - 1) / 2, (nx - 1) / 2]]))
     one = Atoms(chemical_symbols[number], middle, cell=atoms.cell, pbc=atoms.pbc)
     unit = float(_smoothed(forward(one).data.astype(float), sigma).max())
-    return Registered(forward, observed, sigma, unit)
+    return Overlay(forward, observed, sigma, unit)
 
 
 def _smoothed(image: Floats, sigma: Floats) -> Floats:

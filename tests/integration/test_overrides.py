@@ -24,7 +24,7 @@ def typed(words: str, monkeypatch: pytest.MonkeyPatch) -> object:
     ("options", "sentence"),
     [
         ("--minutes -1", "stop.minutes: input should be greater than 0 (given: -1.0)"),
-        ("--minutes nan", "stop.minutes: input should be greater than 0 (given: nan)"),
+        ("--minutes nan", "stop.minutes is nan; give a finite number, or leave it out"),
         (
             "--workers 100000",
             "workers: input should be less than or equal to 50000 (given: 100000)",

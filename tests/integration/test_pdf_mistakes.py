@@ -65,7 +65,7 @@ CASES = [
     ("electron", "C60", (), "radiation"),
     ("good", "Lr2", ("--range", "1.2:3"), "no X-ray scattering factors of Lr"),
     ("neutron", "Po2", ("--range", "1.2:3"), "no neutron scattering length of Po"),
-    ("good", "X2", ("--range", "1.2:3"), "X is in no table of elements"),
+    ("good", "X2", ("--range", "1.2:3"), "has an atom 0 whose element is not known (X)"),
     ("good", "C60", (), "longest distance of the structure is 7.0 Å but the data go to 30.0 Å"),
 ]
 

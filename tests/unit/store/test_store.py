@@ -437,7 +437,7 @@ def test_a_fold_that_is_not_read_back_as_written_is_no_copy(
 
     add(run, *SAMPLE)
     monkeypatch.setattr(archive, "write_durably", spoil)
-    with pytest.raises(Damaged, match="candidates/energy could not be read back as written"):
+    with pytest.raises(Damaged, match="/energy could not be read back as written"):
         run.fold()
     assert Marks(run.path).state().folded == 0
 
