@@ -19,7 +19,7 @@ from htinvert.store.salvage import verify
 from htinvert.store.verify import LOST, REPAIRABLE
 
 RECIPE = {"energy": {"use": "lammps"}}
-ROWS = 30
+ROWS = 120
 Damage = Callable[[Path], object]
 
 
