@@ -155,20 +155,10 @@ def _comparable() -> Iterator[None]:
         raise Infeasible(f"the structure cannot be compared: {failure}") from failure
 
 
-def residual(
-    channel: Channel, atoms: Atoms, parameters: Mapping[str, float], *, number: int
-) -> Residual:
-    """What the channel's observation lacks or has too much of, in atoms of element ``number``.
-
-    Raises :class:`EvaluationFailed` where observation and simulation have nothing in common.
-    """
-    return registered(channel, atoms, parameters, number=number).residual(atoms)
-
-
 def registered(
     channel: Channel, atoms: Atoms, parameters: Mapping[str, float], *, number: int
 ) -> Overlay:
-    """Find a structure in the channel's observation, by its metric; raises as :func:`residual`."""
+    """Find a structure in the channel's observation, by its metric."""
     forward: Any = adjusted(channel.forward, parameters)
     simulated = forward(atoms)
     detail = next(iter(scores_of(channel, simulated).values())).detail
