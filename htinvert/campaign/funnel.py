@@ -23,7 +23,7 @@ from htinvert.core import ENERGIES, Candidate, Evaluation, Exhausted, Objective,
 from htinvert.declaration.declared import Parameter
 from htinvert.ranking.rank import Ranked, rank
 from htinvert.ranking.survey import Survey
-from htinvert.store import snap, structure_key
+from htinvert.store import is_run, snap, structure_key
 from htinvert.store.provenance import read_provenance
 
 Key = bytes
@@ -208,7 +208,7 @@ def objectives_of(
 def _kept_config(folder: Path) -> Iterator[dict[str, Any]]:
     """The configuration that a run's folder keeps; where something is not in it, it is damaged."""
     path = folder / "config.yaml"
-    if not path.is_file() and not (folder / "journal.sqlite").is_file():
+    if not path.is_file() and not is_run(folder):
         raise UserError(f"{folder} is not a run (it has no config.yaml); name a run's folder")
     try:
         yield read_yaml(path)

@@ -18,7 +18,7 @@ from htinvert.campaign.plan import Plan, make_plan
 from htinvert.config.campaign import Config, Stop, parse
 from htinvert.config.yaml_file import read_yaml
 from htinvert.core import UserError
-from htinvert.store import RunStore
+from htinvert.store import RunStore, is_run
 
 WHILE_IT_RUNS = ("workers", "cluster", "in_flight", "stop")  # no evaluation depends on these
 
@@ -70,7 +70,7 @@ def further(plan: Plan, folder: Path, more: int) -> Plan:
     Of the other rules only the minutes of the session stay: one that is met would end it at once.
     """
     done = 0
-    if (folder / "journal.sqlite").is_file():
+    if is_run(folder):
         with RunStore.open(folder) as store:
             counts = store.counts()
             done = counts.ok + counts.failed

@@ -25,11 +25,10 @@ from htinvert.config.campaign import Stop
 from htinvert.config.yaml_file import way
 from htinvert.core import Evaluation
 from htinvert.pool.here import Pool
-from htinvert.store import OutOfSpace, RunStore
+from htinvert.store import OutOfSpace, RunStore, is_run
 from htinvert.store.links import require_no_links
 from htinvert.store.patient import WRITER
 
-JOURNAL = "journal.sqlite"  # which a run has that was begun
 STOP = "stop"  # a file in the run's folder that ends the campaign when it appears
 TICK = 1.0  # s, how long to wait for a result before looking at the clock and for signals
 
@@ -48,7 +47,7 @@ def run(
     Raises :class:`htinvert.core.UserError` where the folder belongs to another recipe or driver.
     """
     require_room(plan.config, plan.folder)
-    if not (path / JOURNAL).is_file():
+    if not is_run(path):
         require_proposals(plan)
     plan = resumed(ready(plan, path), path)
     facts = provenance(plan.config) | {

@@ -17,7 +17,7 @@ from htinvert.config.campaign import load
 from htinvert.config.yaml_file import read_yaml, seen_from
 from htinvert.core import UserError
 from htinvert.declaration.declared import value_of
-from htinvert.store import RunStore
+from htinvert.store import RunStore, is_run
 from htinvert.store.provenance import read_provenance
 
 
@@ -57,7 +57,7 @@ def plan_of(folder: Path) -> Plan:
 
 def resumed(plan: Plan, path: Path) -> Plan:
     """The plan as a run in ``path`` knows it: keys that are younger than the run are left out."""
-    if not (path / "journal.sqlite").is_file():
+    if not is_run(path):
         return plan
     with suppress(UserError), RunStore.open(path) as store:
         return replace(plan, identity=identity_like(plan.identity, store.recipe))

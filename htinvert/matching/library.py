@@ -11,14 +11,13 @@ from htinvert.core import Signal, UserError
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.image.read import read_image
 from htinvert.matching.member import Member, MemberImage, Structure
-from htinvert.store import RunStore
+from htinvert.store import RunStore, is_run
 from htinvert.structures.file import from_file
 
 STRUCTURES = (".xyz", ".extxyz", ".cif", ".vasp", ".poscar", ".pdb", ".json", ".traj")
 IMAGES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".npz", ".dm3", ".dm4", ".emd", ".ser",
           ".mrc", ".hspy")  # fmt: skip
 FRAMES = (".xyz", ".extxyz")  # may hold several structures
-JOURNAL = "journal.sqlite"  # what makes a folder a run
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ def entries(library: Path) -> list[LibraryEntry]:
 
     Raises :class:`UserError` where there is no such place, or nothing in it.
     """
-    if (library / JOURNAL).is_file():
+    if is_run(library):
         with RunStore.open(library) as run:
             found = [
                 LibraryEntry(
@@ -91,7 +90,7 @@ def read_members(
     Raises :class:`UserError` or whatever a reader raises, at the member that cannot be read.
     """
     for path, group in groupby(chosen, key=lambda entry: entry.path):
-        if (path / JOURNAL).is_file():
+        if is_run(path):
             with RunStore.open(path) as run:
                 for entry in group:
                     assert entry.number is not None  # noqa: S101

@@ -2,7 +2,7 @@
 
 from htinvert.store.reader import Counts
 from htinvert.store.record import snap, structure_key
-from htinvert.store.run import RunStore
+from htinvert.store.run import RunStore, is_run
 from htinvert.store.trouble import Busy, Damaged, Fenced, Held, OutOfSpace
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Held",
     "OutOfSpace",
     "RunStore",
+    "is_run",
     "snap",
     "structure_key",
 ]

@@ -46,6 +46,11 @@ MOST_PARENTS = 2
 BESIDE = ("journal.sqlite", "provenance.json", "config.yaml", "log.jsonl")
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a run was begun in a folder, whatever has become of it."""
+    return (folder / "journal.sqlite").is_file()
+
+
 class RunStore(Reader):
     """A run's folder; make one with :meth:`create_or_open` or, to look only, :meth:`open`.
 
@@ -125,7 +130,7 @@ class RunStore(Reader):
         """
         folder = Path(path).absolute()
         require_no_links_to_read(folder)
-        if not (folder / "journal.sqlite").is_file():
+        if not is_run(folder):
             require_fresh(folder)
             raise UserError(f"{path} is not a run (it has no journal.sqlite); name a run's folder")
         marks = Marks(folder)  # read before the journal, which a driver writes first
