@@ -69,7 +69,7 @@ def scan_grid(slab: Slab, window: Window, step: float) -> Grid:
     Where the specimen does not repeat, the unit is as long as what is there and what is looked at.
     Counts are odd, so that the series passes through every point.
     """
-    rows = list(slab.across[:2])
+    rows = list(slab.across[:2, :2])
     periodic = [True] * len(rows)
     first = [0.0] * len(rows)
     reach = np.concatenate([slab.positions[:, :2], window.corners()])

@@ -15,6 +15,7 @@ from htinvert.core import Floats, UserError
 from htinvert.forward.view import Direction, view_frame
 
 _PARALLEL = 1e-3  # Å: a repeat vector off the beam by so little runs along it
+_SAME = 1e-4  # Å: coordinates as close as that are one; of a repeat vector, the part of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +25,7 @@ class Slab:
     Attributes:
         numbers: atomic numbers, shape (n,).
         positions: (right, down, depth below the entrance surface) [Å], shape (n, 3).
-        across: lateral repeat vectors, (right, down) [Å], shape (0 to 2, 2), one per row.
+        across: lateral repeat vectors, (right, down, deeper) [Å], shape (0 to 2, 3), one per row.
         depth: thickness [Å].
         period: repeat along the beam [Å]; where there is none, the thickness.
     """
@@ -40,48 +41,76 @@ def cut_slab(atoms: Atoms, *, beam: Direction, up: Direction, thickness: float) 
     """Turn a structure into the beam's frame and repeat it to about ``thickness`` [Å].
 
     The entrance surface lies in the widest gap between atomic layers. A structure that is not
-    periodic along the beam is taken as it is, with half an Å of vacuum on either side.
+    periodic along the beam is taken as it is, with half an Å of vacuum on either side. The slab is
+    the same however the structure is written: in which order its atoms stand, and in which cell.
 
     Raises:
         UserError: where no repeat vector runs along the beam but one has a part along it.
     """
     frame = view_frame(beam, up)
     vectors = [v @ frame.T for v, p in zip(atoms.cell, atoms.pbc, strict=True) if p and v.any()]
-    across = [v for v in vectors if np.linalg.norm(v[:2]) > _PARALLEL]
     along = [v for v in vectors if np.linalg.norm(v[:2]) <= _PARALLEL]
-    if not along and any(abs(v[2]) > _PARALLEL for v in across):
+    period = float(abs(along[0][2])) if along else 0.0
+    across = _across([v for v in vectors if np.linalg.norm(v[:2]) > _PARALLEL], period)
+    if not along and (np.abs(across[:, 2]) > _PARALLEL).any():
         raise UserError(
             f"multislice needs a repeat vector of the cell along the beam but beam is {beam} and "
             "none runs there; orient the structure so that one does"
         )
-    positions = atoms.positions @ frame.T
-    depths = -positions[:, 2]
+    positions = _in_one_unit(atoms.positions @ frame.T * [1, 1, -1], across)
+    depths = positions[:, 2]
     if not along:
-        low = depths.min(initial=0.0) - 0.5
-        positions[:, 2] = depths - low
+        positions[:, 2] -= depths.min(initial=0.0) - 0.5
         depth = float(np.ptp(depths)) + 1.0 if len(atoms) else 1.0
-        return Slab(atoms.numbers, positions, _rows(across), depth, depth)
-    period = float(abs(along[0][2]))
+        order = _by_place(atoms.numbers, positions)
+        return Slab(atoms.numbers[order], positions[order], across, depth, depth)
     repeats = max(1, round(thickness / period))
-    positions[:, 2] = (depths - _widest_gap(depths % period, period)) % period
+    positions[:, 2] = (depths - _widest_gap(depths, period)) % period
+    order = _by_place(atoms.numbers, positions)
     layers = np.repeat(np.arange(repeats), len(atoms)) * period
-    positions = np.tile(positions, (repeats, 1))
+    positions = np.tile(positions[order], (repeats, 1))
     positions[:, 2] += layers
-    numbers = np.tile(atoms.numbers, repeats)
-    return Slab(numbers, positions, _rows(across), repeats * period, period)
+    numbers = np.tile(atoms.numbers[order], repeats)
+    return Slab(numbers, positions, across, repeats * period, period)
 
 
-def _rows(across: list[Floats]) -> Floats:
-    """Lateral parts of the repeat vectors, the more horizontal one first, shape (k, 2)."""
-    rows = np.array([v[:2] for v in across]).reshape(-1, 2)
+def _across(vectors: list[Floats], period: float) -> Floats:
+    """Lateral repeat vectors (right, down, deeper), the more horizontal one first, shape (k, 3).
+
+    Of the way that they go deeper, whole periods do not count.
+    """
+    rows = np.array(vectors).reshape(-1, 3) * [1, 1, -1]
+    if period:
+        rows[:, 2] -= period * np.round(rows[:, 2] / period - 1e-6)  # half a period: always down
+        rows[np.abs(rows[:, 2]) < _PARALLEL, 2] = 0.0
     return rows[np.argsort(-np.abs(rows[:, 0]), kind="stable")]
+
+
+def _in_one_unit(positions: Floats, across: Floats) -> Floats:
+    """Positions (n, 3) [Å] moved by whole repeat vectors into the unit at the origin."""
+    parts = positions[:, :2] @ np.linalg.pinv(across[:, :2].T).T
+    return positions - np.floor(parts + _SAME) @ across
+
+
+def _by_place(numbers: NDArray[np.int_], positions: Floats) -> NDArray[np.intp]:
+    """The order of atoms by depth, then down, then right, shape (n,): it names each atom's kick."""
+    right, down, depth = (_levels(column) for column in positions.T)
+    return np.lexsort([numbers, right, down, depth])
+
+
+def _levels(values: Floats) -> NDArray[np.intp]:
+    """The rank of each value among those that differ, shape (n,)."""
+    order = np.argsort(values)
+    ranks = np.empty(len(values), dtype=np.intp)
+    ranks[order] = np.cumsum(np.diff(values[order], prepend=values[order][:1]) > _SAME)
+    return ranks
 
 
 def _widest_gap(depths: Floats, period: float) -> float:
     """Depth [Å] in the middle of the widest gap between layers of one period."""
-    ordered = np.sort(depths)
+    ordered = np.sort((depths + _SAME) % period - _SAME)  # one layer stays one at the cell's end
     gaps = np.diff(ordered, append=ordered[:1] + period)
-    widest = int(np.argmax(gaps > gaps.max(initial=0.0) - 1e-6)) if len(gaps) else 0
+    widest = int(np.argmax(gaps > gaps.max(initial=0.0) - _SAME)) if len(gaps) else 0
     return float(ordered[widest] + gaps[widest] / 2) if len(gaps) else 0.0
 
 
@@ -148,9 +177,9 @@ def crop(slab: Slab, lower: Floats, size: Floats) -> tuple[NDArray[np.int_], Flo
     The slab is repeated along its lateral vectors as far as the box reaches.
     """
     corners = lower + size * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
-    shifts = np.zeros((1, 2))
+    shifts = np.zeros((1, 3))
     if len(slab.across):
-        inverse = np.linalg.pinv(slab.across.T)
+        inverse = np.linalg.pinv(slab.across[:, :2].T)
         reach = corners @ inverse.T
         held = slab.positions[:, :2] @ inverse.T
         first = np.floor(reach.min(axis=0) - held.max(axis=0)).astype(int)
@@ -160,7 +189,9 @@ def crop(slab: Slab, lower: Floats, size: Floats) -> tuple[NDArray[np.int_], Flo
         shifts = counts @ slab.across
     numbers, positions = [], []
     for shift in shifts:
-        moved = slab.positions - [*(lower - shift), 0.0]
+        moved = slab.positions + shift - [*lower, 0.0]
+        if shift[2]:
+            moved[:, 2] %= slab.depth
         inside = ((moved[:, :2] >= 0) & (moved[:, :2] < size)).all(axis=1)
         numbers.append(slab.numbers[inside])
         positions.append(moved[inside])

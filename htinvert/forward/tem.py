@@ -231,8 +231,8 @@ def _box(slab: Slab, window: Window, padding: float) -> tuple[Floats, Floats]:
     corners = window.corners()
     corner = corners.min(axis=0) - padding
     size = np.ptp(corners, axis=0) + 2 * padding
-    if len(slab.across) == 2 and abs(slab.across[0, 1]) + abs(slab.across[1, 0]) < 1e-6:
-        unit = np.abs(np.diag(slab.across))
+    unit = np.abs(np.diag(slab.across))
+    if len(unit) == 2 and np.abs(slab.across).sum() - unit.sum() < 1e-6:
         return np.zeros(2), unit * [ceil(_SMALLEST / length) for length in unit]
     return corner, size
 

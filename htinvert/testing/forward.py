@@ -65,7 +65,7 @@ def check_signal(
 def check_symmetry(
     model: Any, atoms: Atoms, *, free: Sequence[str] = (), tolerance: float = 1e-3
 ) -> None:
-    """Neither the order of atoms nor the choice of a periodic image matters."""
+    """It does not matter how a structure is written: in which order and in which cell its atoms."""
     del free
     signal = model(atoms)
     _require_near(model(atoms[::-1]), signal, tolerance, "has its atoms in another order")
@@ -74,6 +74,10 @@ def check_symmetry(
         moved.positions += atoms.cell.array[axis]
         what = f"is moved by a lattice vector along {'abc'[axis]}"
         _require_near(model(moved), signal, tolerance, what)
+    rng = np.random.default_rng(0)
+    moved = atoms[rng.permutation(len(atoms))]
+    moved.positions += (rng.integers(-2, 3, size=(len(atoms), 3)) * atoms.pbc) @ atoms.cell.array
+    _require_near(model(moved), signal, tolerance, "has its atoms in other cells")
 
 
 def check_shift(

@@ -43,7 +43,7 @@ def own_folder_of_paths(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
-QUICK = {"phonons": 1, "rms_displacement": 1e-4, "thickness": 5.0}
+QUICK = {"phonons": 2, "rms_displacement": 0.1, "thickness": 5.0}
 ON_R = {"axes": (Axis("r", "Å", 0.02, 1.0),), "shape": (400,)}
 ON_K = {"absorber": "Si", "kmax": 12.0, "rmax": 3.0, "theta": 400.0, "temperature": 300.0}
 CASES = {  # parameters beside sampling and shape, and what may be fitted

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.neighborlist import neighbor_list
 from numpy.testing import assert_allclose
 
 from htinvert.core import UserError
@@ -83,3 +84,47 @@ def test_cropping_an_oblique_lattice_leaves_no_holes():
     numbers, _ = crop(slab, np.array([-31.0, 12.0]), np.array([60.0, 50.0]))
     expected = len(layer) * 60.0 * 50.0 / (layer.cell.volume / 4.7)
     assert len(numbers) == pytest.approx(expected, rel=0.02)  # surface atoms
+
+
+def sites(slab, size):
+    """What a box of ``size`` [Å] holds after kicks, as sorted rows (number, right, down, depth)."""
+    moved = displace(slab, rms_displacement=0.1, rng=np.random.default_rng(0))
+    numbers, positions = crop(moved, np.array([0.3, -4.1]), np.full(2, size))
+    rows = np.column_stack([numbers, positions])
+    return rows[np.lexsort(rows.T.round(4))]
+
+
+@pytest.mark.parametrize("beam", ["x", "y", "z"])
+@pytest.mark.parametrize("seed", range(3))
+def test_kicks_do_not_depend_on_how_the_crystal_is_written(crystal, beam, seed):
+    up = {"x": "y", "y": "z", "z": "x"}[beam]
+    rng = np.random.default_rng(seed)
+    moved = crystal[rng.permutation(len(crystal))]
+    moved.positions += rng.integers(-2, 3, size=(len(crystal), 3)) @ crystal.cell.array
+    moved.positions += rng.normal(scale=1e-9, size=(len(crystal), 3))  # rounding
+    if seed == 0:
+        moved.wrap()
+    slabs = [cut_slab(atoms, beam=beam, up=up, thickness=12.0) for atoms in (crystal, moved)]
+    assert_allclose(sites(slabs[0], 11.0), sites(slabs[1], 11.0), atol=1e-6)
+
+
+@pytest.mark.parametrize("way", [1, -1, 2])
+def test_a_repeat_vector_that_leans_along_the_beam_changes_nothing(crystal, way):
+    """The same lattice by c + a, looked at along a."""
+    leaning = crystal.copy()
+    leaning.set_cell(crystal.cell.array + way * np.outer([0, 0, 1], crystal.cell.array[0]))
+    slabs = [cut_slab(atoms, beam="x", up="y", thickness=12.0) for atoms in (crystal, leaning)]
+    assert_allclose(sites(slabs[0], 11.0), sites(slabs[1], 11.0), atol=1e-6)
+
+
+def test_the_columns_of_a_primitive_cell_stand_at_their_own_depths():
+    """Copper [110] by its primitive cell: neighbors are half a period deeper, as in the crystal."""
+    primitive = bulk("Cu", a=3.6)
+    beam = tuple(primitive.cell.array[0] / np.linalg.norm(primitive.cell.array[0]))
+    slab = cut_slab(primitive, beam=beam, up="x", thickness=10.0)
+    numbers, positions = crop(slab, np.zeros(2), np.full(2, 20.0))
+    box = Atoms(numbers, positions, cell=[60, 60, slab.depth], pbc=[False, False, True])
+    inner = np.abs(positions[:, :2] - 10.0).max(axis=1) < 5.0
+    i, distance = neighbor_list("id", box, 2.6)  # the nearest are at 2.546 Å
+    assert (np.bincount(i, minlength=len(box))[inner] == 12).all()
+    assert_allclose(distance, 3.6 / np.sqrt(2), atol=1e-6)
