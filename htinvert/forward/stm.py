@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
 from scipy import fft
-from scipy.ndimage import map_coordinates, spline_filter
+from scipy.ndimage import map_coordinates
 
 from htinvert.core import Floats, Signal, UserError
 from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds
@@ -218,26 +219,36 @@ def sample(heights: Floats, cell: Floats, window: Window, *, spread: Floats) -> 
     variables is how far the blur displaces a point of the surface, (right, down) [Å], shape (2, 2).
     """
     inverse: Floats = np.linalg.inv(cell * [1, -1]).astype(float)  # (right, down) to fractions
-    smooth = _blurred(heights, inverse, spread) if spread.any() else heights
-    coefficients = spline_filter(smooth, order=3, mode="grid-wrap")
+    coefficients = _spline(heights, inverse.T @ spread)
     counts = np.array(heights.shape)
     start = window.origin @ inverse * counts
     steps = (inverse.T @ window.per_pixel) * counts[:, None]
     ny, nx = window.shape
     columns, rows = np.arange(nx), np.arange(ny)[:, None]
     places = [start[i] + steps[i, 0] * columns + steps[i, 1] * rows for i in (0, 1)]
-    wrapped = [place % count for place, count in zip(places, counts, strict=True)]
     return np.asarray(
-        map_coordinates(coefficients, wrapped, order=3, mode="grid-wrap", prefilter=False)
+        map_coordinates(coefficients, places, order=3, mode="grid-wrap", prefilter=False)
     )
 
 
-def _blurred(heights: Floats, inverse: Floats, spread: Floats) -> Floats:
-    """The map with a normal blur, exact for its Fourier series."""
-    first, second = (fft.fftfreq(n, 1 / n) for n in heights.shape)
-    k = first[:, None, None] * inverse[:, 0] + second[None, :, None] * inverse[:, 1]
-    damping = np.exp(-2 * np.pi**2 * ((k @ spread) ** 2).sum(axis=-1))
-    return np.asarray(fft.ifft2(fft.fft2(heights) * damping).real)
+def _spline(heights: Floats, spread: Floats) -> Floats:
+    """Coefficients of the cubic spline through the map with a normal blur, shape (n1, n2).
+
+    Both are exact for the map's Fourier series. ``spread`` is as in :func:`sample`, in fractions.
+    """
+    first, second, samples = _series(heights.shape)
+    (a, b), (_, c) = -2 * np.pi**2 * (spread @ spread.T)
+    damping = np.exp(a * first**2 + 2 * b * first * second + c * second**2) / samples
+    return np.asarray(fft.irfft2(fft.rfft2(heights) * damping, heights.shape))
+
+
+@lru_cache(maxsize=64)
+def _series(shape: tuple[int, int]) -> tuple[Floats, Floats, Floats]:
+    """Orders of the terms of a map's series, shapes (n1, 1) and (n,); what splines make of each."""
+    first = fft.fftfreq(shape[0], 1 / shape[0])[:, None]
+    second = fft.rfftfreq(shape[1], 1 / shape[1])
+    turns = 2 * np.pi * first / shape[0], 2 * np.pi * second / shape[1]
+    return first, second, (2 + np.cos(turns[0])) * (2 + np.cos(turns[1])) / 9
 
 
 _MAPPED = (

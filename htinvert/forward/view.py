@@ -6,6 +6,7 @@ Image coordinates are (right, down) [Å], pixels (row, column); see ``docs/conve
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -61,12 +62,20 @@ class View:
 
 def view_frame(beam: Direction, up: Direction) -> Floats:
     """Unit vectors of the image's right, its down and the beam, shape (3, 3), one per row."""
+    return _frame(*(way if isinstance(way, str) else tuple(way) for way in (beam, up)))
+
+
+@lru_cache(maxsize=256)
+def _frame(beam: Direction, up: Direction) -> Floats:
+    """What :func:`view_frame` answers; every image of a fit asks for it anew."""
     toward = _vector(beam)
     top = _vector(up) - (_vector(up) @ toward) * toward
     if np.linalg.norm(top) < 1e-6:
         raise ValueError(f"up is {up}, along the beam {beam}; choose a direction across it")
     top /= np.linalg.norm(top)
-    return np.asarray([np.cross(top, toward), -top, toward], dtype=np.float64)
+    frame = np.asarray([np.cross(top, toward), -top, toward], dtype=np.float64)
+    frame.flags.writeable = False
+    return frame
 
 
 def _vector(direction: Direction) -> Floats:

@@ -20,6 +20,7 @@ from scipy.optimize import least_squares
 from htinvert.core import EvaluationFailed, Floats, Metric, Score, Signal, UserError
 from htinvert.evaluation.fit import Trial, adjusted, normalized, unexplained, with_steps
 from htinvert.evaluation.optimize import STEP, Box, minimize
+from htinvert.forward.scene import PIXELS
 
 GROWTH = (0.5, 0.75, 1.0)  # of the window: where the lattice is found, followed, and fitted
 PHASES = 10  # shifts along each lattice vector
@@ -27,6 +28,9 @@ SEEDS = 3  # of them that are followed
 POLISH = 400  # most images in the end
 NEARBY = 0.15  # of each parameter's range: how far the end may go
 HALF_TURN = 60.0  # degrees
+_MOVES = frozenset(PIXELS) | {"sampling"}  # parameters that change where things are seen, no more
+_SLOPE = 0.02  # px: for the image's slope
+_TINY = 0.01  # of a change of the image: gain and offset answer to it as to a derivative
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,13 @@ class _SurfaceProblem:
     metric: Metric
     box: Box
     trials: list[Trial] = field(default_factory=list)
+    cuts: dict[SurfaceWindow, Signal] = field(default_factory=dict)
+
+    def cut(self, window: SurfaceWindow) -> Signal:
+        """A window of the micrograph, always the same array: metrics keep what they made of it."""
+        if window not in self.cuts:
+            self.cuts[window] = window.cut(self.observed)
+        return self.cuts[window]
 
     def simulate(self, point: Floats, window: SurfaceWindow) -> Signal:
         parameters = self.box.parameters(point)
@@ -161,9 +172,43 @@ class _SurfaceProblem:
         """Experiment less simulation, gain and offset in closed form; flat."""
         return unexplained(self.simulate(point, window).data, patch)
 
+    def derivatives(self, point: Floats, window: SurfaceWindow, patch: Floats) -> Floats:
+        """Of the residual by each parameter, shape (pixels, parameters).
+
+        Parameters that only move what is seen need no image of their own: the image's slope times
+        how far each pixel goes, which leaves out that the blur is distorted with it.
+        """
+        shape = (window.rows, window.columns)
+        start = replace(self.forward, shape=shape, **self.box.parameters(point))
+        image, view = start(self.atoms).data.astype(float), start.view(self.atoms)
+        dy, dx = start.pixel
+        aside = replace(start, shift_x=start.shift_x + _SLOPE * dx)(self.atoms).data
+        below = replace(start, shift_y=start.shift_y + _SLOPE * dy)(self.atoms).data
+        slopes = (image - aside) / _SLOPE, (image - below) / _SLOPE  # by column, by row
+        columns, rows = np.arange(shape[1]), np.arange(shape[0])[:, None]
+        base = unexplained(image, patch)
+        found = np.empty((len(base), len(point)))
+        for index, name in enumerate(self.box.names):
+            moved = np.array(point)
+            step = STEP if moved[index] < 0.5 else -STEP
+            moved[index] += step
+            if name in _MOVES:
+                there = replace(start, **self.box.parameters(moved)).view(self.atoms)
+                turn = np.linalg.solve(there.per_pixel, view.per_pixel) - np.eye(2)
+                shift = np.linalg.solve(there.per_pixel, view.origin - there.origin)
+                change = -sum(
+                    slope * (turn[axis, 0] * columns + turn[axis, 1] * rows + shift[axis])
+                    for axis, slope in enumerate(slopes)
+                )
+            else:
+                change = self.simulate(moved, window).data - image
+            tiny = unexplained(image + _TINY * change, patch)
+            found[:, index] = (tiny - base) / (_TINY * step)
+        return found
+
     def misfit(self, point: Floats, window: SurfaceWindow) -> float:
         """Part of the window's variance that the simulation leaves."""
-        patch = normalized(window.cut(self.observed).data)
+        patch = normalized(self.cut(window).data)
         left = self.residual(point, window, patch)
         return float(left @ left)
 
@@ -195,13 +240,14 @@ class _SurfaceProblem:
         return np.array([first, second])
 
     def grow(self, point: Floats, windows: Sequence[SurfaceWindow]) -> Floats:
-        """Follow a start through windows of growing size by least squares."""
+        """Follow a start through windows of growing size by least squares, the last one exactly."""
         for window in windows:
-            patch = normalized(window.cut(self.observed).data)
+            patch = normalized(self.cut(window).data)
             inside = np.clip(point, 1e-6, 1 - 1e-6)
             point = least_squares(
                 self.residual,
                 inside,
+                self.derivatives if window != windows[-1] else "2-point",
                 bounds=(0.0, 1.0),
                 args=(window, patch),
                 diff_step=STEP,
@@ -222,7 +268,7 @@ class _SurfaceProblem:
     def score(self, point: Floats, window: SurfaceWindow) -> Score:
         """Compare the image at a point with the window."""
         simulated = self.simulate(point, window)
-        return self.metric(simulated, with_steps(window.cut(self.observed), simulated.sampling))
+        return self.metric(simulated, with_steps(self.cut(window), simulated.sampling))
 
     def polish(self, point: Floats, window: SurfaceWindow, most: int) -> Floats:
         """Minimize the metric's cost from a point."""

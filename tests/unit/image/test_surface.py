@@ -9,9 +9,18 @@ import pytest
 from ase import Atoms
 
 from htinvert.core import Signal, UserError
+from htinvert.evaluation.fit import normalized
+from htinvert.evaluation.optimize import Box
 from htinvert.forward.stm import Stm
 from htinvert.forward.stm_null import lattice_average, plane_waves, with_relief
-from htinvert.image.surface import SurfaceWindow, around, best_window, moved, settle
+from htinvert.image.surface import (
+    SurfaceWindow,
+    _SurfaceProblem,
+    around,
+    best_window,
+    moved,
+    settle,
+)
 from htinvert.metrics.registration import Registration
 
 CELL = np.array([[6.0, 0.0, 0.0], [-3.0, 3.0 * np.sqrt(3), 0.0], [0.0, 0.0, 20.0]])
@@ -93,3 +102,20 @@ def test_a_shrunk_window_keeps_its_center_and_one_beyond_the_image_is_refused(ob
     assert half.rows % 2 == 1
     with pytest.raises(UserError, match="not inside of the image of 150 x 150"):
         SurfaceWindow(100, 0, 79, 79).cut(observed)
+
+
+def test_derivatives_by_slopes_are_those_of_differences(observed, fitted):
+    """Of a model without blur all are right; the step of a difference is 0.02 Å of a shift."""
+    sharp = replace(fitted.forward, blur=0.0)
+    free = around(sharp, sampling=0.29)
+    del free["blur"]
+    problem = _SurfaceProblem(SURFACE, observed, sharp, METRIC, Box(free))
+    window = fitted.window
+    patch = normalized(problem.cut(window).data)
+    point = problem.box.scaled({name: getattr(sharp, name) for name in free})
+    found = problem.derivatives(point, window, patch)
+    for index in range(len(point)):
+        away = np.eye(len(point))[index] * 1e-3
+        ahead, behind = (problem.residual(point + d, window, patch) for d in (away, -away))
+        expected = (ahead - behind) / 2e-3
+        assert np.linalg.norm(found[:, index] - expected) < 0.02 * np.linalg.norm(expected)
