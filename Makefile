@@ -30,15 +30,16 @@ $(INSTALLED): pyproject.toml deploy/constraints.txt
 demo: setup  ## find a planted structure in a simulated micrograph, start to report
 	@$(BIN)/htinvert demo
 
-# One process per core, but no more than two; a module's tests stay together for what they share.
-PARALLEL := -n logical --maxprocesses 2 --dist loadfile
+# One process per core, but no more than two; tests stay together for what they share: a module's,
+# or those of one batch system.
+PARALLEL := -n logical --maxprocesses 2 --dist
 DURATIONS := --durations=0 --durations-min=0.1
 
 test: lint  ## lint, then every test: unit, integration, physics; torture, cluster
 	@first=0; second=0; \
-	$(BIN)/python -m pytest $(PARALLEL) $(DURATIONS) htinvert tests/unit tests/integration \
+	$(BIN)/python -m pytest $(PARALLEL) loadfile $(DURATIONS) htinvert tests/unit tests/integration \
 	  tests/physics || first=$$?; \
-	$(BIN)/python -m pytest $(DURATIONS) tests/torture tests/cluster || second=$$?; \
+	$(BIN)/python -m pytest $(PARALLEL) loadgroup $(DURATIONS) tests/torture tests/cluster || second=$$?; \
 	test $$first = 0 || { echo "unit, integration, physics: pytest ended with $$first"; }; \
 	test $$second = 0 || { echo "torture, cluster: pytest ended with $$second"; }; \
 	test $$first = 0 && test $$second = 0

@@ -131,8 +131,9 @@ def words(*command: str) -> list[str]:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many ports in a row that nobody listens on."""
-    for first in range(17000 + os.getpid() % 1000, 30000, count):
+    """The first of so many ports in a row that nobody listens on; not those of another process."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for first in range(17000 + 5000 * (worker % 2) + os.getpid() % 1000, 30000, count):
         with_listener = []
         for port in range(first, first + count):
             with socket.socket() as probe:

@@ -47,6 +47,14 @@ class Static:
 '''
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one batch system stay together, side by side with those of another."""
+    for item in items:
+        if isinstance(item, pytest.Function) and Path(__file__).parent in item.path.parents:
+            values = item.callspec.params if hasattr(item, "callspec") else {}
+            item.add_marker(pytest.mark.xdist_group(values.get("batch", SLURM).name))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def on_the_path() -> Iterator[None]:
     """The command is found, also where the environment of the tests is not activated."""

@@ -19,6 +19,13 @@ HERE = Path(__file__).parent
 Forked = Callable[..., dict[str, Any]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """These stay together: one server forks all of their drivers."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("torture"))
+
+
 @pytest.fixture(autouse=True)
 def block() -> Iterator[None]:
     """Drivers in this process set the rows of a block; the next test finds what it was."""
