@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import packages_distributions
 from typing import Any, TypeVar, get_args
 
@@ -108,8 +109,19 @@ def packages_of(component: object, given: Given) -> tuple[str, ...]:
     """
     said = component.packages if isinstance(component, Packaged) else ()
     module = str(getattr(component, "__module__", "")).partition(".")[0]
-    origin = [] if module == "htinvert" else packages_distributions().get(module, [])
+    origin = [] if module == "htinvert" else distributions_of(module)
     return tuple(dict.fromkeys([*(said(given) if callable(said) else said), *origin]))
+
+
+def distributions_of(module: str) -> list[str]:
+    """Names of the installed distributions that a module, or a part or name of it, comes from."""
+    return _distributions().get(module.partition(":")[0].partition(".")[0], [])
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Names of distributions by module: over a second of reading, so once per process."""
+    return packages_distributions()
 
 
 def code_of(component: object, given: Given) -> tuple[str, ...]:

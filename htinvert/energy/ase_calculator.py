@@ -14,7 +14,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from ase.calculators.calculator import get_calculator_class
 
 from htinvert.core import Relaxation, UserError
 from htinvert.declaration.abilities import Given
-from htinvert.declaration.declared import Parameter, sources_of
+from htinvert.declaration.declared import Parameter, distributions_of, sources_of
 from htinvert.energy.abinit import Abinit
 from htinvert.energy.accuracy import (
     DFT,
@@ -123,7 +123,7 @@ class AseCalculator:
     def packages(cls, given: Given) -> tuple[str, ...]:
         """The distribution that a calculator given as ``module:class`` comes from."""
         name = str(given.get("name", ""))
-        found = packages_distributions().get(name.partition(":")[0].partition(".")[0], [])
+        found = distributions_of(name)
         return tuple(dict.fromkeys([*found, "torch"])) if ":" in name else ()
 
     def __post_init__(self) -> None:
@@ -246,7 +246,7 @@ def _origin(name: str) -> str:
     """The package of a calculator with its version."""
     if ":" not in name:
         return f"ase {__version__}"
-    packages = packages_distributions().get(name.partition(".")[0].partition(":")[0])
+    packages = distributions_of(name)
     return f"{packages[0]} {version(packages[0])}" if packages else f"ase {__version__}"
 
 

@@ -21,6 +21,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "tests" / "plugin_package"
 CAMPAIGN = {
+    "composition": {"Cd": [4, 4], "Te": [4, 4]},
+    "chemical_potentials": None,  # reference crystals collapse under a potential that fits none
     "energy": {"use": "morse", "distance": 2.9, "fmax": 0.3, "steps": 20},
     "experiments": {
         "picture": {
