@@ -8,9 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from htinvert import plugins
 from htinvert.config.components import component_problems, components
@@ -117,6 +124,16 @@ class Stop(Part):
     target: dict[str, float] = Field(default={})
 
 
+def _counts(value: Any) -> Any:
+    """One number of atoms is the fewest and the most."""
+    return (value, value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Counts = Annotated[
+    tuple[int, int], BeforeValidator(_counts, json_schema_input_type=int | tuple[int, int])
+]
+
+
 class Config(Part):
     """A campaign as its YAML file says it.
 
@@ -128,7 +145,7 @@ class Config(Part):
     seed: int = Field(default=1, ge=0)
     structure: Component
     region: RegionPart | None = None
-    composition: dict[str, tuple[int, int]] = Field(default={})
+    composition: dict[str, Counts] = Field(default={})
     energy: Component
     chemical_potentials: ChemicalPotentials = Field(default={})
     experiments: dict[str, AnyExperiment] = Field(default={})
@@ -223,7 +240,7 @@ class StructurePart(BaseModel):
 
     structure: Component
     region: RegionPart | None = None
-    composition: dict[str, tuple[int, int]] = Field(default={})
+    composition: dict[str, Counts] = Field(default={})
 
 
 def load_structure(path: Path) -> StructurePart:

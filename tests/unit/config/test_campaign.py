@@ -123,6 +123,12 @@ def test_a_composition_range_must_not_be_upside_down() -> None:
     assert "Te asks for 5 to 3 atoms" in mistakes(with_(composition={"Te": [5, 3]}))
 
 
+def test_one_number_of_atoms_is_the_fewest_and_the_most() -> None:
+    assert parse(with_(composition={"Te": 4})).composition == {"Te": (4, 4)}
+    assert "Te asks for -1 to -1 atoms" in mistakes(with_(composition={"Te": -1}))
+    assert mistakes(with_(composition={"Te": True}))
+
+
 @pytest.mark.parametrize(
     ("region", "message"),
     [
