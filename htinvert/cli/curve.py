@@ -90,7 +90,7 @@ def _experiment(
     try:
         experiment = of_its_kind(block)
     except ValidationError as error:
-        raise UserError(plugins.word(error.errors()[0], experiment_model(block), ())) from error
+        raise UserError(plugins.words(error, experiment_model(block))[0]) from error
     problems = component_problems({"experiments": {"this": block}})
     if problems:
         raise UserError("\n".join(problem.replace("experiments.this.", "") for problem in problems))

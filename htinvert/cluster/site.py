@@ -224,7 +224,7 @@ def parse_site(raw: Mapping[str, Any], name: str) -> Site:
     try:
         terms = Terms.model_validate(raw.get("htinvert") or {})
     except ValidationError as error:
-        problems += [plugins.word(e, Terms, ("htinvert",)) for e in error.errors()]
+        problems += plugins.words(error, Terms, ("htinvert",))
     said = mistakes(settings, system, terms.inner)
     problems += [f"jobqueue.{system}.{mistake}" for mistake in said]
     if terms.inner > 1 and terms.resources:
