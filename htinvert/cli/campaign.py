@@ -69,10 +69,13 @@ def check(
     """
     from htinvert.campaign.load import load
     from htinvert.report.preview import preview
+    from htinvert.report.terminal import working
 
     answer_for(trust)
-    plan = load(campaign, **_given(cluster=cluster))
-    preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=console())
+    out = console()
+    with working(out, f"reading {campaign} and its files"):
+        plan = load(campaign, **_given(cluster=cluster))
+    preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=out)
 
 
 @app.command()
@@ -94,6 +97,7 @@ def run(
     """
     from htinvert.campaign.load import further, load
     from htinvert.report.session import run_with_progress
+    from htinvert.report.terminal import working
 
     if more is not None and evaluations is not None:
         raise UserError(
@@ -102,7 +106,8 @@ def run(
         )
     stop = _given(evaluations=evaluations, minutes=minutes)
     changes = _given(seed=seed, workers=workers, cluster=cluster, stop=stop or None)
-    plan = load(campaign, **changes)
+    with working(console(), f"reading {campaign} and its files"):
+        plan = load(campaign, **changes)
     name = plan.config.name if seed is None else f"{plan.config.name}-seed{seed}"
     folder = output or Path("runs") / name
     if more is not None:

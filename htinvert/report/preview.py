@@ -44,6 +44,7 @@ from htinvert.ranking.rank import fit_alone, raw_energies
 from htinvert.report.calibration import draw_calibration
 from htinvert.report.save import drawn
 from htinvert.report.summary import draw_channel
+from htinvert.report.terminal import working
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.intervals import intervals
 from htinvert.signals.kind import kind_of
@@ -76,15 +77,20 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         console.print(f"warning: {warning}")
     for path in draw_measured(plan, picture.parent, stem=f"{picture.stem}-"):
         console.print(f"drawn: {path}")
-    parameters = fit_to_start(plan)
+    with working(console, f"fitting the start structure{_each(plan)}"):
+        parameters = fit_to_start(plan)
     for channel in plan.recipe.channels:
         if channel.name in parameters:
             console.print(_fitted(plan, channel, parameters[channel.name]))
     plan = plan.calibrated(parameters)
-    unjudged = _judged(plan, picture, console)
-    plan = plan.priced()
+    with working(console, "looking for the start structure in the data"):
+        unjudged = _judged(plan, picture, console)
+    with working(console, "pricing the phases of the chemical potentials"):
+        plan = plan.priced()
     console.print(_potentials(plan), end="")
-    console.print(_worths(plan), end="")
+    with working(console, "weighing costs by the noise"):
+        worthy = _worths(plan)
+    console.print(worthy, end="")
     offer = offer_of(plan.recipe.energy)
     if offer is not None and offer.cost == "dft":
         if has_start(plan):
@@ -92,7 +98,8 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
             _draw(plan, picture, start, console)
         console.print(_dft_cost(plan))
         return
-    start = evaluate_start(plan)
+    with working(console, f"relaxing and simulating the start structure{_each(plan)}"):
+        start = evaluate_start(plan)
     if start.ok:
         values = ", ".join(f"{name} {value:.4f}" for name, value in start.objectives.items())
         out = left_out(plan.space, plan.config)
@@ -103,7 +110,8 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
             detail = {name: value for score in scores for name, value in score.detail.items()}
             if doubt := judge(channel, plan.space.template, detail).doubt:
                 console.print(f"warning: {channel.name}: {doubt}")
-    trials = _trials(plan)
+    with working(console, f"evaluating {TRIALS} candidates{_each(plan)}"):
+        trials = _trials(plan)
     if len(trials) < TRIALS and (reason := crowded(plan)):
         if not trials:
             raise UserError(none_came(reason))
@@ -116,6 +124,17 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         raise UserError(f"no candidate could be evaluated: {first.error}; check energy and region")
     _draw(plan, picture, first, console)
     console.print(_cost(plan, trials or [start]))
+
+
+def _each(plan: Plan) -> str:
+    """How long a simulation takes, where that is said beforehand; for what is being done."""
+    if not has_start(plan):
+        return ""
+    models = [channel.forward for channel in plan.recipe.channels]
+    seconds = sum(
+        m.estimate(plan.space.template).seconds for m in models if isinstance(m, HasEstimate)
+    )
+    return f", {_duration(seconds)} per simulation" if seconds >= 1.0 else ""
 
 
 def _judged(plan: Plan, picture: Path, console: Any) -> list[Channel]:
@@ -336,7 +355,7 @@ def _summary(plan: Plan) -> Any:
         f"{'-'.join(sorted(pair) * (3 - len(pair)))} {d:.2f}"
         for pair, d in space.min_distance.items()
     )
-    view.add_row("closest [Å]", closest)
+    view.add_row("distances", f"at least {closest} [Å]")
     view.add_row("energy", _component(config.energy))
     if (offer := offer_of(plan.recipe.energy)) is not None:
         view.add_row("", str(offer))
