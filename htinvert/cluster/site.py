@@ -198,8 +198,8 @@ def load_site(profile: str, beside: Path) -> Site:
     if not path.is_file():
         known = sorted({p.stem for place in folders(beside)[-2:] for p in place.glob("*.yaml")})
         raise UserError(
-            f"cluster {profile} is unknown; {plugins.suggest(profile, ['local', *known])} Or give "
-            "the path of a site's YAML file"
+            f"cluster {profile} is unknown; {plugins.suggest(profile, ['local', *known])}; or "
+            "give the path of a site's YAML file (htinvert example site)"
         )
     return parse_site(read_yaml(path), path.name)
 
