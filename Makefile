@@ -71,6 +71,7 @@ bench: setup  ## run the benchmarks one after the other
 	done
 
 release: setup  ## build wheel and sdist into dist/ and check them; uploads nothing
+	@$(BIN)/python -m pip install -qq build twine
 	@rm -rf build dist
 	@$(BIN)/python -m build --outdir dist . > /dev/null
 	@$(BIN)/twine check --strict dist/*

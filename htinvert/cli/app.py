@@ -30,6 +30,8 @@ Trust = Annotated[
         "--trust", help="Run code that a file names: module:attribute, a command, a model."
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead, for scripts: eV, Å and s.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but mistakes.")]
 YAML = (".yaml", ".yml")
 TEMPORARY = 75  # what a command ends with that may be given again (EX_TEMPFAIL)
 PASSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
@@ -165,8 +167,15 @@ def no_file(error: OSError) -> str:
     return f"{name} cannot be read or written ({error.strerror}); {advice}"
 
 
-def console() -> Any:
-    """Where rich text goes."""
+def console(*, quiet: bool = False) -> Any:
+    """Where rich text goes; nothing of it where it is ``quiet``."""
     from htinvert.report.terminal import terminal
 
-    return terminal()
+    return terminal(quiet=quiet)
+
+
+def say_json(values: Any) -> None:
+    """Print plain values as JSON."""
+    from htinvert.report.as_json import written
+
+    typer.echo(written(values))

@@ -48,20 +48,21 @@ TOO_LONG = 14 * 86400.0  # s that a search may take before it is called one for 
 DFT_CALLS = 30  # of a relaxation, where fewer are not asked for
 
 
-def preview(plan: Plan, picture: Path, *, console: Any) -> None:
+def preview(plan: Plan, picture: Path, *, console: Any) -> dict[str, Any]:
     """Print what was read, draw a first candidate beside the image, estimate the cost.
 
-    Where the plan has a cluster, the script of a job comes first.
+    Where the plan has a cluster, the script of a job comes first. Returns the objectives of the
+    ``start`` structure and the ``seconds_per_candidate``, None where they are not known.
 
     Raises :class:`UserError` where neither the start structure nor a first candidate can be
     evaluated, and where the cluster's profile does not work.
     """
     _show_jobs(plan, console)
     with answerable(plan.recipe.channels):
-        _preview(plan, picture, console)
+        return _preview(plan, picture, console)
 
 
-def _preview(plan: Plan, picture: Path, console: Any) -> None:
+def _preview(plan: Plan, picture: Path, console: Any) -> dict[str, Any]:
     console.print(plan_table(plan))
     for line in measured_lines(plan):
         console.print(line)
@@ -89,11 +90,11 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
             start = Evaluation(Candidate(-1, plan.space.template, "start"))
             _draw(plan, picture, start, console)
         console.print(_dft_cost(plan))
-        return
-    _evaluate(plan, unjudged, picture, console)
+        return {"start": None, "seconds_per_candidate": None}
+    return _evaluate(plan, unjudged, picture, console)
 
 
-def _evaluate(plan: Plan, unjudged: list[Channel], picture: Path, console: Any) -> None:
+def _evaluate(plan: Plan, unjudged: list[Channel], picture: Path, console: Any) -> dict[str, Any]:
     """Evaluate the start structure and a few candidates, draw the first, say what they cost."""
     with working(console, f"relaxing and simulating the start structure{_each(plan)}"):
         start = evaluate_start(plan)
@@ -121,6 +122,11 @@ def _evaluate(plan: Plan, unjudged: list[Channel], picture: Path, console: Any) 
         raise UserError(f"no candidate could be evaluated: {first.error}; check energy and region")
     _draw(plan, picture, first, console)
     console.print(_cost(plan, trials or [start]))
+    seconds = sum(trial.seconds for trial in trials or [start]) / len(trials or [start])
+    return {
+        "start": dict(start.objectives) if start.ok else None,
+        "seconds_per_candidate": seconds,
+    }
 
 
 def _each(plan: Plan) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer
-from typing import Any
+from typing import Any, ClassVar
 
 SILENT = 3.0  # s after which a log says what is being done
 
@@ -19,6 +19,21 @@ def terminal(*, quiet: bool = False) -> Any:
     from rich.console import Console
 
     return Console(markup=False, highlight=False, quiet=quiet)
+
+
+def recording() -> Any:
+    """A terminal that prints nothing: it keeps the lines that it was given as ``lines``."""
+    from rich.console import Console
+
+    class Recording(Console):
+        lines: ClassVar[list[str]]
+
+        def print(self, *objects: Any, **how: Any) -> None:  # noqa: ARG002
+            self.lines.extend(text for text in objects if isinstance(text, str))
+
+    heard = Recording(quiet=True)
+    heard.lines = []  # type: ignore[misc]
+    return heard
 
 
 def progress_bar(console: Any, *columns: Any, width: int = 40, transient: bool = True) -> Any:
