@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export GPAW_CONFIG ?= $(CURDIR)/deploy/gpaw-siteconfig.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test torture unit lint format docs bench clean
+.PHONY: help setup demo test torture unit lint format docs bench release clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,8 +50,9 @@ torture: setup  ## crash, fill, corrupt and race the run on disk, in full; long 
 unit: setup  ## the fast tests only
 	@$(BIN)/python -m pytest --durations=5
 
-lint: setup  ## style, format, types, layers
+lint: setup  ## style, format, spelling, types, layers
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/codespell
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache
@@ -69,6 +70,13 @@ bench: setup  ## run the benchmarks one after the other
 	  test -e "$$script" || { echo "no benchmarks yet"; break; }; \
 	  echo "== $$script"; $(BIN)/python "$$script"; \
 	done
+
+release: setup  ## build wheel and sdist into dist/ and check them; uploads nothing
+	@$(BIN)/python -m pip install -qq build twine
+	@rm -rf build dist
+	@$(BIN)/python -m build --outdir dist . > /dev/null
+	@$(BIN)/twine check --strict dist/*
+	@echo "checked, and nothing is uploaded: that is \`$(BIN)/twine upload dist/*\`"
 
 clean:  ## remove caches and build outputs; .venv and runs stay
 	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

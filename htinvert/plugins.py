@@ -27,6 +27,7 @@ from htinvert.core import UserError
 from htinvert.declaration.declared import check_values, code_of, declared
 from htinvert.declaration.hints import hints_of
 from htinvert.declaration.role import check_role
+from htinvert.declaration.schema_words import either, place_of, wanted
 from htinvert.declaration.trust import require_trust
 from htinvert.declaration.wording import LONGEST_VALUE, shortened, shown
 from htinvert.declaration.wording import reason as told
@@ -245,7 +246,7 @@ class Named:
         except ValidationError as error:
             model = parameters(component, kind=self.kind)
             prefix = tuple(self.place.split("."))
-            return [word(problem, model, prefix) for problem in error.errors()]
+            return words(error, model, prefix)
         return []
 
     def build(self, folder: Path, **context: Any) -> Any:
@@ -267,6 +268,9 @@ class Named:
             check_values(values, declared(component))
             engine = component(**context, **values)
             return Isolated(engine, limits) if limits else engine
+        except ValidationError as error:
+            model, place = parameters(component, kind=self.kind), tuple(self.place.split("."))
+            raise UserError("\n".join(words(error, model, place))) from error
         except ValueError as error:
             raise UserError(f"{self.place}: {error}") from error
         except (SystemExit, GeneratorExit) as error:
@@ -314,16 +318,29 @@ def _filled(
     return filled
 
 
+def words(
+    errors: ValidationError, model: type[BaseModel], prefix: tuple[str, ...] = ()
+) -> list[str]:
+    """Sentences for what pydantic found wrong with ``model``, which stands at ``prefix``."""
+    return either(word(error, model, prefix) for error in errors.errors())
+
+
 def word(error: Any, model: type[BaseModel], prefix: tuple[str, ...] = ()) -> str:
     """One sentence for one of pydantic's errors about ``model``, which stands at ``prefix``."""
-    place = tuple(part for part in error["loc"])
+    place = place_of(error)
+    if error["type"] == "missing" and place and isinstance(place[-1], int):
+        error = {**error, "loc": place[:-1], "type": "tuple_type"}  # a list that is too short
+        place = place[:-1]
     path = ".".join(shortened(str(part), LONGEST_VALUE) for part in (*prefix, *place))
     if error["type"] == "extra_forbidden":
         return f"{path} is unknown; {suggest(str(place[-1]), _keys_at(model, place[:-1]))}"
     if error["type"] == "missing":
         return f"{path} is missing; give it a value"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{path}: {message.removeprefix('value error, ')} (given: {shown(error['input'])})"
+    given = f"(given: {shown(error['input'])})"
+    if wants := wanted(error):
+        return f"{path}: give {wants} {given}"
+    message = (error["msg"][0].lower() + error["msg"][1:]).removeprefix("value error, ")
+    return f"{path}: {message} {given}"
 
 
 def _keys_at(model: Any, place: tuple[Any, ...]) -> list[str]:

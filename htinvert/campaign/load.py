@@ -59,8 +59,7 @@ def changed(plan: Plan, **changes: Any) -> Plan:
     try:
         config = Config.model_validate({**plan.config.model_dump(), **_plain(changes)})
     except ValidationError as error:
-        problems = (plugins.word(mistake, Config, ()) for mistake in error.errors())
-        raise UserError("\n".join(problems)) from error
+        raise UserError("\n".join(plugins.words(error, Config))) from error
     return replace(plan, config=config)
 
 

@@ -6,12 +6,14 @@ import errno
 import os
 import re
 import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, requires
 from typing import Annotated, Any
 
 import typer
 from typer.core import HAS_RICH, TyperGroup
 
-from htinvert.core import UserError
+from htinvert.core import EvaluationFailed, UserError
 from htinvert.declaration import trust
 
 Scan = Annotated[
@@ -28,9 +30,18 @@ Trust = Annotated[
         "--trust", help="Run code that a file names: module:attribute, a command, a model."
     ),
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead, for scripts: eV, Å and s.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but mistakes.")]
 YAML = (".yaml", ".yml")
 TEMPORARY = 75  # what a command ends with that may be given again (EX_TEMPFAIL)
 PASSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+BARE = ("calibrate", "register", "locate", "match", "init")  # take an image without a block
+OPTIONS = {
+    "set the experiment's sampling": "give --sampling",
+    "Set the experiment's sampling": "Give --sampling",
+    "check the experiment's image": "check its path",
+    "choose one with the experiment's": "give a YAML file with the image's block and in it its",
+}
 TRUSTING = ("run", "demo")  # commands whose file is there to be run
 
 
@@ -103,14 +114,50 @@ def main() -> None:
     try:
         app()
     except UserError as mistake:
-        for line in str(mistake).splitlines():
-            typer.echo(f"htinvert: {line}", err=True)
+        _say(as_typed(str(mistake), sys.argv[1:]))
         sys.exit(mistake.code)
+    except EvaluationFailed as failure:
+        _say(f"the structure cannot be compared: {failure}")
+        sys.exit(UserError.code)
+    except (ModuleNotFoundError, PackageNotFoundError) as error:
+        if not error.name or error.name.partition(".")[0] == "htinvert":
+            raise
+        _say(not_installed(error.name))
+        sys.exit(UserError.code)
     except OSError as error:
         if error.filename is None or isinstance(error, BrokenPipeError):
             raise
-        typer.echo(f"htinvert: {no_file(error)}", err=True)
+        _say(no_file(error))
         sys.exit(TEMPORARY if error.errno in PASSES else UserError.code)
+
+
+def _say(text: str) -> None:
+    for line in text.splitlines():
+        typer.echo(f"htinvert: {line}", err=True)
+
+
+def as_typed(text: str, words: Sequence[str]) -> str:
+    """A message on an experiment's keys, said of options where an image was given without a block.
+
+    >>> as_typed("x.npy has no pixel size; set the experiment's sampling [Å/px]", ["locate"])
+    'x.npy has no pixel size; give --sampling [Å/px]'
+    """
+    if not words or words[0] not in BARE or any(word.endswith(YAML) for word in words):
+        return text
+    for key, option in OPTIONS.items():
+        text = text.replace(key, option)
+    return text
+
+
+def not_installed(package: str) -> str:
+    """What to type where a package is missing: its own name, or the extra that brings it."""
+    name = package.partition(".")[0]
+    for needed in requires("htinvert") or ():
+        wanted, _, extra = needed.partition("; extra ==")
+        if extra and re.match(rf"{re.escape(name)}\b", wanted, re.IGNORECASE):
+            extra = extra.strip(" '\"")
+            return f'{name} is not installed; `pip install "htinvert[{extra}]"`'
+    return f"{name} is not installed; `pip install {name}`"
 
 
 def no_file(error: OSError) -> str:
@@ -120,8 +167,15 @@ def no_file(error: OSError) -> str:
     return f"{name} cannot be read or written ({error.strerror}); {advice}"
 
 
-def console() -> Any:
-    """Where rich text goes."""
+def console(*, quiet: bool = False) -> Any:
+    """Where rich text goes; nothing of it where it is ``quiet``."""
     from htinvert.report.terminal import terminal
 
-    return terminal()
+    return terminal(quiet=quiet)
+
+
+def say_json(values: Any) -> None:
+    """Print plain values as JSON."""
+    from htinvert.report.as_json import written
+
+    typer.echo(written(values))

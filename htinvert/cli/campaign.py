@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from htinvert.cli.app import Scan, Tie, Trust, answer_for, app, console
+from htinvert.cli.app import (
+    Json,
+    Quiet,
+    Scan,
+    Tie,
+    Trust,
+    answer_for,
+    app,
+    console,
+    say_json,
+)
 from htinvert.core import UserError
 
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
@@ -61,6 +71,7 @@ def check(
     campaign: CampaignFile,
     cluster: Cluster = None,
     picture: Annotated[Path | None, typer.Option(help="Where to draw [NAME-check.png].")] = None,
+    as_json: Json = False,
     trust: Trust = False,
 ) -> None:
     """Validate a campaign, show what was read and estimate what it costs; runs nothing.
@@ -68,11 +79,17 @@ def check(
     Example: htinvert check configs/cdte_tellurene.yaml
     """
     from htinvert.campaign.load import load
+    from htinvert.report.as_json import check_values
     from htinvert.report.preview import preview
+    from htinvert.report.terminal import recording, working
 
     answer_for(trust)
-    plan = load(campaign, **_given(cluster=cluster))
-    preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=console())
+    out = recording() if as_json else console()
+    with working(out, f"reading {campaign} and its files"):
+        plan = load(campaign, **_given(cluster=cluster))
+    found = preview(plan, picture or Path(f"{plan.config.name}-check.png"), console=out)
+    if as_json:
+        say_json(check_values(plan, found, out.lines))
 
 
 @app.command()
@@ -86,6 +103,7 @@ def run(
     minutes: Minutes = None,
     more: More = None,
     fork: Fork = None,
+    quiet: Quiet = False,
 ) -> None:
     """Run a campaign, or go on with it where it was stopped or killed.
 
@@ -94,6 +112,7 @@ def run(
     """
     from htinvert.campaign.load import further, load
     from htinvert.report.session import run_with_progress
+    from htinvert.report.terminal import working
 
     if more is not None and evaluations is not None:
         raise UserError(
@@ -102,22 +121,28 @@ def run(
         )
     stop = _given(evaluations=evaluations, minutes=minutes)
     changes = _given(seed=seed, workers=workers, cluster=cluster, stop=stop or None)
-    plan = load(campaign, **changes)
+    out = console(quiet=quiet)
+    with working(out, f"reading {campaign} and its files"):
+        plan = load(campaign, **changes)
     name = plan.config.name if seed is None else f"{plan.config.name}-seed{seed}"
     folder = output or Path("runs") / name
     if more is not None:
         plan = further(plan, folder, more)
-    run_with_progress(plan, folder, console=console(), fork=fork)
+    run_with_progress(plan, folder, console=out, fork=fork)
 
 
 @app.command()
-def status(folder: RunFolder) -> None:
+def status(folder: RunFolder, as_json: Json = False) -> None:
     """Say how far a run is, also while it goes on.
 
     Example: htinvert status runs/cdte_tellurene
     """
+    from htinvert.report.as_json import status_values
     from htinvert.report.session import show_status
 
+    if as_json:
+        say_json(status_values(folder))
+        return
     show_status(folder, console=console())
 
 
@@ -130,15 +155,21 @@ def rank(
     ] = None,
     scan: Scan = None,
     tie: Tie = None,
+    as_json: Json = False,
 ) -> None:
     """Rank what a run has found by weighted sum and Pareto front, one line per family.
 
     Example: htinvert rank runs/cdte_tellurene --weight haadf.registration=20
     """
+    from htinvert.campaign.funnel import objectives_of
+    from htinvert.report.as_json import ranking_values
     from htinvert.report.session import show_ranking
 
     weights = _weights(weight or [])
-    show_ranking(folder, top=top, weights=weights, scan=scan, ties=tie or (), console=console())
+    out = console(quiet=as_json)
+    ranked = show_ranking(folder, top=top, weights=weights, scan=scan, ties=tie or (), console=out)
+    if as_json:
+        say_json(ranking_values(ranked[:top], objectives_of(folder, weights)))
 
 
 @app.command()

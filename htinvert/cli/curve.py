@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from htinvert.cli.app import YAML, Trust, answer_for, app, console, two_numbers
+from htinvert.cli.app import (
+    YAML,
+    Json,
+    Trust,
+    answer_for,
+    app,
+    console,
+    say_json,
+    two_numbers,
+)
 from htinvert.core import UserError
 
 if TYPE_CHECKING:
@@ -31,12 +40,14 @@ def fit(
     free: Annotated[
         list[str] | None, typer.Option(help="Fit this, too, such as diameter=10:200.")
     ] = None,
+    as_json: Json = False,
     trust: Trust = False,
 ) -> None:
     """Fit the forward model's free parameters to a measured curve; the same on every run.
 
     Example: htinvert fit Pt.cif Pt.gr --range 1.5:50 --set qdamp=0.0376 --free diameter=10:200
     """
+    from htinvert.report.as_json import fit_values
     from htinvert.report.curve_fit import fit_with_progress
     from htinvert.report.curve_rank import rank_with_progress
 
@@ -44,14 +55,18 @@ def fit(
     block = _experiment(experiment, model=model, span=span, axis=axis, given=given or ())
     folder = experiment.parent if experiment.suffix in YAML else Path()
     also = dict(_bounds(text) for text in free or ())
+    out = console(quiet=as_json)
+    result: Any
     if structure.is_dir():
-        rank_with_progress(
-            structure, block, base=folder, output=output, also=also, console=console()
+        result = rank_with_progress(
+            structure, block, base=folder, output=output, also=also, console=out
         )
     else:
-        fit_with_progress(
-            structure, block, folder=folder, output=output, also=also, console=console()
+        result = fit_with_progress(
+            structure, block, folder=folder, output=output, also=also, console=out
         )
+    if as_json:
+        say_json(fit_values(result))
 
 
 def _experiment(
@@ -90,7 +105,7 @@ def _experiment(
     try:
         experiment = of_its_kind(block)
     except ValidationError as error:
-        raise UserError(plugins.word(error.errors()[0], experiment_model(block), ())) from error
+        raise UserError(plugins.words(error, experiment_model(block))[0]) from error
     problems = component_problems({"experiments": {"this": block}})
     if problems:
         raise UserError("\n".join(problem.replace("experiments.this.", "") for problem in problems))

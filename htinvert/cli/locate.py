@@ -23,7 +23,9 @@ def locate(
     ] = 0.1,
     beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
     up: Annotated[str, typer.Option(help="Normal of the boundary, up in the structure.")] = "z",
-    beam_energy: Annotated[float, typer.Option(help="[keV]")] = 200.0,
+    beam_energy: Annotated[
+        float, typer.Option(min=10.0, max=3000.0, help="Beam energy [keV].")
+    ] = 200.0,
     semiangle: Annotated[float, typer.Option(help="Convergence semiangle [mrad].")] = 25.0,
     detector: Annotated[str, typer.Option(help="Detector angles [mrad].")] = "80:200",
     output: Annotated[

@@ -31,19 +31,16 @@ def report(
     movie: Annotated[
         bool, typer.Option("--movie", help="Make a movie of the improvements, too.")
     ] = False,
-    open_it: Annotated[str, typer.Option("--open", help="Open it in a browser: yes or no.")] = "no",
+    open_it: Annotated[bool, typer.Option("--open", help="Open it in a browser, too.")] = False,
     trust: Trust = False,
 ) -> None:
     """Write one HTML file about a run that opens offline anywhere, and figures and files beside it.
 
-    Example: htinvert report runs/cdte_tellurene --open yes
+    Example: htinvert report runs/cdte_tellurene --open
     """
-    from htinvert.core import UserError
     from htinvert.report.page.make import make
 
     answer_for(trust)
-    if open_it not in ("yes", "no"):
-        raise UserError(f"--open is {open_it}; give yes or no")
     target = output or folder / "report.html"
     sentence = make(
         folder,
@@ -57,5 +54,5 @@ def report(
     )
     typer.echo(sentence)
     typer.echo(f"written: {target}, and figures, structures and tables in {target.stem}-files")
-    if open_it == "yes":
+    if open_it:
         typer.launch(str(target))

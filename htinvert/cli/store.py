@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from htinvert.cli.app import app, console
+from htinvert.cli.app import Json, app, console, say_json
 
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
 
@@ -19,6 +19,7 @@ def verify(
     folder: RunFolder,
     full: Annotated[bool, typer.Option(help="Read every byte instead of sizes.")] = False,
     repair: Annotated[bool, typer.Option(help="Repair what can be; implies --full.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check that a run's files are what was written; ends with 0 if so.
 
@@ -28,9 +29,14 @@ def verify(
     from htinvert.campaign.inputs import changed_inputs
     from htinvert.store.salvage import verify as check
 
-    with _progress("reading rows") as observer:
+    with _progress("reading rows", quiet=as_json) as observer:
         found = check(folder, full=full, repair=repair, observer=observer)
-    for line in (*found.problems, *found.notes, *changed_inputs(folder).values()):
+    changed = [*changed_inputs(folder).values()]
+    if as_json:
+        values = {"run": folder, "code": found.code, "lost": found.lost, "repaired": repair}
+        say_json(values | {"problems": found.problems, "notes": [*found.notes, *changed]})
+        raise typer.Exit(found.code)
+    for line in (*found.problems, *found.notes, *changed):
         typer.echo(line)
     state = {0: "all is well", 1: "no committed result is lost", 2: "committed results are lost"}
     if found.problems and not repair:
@@ -60,10 +66,10 @@ def migrate(folder: RunFolder) -> None:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(what: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A bar that appears with the first rows."""
     from htinvert.report.terminal import counted_bar
 
-    with counted_bar(console()) as progress:
+    with counted_bar(console(quiet=quiet)) as progress:
         bar = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(bar, completed=done, total=total)

@@ -25,7 +25,14 @@ from htinvert.core import Recipe, UserError
 from htinvert.pool.here import Connection, HerePool, Pool
 from htinvert.pool.on_dask import DaskPool
 from htinvert.pool.parcel import pack
-from htinvert.pool.workers import LOOPBACK_PAGES, SETTINGS, hush, local_workers, manners
+from htinvert.pool.workers import (
+    LOOPBACK_PAGES,
+    SETTINGS,
+    end_quietly,
+    hush,
+    local_workers,
+    manners,
+)
 
 CLOSING_SECONDS = 20.0
 JOB_BLOCK_SECONDS = 1.5  # of a block of candidates on other machines
@@ -85,6 +92,7 @@ def jobs(site: Site, folder: Path, workers: int) -> Iterator[Connection]:
     from distributed import Client, Scheduler, SpecCluster
 
     hush()
+    end_quietly()
     if len(str(folder).split()) > 1:
         raise UserError(
             f"{folder} has blanks in its path, which job scripts cannot take; rename it"

@@ -198,8 +198,8 @@ def load_site(profile: str, beside: Path) -> Site:
     if not path.is_file():
         known = sorted({p.stem for place in folders(beside)[-2:] for p in place.glob("*.yaml")})
         raise UserError(
-            f"cluster {profile} is unknown; {plugins.suggest(profile, ['local', *known])} Or give "
-            "the path of a site's YAML file"
+            f"cluster {profile} is unknown; {plugins.suggest(profile, ['local', *known])}; or "
+            "give the path of a site's YAML file (htinvert example site)"
         )
     return parse_site(read_yaml(path), path.name)
 
@@ -224,7 +224,7 @@ def parse_site(raw: Mapping[str, Any], name: str) -> Site:
     try:
         terms = Terms.model_validate(raw.get("htinvert") or {})
     except ValidationError as error:
-        problems += [plugins.word(e, Terms, ("htinvert",)) for e in error.errors()]
+        problems += plugins.words(error, Terms, ("htinvert",))
     said = mistakes(settings, system, terms.inner)
     problems += [f"jobqueue.{system}.{mistake}" for mistake in said]
     if terms.inner > 1 and terms.resources:

@@ -34,6 +34,7 @@ from htinvert.config.numbers import with_numbers
 from htinvert.config.potentials import ChemicalPotentials, PhasesPart
 from htinvert.config.yaml_file import TOO_DEEP, located, merge, read_yaml, too_deep
 from htinvert.core import ENERGIES, Region, UserError
+from htinvert.declaration.schema_words import either
 from htinvert.declaration.wording import shown
 from htinvert.signals.kind import Part
 
@@ -215,7 +216,7 @@ def stored(path: Path) -> Config:
     try:
         return Config.model_validate(raw := read_yaml(path))
     except ValidationError as error:
-        problems = [_worded(e, raw) for e in error.errors()]
+        problems = either(_worded(e, raw) for e in error.errors())
         raise UserError("\n".join(located(path, problem) for problem in problems)) from error
 
 
@@ -226,7 +227,7 @@ def load_experiment(path: Path) -> Experiment:
     try:
         experiment = of_its_kind(raw)
     except ValidationError as error:
-        problems = [plugins.word(e, experiment_model(raw), ()) for e in error.errors()]
+        problems = plugins.words(error, experiment_model(raw))
     prefix = "experiments.this."
     inside = component_problems({"experiments": {"this": raw}})
     problems = with_numbers([*problems, *(p.replace(prefix, "") for p in inside)], raw)
@@ -257,7 +258,7 @@ def load_structure(path: Path) -> StructurePart:
     try:
         part = StructurePart.model_validate(raw)
     except ValidationError as error:
-        problems += [plugins.word(e, StructurePart, ()) for e in error.errors()]
+        problems += plugins.words(error, StructurePart)
     problems = with_numbers(problems, raw["structure"] if bare else raw)
     if problems:
         raise UserError("\n".join(located(path, problem) for problem in problems))
@@ -300,7 +301,7 @@ def parse(
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
-        problems += [_worded(e, raw) for e in error.errors()]
+        problems += either(_worded(e, raw) for e in error.errors())
     problems = with_numbers(problems + component_problems(raw), raw)
     if config is not None and not problems:
         problems += _objective_problems(config)

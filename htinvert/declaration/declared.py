@@ -15,6 +15,13 @@ from htinvert.core import Signal
 from htinvert.declaration.abilities import Cites, Declares, Given, NamesCode, Packaged
 from htinvert.declaration.hints import hints_of
 
+SLIPS: Mapping[str, Mapping[str, float]] = {
+    "eV": {"keV": 1e3},
+    "mrad": {"rad": 1e3},
+    "Å": {"nm": 10.0, "pm": 0.01},
+}
+"""Units in which people give a number by mistake, and how much of the right one each is."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -186,13 +193,24 @@ def check_values(values: Mapping[str, Any], parameters: Mapping[str, Parameter])
         if bound is None or isinstance(value, bool) or not isinstance(value, int | float):
             continue
         if not bound.lower <= value <= bound.upper:
-            raise ValueError(f"{name} is {value} but must be {_between(bound)}")
+            raise ValueError(
+                f"{name} is {value} but must be {_between(bound)}{_slip(value, bound)}"
+            )
 
 
 def _between(bound: Parameter) -> str:
     """The bounds in words."""
+    unit = "" if bound.unit == "1" else f" {bound.unit}"
     if bound.upper == math.inf:
-        return f"{bound.lower:g} or more"
+        return f"{bound.lower:g}{unit} or more"
     if bound.lower == -math.inf:
-        return f"{bound.upper:g} or less"
-    return f"from {bound.lower:g} to {bound.upper:g}"
+        return f"{bound.upper:g}{unit} or less"
+    return f"from {bound.lower:g} to {bound.upper:g}{unit}"
+
+
+def _slip(value: float, bound: Parameter) -> str:
+    """A tail on the unit that was probably meant; empty where none brings it between the bounds."""
+    for unit, factor in SLIPS.get(bound.unit, {}).items():
+        if bound.lower <= value * factor <= bound.upper:
+            return f"; {value:g} {unit} are {value * factor:g} {bound.unit}"
+    return ""

@@ -58,7 +58,5 @@ def parse_step(step: Mapping[str, Any], known: Steps) -> tuple[str, dict[str, An
     try:
         checked = model.model_validate(dict(given))
     except ValidationError as failure:
-        raise UserError(
-            "; ".join(plugins.word(error, model, (name,)) for error in failure.errors())
-        ) from None
+        raise UserError("; ".join(plugins.words(failure, model, (name,)))) from None
     return name, {key: getattr(checked, key) for key in checked.model_fields_set}

@@ -181,7 +181,8 @@ def exit_wave(
 
 
 def version() -> str:
-    """Name and version of the engine."""
+    """Name and version of the engine. Raises :class:`UserError` where it is not installed."""
+    check_engine("cpu")
     return f"abTEM {metadata.version('abtem')}"
 
 

@@ -54,7 +54,7 @@ class Probe(Beam):
     """A beam that is focused to a spot.
 
     Args:
-        semiangle: convergence semiangle [mrad], > 0 to 200.
+        semiangle: convergence semiangle [mrad], 0.1 to 200.
         source_size: full width at half maximum of the Gaussian source image [Å], 0 to 10.
     """
 
@@ -97,7 +97,7 @@ class Probe(Beam):
 
 PROBE = {
     **BEAM,
-    "semiangle": Parameter("mrad", 1e-3, 200.0),
+    "semiangle": Parameter("mrad", 0.1, 200.0),
     "source_size": Parameter("Å", 0.0, 10.0),
 }
 

@@ -17,7 +17,7 @@ class Stem(Probe, Scene):
 
     Args:
         inner: inner detector angle [mrad], >= 0.
-        outer: outer detector angle [mrad], > inner.
+        outer: outer detector angle [mrad], > inner, 1 or more.
     """
 
     inner: float = 100.0
@@ -28,7 +28,7 @@ STEM = {
     **SCENE,
     **PROBE,
     "inner": Parameter("mrad", 0.0, 1e3),
-    "outer": Parameter("mrad", 0.0, 1e3),
+    "outer": Parameter("mrad", 1.0, 1e3),
 }
 
 

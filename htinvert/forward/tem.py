@@ -167,7 +167,7 @@ PARAMETERS = {
     **BEAM,
     "defocus": Parameter("Å", -1e5, 1e5),
     "illumination": Parameter("mrad", 0.0, 10.0),
-    "aperture": Parameter("mrad", 1e-3, 200.0),
+    "aperture": Parameter("mrad", 0.1, 200.0),
     "blur": Parameter("Å", 0.0, 10.0),
     "images": Parameter("1", 1, 1000),
     "defocus_step": Parameter("Å", -1e4, 1e4),

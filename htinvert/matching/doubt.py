@@ -13,6 +13,7 @@ from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.forward.stem import Stem
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.stm import Stm
+from htinvert.image.plausible import shows_atoms
 from htinvert.matching.chance import Chance, decoy_poses
 from htinvert.matching.pose import Pose, place, refine
 from htinvert.matching.sighting import moved_half, search, sides
@@ -25,6 +26,7 @@ GOOD = 0.5  # correlation beyond which a fit is not called nothing
 BETTER = 0.15  # of correlation by which another pose must fit better
 TURNED = 6.0  # degrees that a fit may turn a structure by itself
 FIELD = 300.0  # Å: side of the largest part that is looked at
+SLIPS = (0.1, 10.0)  # of a pixel size: nm for Å
 USUAL = 3.0  # standard deviations above the decoys' mean that many of them reach
 LEAST = 8  # px in coarse pixels of the smallest region
 LEAST_CORRELATION = 0.2  # below which two images of many pixels have next to nothing in common
@@ -87,11 +89,16 @@ def judge(channel: Channel, atoms: Atoms, detail: Mapping[str, float] | None = N
     """
     seen = seen_in(channel, atoms)
     if seen is not None:
-        there = seen.sure or _is_there(channel, atoms, seen)
-        return Judgment("search", "" if there else _hardly_seen(seen.correlation, channel.forward))
+        try:
+            there = seen.sure or _is_there(channel, atoms, seen)
+        except UserError as error:
+            raise UserError(f"{error}{_slip(channel, atoms)}") from error
+        doubt = "" if there else _hardly_seen(seen.correlation, channel.forward)
+        return Judgment("search", f"{doubt}{_slip(channel, atoms)}" if doubt else "")
     if detail is None or "ncc" not in detail:
         return Judgment()
-    return Judgment("correlation", _hardly_seen(detail["ncc"], channel.forward))
+    doubt = _hardly_seen(detail["ncc"], channel.forward)
+    return Judgment("correlation", f"{doubt}{_slip(channel, atoms)}" if doubt else "")
 
 
 def _hardly_seen(correlation: float, forward: Any) -> str:
@@ -106,6 +113,27 @@ def _hardly_seen(correlation: float, forward: Any) -> str:
             "another bias or isovalue, or the right turn (rotation, mirror)"
         )
     return text + "check the structure, its turn (beam, up, rotation), the pixel size and the crop"
+
+
+def _slip(channel: Channel, atoms: Atoms) -> str:
+    """A tail on the pixel size at which a structure is found, where a power of ten got lost."""
+    observed, own = channel.observed, getattr(channel.forward, "sampling", None)
+    for factor in SLIPS:
+        steps = tuple(factor * step for step in observed.sampling)
+        if not all(map(shows_atoms, steps)):
+            continue
+        forward: Any = channel.forward
+        if own is not None:
+            scaled = tuple(factor * s for s in own) if isinstance(own, tuple) else factor * own
+            forward = replace(forward, sampling=scaled)
+        image = Signal.image(observed.data, (steps[0], steps[1]))
+        other = seen_in(replace(channel, observed=image, forward=forward), atoms)
+        if other is not None and other.correlation > max(other.chance.level, GOOD):
+            return (
+                f"; with a pixel size of {steps[0]:.3g} instead of {observed.sampling[0]:.3g} Å/px "
+                f"it is found (correlation {other.correlation:.2f}): check the unit, Å"
+            )
+    return ""
 
 
 def _is_there(channel: Channel, atoms: Atoms, seen: FitWorth) -> bool:

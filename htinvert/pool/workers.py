@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import logging
 import os
@@ -55,6 +56,7 @@ def local_workers(count: int) -> Iterator[tuple[Any, Any]]:
     from distributed.security import Security
 
     hush()
+    end_quietly()
     with (
         dask.config.set(SETTINGS),
         apart_from_main(),
@@ -136,6 +138,22 @@ def hush() -> None:
     """
     for part in ("worker", "core", "comm", "batched"):
         logging.getLogger(f"distributed.{part}").setLevel(logging.CRITICAL)
+
+
+def end_quietly() -> None:
+    """Let whoever interrupts a cluster's end see no traceback of Dask's own last attempt at it."""
+    from distributed.deploy.spec import close_clusters
+
+    atexit.unregister(close_clusters)
+    atexit.unregister(_close)
+    atexit.register(_close)
+
+
+def _close() -> None:
+    from distributed.deploy.spec import close_clusters
+
+    with suppress(Exception, KeyboardInterrupt):  # the program ends anyway, and workers with it
+        close_clusters()
 
 
 def _keep_freed_memory() -> None:

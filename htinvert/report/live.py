@@ -7,8 +7,11 @@ from typing import Any, Self
 
 from htinvert.campaign.plan import Plan
 from htinvert.campaign.progress import Progress
+from htinvert.declaration.wording import shortened
 from htinvert.report.summary import lineage
 from htinvert.report.terminal import progress_bar
+
+LONGEST = 12  # letters of a campaign's name beside the bar
 
 
 class Live:
@@ -16,14 +19,17 @@ class Live:
 
     def __init__(self, plan: Plan, folder: Path, console: Any) -> None:
         from rich.progress import TextColumn, TimeElapsedColumn
+        from rich.table import Column
 
         self._plan = plan
         self._folder = folder
         self._console = console
-        text = TextColumn("{task.fields[text]}", markup=False)
-        self._bar = progress_bar(console, text, TimeElapsedColumn(), width=24)
+        one_line = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+        text = TextColumn("{task.fields[text]}", markup=False, table_column=one_line)
+        self._bar = progress_bar(console, text, TimeElapsedColumn(), width=12)
+        self._bar.expand = True
         self._task = self._bar.add_task(
-            plan.config.name, total=self._total(), text="starting workers"
+            shortened(plan.config.name, LONGEST), total=self._total(), text="starting workers"
         )
 
     def __enter__(self) -> Self:
@@ -41,17 +47,18 @@ class Live:
     def __call__(self, progress: Progress) -> None:
         """Show how far the campaign is."""
         rate = progress.session / progress.seconds if progress.seconds > 0 else 0.0
-        text = f"{progress.evaluated} evaluated, {rate:.1f}/s, {progress.failed} failed"
-        text += f", {progress.duplicates} duplicates"
-        for reason, count in sorted(progress.refused.items()):
-            text += f", {count} {reason.replace('_', ' ')}"
+        text = f"{progress.evaluated} done, {rate:.1f}/s"
         if progress.best < float("inf"):
             text += f", best {progress.best:.4f}"
         stop = self._plan.config.stop
         done = progress.core_seconds if stop.core_seconds is not None else progress.seconds
         if stop.evaluations is not None:
             done = progress.evaluated
-        self._bar.update(self._task, completed=done, text=text)
+        text += self._left(progress)
+        counts = {"failed": progress.failed, "duplicates": progress.duplicates}
+        counts |= {r.replace("_", " "): n for r, n in sorted(progress.refused.items())}
+        besides = ", ".join(f"{n} {what}" for what, n in counts.items() if n)
+        self._bar.update(self._task, completed=done, text=f"{text}\n{besides}".rstrip())
         if progress.news:
             self._console.print(progress.news)
         if progress.improved is not None:
@@ -66,8 +73,22 @@ class Live:
         )
         self._console.print(
             f"#{evaluation.candidate.index:04d} best {progress.best:.4f} ({values}): "
-            f"{lineage(evaluation)}"
+            f"{lineage(evaluation)}",
+            soft_wrap=True,
         )
+
+    def _left(self, progress: Progress) -> str:
+        """How long it will take to the evaluations or the minutes at which it stops."""
+        stop, ends = self._plan.config.stop, []
+        if stop.evaluations is not None and progress.session and progress.seconds > 0:
+            missing = max(stop.evaluations - progress.evaluated, 0)
+            ends.append(missing * progress.seconds / progress.session)
+        if stop.minutes is not None:
+            ends.append(max(60.0 * stop.minutes - progress.seconds, 0.0))
+        if not ends:
+            return ""
+        seconds = min(ends)
+        return f", {seconds / 60:.0f} min left" if seconds >= 90 else f", {seconds:.0f} s left"
 
     def _total(self) -> float | None:
         stop = self._plan.config.stop

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from htinvert.campaign.defaults import why
 from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
 from htinvert.campaign.references import strays
 from htinvert.campaign.room import TRIALS, crowded, none_came
@@ -19,8 +16,6 @@ from htinvert.campaign.weights import weighted, worths
 from htinvert.cluster.connect import job_script, listening
 from htinvert.cluster.needs import (
     LOCAL,
-    engine_memory,
-    machine_memory,
     require_memory,
     require_memory_here,
 )
@@ -31,22 +26,20 @@ from htinvert.core import (
     Evaluation,
     EvaluationFailed,
     UserError,
-    frozen_mask,
-    region_mask,
 )
 from htinvert.declaration.abilities import HasEstimate, Wraps
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
-from htinvert.geometry.roles import rigid_bodies
 from htinvert.matching.doubt import judge
 from htinvert.ranking.rank import fit_alone, raw_energies
 from htinvert.report.calibration import draw_calibration
+from htinvert.report.plan_table import plan_table
 from htinvert.report.save import drawn
 from htinvert.report.summary import draw_channel
+from htinvert.report.terminal import working
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.intervals import intervals
-from htinvert.signals.kind import kind_of
 from htinvert.signals.seen import see
 
 DFT_SECONDS = 3.0  # of a force call of ten atoms on one core; GPAW, CdTe, 300 eV, few k-points
@@ -55,44 +48,56 @@ TOO_LONG = 14 * 86400.0  # s that a search may take before it is called one for 
 DFT_CALLS = 30  # of a relaxation, where fewer are not asked for
 
 
-def preview(plan: Plan, picture: Path, *, console: Any) -> None:
+def preview(plan: Plan, picture: Path, *, console: Any) -> dict[str, Any]:
     """Print what was read, draw a first candidate beside the image, estimate the cost.
 
-    Where the plan has a cluster, the script of a job comes first.
+    Where the plan has a cluster, the script of a job comes first. Returns the objectives of the
+    ``start`` structure and the ``seconds_per_candidate``, None where they are not known.
 
     Raises :class:`UserError` where neither the start structure nor a first candidate can be
     evaluated, and where the cluster's profile does not work.
     """
     _show_jobs(plan, console)
     with answerable(plan.recipe.channels):
-        _preview(plan, picture, console)
+        return _preview(plan, picture, console)
 
 
-def _preview(plan: Plan, picture: Path, console: Any) -> None:
-    console.print(_summary(plan))
+def _preview(plan: Plan, picture: Path, console: Any) -> dict[str, Any]:
+    console.print(plan_table(plan))
     for line in measured_lines(plan):
         console.print(line)
     for warning in filter(None, (fit_alone(plan.objectives), _raw(plan))):
         console.print(f"warning: {warning}")
     for path in draw_measured(plan, picture.parent, stem=f"{picture.stem}-"):
         console.print(f"drawn: {path}")
-    parameters = fit_to_start(plan)
+    with working(console, f"fitting the start structure{_each(plan)}"):
+        parameters = fit_to_start(plan)
     for channel in plan.recipe.channels:
         if channel.name in parameters:
             console.print(_fitted(plan, channel, parameters[channel.name]))
     plan = plan.calibrated(parameters)
-    unjudged = _judged(plan, picture, console)
-    plan = plan.priced()
+    with working(console, "looking for the start structure in the data"):
+        unjudged = _judged(plan, picture, console)
+    with working(console, "pricing the phases of the chemical potentials"):
+        plan = plan.priced()
     console.print(_potentials(plan), end="")
-    console.print(_worths(plan), end="")
+    with working(console, "weighing costs by the noise"):
+        worthy = _worths(plan)
+    console.print(worthy, end="")
     offer = offer_of(plan.recipe.energy)
     if offer is not None and offer.cost == "dft":
         if has_start(plan):
             start = Evaluation(Candidate(-1, plan.space.template, "start"))
             _draw(plan, picture, start, console)
         console.print(_dft_cost(plan))
-        return
-    start = evaluate_start(plan)
+        return {"start": None, "seconds_per_candidate": None}
+    return _evaluate(plan, unjudged, picture, console)
+
+
+def _evaluate(plan: Plan, unjudged: list[Channel], picture: Path, console: Any) -> dict[str, Any]:
+    """Evaluate the start structure and a few candidates, draw the first, say what they cost."""
+    with working(console, f"relaxing and simulating the start structure{_each(plan)}"):
+        start = evaluate_start(plan)
     if start.ok:
         values = ", ".join(f"{name} {value:.4f}" for name, value in start.objectives.items())
         out = left_out(plan.space, plan.config)
@@ -103,7 +108,8 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
             detail = {name: value for score in scores for name, value in score.detail.items()}
             if doubt := judge(channel, plan.space.template, detail).doubt:
                 console.print(f"warning: {channel.name}: {doubt}")
-    trials = _trials(plan)
+    with working(console, f"evaluating {TRIALS} candidates{_each(plan)}"):
+        trials = _trials(plan)
     if len(trials) < TRIALS and (reason := crowded(plan)):
         if not trials:
             raise UserError(none_came(reason))
@@ -116,6 +122,22 @@ def _preview(plan: Plan, picture: Path, console: Any) -> None:
         raise UserError(f"no candidate could be evaluated: {first.error}; check energy and region")
     _draw(plan, picture, first, console)
     console.print(_cost(plan, trials or [start]))
+    seconds = sum(trial.seconds for trial in trials or [start]) / len(trials or [start])
+    return {
+        "start": dict(start.objectives) if start.ok else None,
+        "seconds_per_candidate": seconds,
+    }
+
+
+def _each(plan: Plan) -> str:
+    """How long a simulation takes, where that is said beforehand; for what is being done."""
+    if not has_start(plan):
+        return ""
+    models = [channel.forward for channel in plan.recipe.channels]
+    seconds = sum(
+        m.estimate(plan.space.template).seconds for m in models if isinstance(m, HasEstimate)
+    )
+    return f", {_duration(seconds)} per simulation" if seconds >= 1.0 else ""
 
 
 def _judged(plan: Plan, picture: Path, console: Any) -> list[Channel]:
@@ -170,22 +192,6 @@ def _raw(plan: Plan) -> str:
         return ""
     ends = [{s: pair[end] for s, pair in plan.space.composition.items()} for end in (0, 1)]
     return raw_energies(plan.objectives, ends, plan.config.given_potentials)
-
-
-def _objectives(plan: Plan) -> str:
-    """Weights and names; derived weights follow once the start structure is fitted."""
-    if plan.config.objectives is None and plan.recipe.channels:
-        names = ", ".join(o.name for o in plan.objectives)
-        return f"{names}; weights by noise and window, below"
-    return ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives)
-
-
-def _generators(view: Any, plan: Plan) -> None:
-    """Rows on who proposes, and why where the file does not say."""
-    config = plan.config
-    view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
-    if reason := why(config, plan.recipe.channels):
-        view.add_row("", f"the default, for {reason}")
 
 
 def _show_jobs(plan: Plan, console: Any) -> None:
@@ -302,81 +308,3 @@ def _duration(seconds: float) -> str:
         if seconds >= 2 * size or (unit == "min" and seconds >= size):
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _summary(plan: Plan) -> Any:
-    """A table of the structure, the region, the experiments and the search."""
-    from rich.table import Table
-
-    space, config = plan.space, plan.config
-    atoms = space.template
-    view = Table(title=f"campaign {config.name}", title_justify="left", show_header=False)
-    lengths = " x ".join(f"{length:.3f}" for length in atoms.cell.lengths())
-    formula = atoms.get_chemical_formula() or "an empty box"
-    view.add_row("structure", f"{formula}, cell {lengths} Å, {len(atoms)} atoms")
-    held = f"{int(frozen_mask(atoms).sum())} atoms frozen"
-    held += "".join(f", {len(b.index)} rigid along {b.move}" for b in rigid_bodies(atoms))
-    inside = Counter(atoms.symbols[region_mask(atoms)])
-    holds = ", ".join(f"{count} {symbol}" for symbol, count in sorted(inside.items())) or "nothing"
-    if space.region is None:
-        view.add_row("region", "the whole cell")
-    else:
-        region = space.region
-        view.add_row(
-            "region",
-            f"{region.lower:g} to {region.upper:g} Å along {region.axis}, holds {holds}; "
-            f"{region.margin:g} Å around it relax, {held}",
-        )
-    ranges = ", ".join(
-        f"{low}-{high} {s}" if low < high else f"{low} {s}"
-        for s, (low, high) in space.composition.items()
-    )
-    view.add_row("composition", f"{ranges} inside the region")
-    closest = ", ".join(
-        f"{'-'.join(sorted(pair) * (3 - len(pair)))} {d:.2f}"
-        for pair, d in space.min_distance.items()
-    )
-    view.add_row("closest [Å]", closest)
-    view.add_row("energy", _component(config.energy))
-    if (offer := offer_of(plan.recipe.energy)) is not None:
-        view.add_row("", str(offer))
-    each = engine_memory(plan.recipe.energy, atoms)
-    if each is not None and config.cluster in (None, LOCAL):  # elsewhere it is another machine's
-        view.add_row("", _memory(each, max(config.workers, 1)))
-    for channel in plan.recipe.channels:
-        experiment = config.experiments[channel.name]
-        words = kind_of(channel.forward).words(channel.observed)
-        view.add_row(channel.name, f"{experiment.data}, {words}")
-        view.add_row("", plan.files[channel.name])
-        view.add_row("", _model(experiment.forward, channel.forward))
-        if has_start(plan) and isinstance(channel.forward, HasEstimate):
-            view.add_row("", str(channel.forward.estimate(atoms)))
-    view.add_row("objectives", _objectives(plan))
-    _generators(view, plan)
-    return view
-
-
-def _memory(each: float, workers: int) -> str:
-    """What the workers' engines take of the machine's memory, in words."""
-    there = machine_memory()
-    text = f"{workers} workers take about {each * workers:.2g} of {there:.0f} GB of memory"
-    return text if each * workers < there else f"{text}: too much; choose fewer workers"
-
-
-def _model(spec: dict[str, Any], forward: Any) -> str:
-    """What was asked of a forward model, and the numbers and words that it takes by itself."""
-    rest = (
-        {f.name: getattr(forward, f.name) for f in fields(forward)} if is_dataclass(forward) else {}
-    )
-    plain = {name: value for name, value in rest.items() if isinstance(value, int | float | str)}
-    taken = ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in plain.items()
-        if value and name not in spec
-    )
-    return f"{_component(spec)}; besides: {taken}" if taken else _component(spec)
-
-
-def _component(spec: dict[str, Any]) -> str:
-    rest = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "use")
-    return f"{spec['use']} ({rest})" if rest else str(spec["use"])

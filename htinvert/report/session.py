@@ -13,9 +13,10 @@ from htinvert.campaign import loop
 from htinvert.campaign.funnel import objectives_of, ranking, source_of, stages
 from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.plan import Plan, evaluate_start
+from htinvert.campaign.progress import GOES_ON
 from htinvert.campaign.resume import ready
 from htinvert.campaign.start import left_out
-from htinvert.core import Evaluation, Objective
+from htinvert.core import Evaluation, Interrupted, Objective
 from htinvert.generators.walks import START
 from htinvert.ranking.chemical_potentials import read_scan
 from htinvert.ranking.rank import Ranked, counts_of, fit_alone, rank, raw_energies
@@ -43,8 +44,12 @@ def run_with_progress(
     """
     for line in measured_lines(plan):
         console.print(line)
-    with Live(plan, folder, console) as live:
-        end = loop.run(plan, folder, observer=live, fork=fork)
+    try:
+        with Live(plan, folder, console) as live:
+            end = loop.run(plan, folder, observer=live, fork=fork)
+    except Interrupted:
+        console.print(f"interrupted at once; what {folder} has stays, and {GOES_ON}")
+        raise
     console.print(f"stopped: {end.reason}")
     plan = ready(plan, folder)
     survey = Survey(plan.objectives)

@@ -6,7 +6,12 @@ error. So every console and every bar of the program is made here, without.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Timer
+from typing import Any, ClassVar
+
+SILENT = 3.0  # s after which a log says what is being done
 
 
 def terminal(*, quiet: bool = False) -> Any:
@@ -14,6 +19,21 @@ def terminal(*, quiet: bool = False) -> Any:
     from rich.console import Console
 
     return Console(markup=False, highlight=False, quiet=quiet)
+
+
+def recording() -> Any:
+    """A terminal that prints nothing: it keeps the lines that it was given as ``lines``."""
+    from rich.console import Console
+
+    class Recording(Console):
+        lines: ClassVar[list[str]]
+
+        def print(self, *objects: Any, **how: Any) -> None:  # noqa: ARG002
+            self.lines.extend(text for text in objects if isinstance(text, str))
+
+    heard = Recording(quiet=True)
+    heard.lines = []  # type: ignore[misc]
+    return heard
 
 
 def progress_bar(console: Any, *columns: Any, width: int = 40, transient: bool = True) -> Any:
@@ -38,3 +58,22 @@ def spinner(console: Any, doing: str) -> Any:
     from rich.text import Text
 
     return console.status(Text(doing))
+
+
+@contextmanager
+def working(console: Any, doing: str, *, after: float = SILENT) -> Iterator[None]:
+    """Say what is being done meanwhile: on a terminal as long as it lasts, in a log in one line.
+
+    That line appears ``after`` so many seconds [s]: what is quick needs no word.
+    """
+    if console.is_terminal:
+        with spinner(console, f"{doing} ..."):
+            yield
+        return
+    timer = Timer(after, console.print, (f"{doing} ...",), {"soft_wrap": True})
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

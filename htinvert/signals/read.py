@@ -37,6 +37,5 @@ def read(
     try:
         checked = known.keys.model_validate(keys)
     except ValidationError as error:
-        said = [plugins.word(problem, known.keys) for problem in error.errors()]
-        raise UserError("; ".join(said)) from error
+        raise UserError("; ".join(plugins.words(error, known.keys))) from error
     return known.read(Path(path), checked, prepare)[0]

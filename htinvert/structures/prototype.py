@@ -13,9 +13,10 @@ from ase.formula import Formula
 from ase.spacegroup import crystal as build
 
 from htinvert.core import UserError
-from htinvert.declaration.declared import Parameter
+from htinvert.declaration.declared import Parameter, check_values
 
 Position = tuple[float, float, float]
+LATTICE = Parameter("Å", 1.5, 200.0)  # that of beryllium, the shortest, is 2.29 Å
 Site = tuple[str, Position]  # role of the element, fractions of the conventional cell
 IDEAL = math.sqrt(8 / 3)  # c/a of close-packed spheres
 Z = (0.0, 0.0, 0.0)  # the origin
@@ -121,8 +122,8 @@ def prototype(
     formula: str,
     *,
     crystal: str,
-    a: Annotated[float, Parameter("Å", 0.0)],
-    c: Annotated[float | None, Parameter("Å", 0.0)] = None,
+    a: Annotated[float, LATTICE],
+    c: Annotated[float | None, LATTICE] = None,
     u: Annotated[float | None, Parameter("1")] = None,
     x: Annotated[float | None, Parameter("1")] = None,
     cubic: bool = False,
@@ -191,8 +192,12 @@ def _assign(formula: str, crystal: str, kind: Prototype) -> dict[str, str]:
 def _height(crystal: str, kind: Prototype, a: float, c: float | None) -> float:
     """Lattice constant c [Å], given or from the prototype's ratio."""
     for name, value in (("a", a), ("c", c)):
-        if value is not None and not 0.0 < value < math.inf:
-            raise UserError(f"lattice constant {name} is {value} Å; give a positive number")
+        if value is not None:
+            called = f"lattice constant {name}"
+            try:
+                check_values({called: value}, {called: LATTICE})
+            except ValueError as error:
+                raise UserError(str(error)) from error
     if kind.cubic:
         if c is not None and not math.isclose(a, c):
             raise UserError(f"{crystal} is cubic but c is {c} Å and a {a} Å; leave c out")

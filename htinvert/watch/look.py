@@ -39,15 +39,17 @@ def look_on(
     """
     if minutes is not None and not minutes > 0.0:
         raise UserError(f"minutes is {minutes:g}; give a number above 0")
-    state = State(folder, None if text else _plan(folder, console))
-    state.look()
+    objectives_of(folder)  # says so where it is no run
+    state = State(folder)
     end = time.monotonic() + 60.0 * minutes if minutes is not None else float("inf")
     try:
         if text:
+            state.look()
             _watch_text(state, end, console)
             return
         with serving(state, port) as server:
             console.print(f"live: {server.address}", soft_wrap=True)
+            state.plan = _plan(folder, console)
             while time.monotonic() < end:
                 if state.look():
                     server.tell()
@@ -58,7 +60,6 @@ def look_on(
 
 def _plan(folder: Path, console: Any) -> Plan | None:
     """What the pictures need; None, with a sentence, where this machine lacks something."""
-    objectives_of(folder)  # says so where it is no run
     try:
         return plan_of(folder)
     except UserError as error:

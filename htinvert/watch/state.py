@@ -21,6 +21,7 @@ from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
 from htinvert.report.summary import draw_channel, failures, held, lineage
 from htinvert.store import RunStore
+from htinvert.store.lock import is_owned
 
 PAUSE = 1.0  # s between two looks at a run
 SHARE = 0.1  # of the time, at most, that goes into looking
@@ -52,13 +53,15 @@ class State:
             return False
         with RunStore.open(self.folder) as store:
             counts = store.counts()
-            seen = (counts.ok, counts.failed, counts.pending, sum(counts.refused.values()))
+            running = bool(is_owned(self.folder))
+            seen = (counts.ok, counts.failed, counts.pending, sum(counts.refused.values()), running)
             changed = seen != self._seen
             if changed:
                 self._survey.read(store)
         if changed:
             self._seen = seen
             self._learn(self._survey, counts)
+            self.facts["running"] = running
             self.version += 1
         self._next = monotonic() + max(PAUSE, (monotonic() - now) / SHARE)
         return changed

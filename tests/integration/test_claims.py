@@ -110,7 +110,7 @@ def test_one_family_does_not_stand_alone(
         (("report", "RUN", "--position-error", "inf"), "must be finite and not negative"),
         (("watch", "RUN", "--text", "--minutes", "nan"), "minutes is nan; give a number above 0"),
         (("run", "tiny.yaml", "--minutes", "nan"), "stop.minutes is nan; give a finite number"),
-        (("run", "tiny.yaml", "--minutes", "-1"), "stop.minutes: input should be greater than 0"),
+        (("run", "tiny.yaml", "--minutes", "-1"), "stop.minutes: give a number above 0"),
     ],
 )
 def test_a_number_on_the_command_line_must_be_one(
@@ -137,7 +137,7 @@ def test_a_name_that_no_file_or_column_can_have_is_refused_before_anything_begin
 @pytest.mark.parametrize(
     ("name", "bounds", "says"),
     [
-        ("source_size", [-1.0, 2.0], "source_size is -1.0 but must be from 0 to 10"),
+        ("source_size", [-1.0, 2.0], "source_size is -1.0 but must be from 0 to 10 Å"),
         ("source_size", [0.5, float("inf")], "is inf; give a finite number"),
         ("sampling", [0.0, 0.5], "sampling is 0.0 \u00c5/px but must be positive"),
         ("inner", [0.0, 200.0], "outer is 150.0 mrad but must exceed inner, 200.0 mrad"),

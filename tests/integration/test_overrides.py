@@ -23,16 +23,16 @@ def typed(words: str, monkeypatch: pytest.MonkeyPatch) -> object:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("--minutes -1", "stop.minutes: input should be greater than 0 (given: -1.0)"),
+        ("--minutes -1", "stop.minutes: give a number above 0 (given: -1.0)"),
         ("--minutes nan", "stop.minutes is nan; give a finite number, or leave it out"),
         (
             "--workers 100000",
-            "workers: input should be less than or equal to 50000 (given: 100000)",
+            "workers: give 50000 or less (given: 100000)",
         ),
         ("--workers 20000", "workers: 20000 processes are too many for the "),
-        ("--workers -2", "workers: input should be greater than or equal to 0 (given: -2)"),
-        ("--evaluations 0", "stop.evaluations: input should be greater than 0 (given: 0)"),
-        ("--seed -1", "seed: input should be greater than or equal to 0 (given: -1)"),
+        ("--workers -2", "workers: give 0 or more (given: -2)"),
+        ("--evaluations 0", "stop.evaluations: give a number above 0 (given: 0)"),
+        ("--seed -1", "seed: give 0 or more (given: -1)"),
         ("--cluster nowhere", "nowhere"),
     ],
 )

@@ -155,7 +155,6 @@ def test_another_image_than_the_runs_is_noticed(
     ("arguments", "sentence"),
     [
         (["--output", "page.pdf"], "let it end in .html"),
-        (["--open", "maybe"], "give yes or no"),
         (["--data", "nowhere"], "give --data the folder"),
         (["--energy-error", "-1"], "must be finite and not negative"),
     ],

@@ -108,6 +108,7 @@ def test_a_browser_shows_it_at_any_width_light_and_dark(
             window.shoot(shots / f"watch-{width}-{'dark' if dark else 'light'}.png")
             assert window.serious() == []
     assert "12 evaluated" in window.evaluate("document.body.innerText")
+    assert window.evaluate("stop.hidden") is True  # it has ended: there is nothing to stop
     window.evaluate("document.getElementById('stop').click()")
     window.evaluate("new Promise(said => setInterval(() => stop.disabled && said(), 50))")
     assert (viewed.state.folder / "stop").exists()

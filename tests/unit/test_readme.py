@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from htinvert.config.campaign import parse
+from htinvert.config.examples import write_example
 from htinvert.config.yaml_file import StrictLoader
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,9 +73,15 @@ def test_the_command_table_lists_commands_that_exist() -> None:
     assert [name for name in table if not re.search(rf"\b{name}\b", page)] == []
 
 
-def test_configs_named_exist() -> None:
-    named = [word for words in commands() for word in words if word.startswith("configs/")]
-    assert [name for name in named if not (ROOT / name).is_file()] == []
+def test_files_named_are_written_by_an_example_or_lie_here(tmp_path: Path) -> None:
+    """Whoever types the commands in their order, in an empty folder, finds what they name."""
+    for words in of("htinvert"):
+        if words[1] == "example" and len(words) > 2:
+            write_example(words[2], tmp_path / words[2])
+    named = [word for words in commands() for word in words if word.endswith(".yaml")]
+    assert named
+    for name in named:
+        assert (tmp_path / name).is_file() or (ROOT / name).is_file(), name
 
 
 def test_links_lead_somewhere() -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import ast
 import io
 import re
+import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.main import get_command
 from typer.testing import CliRunner
 
 import htinvert as ht
+from htinvert.campaign.progress import Progress
 from htinvert.cli import app
 from htinvert.report.live import Live
-from htinvert.report.terminal import counted_bar, spinner, terminal
+from htinvert.report.terminal import counted_bar, spinner, terminal, working
 
 ROOT = Path(__file__).resolve().parents[3] / "htinvert"
 SOURCES = [
@@ -106,3 +110,30 @@ def test_a_campaign_in_a_folder_with_brackets_shows_its_progress(screen: Any) ->
     with Live(SimpleNamespace(config=config, objectives=()), Path("runs/[/x]"), screen):  # type: ignore[arg-type]
         pass
     assert "campaign tiny in runs/[/x], this process" in screen.file.getvalue()
+
+
+def test_progress_keeps_to_eighty_columns() -> None:
+    """It wrapped into half lines, and no bar was left."""
+    known = {"TERM": "xterm", "COLUMNS": "80"}
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80, _environ=known)
+    stop = SimpleNamespace(evaluations=4000, core_seconds=None, minutes=3.0)
+    config = SimpleNamespace(name="a_long_name_of_a_campaign", workers=2, cluster=None, stop=stop)
+    refused = Counter(too_close=23, already_known=456)
+    done = {"evaluated": 1234, "session": 1234, "failed": 12, "duplicates": 345}
+    with Live(SimpleNamespace(config=config, objectives=()), Path("x"), screen) as live:  # type: ignore[arg-type]
+        live(Progress(refused=refused, seconds=60.0, best=123.4567, **done))  # type: ignore[arg-type]
+        live._bar.refresh()
+    printed = screen.file.getvalue()  # type: ignore[attr-defined]
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", printed).replace("\r", "\n")
+    shown = [line.rstrip() for line in plain.splitlines() if "1234 done" in line]
+    assert "━" in shown[-1]
+    assert "1234 done, 20.6/s, best 123.4567, 2 min left" in shown[-1]
+    assert max(len(line) for line in plain.splitlines()) <= 80
+
+
+def test_a_log_hears_of_what_takes_long_and_of_nothing_else(screen: Any) -> None:
+    with working(screen, "thinking", after=0.01):
+        time.sleep(0.1)
+    with working(screen, "blinking", after=60.0):
+        pass
+    assert screen.file.getvalue() == "thinking ...\n"

@@ -53,7 +53,7 @@ def test_all_mistakes_come_at_once_each_on_a_line() -> None:
     )
     assert "sed is unknown; did you mean seed?" in text
     assert "energy.fmx is unknown; did you mean fmax?" in text
-    assert "region.lower: input should be a valid number" in text
+    assert "region.lower: give a number" in text
     assert "region.upper is missing" in text
     assert "search.generators.0.populaton is unknown; did you mean population?" in text
     assert len(text.splitlines()) == 5
@@ -163,7 +163,7 @@ def test_a_target_names_an_objective_or_the_total() -> None:
 
 @pytest.mark.parametrize("rule", ["evaluations", "core_seconds", "minutes", "patience"])
 def test_a_stop_rule_of_nothing_is_refused(rule: str) -> None:
-    assert f"stop.{rule}: input should be greater than 0" in mistakes(with_(stop={rule: 0}))
+    assert f"stop.{rule}: give a number above 0" in mistakes(with_(stop={rule: 0}))
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "bad\udc80", "x" * 300])

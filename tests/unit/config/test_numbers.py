@@ -179,7 +179,7 @@ def test_weights_must_rank(weights: dict[str, float], says: str) -> None:
 
 def test_what_is_finite_is_passed_over() -> None:
     raw = yaml.safe_load("{a: [1, 2.5, {b: .nan}], c: text, d: true}")
-    others = ["a.2.b: input should be a valid integer", "a.2: unknown"]
+    others = ["a.2.b: give a whole number", "a.2: unknown"]
     assert with_numbers(others, raw) == [
         "a.2.b is nan; give a finite number, or leave it out",
         "a.2: unknown",

@@ -69,7 +69,7 @@ def test_units_and_bounds_are_those_that_components_declare(
 ) -> None:
     rules = validator.schema["$defs"]["forward"]["allOf"]
     model = rules[plugins.names("forward").index("stem_convolution")]["then"]["properties"]
-    assert (model["semiangle"]["minimum"], model["semiangle"]["maximum"]) == (1e-3, 200.0)
+    assert (model["semiangle"]["minimum"], model["semiangle"]["maximum"]) == (0.1, 200.0)
     assert "minimum" not in model["shift_x"], "an infinite bound is none"
     rules = validator.schema["$defs"]["structure"]["allOf"]
     box = rules[plugins.names("structure").index("box")]["then"]["properties"]

@@ -84,17 +84,33 @@ def test_a_value_out_of_bounds_is_refused_with_the_bounds() -> None:
     }
     check_values({"a": 0.0, "b": None, "c": 1, "d": -5, "e": "text"}, known)
     for name, value, said in (
-        ("a", -1.0, "a is -1.0 but must be 0 or more"),
-        ("b", 4, "b is 4 but must be from -2 to 3"),
+        ("a", -1.0, "a is -1.0 but must be 0 Å or more"),
+        ("b", 4, "b is 4 but must be from -2 to 3 eV"),
         ("c", 2, "c is 2 but must be 1 or less"),
     ):
         with pytest.raises(ValueError, match=said):
             check_values({name: value}, known)
 
 
+@pytest.mark.parametrize(
+    ("value", "bound", "said"),
+    [
+        (200, Parameter("eV", 1e4, 3e6), "200 keV are 200000 eV"),
+        (0.025, Parameter("mrad", 0.1, 200.0), "0.025 rad are 25 mrad"),
+        (0.648, Parameter("Å", 1.5, 200.0), "0.648 nm are 6.48 Å"),
+        (648, Parameter("Å", 1.5, 200.0), "648 pm are 6.48 Å"),
+    ],
+)
+def test_a_number_in_another_unit_is_said_in_the_right_one(
+    value: float, bound: Parameter, said: str
+) -> None:
+    with pytest.raises(ValueError, match=f"; {said}$"):
+        check_values({"it": value}, {"it": bound})
+
+
 def test_a_campaign_with_a_number_out_of_bounds_is_a_mistake_that_says_where() -> None:
     block = {"use": "lennard_jones", "fmax": -0.1}
-    with pytest.raises(UserError, match=r"energy: fmax is -0.1 but must be 0 or more"):
+    with pytest.raises(UserError, match=r"energy: fmax is -0.1 but must be 0 eV/Å or more"):
         plugins.build("energy", block, Path(), "energy")
 
 

@@ -52,6 +52,18 @@ def test_noise_is_refused(boundary: Atoms) -> None:
         judge(channel(noise), boundary)
 
 
+@pytest.mark.parametrize("slip", [0.1, 10.0])
+def test_a_pixel_size_ten_times_off_is_called_that(boundary: Atoms, slip: float) -> None:
+    image = planted(boundary, rng=np.random.default_rng(1), rotation=1.0)
+    step = image.sampling[0]
+    off = channel(Signal.image(image.data, slip * step))
+    try:
+        said = judge(off, boundary, {"ncc": 0.03}).doubt
+    except UserError as refused:
+        said = str(refused)
+    assert f"with a pixel size of {step:.3g} instead of {slip * step:.3g} Å/px it is found" in said
+
+
 def test_what_can_be_looked_for_is_judged_once_and_by_that(boundary: Atoms) -> None:
     """`register` warned that the correlation means nothing, and then refused the fit, or let it."""
     image = planted(boundary, rng=np.random.default_rng(1), rotation=1.0)
