@@ -17,8 +17,8 @@ from htinvert.report.terminal import spinner
 from htinvert.statistics.fluctuations import (
     BOLTZMANN,
     Arrhenius,
-    Uncertain,
     Fluctuations,
+    Uncertain,
     arrhenius,
     fluctuations,
 )
