@@ -2,6 +2,7 @@
 
 from htinvert.cli import (
     campaign,
+    columns,
     compare,
     curve,
     fluctuations,
@@ -20,6 +21,7 @@ from htinvert.cli.app import app, main
 __all__ = [
     "app",
     "campaign",
+    "columns",
     "compare",
     "curve",
     "fluctuations",
