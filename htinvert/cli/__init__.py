@@ -2,9 +2,12 @@
 
 from htinvert.cli import (
     campaign,
+    columns,
     compare,
     curve,
     example,
+    fluctuations,
+    hamiltonian,
     image,
     locate,
     match,
@@ -19,9 +22,12 @@ from htinvert.cli.app import app, main
 __all__ = [
     "app",
     "campaign",
+    "columns",
     "compare",
     "curve",
     "example",
+    "fluctuations",
+    "hamiltonian",
     "image",
     "locate",
     "main",

@@ -1,0 +1,104 @@
+"""The command on the columns of an image: columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from htinvert.cli.app import YAML, Trust, answer_for, app, console, two_numbers
+from htinvert.core import UserError
+
+if TYPE_CHECKING:
+    from htinvert.config.experiment import Experiment
+
+
+@app.command()
+def columns(
+    image: Annotated[Path, typer.Argument(help="A micrograph, or a YAML file with its block.")],
+    structure: Annotated[Path, typer.Argument(help="A structure file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("columns"),
+    alternative: Annotated[
+        list[str] | None,
+        typer.Option(help="What a column may hold instead: Mo=W, or S2=S,vacancy."),
+    ] = None,
+    registered: Annotated[
+        Path | None, typer.Option(help="A parameters.json of register, instead of a fit now.")
+    ] = None,
+    sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
+    shape: Annotated[str | None, typer.Option(help="Region to measure [px], ROWSxCOLUMNS.")] = None,
+    beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
+    up: Annotated[str, typer.Option(help="Direction that is up in the image.")] = "z",
+    beam_energy: Annotated[float, typer.Option(help="[keV]")] = 200.0,
+    semiangle: Annotated[float, typer.Option(help="Convergence semiangle [mrad].")] = 25.0,
+    detector: Annotated[str, typer.Option(help="Detector angles [mrad].")] = "80:200",
+    trust: Trust = False,
+) -> None:
+    """Measure every column of a structure in its image: place, intensity, and what sits in it.
+
+    Example: htinvert columns layer.tif MoS2.cif --beam z --up y --alternative Mo=W
+    """
+    from htinvert.report.columns import columns_with_progress
+
+    answer_for(trust)
+    inner, outer = two_numbers(
+        detector, f"detector {detector} is not of the form INNER:OUTER, like 80:200"
+    )
+    experiment = _experiment(
+        image,
+        sampling,
+        shape,
+        beam=beam,
+        up=up,
+        beam_energy=1e3 * beam_energy,
+        semiangle=semiangle,
+        inner=inner,
+        outer=outer,
+    )
+    columns_with_progress(
+        structure,
+        experiment,
+        folder=image.parent if image.suffix in YAML else Path(),
+        alternatives=dict(_alternative(text) for text in alternative or ()),
+        registered=registered,
+        output=output,
+        console=console(),
+    )
+
+
+def _alternative(text: str) -> tuple[str, list[str]]:
+    kind, equals, others = text.partition("=")
+    if not equals or not others:
+        raise UserError(f"alternative {text} is not of the form COLUMN=OTHER, such as Mo=W")
+    return kind, others.split(",")
+
+
+def _experiment(
+    image: Path, sampling: float | None, shape: str | None, **forward: Any
+) -> Experiment:
+    """The block of a YAML file, or one made of an image and the command's options."""
+    from htinvert.config.campaign import load_experiment
+    from htinvert.config.experiment import of_its_kind
+
+    if image.suffix in YAML:
+        experiment = load_experiment(image)
+        return (
+            experiment if sampling is None else experiment.model_copy(update={"sampling": sampling})
+        )
+    if shape is not None:
+        try:
+            height, width = (int(number) for number in shape.split("x"))
+        except ValueError as error:
+            raise UserError(
+                f"shape {shape} is not of the form ROWSxCOLUMNS, like 200x160"
+            ) from error
+        forward["shape"] = [height, width]
+    return of_its_kind(
+        {
+            "data": image,
+            "sampling": sampling,
+            "forward": {"use": "stem_convolution", **forward},
+            "metrics": {"registration": {}},
+        }
+    )

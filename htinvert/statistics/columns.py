@@ -1,0 +1,270 @@
+"""Columns of an image: where each is, with an error, and how bright, after the background.
+
+All columns of one kind share a shape, the background is a smooth field, and each column is fitted
+in its window with the others taken off (as A. De Backer et al., Ultramicroscopy 171, 104 (2016));
+pixels weigh by their counting noise, as the residuals show it, so that positions come near the
+bound of Cramér and Rao.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import curve_fit, nnls
+
+from htinvert.core import Floats, Signal, UserError
+from htinvert.forward.pdf.pairs import compiled
+from htinvert.statistics.column_fit import WIDE, draw_columns, fit_windows
+from htinvert.statistics.field import neighbors, smooth_field
+
+START_WIDTH = 0.2  # of the distance between columns
+WINDOW = 0.85  # half width of a window over that distance
+SMALLEST, LARGEST = 3, 24  # px of that half width
+AROUND = 40  # columns of which the background is made
+SWEEPS = (2, 3)  # with a background of each column, and with the field
+ROUNDS = 2  # of both, shapes and noise being measured between them
+SHAPED = 400  # columns whose shape is looked at
+BINS = 24  # of brightness, in which the noise is measured
+FEWEST = 4  # columns
+FAR = 0.45  # of the distance between columns, how far one may be from where it was expected
+UNEXPLAINED = 6.0  # standard deviations of a residual that no column explains
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Columns as they were measured, each array of shape (n,) unless it says otherwise.
+
+    Attributes:
+        places: row and column of each [px], shape (n, 2).
+        errors: standard errors of those [px], shape (n, 2).
+        intensity: integrated over the column, after the background [image's units x px²].
+        intensity_error: its standard error.
+        background: at the column [image's units].
+        kinds: which of ``names`` it was expected to be.
+        names: of the kinds.
+        lost: columns that were not found within reach of where they were expected.
+        model: the fitted image, shape (ny, nx).
+        residual: image less model, shape (ny, nx).
+        unexplained: row, column and height over the noise of what no column explains, shape (m, 3).
+        sampling: pixel size (y, x) [Å].
+    """
+
+    places: Floats
+    errors: Floats
+    intensity: Floats
+    intensity_error: Floats
+    background: Floats
+    kinds: NDArray[np.int_]
+    names: tuple[str, ...]
+    lost: NDArray[np.bool_]
+    model: Floats
+    residual: Floats
+    unexplained: Floats
+    sampling: tuple[float, float]
+
+
+def measure_columns(
+    image: Signal,
+    places: Floats,
+    *,
+    kinds: NDArray[np.int_] | None = None,
+    names: tuple[str, ...] = ("column",),
+) -> Columns:
+    """Fit all columns of an image.
+
+    Args:
+        image: shape (ny, nx), brighter where there is more.
+        places: where columns are expected, row and column [px], shape (n, 2).
+        kinds: index into ``names`` of each; columns of a kind share a shape.
+        names: of the kinds.
+
+    Raises:
+        UserError: where there are fewer than four columns, or two at one place.
+    """
+    data = np.asarray(image.data, dtype=float)
+    which = np.zeros(len(places), dtype=int) if kinds is None else np.asarray(kinds)
+    if len(places) < FEWEST:
+        raise UserError(f"{len(places)} columns are in the image; at least {FEWEST} are needed")
+    near = neighbors(places, 2)
+    apart = np.linalg.norm(places - places[near[:, 1]], axis=1)
+    if apart.min() < 1.5:
+        raise UserError(
+            f"two columns are {apart.min():.2f} px apart and cannot be told from each other; give "
+            "a structure whose columns are, or an image with smaller pixels"
+        )
+    distance = float(np.median(apart))
+    half = int(np.clip(round(WINDOW * distance), SMALLEST, LARGEST))
+    state = _start(data, np.asarray(places, dtype=float))
+    shapes = np.tile([START_WIDTH * distance, 0.0], (len(names), 1))
+    fitter = _Fitter(data, which, half, shapes)
+    for _ in range(ROUNDS):
+        fitter.sweep(state, 4, SWEEPS[0])
+        weights = 1.0 / np.maximum(fitter.errors[:, 3], 1e-300)
+        state[:, 3] = smooth_field(state[:, 1:3], state[:, 3], weights, neighbors(places, AROUND))
+        fitter.sweep(state, 3, SWEEPS[1])
+        fitter.measure_shapes(state)
+        fitter.measure_noise(state)
+    fitter.sweep(state, 4, SWEEPS[0])
+    weights = 1.0 / np.maximum(fitter.errors[:, 3], 1e-300)
+    state[:, 3] = smooth_field(state[:, 1:3], state[:, 3], weights, neighbors(places, AROUND))
+    fitter.sweep(state, 3, SWEEPS[1])
+    return fitter.result(state, np.asarray(places, dtype=float), names, distance, image.sampling)
+
+
+def _start(data: Floats, places: Floats) -> Floats:
+    """Amplitude, row, column and background of each column before any fit, shape (n, 4)."""
+    pixels = np.clip(np.rint(places).astype(int), 0, np.array(data.shape) - 1)
+    ground = float(np.percentile(data, 5))
+    amplitude = np.maximum(data[tuple(pixels.T)] - ground, 1e-3 * np.ptp(data))
+    return np.column_stack([amplitude, places, np.full(len(places), ground)])
+
+
+class _Fitter:
+    """The image, its model, shapes of kinds and noise, between sweeps."""
+
+    def __init__(self, data: Floats, kinds: NDArray[np.int_], half: int, shapes: Floats) -> None:
+        self.data, self.kinds, self.half, self.shapes = data, kinds, half, shapes
+        self.variance = np.array([max(float(np.var(data)), 1e-300), 0.0])
+        self.errors = np.zeros((len(kinds), 5))
+        self.model = np.zeros_like(data)
+
+    def draw(self, state: Floats) -> None:
+        self.model[:] = 0.0
+        compiled(draw_columns)(self.model, state, self.shapes, self.kinds, self.half)
+
+    def sweep(self, state: Floats, free: int, times: int) -> None:
+        self.draw(state)
+        for _ in range(times):
+            compiled(fit_windows)(
+                self.data, self.model, state, self.shapes, self.kinds,
+                self.variance, self.half, free, self.errors,
+            )  # fmt: skip
+
+    def ground(self, state: Floats) -> Floats:
+        """The background between columns: of the nearest one. Shape (ny, nx)."""
+        from scipy.spatial import cKDTree
+
+        rows, columns = np.indices(self.data.shape)
+        points = np.column_stack([rows.ravel(), columns.ravel()])
+        gap, near = cKDTree(state[:, 1:3]).query(points, distance_upper_bound=2.0 * self.half)
+        values = np.append(state[:, 3], np.nan)[near]
+        self.near = np.where(np.isfinite(gap), gap, np.inf).reshape(self.data.shape)
+        return np.asarray(values.reshape(self.data.shape))
+
+    def measure_shapes(self, state: Floats) -> None:
+        """Width and tails of each kind by its columns' profiles, others taken off."""
+        for kind in range(len(self.shapes)):
+            mine = np.flatnonzero((self.kinds == kind) & (state[:, 0] > 0))
+            mine = mine[:: max(1, len(mine) // SHAPED)]
+            if not len(mine):
+                continue
+            radius, height = [], []
+            for c in mine:
+                r, h = self._profile(state[c], self.shapes[kind])
+                radius.append(r)
+                height.append(h)
+            s, w = self.shapes[kind]
+            try:
+                start = (1.0, s, min(max(w, 0.02), 0.4), 0.0)
+                fitted, _ = curve_fit(
+                    _shape,
+                    np.concatenate(radius),
+                    np.concatenate(height),
+                    p0=start,
+                    bounds=([0.2, 0.4, 0.0, -1.0], [5.0, self.half, 0.6, 1.0]),
+                )
+            except RuntimeError:  # no shape to be seen in so much noise: keep the last
+                continue
+            self.shapes[kind] = fitted[1:3]
+        self.draw(state)
+
+    def _profile(self, column: Floats, shape: Floats) -> tuple[Floats, Floats]:
+        """Distances and heights over the amplitude of the pixels in a window."""
+        amplitude, y, x, ground = column
+        rows = np.arange(
+            max(0, int(y) - self.half), min(self.data.shape[0], int(y) + self.half + 2)
+        )
+        columns = np.arange(
+            max(0, int(x) - self.half), min(self.data.shape[1], int(x) + self.half + 2)
+        )
+        r = np.hypot(rows[:, None] - y, columns - x)
+        inside = r <= self.half
+        own = amplitude * _shape(r, 1.0, float(shape[0]), float(shape[1]), 0.0) * inside
+        part = np.ix_(rows, columns)
+        left = self.data[part] - self.model[part] + own - ground
+        return r[inside], left[inside] / amplitude
+
+    def measure_noise(self, state: Floats) -> None:
+        """Variance of a pixel as a line over its brightness, by the residuals."""
+        expected = self.model + self.ground(state)
+        inside = self.near <= self.half
+        squares = (self.data - expected)[inside] ** 2
+        order = np.argsort(expected[inside])
+        parts = [part for part in np.array_split(order, BINS) if len(part)]
+        bright = np.array([max(float(expected[inside][part].mean()), 0.0) for part in parts])
+        found = np.array([float(squares[part].mean()) for part in parts])
+        relative = 1.0 / np.maximum(found, 1e-12 * found.max() + 1e-300)
+        scale = max(float(bright.max()), 1e-300)
+        line, _ = nnls(np.column_stack([relative, relative * bright / scale]), np.ones(len(found)))
+        self.variance = np.array([line[0], line[1] / scale])
+        self.variance[0] = max(self.variance[0], 1e-6 * float(found.mean()), 1e-300)
+
+    def result(
+        self,
+        state: Floats,
+        places: Floats,
+        names: tuple[str, ...],
+        distance: float,
+        sampling: tuple[float, ...],
+    ) -> Columns:
+        s, w = self.shapes[self.kinds].T
+        area = 2.0 * np.pi * s**2 * ((1.0 - w) + w * WIDE**2)
+        fitted = self.model + self.ground(state)
+        residual = np.where(np.isfinite(fitted), self.data - fitted, 0.0)
+        lost = np.linalg.norm(state[:, 1:3] - places, axis=1) > FAR * distance
+        lost |= (state[:, 0] <= 0.0) | (
+            np.diff(self.errors[:, 1:3] ** 0.5, axis=1)[:, 0] > distance
+        )
+        spread = np.sqrt(self.variance[0] + self.variance[1] * np.maximum(np.nan_to_num(fitted), 0))
+        return Columns(
+            state[:, 1:3].copy(),
+            np.sqrt(self.errors[:, 1:3]),
+            state[:, 0] * area,
+            np.sqrt(self.errors[:, 0]) * area,
+            state[:, 3].copy(),
+            self.kinds,
+            names,
+            lost,
+            fitted,
+            residual,
+            _unexplained(residual / spread, state[:, 1:3], float(s.mean()), distance),
+            (float(sampling[0]), float(sampling[1])),
+        )
+
+
+def _shape(r: Floats, height: float, s: float, w: float, offset: float) -> Floats:
+    """Profile of a column: core, tails, and what the background is off by."""
+    core = (1.0 - w) * np.exp(-0.5 * (r / s) ** 2)
+    return np.asarray(height * (core + w * np.exp(-0.5 * (r / (WIDE * s)) ** 2)) + offset)
+
+
+def _unexplained(noise: Floats, places: Floats, width: float, distance: float) -> Floats:
+    """Peaks of a residual over its noise, as wide as columns, away from those that are known."""
+    from scipy.ndimage import gaussian_filter, maximum_filter
+    from scipy.spatial import cKDTree
+
+    seen = gaussian_filter(noise, width) * (2.0 * np.sqrt(np.pi) * width)
+    seen /= max(1.4826 * float(np.median(np.abs(seen))), 1.0)
+    peaks = (seen == maximum_filter(seen, size=2 * round(0.5 * distance) + 1)) & (
+        seen > UNEXPLAINED
+    )
+    rows, columns = np.nonzero(peaks)
+    found = np.column_stack([rows, columns, seen[rows, columns]])
+    if not len(found):
+        return found
+    far = cKDTree(places).query(found[:, :2])[0] > FAR * distance
+    rim = 0.5 * distance  # a column beyond the edge shows there
+    inside = ((found[:, :2] >= rim) & (found[:, :2] <= np.array(noise.shape) - 1 - rim)).all(axis=1)
+    return np.asarray(found[far & inside])

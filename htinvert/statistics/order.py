@@ -1,0 +1,158 @@
+"""Short-range order of occupations, and what interactions predict at other temperatures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from htinvert.core import Floats
+from htinvert.statistics.ising import Spins, exchange, neighbor_sums
+from htinvert.statistics.lattice import shells
+
+SHELLS = 6  # whose order is told
+SIDE = 48  # sites along a simulated cell, a multiple of all orders' periods up to 4, and of 6
+SETTLE, COUNT = 150, 400  # sweeps at each temperature
+TEMPERATURES = (0.2, 5.0, 21)  # lowest, highest and number, over that of the images
+BLOCK = 8  # sites along a block, of which errors are taken
+PEAK = 1.15  # how far a heat capacity's maximum stands above both ends, to be a transition
+
+
+@dataclass(frozen=True, eq=False)
+class ShortRangeOrder:
+    """Warren and Cowley's parameters of shells, with standard errors; each of shape (k,).
+
+    alpha = 1 - P(unlike neighbor) / its chance: negative where unlike neighbors are favored
+    (J. M. Cowley, Phys. Rev. 77, 669 (1950)).
+    """
+
+    alpha: Floats
+    error: Floats
+
+
+def short_range_order(
+    images: Sequence[Spins], lattice: str, count: int = SHELLS
+) -> ShortRangeOrder:
+    """Order of sites with spins ±1 (0: no site), each image about its own composition."""
+    offsets = shells(lattice, count)
+    above, below = [], []
+    for spins in images:
+        there = spins != 0
+        mean = float(spins[there].mean())
+        left = np.where(there, spins - mean, 0.0)
+        around = neighbor_sums(spins, offsets) - mean * neighbor_sums(
+            there.astype(np.int8), offsets
+        )
+        pairs = neighbor_sums(there.astype(np.int8), offsets) * there
+        above.append(_blocks(left * around))
+        below.append(_blocks(pairs * (1.0 - mean**2)))
+    top, bottom = np.concatenate(above, axis=1), np.concatenate(below, axis=1)
+    total = bottom.sum(axis=1)
+    alpha = top.sum(axis=1) / total
+    spread = ((top - alpha[:, None] * bottom) ** 2).sum(axis=1)
+    return ShortRangeOrder(alpha, np.sqrt(spread) / total)
+
+
+def _blocks(values: Floats) -> Floats:
+    """Sums over blocks, shape (k, blocks)."""
+    _, ny, nx = values.shape
+    padded = np.pad(values, ((0, 0), (0, -ny % BLOCK), (0, -nx % BLOCK)))
+    cut = padded.reshape(len(values), padded.shape[1] // BLOCK, BLOCK, -1, BLOCK)
+    return np.asarray(cut.sum(axis=(2, 4)).reshape(len(values), -1))
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What interactions make of one composition, over temperatures; each of shape (t,).
+
+    Attributes:
+        temperature: over that of the images.
+        order: root of the structure factor's highest peak over that of perfect order, 0 to 1.
+        heat_capacity: per site, in Boltzmann's constant.
+        alpha: of the first shell.
+        transition: temperature of the heat capacity's maximum; nan where there is none.
+        at_images: order of the shells at the images' own temperature, to be compared.
+    """
+
+    temperature: Floats
+    order: Floats
+    heat_capacity: Floats
+    alpha: Floats
+    transition: float
+    at_images: Floats
+
+
+def predict(
+    lattice: str, couplings: Floats, *, fraction: float, seed: int = 0, side: int = SIDE
+) -> Prediction:
+    """Cool a cell of fixed composition by Monte Carlo, from five times the images' temperature.
+
+    Args:
+        lattice: ``square`` or ``hexagonal``.
+        couplings: J / kT of each shell, at the temperature at which the images were frozen.
+        fraction: of the second species.
+        seed: of the random numbers.
+        side: sites along the periodic cell.
+    """
+    rng = np.random.default_rng(seed)
+    offsets = shells(lattice, len(couplings))
+    row = np.full(side * side, -1, dtype=np.int8)
+    row[: round(fraction * side * side)] = 1
+    spins = rng.permutation(row).reshape(side, side)
+    low, high, number = TEMPERATURES
+    ladder = np.unique(np.r_[np.geomspace(low, high, number), 1.0])[::-1]
+    rows = []
+    frozen = np.zeros(SHELLS)
+    for temperature in ladder:
+        order, heat, alpha = _at(spins, offsets, couplings / temperature, lattice, rng)
+        rows.append((temperature, order, heat, alpha[0]))
+        if temperature == 1.0:
+            frozen = alpha
+    table = np.array(rows)[::-1].T
+    return Prediction(table[0], table[1], table[2], table[3], _transition(table), frozen)
+
+
+def _at(
+    spins: Spins,
+    offsets: Sequence[NDArray[np.int_]],
+    couplings: Floats,
+    lattice: str,
+    rng: np.random.Generator,
+) -> tuple[float, float, Floats]:
+    """Order, heat capacity per site, and order of the shells of a cell at one temperature."""
+    exchange(spins, offsets, couplings, sweeps=SETTLE, rng=rng)
+    energies, alphas = [], []
+    power = np.zeros(spins.shape)
+    every = shells(lattice, SHELLS)
+    mean = float(spins.mean())
+    for turn in range(COUNT):
+        exchange(spins, offsets, couplings, sweeps=1, rng=rng)
+        sums = [_wrapped(spins, shell) for shell in (every if turn % 10 == 0 else offsets)]
+        products = np.array([float((spins * part).mean()) for part in sums])
+        energies.append(-0.5 * float(couplings @ products[: len(couplings)]) * spins.size)
+        if turn % 10 == 0:
+            z = np.array([len(shell) for shell in every])
+            alphas.append((products / z - mean**2) / (1.0 - mean**2))
+            power += np.abs(np.fft.fft2(spins - mean)) ** 2
+    peak = float(np.sqrt(power.max() / len(alphas))) / spins.size
+    return peak, float(np.var(energies)) / spins.size, np.asarray(np.mean(alphas, axis=0))
+
+
+def _wrapped(spins: Spins, shell: NDArray[np.int_]) -> Floats:
+    """Sum over a shell's neighbors in a periodic cell."""
+    margin = int(np.abs(shell).max())
+    padded = np.pad(spins, margin, mode="wrap")
+    inner = slice(margin, margin + spins.shape[0])
+    return np.asarray(neighbor_sums(padded, [shell])[0][inner, inner])
+
+
+def _transition(table: Floats) -> float:
+    """Temperature of the heat capacity's maximum, if the cell is ordered below it and not above."""
+    temperature, order, heat, _ = table
+    best = int(heat.argmax())
+    inside = 0 < best < len(heat) - 1 and heat[best] > PEAK * max(heat[0], heat[-1])
+    if not inside or order[: best + 1].max() < 0.4 or order[best + 1 :].min() > 0.4:
+        return float("nan")
+    return float(temperature[best])
