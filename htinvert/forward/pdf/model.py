@@ -113,13 +113,12 @@ class Pdf:
         values = self._values(
             atoms, counted, grid, reach if crystal else None, elements=(symbols, shares)
         )
-        lower = QMIN if self.qmin is None else self.qmin
         upper = self._qmax()
+        window = transform.window(grid, QMIN if self.qmin is None else self.qmin, upper)
         weights = pair_weights(
-            symbols, shares, self.radiation or "x-ray", upper, grid.q_step, grid.size // 2 + 1
+            symbols, shares, self.radiation or "x-ray", upper, grid.q_step, len(window)
         )
-        f = (transform.to_q(values, grid) * weights).sum(axis=0)
-        f *= transform.window(grid, lower, upper)
+        f = (transform.to_q(values, grid, len(window)) * weights).sum(axis=0) * window
         r = axis.origin + axis.step * np.arange(count)
         g = transform.to_r(f, grid) * np.exp(-((self.qdamp * r) ** 2) / 2)
         return Signal(g.astype(np.float32), (axis,), "G [Å⁻²]")
@@ -167,7 +166,7 @@ class Pdf:
     ) -> Floats:
         """The function of r before the limits of Q, per two elements, shape (pairs, size // 2)."""
         symbols, shares = elements
-        upper = np.transpose(np.triu_indices(len(symbols)))
+        upper = pairs.couples(len(symbols))
         motion = (self.delta1, self.delta2, self.qbroad)
         r: Floats = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
         if reach is None:  # Debye's sum: 1 / r of the pair itself

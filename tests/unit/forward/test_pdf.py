@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.neighborlist import neighbor_list
 
 from htinvert.core import Axis, UserError
 from htinvert.forward.pdf import pairs
@@ -123,6 +124,37 @@ def test_cell_lists_count_what_all_pairs_give():
     r = pairs.BIN * np.arange(counted.shape[1])
     near = distances[(distances < 9.0) & (distances > 0)]
     assert (counted.sum(axis=0) @ r**3) == pytest.approx((near**3).sum(), rel=1e-9)
+
+
+def test_a_crystal_of_two_elements_counts_what_a_neighbor_list_finds():
+    """ASE's list of neighbors, to a reach of several cells of a skewed lattice."""
+    atoms = bulk("ZnSe", "zincblende", a=5.668)
+    atoms.rattle(0.1, seed=1)
+    counted = pairs.histogram(atoms, 11.0)
+    first, second, apart = neighbor_list("ijd", atoms, 11.0)
+    table, r = pairs.rows(2), pairs.BIN * np.arange(counted.shape[1])
+    for a, b in ((0, 0), (0, 1), (1, 1)):
+        _, kinds = pairs.kinds_of(atoms)
+        of = table[kinds[first], kinds[second]] == table[a, b]
+        found = counted[table[a, b]]
+        assert (found @ r, found @ r**3) == pytest.approx(
+            (apart[of].sum(), (apart[of] ** 3).sum()), rel=1e-9
+        )
+
+
+def test_bins_and_ffts_give_the_sum_over_pairs():
+    """Debye's sum and its transform by quadrature, with another step of r: 0.03 % of the peak."""
+    atoms = bulk("Cu", "fcc", a=3.6, cubic=True) * (2, 2, 2)
+    atoms.pbc = False
+    atoms.rattle(0.1, seed=1)
+    found = Pdf(axes=(Axis("r", "Å", 0.05, 1.5),), shape=(200,), qmin=1.0, qmax=20.0, u=0.003)(
+        atoms
+    )
+    q = np.linspace(1.0, 20.0, 4001)
+    apart = atoms.get_all_distances()[np.triu_indices(32, 1)]
+    f = 2 / 32 * (np.sin(np.outer(q, apart)) / apart).sum(axis=1) * np.exp(-0.003 * q**2)
+    exact = 2 / np.pi * np.trapezoid(f * np.sin(np.outer(found.coordinates(), q)), q, axis=1)
+    assert found.data == pytest.approx(exact, abs=1e-3 * exact.max())
 
 
 def test_moving_an_atom_is_counting_anew():
