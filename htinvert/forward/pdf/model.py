@@ -1,5 +1,7 @@
 """G(r), the pair distribution function of powder diffraction, of a free cluster or a crystal.
 
+S(Q), F(Q) and I(Q), too, see :mod:`htinvert.forward.pdf.reciprocal`.
+
 ``G(r) = 2/pi int F(Q) sin(Qr) dQ`` between Qmin and Qmax, with ``F(Q) = 1/(N <f>^2) sum over
 i != j of f_i f_j sin(Q r_ij) / r_ij exp(-sigma_ij^2 Q^2 / 2)`` of a cluster, every pair counted
 twice; of a crystal ``R(r)/r - 4 pi r rho0`` passed through the same limits. T. Egami &
@@ -21,25 +23,30 @@ from ase.build import bulk, molecule
 from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
 from htinvert.forward.memo import fingerprint, remember
-from htinvert.forward.pdf import pairs, transform
-from htinvert.forward.pdf.data import check_g
+from htinvert.forward.pdf import pairs, reciprocal, transform
+from htinvert.forward.pdf.data import check_g, check_radiation
 from htinvert.forward.pdf.weights import RADIATIONS, pair_weights
 
 Radiation = Literal["x-ray", "neutron", "atomic number"]
+Quantity = Literal["G", "F", "S", "I"]
 QMIN = 1.0  # 1/Å, where neither the file nor the user says it
+SMALL = 4.5  # standard deviations of damping, beyond which nothing is left: exp(-10)
+Elements = tuple[tuple[str, ...], tuple[float, ...]]  # and their fractions
 _REMEMBERED = 8  # histograms, so that a fit of the other parameters does not count pairs again
 _counted: OrderedDict[bytes, Floats] = OrderedDict()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pdf:
-    """Simulate G(r) [Å⁻²] over r [Å].
+    """Simulate G(r) [Å⁻²] over r [Å], or F(Q) [1/Å], S(Q) [1] or I(Q) over Q [1/Å].
 
     A structure without periodic directions is a free cluster, one that repeats in all three a
     crystal. The square of a pair's width is ``(u_i + u_j) (1 - delta1/r - delta2/r^2 + (qbroad
     r)^2)``. Q limits and radiation that are None are those that the header of the file says.
 
     Args:
+        quantity: ``G``, ``F``, ``S`` or ``I``, which is the intensity per atom [electrons² or fm²];
+            Q has no limits but those of the axis then.
         radiation: ``x-ray`` by f(Q), ``neutron``, or ``atomic number``: X-rays in the approximation
             that f(Q) of all elements are alike, as PDFgui makes it.
         qmin: lower limit of the transform [1/Å]; 1 where neither file nor user says it.
@@ -68,6 +75,7 @@ class Pdf:
     packages: ClassVar[tuple[str, ...]] = ("periodictable", "numba")
     header: ClassVar[Mapping[str, str]] = {"qmin": "qmin", "qmax": "qmax", "radiation": "mode"}
 
+    quantity: Quantity = "G"
     radiation: Radiation | None = None
     qmin: Annotated[float | None, Parameter("1/Å", 0.0, 20.0)] = None
     qmax: Annotated[float | None, Parameter("1/Å", 1.0, 75.0)] = None
@@ -83,6 +91,9 @@ class Pdf:
 
     def __post_init__(self) -> None:
         check_bounds(self, declared(type(self)))
+        if self.quantity not in reciprocal.QUANTITIES:
+            known = ", ".join(reciprocal.QUANTITIES)
+            raise ValueError(f'quantity is "{self.quantity}" but must be one of {known}')
         if self.radiation not in (None, *RADIATIONS):
             raise ValueError(
                 f'radiation is "{self.radiation}" but must be one of {", ".join(RADIATIONS)}'
@@ -94,42 +105,76 @@ class Pdf:
             raise ValueError(f"qmin is {self.qmin} but must be below qmax, {self.qmax}")
 
     def __call__(self, atoms: Atoms) -> Signal:
-        """G(r) of ``atoms``, shape (n,), float32.
+        """G(r) of ``atoms``, or what ``quantity`` says, shape (n,), float32.
 
         Raises:
-            UserError: where axes, shape or qmax are not set, the axis is none of r [Å], the
+            UserError: where axes, shape or qmax are not set, the axis is another one, the
                 structure repeats in one or two directions only, or an element is not in the tables.
         """
         axis, count = self._axis()
         crystal = self._is_crystal(atoms)
-        last = axis.origin + axis.step * count
-        if crystal:
-            reach = (last + transform.REACH) / self.zoom
+        if self.quantity != "G":
+            last = self._resolved() if crystal else 0.0
         else:
-            reach = float(np.linalg.norm(np.ptp(atoms.positions, axis=0))) + 2 * pairs.BIN
+            last = axis.origin + axis.step * count + transform.REACH
+        reach = last / self.zoom if crystal else pairs.bound(atoms)
         counted = _histogram(atoms, reach)
-        grid = transform.grid_for(axis, count, reach * self.zoom + transform.REACH)
-        symbols, shares = composition(atoms)
-        values = self._values(
-            atoms, counted, grid, reach if crystal else None, elements=(symbols, shares)
-        )
+        make = transform.grid_for if self.quantity == "G" else reciprocal.grid_for
+        grid = make(axis, count, reach * self.zoom + transform.REACH)
+        elements = composition(atoms)
+        values = self._values(atoms, counted, grid, reach if crystal else None, elements=elements)
+        if self.quantity == "G":
+            found = self._g(values, grid, elements)
+        else:
+            found = self._over_q(values, grid, axis, elements)
+        name = reciprocal.QUANTITIES[self.quantity][2]
+        return Signal(found.astype(np.float32), (axis,), name)
+
+    def _g(self, values: Floats, grid: transform.Radial, elements: Elements) -> Floats:
+        """G(r) within the limits of Q, of a function of r per two elements."""
         upper = self._qmax()
         window = transform.window(grid, QMIN if self.qmin is None else self.qmin, upper)
-        weights = pair_weights(
-            symbols, shares, self.radiation or "x-ray", upper, grid.q_step, len(window)
-        )
+        radiation = self.radiation or "x-ray"
+        weights = pair_weights(*elements, radiation, upper, grid.q_step, len(window))
         f = (transform.to_q(values, grid, len(window)) * weights).sum(axis=0) * window
-        r = axis.origin + axis.step * np.arange(count)
-        g = transform.to_r(f, grid) * np.exp(-((self.qdamp * r) ** 2) / 2)
-        return Signal(g.astype(np.float32), (axis,), "G [Å⁻²]")
+        r: Floats = grid.origin + grid.step * grid.every * np.arange(grid.shown, dtype=float)
+        return transform.to_r(f, grid) * self._damping(r)
+
+    def _over_q(
+        self, values: Floats, grid: transform.Radial, axis: Axis, elements: Elements
+    ) -> Floats:
+        """F, S or I at the points of an axis of Q, smeared by the resolution ``qdamp``."""
+        r: Floats = np.asarray(grid.step * np.arange(values.shape[-1], dtype=float))
+        ratio = reciprocal.per_q(values * self._damping(r), grid)
+        radiation = self.radiation or "x-ray"
+        return reciprocal.quantity_of(
+            ratio, self.quantity, axis, elements=elements, radiation=radiation
+        )
+
+    def _damping(self, r: Floats) -> Floats:
+        return np.asarray(np.exp(-((self.qdamp * r) ** 2) / 2))
+
+    def _resolved(self) -> float:
+        """Farthest distance [Å] that a crystal's F(Q) shows."""
+        if self.diameter is None and self.qdamp == 0.0:
+            raise UserError(
+                f"{self.quantity}(Q) of a crystal is peaks without a width; set qdamp, the "
+                "instrument's resolution [1/Å], or the diameter of its particles"
+            )
+        damped = SMALL / self.qdamp if self.qdamp else np.inf
+        return float(min(damped, self.diameter or np.inf)) + transform.TAPER
 
     def check_data(self, observed: Signal, whole: Signal, header: Mapping[str, object]) -> None:
         """Raise :class:`UserError` for a curve that cannot be a G(r) of these settings."""
-        check_g(observed, whole, header, radiation=self.radiation)
+        check_radiation(header, self.radiation)
+        if self.quantity == "G":
+            check_g(observed, whole)
 
     def check_reach(self, atoms: Atoms) -> None:
         """Raise :class:`UserError` where more than half of the data lies beyond a cluster."""
         axis, count = self._axis()
+        if self.quantity != "G":
+            return
         self._qmax()  # to be asked for first
         if self._is_crystal(atoms):
             return
@@ -151,7 +196,7 @@ class Pdf:
         free |= {"delta2": (0.0, 0.95 * nearest**2), "zoom": (0.95, 1.05)}
         if self.qdamp == 0.0:
             free["qdamp"] = (0.0, 0.15)
-        if self.qmin is None and not self._is_crystal(atoms):
+        if self.quantity == "G" and self.qmin is None and not self._is_crystal(atoms):
             free["qmin"] = (0.2, 3.0)
         return free
 
@@ -162,7 +207,7 @@ class Pdf:
         grid: transform.Radial,
         reach: float | None,
         *,
-        elements: tuple[tuple[str, ...], tuple[float, ...]],
+        elements: Elements,
     ) -> Floats:
         """The function of r before the limits of Q, per two elements, shape (pairs, size // 2)."""
         symbols, shares = elements
@@ -212,17 +257,22 @@ class Pdf:
         return self.qmax
 
     def _axis(self) -> tuple[Axis, int]:
+        name, unit, _ = reciprocal.QUANTITIES[self.quantity]
+        curve = f"{self.quantity}({name})"
         if self.axes is None or self.shape is None:
-            raise UserError("G(r) needs axes and shape; they are those of an experiment")
+            raise UserError(f"{curve} needs axes and shape; they are those of an experiment")
         axis = self.axes[0]
-        if len(self.axes) != 1 or axis.unit != "Å":
+        if len(self.axes) != 1 or axis.unit != unit:
+            other = "quantity: F, S or I" if axis.unit == "1/Å" else "quantity: G"
+            hint = f", or say {other}" if axis.unit in ("1/Å", "Å") else ""
             raise UserError(
-                f"G(r) is simulated over r [Å] but the data are over {axis.name} [{axis.unit}]; "
-                "name the axis in the experiment, such as axis: r [Å]"
+                f"{curve} is simulated over {name} [{unit}] but the data are over {axis.name} "
+                f"[{axis.unit}]; name the axis in the experiment, such as axis: {name} [{unit}]"
+                f"{hint}"
             )
         if axis.origin < -1e-6:
             raise UserError(
-                f"the data begin at r = {axis.origin:g} Å; give range, such as [1.5, 20]"
+                f"the data begin at {name} = {axis.origin:g} {unit}; give range, such as [1.5, 20]"
             )
         return axis, self.shape[0]
 

@@ -54,9 +54,14 @@ def couples(count: int) -> list[tuple[int, int]]:
     return list(combinations_with_replacement(range(count), 2))
 
 
+def bound(atoms: Atoms) -> float:
+    """A distance [Å] that no two atoms of a cluster exceed."""
+    return float(np.linalg.norm(np.ptp(atoms.positions, axis=0))) + 2 * BIN
+
+
 def longest(atoms: Atoms) -> float:
     """Longest distance [Å] of two atoms of a cluster."""
-    counted = histogram(atoms, float(np.linalg.norm(np.ptp(atoms.positions, axis=0))) + 2 * BIN)
+    counted = histogram(atoms, bound(atoms))
     return float(BIN * np.flatnonzero(counted.sum(axis=0) > 0.5)[-1])
 
 
