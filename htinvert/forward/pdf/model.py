@@ -23,7 +23,7 @@ from ase.build import bulk, molecule
 from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
 from htinvert.forward.memo import fingerprint, remember
-from htinvert.forward.pdf import pairs, reciprocal, transform
+from htinvert.forward.pdf import adjoint, pairs, reciprocal, transform
 from htinvert.forward.pdf.data import check_g, check_radiation
 from htinvert.forward.pdf.weights import RADIATIONS, pair_weights
 
@@ -112,15 +112,8 @@ class Pdf:
                 structure repeats in one or two directions only, or an element is not in the tables.
         """
         axis, count = self._axis()
-        crystal = self._is_crystal(atoms)
-        if self.quantity != "G":
-            last = self._resolved() if crystal else 0.0
-        else:
-            last = axis.origin + axis.step * count + transform.REACH
-        reach = last / self.zoom if crystal else pairs.bound(atoms)
+        grid, reach, crystal = self._extent(atoms, axis, count)
         counted = _histogram(atoms, reach)
-        make = transform.grid_for if self.quantity == "G" else reciprocal.grid_for
-        grid = make(axis, count, reach * self.zoom + transform.REACH)
         elements = composition(atoms)
         values = self._values(atoms, counted, grid, reach if crystal else None, elements=elements)
         if self.quantity == "G":
@@ -130,12 +123,66 @@ class Pdf:
         name = reciprocal.QUANTITIES[self.quantity][2]
         return Signal(found.astype(np.float32), (axis,), name)
 
-    def _g(self, values: Floats, grid: transform.Radial, elements: Elements) -> Floats:
-        """G(r) within the limits of Q, of a function of r per two elements."""
+    def gradient(self, atoms: Atoms, slope: Floats) -> Floats:
+        """How a cost changes with positions [1/Å], shape (n, 3), of how it does with G(r).
+
+        ``slope`` is the change per unit of G at each point, shape (points,).
+        Images move with their atoms.
+
+        Raises:
+            UserError: as the simulation does, and where ``quantity`` is not G.
+        """
+        if self.quantity != "G":
+            raise UserError("atoms are refined by G(r) only; leave refine out")
+        axis, count = self._axis()
+        grid, reach, crystal = self._extent(atoms, axis, count)
+        symbols, shares = elements = composition(atoms)
+        window, weights = self._window(grid, elements)
+        r = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
+        shown = grid.origin + grid.step * grid.every * np.arange(count, dtype=float)
+        by_f = adjoint.from_r(slope * self._damping(shown), grid, len(window)) * window * weights
+        by_values = adjoint.from_q(by_f, grid) / len(atoms)
+        if crystal:
+            whole = transform.fade(r, reach * self.zoom) * transform.sphere(r, self.diameter)
+            by_values = by_values * whole / np.maximum(r, 1e-9)
+        bins = pairs.bins_of(reach)
+        motion = (self.delta1, self.delta2, self.qbroad)
+        by_bin = np.stack(
+            [
+                adjoint.from_values(row, self._u_of(symbols[a]) + self._u_of(symbols[b]), motion,
+                                    self.zoom, grid, bins=bins)
+                for row, (a, b) in zip(by_values, pairs.couples(len(shares)), strict=True)
+            ]
+        )  # fmt: skip
+        if not crystal:
+            by_bin /= self._lengths(bins)
+        return adjoint.by_position(atoms, by_bin, reach)
+
+    def _extent(self, atoms: Atoms, axis: Axis, count: int) -> tuple[transform.Radial, float, bool]:
+        """Grid, farthest distance [Å] counted, and whether it is that of a crystal."""
+        crystal = self._is_crystal(atoms)
+        if self.quantity != "G":
+            last = self._resolved() if crystal else 0.0
+        else:
+            last = axis.origin + axis.step * count + transform.REACH
+        reach = last / self.zoom if crystal else pairs.bound(atoms)
+        make = transform.grid_for if self.quantity == "G" else reciprocal.grid_for
+        return make(axis, count, reach * self.zoom + transform.REACH), reach, crystal
+
+    def _window(self, grid: transform.Radial, elements: Elements) -> tuple[Floats, Floats]:
+        """Limits of Q, and what each two elements scatter within."""
         upper = self._qmax()
         window = transform.window(grid, QMIN if self.qmin is None else self.qmin, upper)
         radiation = self.radiation or "x-ray"
-        weights = pair_weights(*elements, radiation, upper, grid.q_step, len(window))
+        return window, pair_weights(*elements, radiation, upper, grid.q_step, len(window))
+
+    def _lengths(self, bins: int) -> Floats:
+        """Distance [Å] of each bin, zoomed, the first not zero."""
+        return np.maximum(self.zoom * pairs.BIN * np.arange(bins, dtype=float), pairs.BIN)
+
+    def _g(self, values: Floats, grid: transform.Radial, elements: Elements) -> Floats:
+        """G(r) within the limits of Q, of a function of r per two elements."""
+        window, weights = self._window(grid, elements)
         f = (transform.to_q(values, grid, len(window)) * weights).sum(axis=0) * window
         r: Floats = grid.origin + grid.step * grid.every * np.arange(grid.shown, dtype=float)
         return transform.to_r(f, grid) * self._damping(r)
@@ -191,7 +238,7 @@ class Pdf:
         Of a cluster ``qmin``, too, where nobody says it: it decides the slope below the peaks.
         """
         symbols, _ = composition(atoms)
-        nearest = _shortest(atoms)
+        nearest = pairs.shortest(atoms)
         free = {f"u.{symbol}": (5e-4, 0.1) for symbol in symbols}
         free |= {"delta2": (0.0, 0.95 * nearest**2), "zoom": (0.95, 1.05)}
         if self.qdamp == 0.0:
@@ -215,9 +262,7 @@ class Pdf:
         motion = (self.delta1, self.delta2, self.qbroad)
         r: Floats = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
         if reach is None:  # Debye's sum: 1 / r of the pair itself
-            counted = counted / np.maximum(
-                self.zoom * pairs.BIN * np.arange(counted.shape[1]), pairs.BIN
-            )
+            counted = counted / self._lengths(counted.shape[1])
         values = np.stack(
             [
                 transform.broadened(row, self._u_of(symbols[a]) + self._u_of(symbols[b]), motion,
@@ -230,14 +275,7 @@ class Pdf:
         density = len(atoms) / atoms.get_volume() / self.zoom**3
         portion = np.array([shares[a] * shares[b] * (1 if a == b else 2) for a, b in upper])
         values = values / np.maximum(r, 1e-9) - 4 * np.pi * density * r * portion[:, None]
-        return values * _fade(r, reach * self.zoom) * self._envelope(r)
-
-    def _envelope(self, r: Floats) -> Floats:
-        """Share of pairs at distance r [Å] that a sphere holds (Guinier, X-Ray Diffraction)."""
-        if self.diameter is None:
-            return np.ones_like(r)
-        x = np.minimum(r / self.diameter, 1.0)
-        return np.asarray(1.0 - 1.5 * x + 0.5 * x**3)
+        return values * transform.fade(r, reach * self.zoom) * transform.sphere(r, self.diameter)
 
     def _u(self) -> dict[str, float]:
         return dict(self.u) if isinstance(self.u, Mapping) else {"*": float(self.u)}
@@ -303,19 +341,6 @@ def _histogram(atoms: Atoms, reach: float) -> Floats:
     if key not in _counted:
         remember(_counted, key, pairs.histogram(atoms, reach), most=_REMEMBERED)
     return _counted[key]
-
-
-def _shortest(atoms: Atoms) -> float:
-    """Shortest distance [Å] of two atoms, images among them; 1 where they are far apart."""
-    seen = pairs.histogram(atoms, 6.0).sum(axis=0)
-    found = np.flatnonzero(seen > 0.5)
-    return float(pairs.BIN * max(found[0], 25)) if found.size else 1.0
-
-
-def _fade(r: Floats, reach: float) -> Floats:
-    """1 until shortly before ``reach`` [Å], then a cosine to 0."""
-    x = np.clip((r - reach + transform.TAPER) / transform.TAPER, 0.0, 1.0)
-    return np.asarray(0.5 + 0.5 * np.cos(np.pi * x))
 
 
 def _on(first: float, step: float, count: int) -> dict[str, object]:

@@ -65,6 +65,17 @@ def longest(atoms: Atoms) -> float:
     return float(BIN * np.flatnonzero(counted.sum(axis=0) > 0.5)[-1])
 
 
+def shortest(atoms: Atoms) -> float:
+    """Shortest distance [Å] of two atoms, images among them; 1 where they are far apart."""
+    found = np.flatnonzero(histogram(atoms, 6.0).sum(axis=0) > 0.5)
+    return float(BIN * max(found[0], 25)) if found.size else 1.0
+
+
+def bins_of(reach: float) -> int:
+    """Number of bins of a histogram up to a distance [Å]."""
+    return int(reach / BIN) + 4
+
+
 def histogram(atoms: Atoms, reach: float) -> Floats:
     """Ordered pairs per bin of distance, shape (element pairs, bins), up to ``reach`` [Å].
 
@@ -73,7 +84,7 @@ def histogram(atoms: Atoms, reach: float) -> Floats:
     symbols, kinds = kinds_of(atoms)
     points, owners = images(atoms, reach)
     half = not atoms.pbc.any()
-    bins = int(reach / BIN) + 4
+    bins = bins_of(reach)
     counted = np.zeros((len(symbols) * (len(symbols) + 1) // 2, bins + SPARE))
     lists = [_cells(points[kinds[owners] == kind], reach) for kind in range(len(symbols))]
     for row, (a, b) in zip(counted, couples(len(symbols)), strict=True):

@@ -54,6 +54,20 @@ def grid_for(axis: Axis, count: int, longest: float) -> Radial:
     return Radial(axis.step / every, size + size % 2 * every, every, axis.origin, count)
 
 
+def fade(r: Floats, reach: float) -> Floats:
+    """1 until shortly before ``reach`` [Å], then a cosine to 0."""
+    x = np.clip((r - reach + TAPER) / TAPER, 0.0, 1.0)
+    return np.asarray(0.5 + 0.5 * np.cos(np.pi * x))
+
+
+def sphere(r: Floats, diameter: float | None) -> Floats:
+    """Share of pairs at distance r [Å] that a sphere holds (Guinier, X-Ray Diffraction)."""
+    if diameter is None:
+        return np.ones_like(r)
+    x = np.minimum(r / diameter, 1.0)
+    return np.asarray(1.0 - 1.5 * x + 0.5 * x**3)
+
+
 @functools.lru_cache(maxsize=16)
 def window(grid: Radial, lower: float, upper: float) -> Floats:
     """Share of each Q that lies between two limits [1/Å], up to the last that has any."""
@@ -76,12 +90,20 @@ def broadened(
         zoom: that multiplies all distances.
         grid: of the values.
     """
-    r = np.maximum(BIN * zoom * np.arange(len(counted)), 1e-6)
+    r, sigma = widths(len(counted), variance, motion, zoom)
+    out = np.zeros(grid.size // 2)
+    compiled(_spread)(counted, r, sigma, grid.step, out)
+    return out
+
+
+def widths(
+    bins: int, variance: float, motion: tuple[float, float, float], zoom: float
+) -> tuple[Floats, Floats]:
+    """Distance [Å] of each bin, and the standard deviation [Å] that its pairs have."""
+    r = np.maximum(BIN * zoom * np.arange(bins, dtype=float), 1e-6)
     delta1, delta2, qbroad = motion
     factor = np.maximum(1.0 - delta1 / r - delta2 / r**2, LEAST) + (qbroad * r) ** 2
-    out = np.zeros(grid.size // 2)
-    compiled(_spread)(counted, r, np.sqrt(variance * factor), grid.step, out)
-    return out
+    return r, np.asarray(np.sqrt(variance * factor))
 
 
 def _spread(counted: Any, r: Any, sigma: Any, step: Any, out: Any) -> None:

@@ -12,6 +12,7 @@ from periodictable.cromermann import fxrayatq
 from htinvert.core import Axis, UserError
 from htinvert.forward.pdf import pairs
 from htinvert.forward.pdf.model import Pdf
+from htinvert.metrics.rw import Rw
 
 NICKEL = bulk("Ni", "fcc", a=3.524, cubic=True)
 ZINC_SELENIDE = bulk("ZnSe", "zincblende", a=5.668, cubic=True)
@@ -204,6 +205,37 @@ def test_a_crystals_s_peaks_where_bragg_says():
     peaks = [k for k in range(1, 110) if s[k] > max(s[k - 1], s[k + 1], 4.0)]
     bragg = 2 * np.pi / 3.524 * np.sqrt([3, 4, 8])
     assert q[peaks] == pytest.approx(bragg, abs=0.03)
+
+
+@pytest.mark.parametrize("step", [0.05, 0.2])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_a_gradient_is_that_of_differences(periodic, step):
+    """Of Rw by positions, by central differences of 1e-3 Å, to 1 % of the largest."""
+    atoms = bulk("ZnSe", "zincblende", a=5.668, cubic=True)
+    atoms.pbc = periodic
+    atoms.rattle(0.1, seed=3)
+    simulate = Pdf(
+        axes=(Axis("r", "Å", step, 1.5),), shape=(round(8.0 / step),), qmin=1.0, qmax=14.0,
+        u={"Zn": 0.01, "Se": 0.02}, delta2=2.0, zoom=1.01, qdamp=0.05, qbroad=0.01,
+        diameter=25.0 if periodic else None,
+    )  # fmt: skip
+    observed = simulate(atoms)
+    atoms.rattle(0.2, seed=4)
+    metric = Rw()
+
+    def cost(moved):
+        return metric(simulate(moved), observed).cost
+
+    found = simulate.gradient(atoms, metric.slope(simulate(atoms), observed))
+    assert found.sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-9)  # nothing depends on place
+    for i, axis in ((0, 0), (3, 1), (5, 2)):
+        ends = []
+        for change in (1e-3, -1e-3):
+            moved = atoms.copy()
+            moved.positions[i, axis] += change
+            ends.append(cost(moved))
+        expected = (ends[0] - ends[1]) / 2e-3
+        assert found[i, axis] == pytest.approx(expected, abs=0.01 * np.abs(found).max())
 
 
 def test_moving_an_atom_is_counting_anew():
