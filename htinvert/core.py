@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from ase import Atoms
@@ -286,6 +286,7 @@ class Recipe:
     channels: tuple[Channel, ...] = ()
     chemical_potentials: Mapping[str, float] = field(default_factory=dict)
     region: Region | None = None
+    refine: Any = None  # or a htinvert.evaluation.refine.Refinement
 
 
 @dataclass(frozen=True)

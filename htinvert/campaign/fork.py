@@ -25,6 +25,11 @@ class Fork:
         self.path = path
         self._imaging = {channel.name: imaging(channel) for channel in plan.recipe.channels}
         with RunStore.open(path) as old:
+            if plan.recipe.refine is not None or old.recipe.get("refine"):
+                raise UserError(
+                    "refined structures follow their data, so nothing holds under others; start "
+                    "without --fork"
+                )
             before, now = stage_keys(old.recipe), stage_keys(plan.identity)
             self.run_id = old.run_id
         for stage, what in (

@@ -38,6 +38,7 @@ from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.evaluation.fit import fit
+from htinvert.evaluation.refine import Refinement, check_refinable
 from htinvert.generators.mixture import Mixture
 from htinvert.geometry.distances import covalent_distances
 from htinvert.image.calibration.calibrate import Calibration
@@ -171,7 +172,12 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
         replace(channel, imaging=content(identity["experiments"][channel.name]["forward"]))
         for channel in channels
     )
-    recipe = Recipe(energy, channels, config.given_potentials, region)
+    refine = None
+    if config.refine is not None:
+        check_refinable(energy, channels, objectives, atoms)
+        refine = Refinement(config.refine.steps, config.refine.below, objectives)
+        identity["refine"]["objectives"] = weights  # which decide where a structure ends
+    recipe = Recipe(energy, channels, config.given_potentials, region, refine)
     if (offer := offer_of(energy)) is not None:
         identity["energy"]["model"] = offer.model  # energies of another version are others
     plan = Plan(config, space, recipe, objectives, identity, measured, files, folder)

@@ -100,7 +100,7 @@ def _experiment(
         block["range"] = two_numbers(
             span, f"range {span} is not of the form LOWER:UPPER, like 1.5:20"
         )
-    elif model == "pdf":
+    elif model == "pdf" and forward.get("quantity", "G") == "G":
         block["range"] = (LOWEST, None)
     try:
         experiment = of_its_kind(block)

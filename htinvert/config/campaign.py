@@ -78,6 +78,13 @@ class ScreenPart(Part):
     capture: float = Field(default=0.5, ge=0)
 
 
+class RefinePart(Part):
+    """Steps down energy and fit together after a relaxation, where each fit costs at most below."""
+
+    steps: int = Field(default=20, ge=1)
+    below: float = Field(default=0.5, ge=0)
+
+
 class Search(Part):
     """Who proposes, and the shortest distance [Å] between atoms, one number or one per pair.
 
@@ -151,6 +158,7 @@ class Config(Part):
     chemical_potentials: ChemicalPotentials = Field(default={})
     experiments: dict[str, AnyExperiment] = Field(default={})
     objectives: dict[str, float] | None = None
+    refine: RefinePart | None = None
     search: Search = Search()
     stop: Stop = Stop(evaluations=200)
     workers: int = Field(default=2, ge=0, le=MOST_WORKERS)

@@ -120,6 +120,24 @@ class PricesAsItStands(Protocol):
 
 
 @runtime_checkable
+class Differentiable(Protocol):
+    """A forward model that knows how its signal changes with positions."""
+
+    def gradient(self, atoms: Atoms, slope: Any) -> Any:
+        """Change of a cost with positions [1/Å], shape (n, 3), of that with the signal's values."""
+        ...
+
+
+@runtime_checkable
+class HasSlope(Protocol):
+    """A metric that knows how its cost changes with the simulated values."""
+
+    def slope(self, simulated: Signal, observed: Signal) -> Any:
+        """Change of the cost with each value, shape of the simulated signal."""
+        ...
+
+
+@runtime_checkable
 class Wraps(Protocol):
     """Does its work with another engine, which it holds."""
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from htinvert.core import EvaluationFailed, Relaxation, UserError, frozen_mask
 from htinvert.declaration.declared import Parameter
 from htinvert.energy.accuracy import POTENTIAL, Accuracy
+from htinvert.energy.offer import SinglePoint
 from htinvert.geometry.roles import rigid_bodies
 
 MEMORY = 8  # steps that the minimizer remembers
@@ -83,6 +84,11 @@ class LennardJones:
         relaxed = atoms.copy()
         relaxed.positions = positions * self.sigma
         return Relaxation(relaxed, self.epsilon * energy, force <= threshold, steps)
+
+    def single_point(self, atoms: Atoms) -> SinglePoint:
+        """Energy and forces of a cluster as it stands."""
+        energy, forces = energy_and_forces(atoms.positions / self.sigma)
+        return SinglePoint(self.epsilon * energy, self.epsilon / self.sigma * forces)
 
 
 def energy_and_forces(

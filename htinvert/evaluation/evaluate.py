@@ -27,6 +27,7 @@ from htinvert.evaluation.answers import (
     restored,
 )
 from htinvert.evaluation.objectives import energies
+from htinvert.evaluation.refine import refined
 from htinvert.evaluation.signals import image
 from htinvert.evaluation.surroundings import Surroundings, is_a_person
 from htinvert.evaluation.validity import check_distances, check_relaxation
@@ -69,10 +70,29 @@ def _evaluated(candidate: Candidate, recipe: Recipe, given: Arrays, start: float
         check_relaxation(proposed, answer, recipe)
         relaxation = plain_relaxation(answer)
     before = arrays_of(relaxation.atoms)
-    evaluation = _image(candidate, relaxation, recipe, start)
+    evaluation = _refined(_image(candidate, relaxation, recipe, start), recipe, start)
     if not is_unchanged(relaxation.atoms, before):
         raise EvaluationFailed("garbage: a forward model changed the structure that it was given")
     return evaluation
+
+
+def _refined(relaxed: Evaluation, recipe: Recipe, start: float) -> Evaluation:
+    """The evaluation refined on energy and fit, where that is asked for and makes it better."""
+    if recipe.refine is None or relaxed.relaxation is None:
+        return relaxed
+    try:
+        better = refined(
+            relaxed.relaxation, recipe, scores=relaxed.scores, parameters=relaxed.parameters
+        )
+        if better is None:
+            return relaxed
+        check_relaxation(relaxed.relaxation.atoms, better, recipe)
+        known = replace(relaxed.candidate, start=relaxed.parameters, reused=None)
+        found = _image(known, better, recipe, start)
+    except EvaluationFailed:
+        return relaxed  # it was good as it was
+    costs = [weighted_sum(one.objectives, recipe.refine.objectives) for one in (found, relaxed)]
+    return replace(found, candidate=relaxed.candidate) if costs[0] < costs[1] else relaxed
 
 
 def _image(

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from htinvert.core import Score, Signal
+from htinvert.core import Floats, Score, Signal
 from htinvert.metrics.equal_axes import PointByPoint
 
 
@@ -36,3 +36,18 @@ class Rw(PointByPoint):
         simulation, observation = both.points
         squares = ((observation - simulation) ** 2).sum() / (observation**2).sum()
         return Score(float(np.sqrt(squares)), both.solved)
+
+    def slope(self, simulated: Signal, observed: Signal) -> Floats:
+        """How the cost changes with each simulated value, shape of the simulation.
+
+        What is linear may stay at its best values, for there the cost does not change with it.
+
+        Raises:
+            UserError, EvaluationFailed: as the comparison does.
+        """
+        both = self.brought(simulated, observed)
+        rest = np.where(np.isfinite(both.patch), both.matched - both.patch, 0.0)
+        whole = float(np.nansum(both.patch**2))
+        cost = float(np.sqrt((rest**2).sum() / whole))
+        scale = both.solved.get("scale", 1.0)
+        return np.asarray(scale * rest / max(cost, 1e-12) / whole)

@@ -138,3 +138,19 @@ def test_a_folder_is_ranked_and_what_cannot_be_read_is_named(planted, tmp_path):
 def test_an_empty_folder_is_one_sentence(planted, tmp_path):
     (tmp_path / "none").mkdir()
     assert "it is empty" in said(run(tmp_path / "none", planted[1], "-o", tmp_path / "o"))
+
+
+def test_f_of_q_is_fitted_where_the_file_holds_it(tmp_path):
+    cage = molecule("C60")
+    axes = (Axis("Q", "1/Å", 0.05, 1.0),)
+    truth = Pdf(quantity="F", axes=axes, shape=(380,), u=0.004, zoom=1.01)(cage)
+    noise = 0.02 * np.random.default_rng(0).normal(size=380)
+    np.savetxt(tmp_path / "c60.fq", np.c_[truth.coordinates(), truth.data + noise])
+    write(tmp_path / "c60.xyz", cage)
+    data, output = (tmp_path / "c60.xyz", tmp_path / "c60.fq"), tmp_path / "out"
+    result = run(*data, "--set", "quantity=F", "-o", output)
+    assert result.exit_code == 0, result.output
+    assert "380 points, Q from 1" in result.output
+    zoom = found(output)["parameters"]["zoom"]
+    assert abs(zoom["value"] - 1.01) < 4 * zoom["standard_error"] < 1e-3
+    assert "say quantity: F, S or I" in said(run(*data, "-o", output))

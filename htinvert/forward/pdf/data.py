@@ -14,20 +14,10 @@ SLOW, FAST = 0.5, 20.0  # 1/Å: half of a measured G(r)'s power lies below a Q o
 FEWEST = 32  # points, for which a spectrum means something
 
 
-def check_g(
-    observed: Signal, whole: Signal, header: Mapping[str, Any], *, radiation: str | None
-) -> None:
-    """Say what of a curve does not fit a simulated G(r).
+def check_radiation(header: Mapping[str, Any], radiation: str | None) -> None:
+    """Raise :class:`UserError` where a file says another radiation than was asked for.
 
-    Args:
-        observed: the part that is compared, shape (n,), over r.
-        whole: all of the curve.
-        header: what its file says, by small keys.
-        radiation: that was asked for; None where the file decides.
-
-    Raises:
-        UserError: where r is in another unit than it says or begins below any bond, or the file
-            was measured with another radiation.
+    ``header`` is what the file says, by small keys; ``radiation`` None where the file decides.
     """
     mode = header.get("mode")
     asked = "x-ray" if radiation == "atomic number" else radiation
@@ -36,6 +26,18 @@ def check_g(
             f"the file's header says mode = {mode} but radiation is {radiation}; leave radiation "
             "out, or correct the header"
         )
+
+
+def check_g(observed: Signal, whole: Signal) -> None:
+    """Say what of a curve does not fit a simulated G(r).
+
+    Args:
+        observed: the part that is compared, shape (n,), over r.
+        whole: all of the curve.
+
+    Raises:
+        UserError: where r is in another unit than it says or begins below any bond.
+    """
     axis = observed.axes[0]
     if axis.unit != "Å":
         return  # the model names it

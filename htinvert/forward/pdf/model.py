@@ -1,5 +1,7 @@
 """G(r), the pair distribution function of powder diffraction, of a free cluster or a crystal.
 
+S(Q), F(Q) and I(Q), too, see :mod:`htinvert.forward.pdf.reciprocal`.
+
 ``G(r) = 2/pi int F(Q) sin(Qr) dQ`` between Qmin and Qmax, with ``F(Q) = 1/(N <f>^2) sum over
 i != j of f_i f_j sin(Q r_ij) / r_ij exp(-sigma_ij^2 Q^2 / 2)`` of a cluster, every pair counted
 twice; of a crystal ``R(r)/r - 4 pi r rho0`` passed through the same limits. T. Egami &
@@ -21,25 +23,30 @@ from ase.build import bulk, molecule
 from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
 from htinvert.forward.memo import fingerprint, remember
-from htinvert.forward.pdf import pairs, transform
-from htinvert.forward.pdf.data import check_g
+from htinvert.forward.pdf import adjoint, pairs, reciprocal, transform
+from htinvert.forward.pdf.data import check_g, check_radiation
 from htinvert.forward.pdf.weights import RADIATIONS, pair_weights
 
 Radiation = Literal["x-ray", "neutron", "atomic number"]
+Quantity = Literal["G", "F", "S", "I"]
 QMIN = 1.0  # 1/Å, where neither the file nor the user says it
+SMALL = 4.5  # standard deviations of damping, beyond which nothing is left: exp(-10)
+Elements = tuple[tuple[str, ...], tuple[float, ...]]  # and their fractions
 _REMEMBERED = 8  # histograms, so that a fit of the other parameters does not count pairs again
 _counted: OrderedDict[bytes, Floats] = OrderedDict()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pdf:
-    """Simulate G(r) [Å⁻²] over r [Å].
+    """Simulate G(r) [Å⁻²] over r [Å], or F(Q) [1/Å], S(Q) [1] or I(Q) over Q [1/Å].
 
     A structure without periodic directions is a free cluster, one that repeats in all three a
     crystal. The square of a pair's width is ``(u_i + u_j) (1 - delta1/r - delta2/r^2 + (qbroad
     r)^2)``. Q limits and radiation that are None are those that the header of the file says.
 
     Args:
+        quantity: ``G``, ``F``, ``S`` or ``I``, which is the intensity per atom [electrons² or fm²];
+            Q has no limits but those of the axis then.
         radiation: ``x-ray`` by f(Q), ``neutron``, or ``atomic number``: X-rays in the approximation
             that f(Q) of all elements are alike, as PDFgui makes it.
         qmin: lower limit of the transform [1/Å]; 1 where neither file nor user says it.
@@ -68,6 +75,7 @@ class Pdf:
     packages: ClassVar[tuple[str, ...]] = ("periodictable", "numba")
     header: ClassVar[Mapping[str, str]] = {"qmin": "qmin", "qmax": "qmax", "radiation": "mode"}
 
+    quantity: Quantity = "G"
     radiation: Radiation | None = None
     qmin: Annotated[float | None, Parameter("1/Å", 0.0, 20.0)] = None
     qmax: Annotated[float | None, Parameter("1/Å", 1.0, 75.0)] = None
@@ -83,6 +91,9 @@ class Pdf:
 
     def __post_init__(self) -> None:
         check_bounds(self, declared(type(self)))
+        if self.quantity not in reciprocal.QUANTITIES:
+            known = ", ".join(reciprocal.QUANTITIES)
+            raise ValueError(f'quantity is "{self.quantity}" but must be one of {known}')
         if self.radiation not in (None, *RADIATIONS):
             raise ValueError(
                 f'radiation is "{self.radiation}" but must be one of {", ".join(RADIATIONS)}'
@@ -94,43 +105,123 @@ class Pdf:
             raise ValueError(f"qmin is {self.qmin} but must be below qmax, {self.qmax}")
 
     def __call__(self, atoms: Atoms) -> Signal:
-        """G(r) of ``atoms``, shape (n,), float32.
+        """G(r) of ``atoms``, or what ``quantity`` says, shape (n,), float32.
 
         Raises:
-            UserError: where axes, shape or qmax are not set, the axis is none of r [Å], the
+            UserError: where axes, shape or qmax are not set, the axis is another one, the
                 structure repeats in one or two directions only, or an element is not in the tables.
         """
         axis, count = self._axis()
-        crystal = self._is_crystal(atoms)
-        last = axis.origin + axis.step * count
-        if crystal:
-            reach = (last + transform.REACH) / self.zoom
-        else:
-            reach = float(np.linalg.norm(np.ptp(atoms.positions, axis=0))) + 2 * pairs.BIN
+        grid, reach, crystal = self._extent(atoms, axis, count)
         counted = _histogram(atoms, reach)
-        grid = transform.grid_for(axis, count, reach * self.zoom + transform.REACH)
-        symbols, shares = composition(atoms)
-        values = self._values(
-            atoms, counted, grid, reach if crystal else None, elements=(symbols, shares)
-        )
-        lower = QMIN if self.qmin is None else self.qmin
+        elements = composition(atoms)
+        values = self._values(atoms, counted, grid, reach if crystal else None, elements=elements)
+        if self.quantity == "G":
+            found = self._g(values, grid, elements)
+        else:
+            found = self._over_q(values, grid, axis, elements)
+        name = reciprocal.QUANTITIES[self.quantity][2]
+        return Signal(found.astype(np.float32), (axis,), name)
+
+    def gradient(self, atoms: Atoms, slope: Floats) -> Floats:
+        """How a cost changes with positions [1/Å], shape (n, 3), of how it does with G(r).
+
+        ``slope`` is the change per unit of G at each point, shape (points,).
+        Images move with their atoms.
+
+        Raises:
+            UserError: as the simulation does, and where ``quantity`` is not G.
+        """
+        if self.quantity != "G":
+            raise UserError("atoms are refined by G(r) only; leave refine out")
+        axis, count = self._axis()
+        grid, reach, crystal = self._extent(atoms, axis, count)
+        symbols, shares = elements = composition(atoms)
+        window, weights = self._window(grid, elements)
+        r = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
+        shown = grid.origin + grid.step * grid.every * np.arange(count, dtype=float)
+        by_f = adjoint.from_r(slope * self._damping(shown), grid, len(window)) * window * weights
+        by_values = adjoint.from_q(by_f, grid) / len(atoms)
+        if crystal:
+            whole = transform.fade(r, reach * self.zoom) * transform.sphere(r, self.diameter)
+            by_values = by_values * whole / np.maximum(r, 1e-9)
+        bins = pairs.bins_of(reach)
+        motion = (self.delta1, self.delta2, self.qbroad)
+        by_bin = np.stack(
+            [
+                adjoint.from_values(row, self._u_of(symbols[a]) + self._u_of(symbols[b]), motion,
+                                    self.zoom, grid, bins=bins)
+                for row, (a, b) in zip(by_values, pairs.couples(len(shares)), strict=True)
+            ]
+        )  # fmt: skip
+        if not crystal:
+            by_bin /= self._lengths(bins)
+        return adjoint.by_position(atoms, by_bin, reach)
+
+    def _extent(self, atoms: Atoms, axis: Axis, count: int) -> tuple[transform.Radial, float, bool]:
+        """Grid, farthest distance [Å] counted, and whether it is that of a crystal."""
+        crystal = self._is_crystal(atoms)
+        if self.quantity != "G":
+            last = self._resolved() if crystal else 0.0
+        else:
+            last = axis.origin + axis.step * count + transform.REACH
+        reach = last / self.zoom if crystal else pairs.bound(atoms)
+        make = transform.grid_for if self.quantity == "G" else reciprocal.grid_for
+        return make(axis, count, reach * self.zoom + transform.REACH), reach, crystal
+
+    def _window(self, grid: transform.Radial, elements: Elements) -> tuple[Floats, Floats]:
+        """Limits of Q, and what each two elements scatter within."""
         upper = self._qmax()
-        weights = pair_weights(
-            symbols, shares, self.radiation or "x-ray", upper, grid.q_step, grid.size // 2 + 1
+        window = transform.window(grid, QMIN if self.qmin is None else self.qmin, upper)
+        radiation = self.radiation or "x-ray"
+        return window, pair_weights(*elements, radiation, upper, grid.q_step, len(window))
+
+    def _lengths(self, bins: int) -> Floats:
+        """Distance [Å] of each bin, zoomed, the first not zero."""
+        return np.maximum(self.zoom * pairs.BIN * np.arange(bins, dtype=float), pairs.BIN)
+
+    def _g(self, values: Floats, grid: transform.Radial, elements: Elements) -> Floats:
+        """G(r) within the limits of Q, of a function of r per two elements."""
+        window, weights = self._window(grid, elements)
+        f = (transform.to_q(values, grid, len(window)) * weights).sum(axis=0) * window
+        r: Floats = grid.origin + grid.step * grid.every * np.arange(grid.shown, dtype=float)
+        return transform.to_r(f, grid) * self._damping(r)
+
+    def _over_q(
+        self, values: Floats, grid: transform.Radial, axis: Axis, elements: Elements
+    ) -> Floats:
+        """F, S or I at the points of an axis of Q, smeared by the resolution ``qdamp``."""
+        r: Floats = np.asarray(grid.step * np.arange(values.shape[-1], dtype=float))
+        ratio = reciprocal.per_q(values * self._damping(r), grid)
+        radiation = self.radiation or "x-ray"
+        return reciprocal.quantity_of(
+            ratio, self.quantity, axis, elements=elements, radiation=radiation
         )
-        f = (transform.to_q(values, grid) * weights).sum(axis=0)
-        f *= transform.window(grid, lower, upper)
-        r = axis.origin + axis.step * np.arange(count)
-        g = transform.to_r(f, grid) * np.exp(-((self.qdamp * r) ** 2) / 2)
-        return Signal(g.astype(np.float32), (axis,), "G [Å⁻²]")
+
+    def _damping(self, r: Floats) -> Floats:
+        return np.asarray(np.exp(-((self.qdamp * r) ** 2) / 2))
+
+    def _resolved(self) -> float:
+        """Farthest distance [Å] that a crystal's F(Q) shows."""
+        if self.diameter is None and self.qdamp == 0.0:
+            raise UserError(
+                f"{self.quantity}(Q) of a crystal is peaks without a width; set qdamp, the "
+                "instrument's resolution [1/Å], or the diameter of its particles"
+            )
+        damped = SMALL / self.qdamp if self.qdamp else np.inf
+        return float(min(damped, self.diameter or np.inf)) + transform.TAPER
 
     def check_data(self, observed: Signal, whole: Signal, header: Mapping[str, object]) -> None:
         """Raise :class:`UserError` for a curve that cannot be a G(r) of these settings."""
-        check_g(observed, whole, header, radiation=self.radiation)
+        check_radiation(header, self.radiation)
+        if self.quantity == "G":
+            check_g(observed, whole)
 
     def check_reach(self, atoms: Atoms) -> None:
         """Raise :class:`UserError` where more than half of the data lies beyond a cluster."""
         axis, count = self._axis()
+        if self.quantity != "G":
+            return
         self._qmax()  # to be asked for first
         if self._is_crystal(atoms):
             return
@@ -147,12 +238,12 @@ class Pdf:
         Of a cluster ``qmin``, too, where nobody says it: it decides the slope below the peaks.
         """
         symbols, _ = composition(atoms)
-        nearest = _shortest(atoms)
+        nearest = pairs.shortest(atoms)
         free = {f"u.{symbol}": (5e-4, 0.1) for symbol in symbols}
         free |= {"delta2": (0.0, 0.95 * nearest**2), "zoom": (0.95, 1.05)}
         if self.qdamp == 0.0:
             free["qdamp"] = (0.0, 0.15)
-        if self.qmin is None and not self._is_crystal(atoms):
+        if self.quantity == "G" and self.qmin is None and not self._is_crystal(atoms):
             free["qmin"] = (0.2, 3.0)
         return free
 
@@ -163,17 +254,15 @@ class Pdf:
         grid: transform.Radial,
         reach: float | None,
         *,
-        elements: tuple[tuple[str, ...], tuple[float, ...]],
+        elements: Elements,
     ) -> Floats:
         """The function of r before the limits of Q, per two elements, shape (pairs, size // 2)."""
         symbols, shares = elements
-        upper = np.transpose(np.triu_indices(len(symbols)))
+        upper = pairs.couples(len(symbols))
         motion = (self.delta1, self.delta2, self.qbroad)
         r: Floats = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
         if reach is None:  # Debye's sum: 1 / r of the pair itself
-            counted = counted / np.maximum(
-                self.zoom * pairs.BIN * np.arange(counted.shape[1]), pairs.BIN
-            )
+            counted = counted / self._lengths(counted.shape[1])
         values = np.stack(
             [
                 transform.broadened(row, self._u_of(symbols[a]) + self._u_of(symbols[b]), motion,
@@ -186,14 +275,7 @@ class Pdf:
         density = len(atoms) / atoms.get_volume() / self.zoom**3
         portion = np.array([shares[a] * shares[b] * (1 if a == b else 2) for a, b in upper])
         values = values / np.maximum(r, 1e-9) - 4 * np.pi * density * r * portion[:, None]
-        return values * _fade(r, reach * self.zoom) * self._envelope(r)
-
-    def _envelope(self, r: Floats) -> Floats:
-        """Share of pairs at distance r [Å] that a sphere holds (Guinier, X-Ray Diffraction)."""
-        if self.diameter is None:
-            return np.ones_like(r)
-        x = np.minimum(r / self.diameter, 1.0)
-        return np.asarray(1.0 - 1.5 * x + 0.5 * x**3)
+        return values * transform.fade(r, reach * self.zoom) * transform.sphere(r, self.diameter)
 
     def _u(self) -> dict[str, float]:
         return dict(self.u) if isinstance(self.u, Mapping) else {"*": float(self.u)}
@@ -213,17 +295,22 @@ class Pdf:
         return self.qmax
 
     def _axis(self) -> tuple[Axis, int]:
+        name, unit, _ = reciprocal.QUANTITIES[self.quantity]
+        curve = f"{self.quantity}({name})"
         if self.axes is None or self.shape is None:
-            raise UserError("G(r) needs axes and shape; they are those of an experiment")
+            raise UserError(f"{curve} needs axes and shape; they are those of an experiment")
         axis = self.axes[0]
-        if len(self.axes) != 1 or axis.unit != "Å":
+        if len(self.axes) != 1 or axis.unit != unit:
+            other = "quantity: F, S or I" if axis.unit == "1/Å" else "quantity: G"
+            hint = f", or say {other}" if axis.unit in ("1/Å", "Å") else ""
             raise UserError(
-                f"G(r) is simulated over r [Å] but the data are over {axis.name} [{axis.unit}]; "
-                "name the axis in the experiment, such as axis: r [Å]"
+                f"{curve} is simulated over {name} [{unit}] but the data are over {axis.name} "
+                f"[{axis.unit}]; name the axis in the experiment, such as axis: {name} [{unit}]"
+                f"{hint}"
             )
         if axis.origin < -1e-6:
             raise UserError(
-                f"the data begin at r = {axis.origin:g} Å; give range, such as [1.5, 20]"
+                f"the data begin at {name} = {axis.origin:g} {unit}; give range, such as [1.5, 20]"
             )
         return axis, self.shape[0]
 
@@ -254,19 +341,6 @@ def _histogram(atoms: Atoms, reach: float) -> Floats:
     if key not in _counted:
         remember(_counted, key, pairs.histogram(atoms, reach), most=_REMEMBERED)
     return _counted[key]
-
-
-def _shortest(atoms: Atoms) -> float:
-    """Shortest distance [Å] of two atoms, images among them; 1 where they are far apart."""
-    seen = pairs.histogram(atoms, 6.0).sum(axis=0)
-    found = np.flatnonzero(seen > 0.5)
-    return float(pairs.BIN * max(found[0], 25)) if found.size else 1.0
-
-
-def _fade(r: Floats, reach: float) -> Floats:
-    """1 until shortly before ``reach`` [Å], then a cosine to 0."""
-    x = np.clip((r - reach + transform.TAPER) / transform.TAPER, 0.0, 1.0)
-    return np.asarray(0.5 + 0.5 * np.cos(np.pi * x))
 
 
 def _on(first: float, step: float, count: int) -> dict[str, object]:

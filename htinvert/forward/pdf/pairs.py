@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from itertools import product
+from itertools import combinations_with_replacement, product
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from htinvert.core import Floats
@@ -21,26 +22,58 @@ from htinvert.core import Floats
 BIN = 0.01  # Å
 CELLS_PER_REACH = 3  # that a cell list divides the reach into
 MOST_CELLS = 2_000_000
+SPARE = 4  # bins behind the last, for distances beyond the reach
 
 
 def kinds_of(atoms: Atoms) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Elements of a structure in alphabetical order, and the place of each atom's among them."""
-    symbols, which = np.unique(atoms.get_chemical_symbols(), return_inverse=True)
-    return tuple(map(str, symbols)), which.astype(np.int64)
+    return _kinds(np.ascontiguousarray(atoms.numbers, dtype=np.int64).tobytes())
 
 
+@functools.lru_cache(maxsize=16)
+def _kinds(numbers: bytes) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """The same of atomic numbers; a search asks for one composition again and again."""
+    symbols = np.array(chemical_symbols)[np.frombuffer(numbers, dtype=np.int64)]
+    names, which = np.unique(symbols, return_inverse=True)
+    kinds = which.astype(np.int64)
+    kinds.setflags(write=False)
+    return tuple(map(str, names)), kinds
+
+
+@functools.cache
 def rows(count: int) -> NDArray[np.int64]:
     """Row of a histogram for each two of so many elements, shape (count, count), symmetric."""
     table = np.zeros((count, count), dtype=np.int64)
-    upper = np.triu_indices(count)
-    table[upper] = np.arange(len(upper[0]))
-    return np.maximum(table, table.T)
+    for row, (a, b) in enumerate(couples(count)):
+        table[a, b] = table[b, a] = row
+    return table
+
+
+def couples(count: int) -> list[tuple[int, int]]:
+    """Each two of so many elements, one element with itself among them, by row of a histogram."""
+    return list(combinations_with_replacement(range(count), 2))
+
+
+def bound(atoms: Atoms) -> float:
+    """A distance [Å] that no two atoms of a cluster exceed."""
+    return float(np.linalg.norm(np.ptp(atoms.positions, axis=0))) + 2 * BIN
 
 
 def longest(atoms: Atoms) -> float:
     """Longest distance [Å] of two atoms of a cluster."""
-    counted = histogram(atoms, float(np.linalg.norm(np.ptp(atoms.positions, axis=0))) + 2 * BIN)
+    counted = histogram(atoms, bound(atoms))
     return float(BIN * np.flatnonzero(counted.sum(axis=0) > 0.5)[-1])
+
+
+def shortest(atoms: Atoms) -> float:
+    """Shortest distance [Å] of two atoms, images among them; 1 where they are far apart."""
+    found = np.flatnonzero(histogram(atoms, 6.0).sum(axis=0) > 0.5)
+    return float(BIN * max(found[0], 25)) if found.size else 1.0
+
+
+def bins_of(reach: float) -> int:
+    """Number of bins of a histogram up to a distance [Å]."""
+    return int(reach / BIN) + 4
 
 
 def histogram(atoms: Atoms, reach: float) -> Floats:
@@ -49,18 +82,20 @@ def histogram(atoms: Atoms, reach: float) -> Floats:
     Bin k is for a distance of k times :data:`BIN`. Along periodic directions all images count.
     """
     symbols, kinds = kinds_of(atoms)
-    positions = np.ascontiguousarray(atoms.positions, dtype=float)
     points, owners = images(atoms, reach)
-    counted = np.zeros((len(symbols) * (len(symbols) + 1) // 2, int(reach / BIN) + 4))
-    order, cells = _cells(points, reach)
     half = not atoms.pbc.any()
-    if not half:
-        positions = np.ascontiguousarray(points[: len(atoms)])
-    compiled(_count)(
-        *(compiled(_share), positions, kinds, points[order], kinds[owners[order]], order, cells),
-        *(reach, half, rows(len(symbols)), counted),
-    )
-    return counted
+    bins = bins_of(reach)
+    counted = np.zeros((len(symbols) * (len(symbols) + 1) // 2, bins + SPARE))
+    lists = [_cells(points[kinds[owners] == kind], reach) for kind in range(len(symbols))]
+    for row, (a, b) in zip(counted, couples(len(symbols)), strict=True):
+        centers = lists[a][0] if half else points[: len(atoms)][kinds == a].T
+        weight = 2.0 if half or a != b else 1.0
+        compiled(_count)(
+            np.ascontiguousarray(centers), lists[b], reach, weight, half and a == b, row
+        )
+        if not half and a == b:  # an atom is no pair with itself
+            row[0] -= centers.shape[1]
+    return np.ascontiguousarray(counted[:, :bins])
 
 
 def move(counted: Floats, atoms: Atoms, index: int, to: Floats) -> None:
@@ -106,17 +141,20 @@ def images(atoms: Atoms, reach: float) -> tuple[Floats, NDArray[np.int64]]:
     return np.ascontiguousarray(all_points[inside]), owners
 
 
-def _cells(points: Floats, reach: float) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
-    """Order of points by cell; first of each cell, lower corner, side [Å] and number of cells."""
+def _cells(points: Floats, reach: float) -> tuple[Any, ...]:
+    """Points by cell, shape (3, n); first of each cell, lower corner, side [Å], number of cells."""
     corner = points.min(axis=0)
     extent = points.max(axis=0) - corner
+    if extent @ extent <= reach * reach:
+        first = np.array([0, len(points)])
+        return np.ascontiguousarray(points.T), first, corner, 2.0 * reach, np.ones(3, np.int64)
     side = max(reach / CELLS_PER_REACH, float(np.cbrt(np.prod(extent + 1.0) / MOST_CELLS)))
     shape = (extent / side).astype(np.int64) + 1
     place = ((points - corner) / side).astype(np.int64)
     number = (place[:, 0] * shape[1] + place[:, 1]) * shape[2] + place[:, 2]
     order = np.argsort(number, kind="stable")
     first = np.searchsorted(number[order], np.arange(int(shape.prod()) + 1))
-    return order, (first, corner, side, shape)
+    return np.ascontiguousarray(points[order].T), first, corner, side, shape
 
 
 @functools.cache
@@ -127,48 +165,52 @@ def compiled(function: Callable[..., Any]) -> Any:
     return njit(cache=True, nogil=True, fastmath=True)(function)
 
 
-def _count(
-    share: Any,
-    centers: Any,
-    center_kinds: Any,
-    points: Any,
-    point_kinds: Any,
-    numbers: Any,
-    cells: Any,
-    reach: Any,
-    half: Any,
-    table: Any,
-    counted: Any,
-) -> None:
-    """Share out all distances from centers to points in the cells within reach (compiled)."""
-    first, corner, side, shape = cells
-    squared = reach * reach
-    weight = 2.0 if half else 1.0
-    for i in range(len(centers)):
-        x, y, z = centers[i, 0], centers[i, 1], centers[i, 2]
+def _count(centers: Any, cells: Any, reach: Any, weight: Any, half: Any, counted: Any) -> None:
+    """Share out all distances from centers to points in the cells within reach (compiled).
+
+    Distances of a line of cells are calculated first, which the processor does several at a time,
+    then shared out without a branch: those beyond the reach fall behind the last bin. Where
+    ``half``, centers are the points, and each counts those that come after it.
+    """
+    points, first, corner, side, shape = cells
+    squared, end, beyond = reach * reach, reach / BIN, len(counted) - 3.0
+    sixth, second = weight / 6.0, weight / 2.0
+    places = np.empty(points.shape[1])
+    for i in range(centers.shape[1]):
+        x, y, z = centers[0, i], centers[1, i], centers[2, i]
         low0 = max(int((x - reach - corner[0]) / side), 0)
         low1 = max(int((y - reach - corner[1]) / side), 0)
-        low2 = max(int((z - reach - corner[2]) / side), 0)
         high0 = min(int((x + reach - corner[0]) / side), shape[0] - 1)
         high1 = min(int((y + reach - corner[1]) / side), shape[1] - 1)
-        high2 = min(int((z + reach - corner[2]) / side), shape[2] - 1)
         for a in range(low0, high0 + 1):
             lower = corner[0] + a * side
             dx = max(lower - x, x - lower - side, 0.0)
             for b in range(low1, high1 + 1):
                 lower = corner[1] + b * side
                 dy = max(lower - y, y - lower - side, 0.0)
-                if dx * dx + dy * dy >= squared:
+                left = squared - dx * dx - dy * dy
+                if left <= 0.0:
                     continue
+                dz = np.sqrt(left)
                 line = (a * shape[1] + b) * shape[2]
-                for j in range(first[line + low2], first[line + high2 + 1]):
-                    if numbers[j] == i or (half and numbers[j] < i):
-                        continue
-                    u, v, w = points[j, 0] - x, points[j, 1] - y, points[j, 2] - z
-                    distance = u * u + v * v + w * w
-                    if distance < squared:
-                        row = counted[table[center_kinds[i], point_kinds[j]]]
-                        share(row, np.sqrt(distance) / BIN, weight)
+                low2 = max(int((z - dz - corner[2]) / side), 0)
+                high2 = min(int((z + dz - corner[2]) / side), shape[2] - 1)
+                j, last = first[line + low2], first[line + high2 + 1]
+                if half:
+                    j = max(j, i + 1)
+                for k in range(j, last):
+                    u, v, w = points[0, k] - x, points[1, k] - y, points[2, k] - z
+                    places[k] = np.sqrt(u * u + v * v + w * w) / BIN
+                for k in range(j, last):
+                    place = places[k] if places[k] < end else beyond
+                    m = max(int(place), 1)
+                    t = place - m
+                    p, q, s = t + 1.0, t - 1.0, t - 2.0
+                    tq, ps = t * q, p * s
+                    counted[m - 1] -= sixth * tq * s
+                    counted[m] += second * q * ps
+                    counted[m + 1] -= second * t * ps
+                    counted[m + 2] += sixth * p * tq
 
 
 def _share(row: Any, place: Any, weight: Any) -> None:

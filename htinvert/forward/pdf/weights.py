@@ -12,8 +12,10 @@ RADIATIONS = ("x-ray", "neutron", "atomic number")
 
 
 @functools.lru_cache(maxsize=64)
-def factors(symbol: str, radiation: str, last: float, step: float, count: int) -> Floats:
-    """Scattering factor of an element at Q = 0, step, ... up to ``last`` [1/Å], shape (count,).
+def factors(
+    symbol: str, radiation: str, last: float, step: float, count: int, first: float = 0.0
+) -> Floats:
+    """Scattering factor of an element at Q from ``first`` to ``last`` [1/Å], shape (count,).
 
     X-rays: f0 by Waasmaier & Kirfel, Acta Cryst. A 51, 416 (1995), in electrons; zero beyond
     ``last``, which is not looked at. Neutrons: bound coherent length [fm] (Sears, Neutron News 3,
@@ -36,7 +38,7 @@ def factors(symbol: str, radiation: str, last: float, step: float, count: int) -
         return np.full(count, float(length))
     from periodictable.cromermann import fxrayatq
 
-    q = np.minimum(step * np.arange(count), last)
+    q = np.minimum(first + step * np.arange(count), last)
     try:
         values = np.asarray(fxrayatq(symbol, q), dtype=float)
     except (KeyError, ValueError) as error:
@@ -56,12 +58,14 @@ def pair_weights(
     last: float,
     step: float,
     count: int,
+    *,
+    first: float = 0.0,
 ) -> Floats:
     """f_a f_b / <f>^2 [1] of each two elements at each Q, shape (element pairs, count).
 
     ``shares`` are the elements' fractions of all atoms, of which <f> is the mean.
     """
-    f = np.array([factors(symbol, radiation, last, step, count) for symbol in symbols])
+    f = np.array([factors(symbol, radiation, last, step, count, first) for symbol in symbols])
     mean = np.array(shares) @ f
     if np.abs(mean).min() < 1e-6 * np.abs(f).max():
         raise UserError("the scattering lengths of this composition cancel; G(r) has no scale")

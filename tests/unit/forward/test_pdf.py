@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
+from ase.neighborlist import neighbor_list
+from periodictable.cromermann import fxrayatq
 
 from htinvert.core import Axis, UserError
 from htinvert.forward.pdf import pairs
 from htinvert.forward.pdf.model import Pdf
+from htinvert.metrics.rw import Rw
 
 NICKEL = bulk("Ni", "fcc", a=3.524, cubic=True)
 ZINC_SELENIDE = bulk("ZnSe", "zincblende", a=5.668, cubic=True)
@@ -125,6 +128,116 @@ def test_cell_lists_count_what_all_pairs_give():
     assert (counted.sum(axis=0) @ r**3) == pytest.approx((near**3).sum(), rel=1e-9)
 
 
+def test_a_crystal_of_two_elements_counts_what_a_neighbor_list_finds():
+    """ASE's list of neighbors, to a reach of several cells of a skewed lattice."""
+    atoms = bulk("ZnSe", "zincblende", a=5.668)
+    atoms.rattle(0.1, seed=1)
+    counted = pairs.histogram(atoms, 11.0)
+    first, second, apart = neighbor_list("ijd", atoms, 11.0)
+    table, r = pairs.rows(2), pairs.BIN * np.arange(counted.shape[1])
+    for a, b in ((0, 0), (0, 1), (1, 1)):
+        _, kinds = pairs.kinds_of(atoms)
+        of = table[kinds[first], kinds[second]] == table[a, b]
+        found = counted[table[a, b]]
+        assert (found @ r, found @ r**3) == pytest.approx(
+            (apart[of].sum(), (apart[of] ** 3).sum()), rel=1e-9
+        )
+
+
+def test_bins_and_ffts_give_the_sum_over_pairs():
+    """Debye's sum and its transform by quadrature, with another step of r: 0.03 % of the peak."""
+    atoms = bulk("Cu", "fcc", a=3.6, cubic=True) * (2, 2, 2)
+    atoms.pbc = False
+    atoms.rattle(0.1, seed=1)
+    found = Pdf(axes=(Axis("r", "Å", 0.05, 1.5),), shape=(200,), qmin=1.0, qmax=20.0, u=0.003)(
+        atoms
+    )
+    q = np.linspace(1.0, 20.0, 4001)
+    apart = atoms.get_all_distances()[np.triu_indices(32, 1)]
+    f = 2 / 32 * (np.sin(np.outer(q, apart)) / apart).sum(axis=1) * np.exp(-0.003 * q**2)
+    exact = 2 / np.pi * np.trapezoid(f * np.sin(np.outer(found.coordinates(), q)), q, axis=1)
+    assert found.data == pytest.approx(exact, abs=1e-3 * exact.max())
+
+
+def over_q(quantity, atoms, **parameters):
+    axes, shape = (Axis("Q", "1/Å", 0.05, 0.0),), (400,)
+    found = Pdf(quantity=quantity, axes=axes, shape=shape, **parameters)(atoms)
+    assert found.quantity.startswith(quantity)
+    return found.coordinates(), found.data
+
+
+def test_two_atoms_give_f_s_and_i_by_hand():
+    """Debye (1915): I per atom is f^2 (1 + sin(Qd)/(Qd) exp(-u Q^2)), f = Z here."""
+    pair = Atoms("Ni2", positions=[[0, 0, 0], [0, 0, 2.5]])
+    settings = {"u": 0.01, "radiation": "atomic number"}
+    q, f = over_q("F", pair, **settings)
+    beyond = np.sinc(2.5 * q / np.pi) * np.exp(-0.01 * q**2)  # 1 at Q = 0
+    assert f == pytest.approx(q * beyond, abs=1e-5)
+    assert over_q("S", pair, **settings)[1] == pytest.approx(1 + beyond, abs=1e-5)
+    assert over_q("I", pair, **settings)[1] == pytest.approx(28**2 * (1 + beyond), abs=1e-2)
+
+
+def test_intensity_is_debyes_sum_over_all_pairs_of_two_elements():
+    """Sum over i and j of f_i f_j sin(Q r)/(Q r) exp(-(u_i + u_j) Q^2 / 2), f by periodictable."""
+    cluster = bulk("ZnSe", "zincblende", a=5.668, cubic=True) * (2, 1, 1)
+    cluster.pbc = False
+    cluster.rattle(0.05, seed=1)
+    q, found = over_q("I", cluster, u={"Zn": 0.01, "Se": 0.02})
+    f = np.array([fxrayatq(symbol, q) for symbol in cluster.get_chemical_symbols()])
+    u = np.where(cluster.numbers == 30, 0.01, 0.02)
+    exact = (f**2).sum(axis=0)
+    for i, j in zip(*np.triu_indices(len(cluster), 1), strict=True):
+        wave = np.sinc(q * cluster.get_distance(i, j) / np.pi)
+        exact += 2 * f[i] * f[j] * wave * np.exp(-(u[i] + u[j]) * q**2 / 2)
+    assert found == pytest.approx(exact / len(cluster), abs=1e-4 * exact.max() / len(cluster))
+
+
+def test_a_molecules_f_is_twice_that_of_debyecalculator():
+    """Version 1.1.1 counts each pair once; the figures agree to 0.2 % rms."""
+    q, f = over_q("F", molecule("C60"), u=0.3 * PER_B)
+    assert (f[160], f[240]) == pytest.approx((-2.261, -2.785), abs=0.01)
+    assert (q[160], q[240]) == pytest.approx((8.0, 12.0))
+
+
+def test_a_crystals_s_peaks_where_bragg_says():
+    """Fcc: 2 pi/a sqrt(3), sqrt(4), sqrt(8) and nothing between (Kittel, chapter 2)."""
+    q, s = over_q("S", NICKEL, u=0.005, qdamp=0.05)
+    peaks = [k for k in range(1, 110) if s[k] > max(s[k - 1], s[k + 1], 4.0)]
+    bragg = 2 * np.pi / 3.524 * np.sqrt([3, 4, 8])
+    assert q[peaks] == pytest.approx(bragg, abs=0.03)
+
+
+@pytest.mark.parametrize("step", [0.05, 0.2])
+@pytest.mark.parametrize("periodic", [False, True])
+def test_a_gradient_is_that_of_differences(periodic, step):
+    """Of Rw by positions, by central differences of 1e-3 Å, to 1 % of the largest."""
+    atoms = bulk("ZnSe", "zincblende", a=5.668, cubic=True)
+    atoms.pbc = periodic
+    atoms.rattle(0.1, seed=3)
+    simulate = Pdf(
+        axes=(Axis("r", "Å", step, 1.5),), shape=(round(8.0 / step),), qmin=1.0, qmax=14.0,
+        u={"Zn": 0.01, "Se": 0.02}, delta2=2.0, zoom=1.01, qdamp=0.05, qbroad=0.01,
+        diameter=25.0 if periodic else None,
+    )  # fmt: skip
+    observed = simulate(atoms)
+    atoms.rattle(0.2, seed=4)
+    metric = Rw()
+
+    def cost(moved):
+        return metric(simulate(moved), observed).cost
+
+    found = simulate.gradient(atoms, metric.slope(simulate(atoms), observed))
+    assert found.sum(axis=0) == pytest.approx(np.zeros(3), abs=1e-9)  # nothing depends on place
+    for i, axis in ((0, 0), (3, 1), (5, 2)):
+        ends = []
+        for change in (1e-3, -1e-3):
+            moved = atoms.copy()
+            moved.positions[i, axis] += change
+            ends.append(cost(moved))
+        expected = (ends[0] - ends[1]) / 2e-3
+        assert found[i, axis] == pytest.approx(expected, abs=0.01 * np.abs(found).max())
+
+
 def test_moving_an_atom_is_counting_anew():
     rng = np.random.default_rng(4)
     atoms = Atoms("Ni30Zn10", positions=rng.uniform(0, 12, (40, 3)))
@@ -142,6 +255,7 @@ def test_moving_an_atom_is_counting_anew():
         (Atoms("Ni2", cell=[9, 9, 9], pbc=(1, 1, 0)), {}, "one or two directions"),
         (Atoms("Ni2", positions=[[0, 0, 0], [0, 0, 2]]), {"diameter": 9.0}, "leave it out"),
         (Atoms("Ni"), {}, "one atom"),
+        (NICKEL, {"quantity": "F"}, "F.Q. is simulated over Q .* say quantity: G"),
         (NICKEL, {"u": {"Zn": 0.01}}, "give it for Ni"),
         (NICKEL, {"first": -1.0}, "begin at r = -1"),
         (Atoms("Po2", positions=[[0, 0, 0], [0, 0, 3]]), {"radiation": "neutron"}, "Po"),
