@@ -20,6 +20,7 @@ from scipy.ndimage import maximum_filter1d
 from scipy.optimize import least_squares
 
 from htinvert.core import EvaluationFailed, Floats, Metric, Score, Signal
+from htinvert.evaluation.certainty import Certainty
 from htinvert.evaluation.fit import Trial, adjusted, normalized, unexplained, with_steps
 from htinvert.evaluation.optimize import STEP, Box, minimize
 from htinvert.image.evidence import window_numbers
@@ -62,18 +63,24 @@ class Registered:
     """A structure in its place: the fitted forward model, the simulated image and its score.
 
     ``row`` and ``column`` [px] are the top-left of the comparison region in the observed image;
-    ``intervals`` are standard errors from the curvature of the squared residual, windows of 3 Å of
-    the image taken as independent. ``trials`` holds every image simulated on the way.
+    ``certainties`` hold each parameter's standard error, from the curvature of the squared
+    residual, windows of 3 Å of the image taken as independent, and whether it ended at a bound.
+    ``trials`` holds every image simulated on the way.
     """
 
     forward: Any
     parameters: Mapping[str, float]
-    intervals: Mapping[str, float]
+    certainties: Mapping[str, Certainty]
     score: Score
     simulated: Signal
     row: int
     column: int
     trials: tuple[Trial, ...] = field(repr=False)
+
+    @property
+    def intervals(self) -> dict[str, float]:
+        """Standard error of each parameter, by name."""
+        return {name: certainty.error for name, certainty in self.certainties.items()}
 
 
 def register(
@@ -151,6 +158,7 @@ class _Problem:
         self.observed = observed
         self.forward = forward
         self.metric = metric
+        self.free = free
         self.box = Box(free)
         self.trials: list[Trial] = []
         self._observer = observer
@@ -275,7 +283,7 @@ class _Problem:
         return Registered(
             forward=adjusted(self.forward, self.box.parameters(fit.point)),
             parameters=self.box.parameters(fit.point),
-            intervals=self._intervals(fit),
+            certainties=self._certainties(fit),
             score=self.score(fit.site, fit.point),
             simulated=self.simulate(fit.point),
             row=fit.site[0],
@@ -283,7 +291,7 @@ class _Problem:
             trials=tuple(self.trials),
         )
 
-    def _intervals(self, fit: _Fit) -> dict[str, float]:
+    def _certainties(self, fit: _Fit) -> dict[str, Certainty]:
         """Standard errors from the residual's Jacobian, windows of the image being independent."""
         region = self.patch(fit.site)
         patch = normalized(region.data)
@@ -291,7 +299,11 @@ class _Problem:
         errors = self.box.standard_errors(
             lambda point: self.residual(point, patch), fit.point, pieces
         )
-        return dict(zip(self.box.names, map(float, errors), strict=True))
+        values = self.box.parameters(fit.point)
+        return {
+            name: Certainty(values[name], float(error), self.free[name])
+            for name, error in zip(self.box.names, errors, strict=True)
+        }
 
 
 def row_peaks(ncc: NDArray[np.floating], *, count: int = 2, reach: int = 7) -> list[Site]:

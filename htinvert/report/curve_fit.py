@@ -16,8 +16,9 @@ from htinvert.core import Channel, EvaluationFailed, UserError
 from htinvert.declaration.abilities import ChecksReach, ChoosesFree
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
+from htinvert.evaluation.certainty import bound_met, bound_notes
 from htinvert.evaluation.fit import Fitted, fit
-from htinvert.evaluation.optimize import LEAST_SQUARES, Box
+from htinvert.evaluation.optimize import LEAST_SQUARES
 from htinvert.report.figures import draw_placed, footnote
 from htinvert.report.terminal import progress_bar
 from htinvert.signals.intervals import intervals
@@ -27,7 +28,6 @@ from htinvert.structures.file import from_file
 from htinvert.structures.write import write_table
 
 TRIALS = 1200  # signals that are simulated at most
-AT_BOUND = 1e-3  # of a parameter's range
 
 
 def fit_with_progress(
@@ -71,6 +71,8 @@ def fit_with_progress(
     console.print(f"{name}: {metric} {score.cost:.4f}, {len(result.trials)} trials")
     console.print(f"compared: {seen.kind.words(channel.observed)}")
     console.print(_table(result, errors, channel))
+    for note in _notes(channel, result):
+        console.print(f"warning: {note}", soft_wrap=True)
     for path in paths:
         console.print(f"written: {path}")
     return result
@@ -124,10 +126,11 @@ def _write(
                 "value": value,
                 "standard_error": errors.get(key),
                 "unit": unit_of(channel.forward, key),
-                "at_bound": _at_bound(channel, key, value),
+                "at_bound": bound_met(value, channel.free[key]) is not None,
             }
             for key, value in result.parameters.items()
         },
+        "notes": _notes(channel, result),
         "trials": len(result.trials),
         "forward": str(result.forward),
     }
@@ -143,10 +146,10 @@ def _write(
     return paths
 
 
-def _at_bound(channel: Channel, name: str, value: float) -> bool:
-    """Whether a fitted value lies at the end of its range, so that its error says nothing."""
-    share = Box({name: channel.free[name]}).scaled({name: value})[0]
-    return bool(min(share, 1.0 - share) < AT_BOUND)
+def _notes(channel: Channel, result: Fitted) -> list[str]:
+    """A sentence for each parameter that ended at the end of its range."""
+    units = {name: unit_of(channel.forward, name) for name in result.parameters}
+    return bound_notes(result.parameters, channel.free, units)
 
 
 def _table(result: Fitted, errors: Mapping[str, float], channel: Channel) -> Any:
@@ -158,7 +161,8 @@ def _table(result: Fitted, errors: Mapping[str, float], channel: Channel) -> Any
     for column in ("parameter", "value", "standard error", "unit"):
         view.add_column(column, justify="left" if column in ("parameter", "unit") else "right")
     for key, value in result.parameters.items():
-        error = "at its bound" if _at_bound(channel, key, value) else f"{errors[key]:.5f}"
+        met = bound_met(value, channel.free[key]) is not None
+        error = "at its bound" if met else f"{errors[key]:.5f}"
         view.add_row(key, f"{value:.5f}", error, unit_of(channel.forward, key))
     for key, value in next(iter(result.scores.values())).detail.items():
         view.add_row(key, f"{value:.5f}", "solved for", "1" if key == "scale" else "")

@@ -28,8 +28,10 @@ from htinvert.core import (
     UserError,
 )
 from htinvert.declaration.abilities import HasEstimate, Wraps
+from htinvert.declaration.declared import unit_of
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
+from htinvert.evaluation.certainty import bound_notes
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.matching.doubt import judge
 from htinvert.ranking.rank import fit_alone, raw_energies
@@ -258,7 +260,9 @@ def _fitted(plan: Plan, channel: Channel, parameters: Mapping[str, float]) -> st
     )
     refitted = ", ".join(plan.config.experiments[channel.name].refitted)
     tail = f"; each candidate fits {refitted} again" if refitted else ""
-    return f"{channel.name}: fitted to the start structure: {values}{tail}"
+    units = {name: unit_of(channel.forward, name) for name in parameters}
+    notes = "".join(f"; {note}" for note in bound_notes(parameters, channel.free, units))
+    return f"{channel.name}: fitted to the start structure: {values}{tail}{notes}"
 
 
 def _trials(plan: Plan) -> list[Evaluation]:

@@ -90,12 +90,23 @@ def record(observed: Signal, result: Registered) -> dict[str, Any]:
                 "value": value,
                 "standard_error": result.intervals[key],
                 "unit": unit_of(result.forward, key),
+                "at_bound": result.certainties[key].bound is not None,
             }
             for key, value in result.parameters.items()
         },
+        "notes": notes(result),
         "trials": len(result.trials),
         "forward": str(result.forward),
     }
+
+
+def notes(result: Registered) -> list[str]:
+    """A sentence for each fitted parameter whose value means nothing."""
+    found = [
+        certainty.note(key, unit_of(result.forward, key))
+        for key, certainty in result.certainties.items()
+    ]
+    return [note for note in found if note]
 
 
 def definitions(observed: Signal, result: Registered) -> dict[str, float]:
@@ -165,6 +176,8 @@ def register_with_progress(
         )
     console.print(f"{name}: {score_phrase(result)}, {len(result.trials)} trials")
     console.print(_table(result))
+    for note in notes(result):
+        console.print(f"warning: {note}", soft_wrap=True)
     costs = definitions(channel.observed, result).items()
     listed = "; ".join(f"{definition} {cost:.4f}" for definition, cost in costs)
     console.print(f"in every definition (SSIM, intensity): {listed}")
@@ -208,7 +221,7 @@ def _table(result: Registered) -> Any:
         view.add_column(column, justify="left" if column in ("parameter", "unit") else "right")
     for key, value in result.parameters.items():
         view.add_row(
-            key, f"{value:.5f}", f"{result.intervals[key]:.5f}", unit_of(result.forward, key)
+            key, f"{value:.5f}", result.certainties[key].word, unit_of(result.forward, key)
         )
     return view
 

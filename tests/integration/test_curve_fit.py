@@ -64,6 +64,17 @@ def test_planted_nuisances_are_found_within_their_errors(planted):
     assert len((output / "fit.csv").read_text().splitlines()) > 300
 
 
+def test_a_nuisance_at_its_bound_is_said(planted):
+    """The data have a zoom of 1.01, and at most 1.002 is allowed."""
+    structure, data, output = planted
+    result = run(structure, data, "--range", "1.2:8", "--free", "zoom=0.99:1.002", "-o", output)
+    assert result.exit_code == 0, result.output
+    (note,) = [note for note in found(output)["notes"] if note.startswith("zoom")]
+    assert note.startswith("zoom ends at its bound, 1.002: widen its range")
+    assert f"warning: {note}" in result.output
+    assert found(output)["parameters"]["zoom"]["at_bound"]
+
+
 @DATA_SEEN
 @pytest.mark.parametrize(
     ("structure", "data", "options", "most", "expected"),

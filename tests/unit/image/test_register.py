@@ -15,6 +15,7 @@ from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.stm import Stm
 from htinvert.image.register import FREE, Registered, free_of, register, row_peaks
 from htinvert.metrics.registration import Registration
+from htinvert.report.registration import notes, record
 
 SAMPLING = 0.2  # Å/px
 
@@ -80,6 +81,24 @@ def test_a_free_pixel_size_is_found(boundary: Atoms) -> None:
 def test_the_stated_errors_are_of_the_right_size(result: Registered) -> None:
     for name, truth in (("stretch_x", 0.015), ("stretch_y", -0.01), ("rotation", 0.0)):
         assert abs(result.parameters[name] - truth) < 10 * result.intervals[name]
+
+
+def test_a_parameter_that_ends_at_its_bound_is_said(boundary: Atoms) -> None:
+    """The image's source size is 1.3 Å, and at most 0.9 Å are allowed."""
+    forward = StemConvolution(
+        sampling=SAMPLING, shape=(80, 70), center=(20.0, 3.0), source_size=0.8
+    )
+    image = micrograph(boundary, shape=(110, 100), stretch_x=0.0, stretch_y=0.0)
+    free = {"shift_x": (-4.0, 4.0), "shift_y": (-4.0, 4.0), "source_size": (0.3, 0.9)}
+    found = register(
+        boundary, image, forward=forward, metric=Registration(intensity="matched"), free=free
+    )
+    (note,) = notes(found)
+    assert note.startswith("source_size ends at its bound, 0.9 Å")
+    table = record(image, found)
+    assert table["parameters"]["source_size"]["at_bound"]
+    assert not table["parameters"]["shift_x"]["at_bound"]
+    assert table["notes"] == [note]
 
 
 def test_the_same_input_gives_the_same_result(boundary: Atoms, result: Registered) -> None:

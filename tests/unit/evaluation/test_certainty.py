@@ -1,0 +1,29 @@
+"""What is said of a fitted parameter whose value means nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from htinvert.evaluation.certainty import Certainty, bound_met, bound_notes
+
+
+@pytest.mark.parametrize(
+    ("value", "bound"),
+    [(0.1, 0.1), (-0.1, -0.1), (0.09985, 0.1), (0.0990, None), (0.0, None)],
+)
+def test_a_value_at_the_end_of_its_range_is_at_its_bound(value, bound):
+    """To a thousandth of the range, as near as the methods come to rest."""
+    assert bound_met(value, (-0.1, 0.1)) == bound
+
+
+def test_a_bound_is_said_with_what_to_do():
+    free = {"source_size": (0.3, 2.0), "shear_x": (-0.1, 0.1)}
+    (note,) = bound_notes({"source_size": 2.0, "shear_x": 0.02}, free, {"source_size": "Å"})
+    assert note.startswith("source_size ends at its bound, 2 Å: widen its range")
+    assert "the data do not determine it" in note
+
+
+def test_the_error_of_a_value_at_its_bound_is_not_shown():
+    assert Certainty(2.0, 0.01, (0.3, 2.0)).word == "at its bound"
+    assert Certainty(1.0, 0.01, (0.3, 2.0)).word == "0.01000"
+    assert Certainty(1.0, 0.01, (0.3, 2.0)).note("source_size", "Å") == ""
