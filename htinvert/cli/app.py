@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +36,16 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but mi
 YAML = (".yaml", ".yml")
 TEMPORARY = 75  # what a command ends with that may be given again (EX_TEMPFAIL)
 PASSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+PANELS = {
+    "Begin": ("demo", "example", "init", "schema"),
+    "Campaigns": ("check", "run", "watch", "status"),
+    "Results": ("rank", "report", "export", "verify", "migrate"),
+    "Data and structures": (
+        *("calibrate", "locate", "register", "match", "compare", "fit", "build"),
+    ),
+}
+"""Commands in groups, as the list of all shows them."""
+PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 BARE = ("calibrate", "register", "locate", "match", "init")  # take an image without a block
 OPTIONS = {
     "set the experiment's sampling": "give --sampling",
@@ -52,7 +63,8 @@ class Commands(TyperGroup):
         super().__init__(**settings)
         if not HAS_RICH:
             return
-        for command in self.commands.values():
+        for name, command in self.commands.items():
+            command.rich_help_panel = PANEL_OF.get(name)  # type: ignore[attr-defined]
             for part in (command, *command.params):
                 if getattr(part, "help", None):
                     part.help = escaped(part.help)  # type: ignore[attr-defined]
@@ -111,6 +123,9 @@ def answer_for(named: bool) -> None:
 
 def main() -> None:
     """Entry point of the ``htinvert`` command: a user's mistake is one sentence, and its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that has no Å
     try:
         app()
     except UserError as mistake:

@@ -23,29 +23,43 @@ from htinvert.core import UserError
 
 CampaignFile = Annotated[Path, typer.Argument(help="The campaign's YAML file.")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.")]
-Top = Annotated[int, typer.Option(min=1, help="How many families.")]
+Top = Annotated[int, typer.Option(min=1, help="Show or write this many families.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Run folder [runs/NAME].")]
-Workers = Annotated[int | None, typer.Option(help="Worker processes; 0: this process.")]
-Cluster = Annotated[
-    str | None, typer.Option(help="Where workers run: local, a profile's name or its YAML file.")
+Workers = Annotated[
+    int | None, typer.Option(help="Worker processes [the file's]; 0 is this process.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Another seed, another run folder.")]
-Evaluations = Annotated[int | None, typer.Option(help="Stop after so many in all.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(help="Where workers run [the file's]: local, a site's name or its YAML file."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(help="Seed of the search [the file's]; another one has another run folder."),
+]
+Evaluations = Annotated[
+    int | None, typer.Option(help="Stop after this many evaluations in all [the file's].")
+]
 More = Annotated[
     int | None,
-    typer.Option(min=1, help="So many beyond those there are; other stop rules but minutes rest."),
+    typer.Option(
+        min=1, help="Evaluate this many more [none]; stop rules other than minutes are ignored."
+    ),
 ]
 Fork = Annotated[
     Path | None,
-    typer.Option(help="Take over an older run: energies and scores that still hold are reused."),
+    typer.Option(help="Reuse what still holds of this older run: energies, scores [none]."),
 ]
-Minutes = Annotated[float | None, typer.Option(help="Stop this session after so long.")]
+Minutes = Annotated[
+    float | None, typer.Option(help="Stop this session after this long [min; the file's].")
+]
 
 
 @app.command()
 def demo(
     kind: Annotated[str, typer.Argument(help="image, or pdf for a particle's G(r).")] = "image",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Run folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Run folder [runs/NAME].")
+    ] = None,
     seed: Seed = None,
     workers: Workers = None,
 ) -> None:
@@ -133,7 +147,7 @@ def run(
 
 @app.command()
 def status(folder: RunFolder, as_json: Json = False) -> None:
-    """Say how far a run is, also while it goes on.
+    """Show how far a run is, also while it goes on.
 
     Example: htinvert status runs/cdte_tellurene
     """
@@ -151,13 +165,14 @@ def rank(
     folder: RunFolder,
     top: Top = 10,
     weight: Annotated[
-        list[str] | None, typer.Option(help="Another weight, such as energy=0.5; repeatable.")
+        list[str] | None,
+        typer.Option(help="A weight in place of the run's [none], such as energy=0.5; repeatable."),
     ] = None,
     scan: Scan = None,
     tie: Tie = None,
     as_json: Json = False,
 ) -> None:
-    """Rank what a run has found by weighted sum and Pareto front, one line per family.
+    """Rank the families that a run has found, by weighted sum and Pareto front.
 
     Example: htinvert rank runs/cdte_tellurene --weight haadf.registration=20
     """

@@ -15,9 +15,13 @@ from htinvert.core import UserError
 def compare(
     experiment: Annotated[Path, typer.Argument(help="A YAML file with an experiment's block.")],
     structures: Annotated[list[Path], typer.Argument(help="Two structure files or more.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("compared"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder that results are written to.")
+    ] = Path("compared"),
     size: Annotated[int, typer.Option(help="Rows and columns of a window [px].")] = 79,
-    windows: Annotated[int, typer.Option(help="Most windows, spread over the image.")] = 13,
+    windows: Annotated[
+        int, typer.Option(help="Compare in at most this many windows of the image.")
+    ] = 13,
     trust: Trust = False,
 ) -> None:
     """Compare structures in pairs over windows of one image: difference, standard error, verdict.

@@ -28,17 +28,27 @@ if TYPE_CHECKING:
 def fit(
     structure: Annotated[Path, typer.Argument(help="A structure file, or a folder of them.")],
     experiment: Annotated[Path, typer.Argument(help="A curve, or a YAML file of an experiment.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder.")] = Path("fit"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder that results are written to.")
+    ] = Path("fit"),
     model: Annotated[str, typer.Option(help="Forward model, for a curve.")] = "pdf",
     span: Annotated[
-        str | None, typer.Option("--range", help="What is compared, LOWER:UPPER in x's unit.")
+        str | None,
+        typer.Option(
+            "--range",
+            help="Range that is compared, LOWER:UPPER in x's unit [all; of G(r) above 1.5 Å].",
+        ),
     ] = None,
-    axis: Annotated[str | None, typer.Option(help="Name and unit of x, such as 'r [nm]'.")] = None,
+    axis: Annotated[
+        str | None, typer.Option(help="Name and unit of x, such as 'r [nm]' [the file's].")
+    ] = None,
     given: Annotated[
-        list[str] | None, typer.Option("--set", help="A parameter held, such as qmax=20.")
+        list[str] | None,
+        typer.Option("--set", help="Hold a parameter, such as qmax=20 [none]; repeatable."),
     ] = None,
     free: Annotated[
-        list[str] | None, typer.Option(help="Fit this, too, such as diameter=10:200.")
+        list[str] | None,
+        typer.Option(help="Fit this parameter, too, such as diameter=10:200 [none]; repeatable."),
     ] = None,
     as_json: Json = False,
     trust: Trust = False,

@@ -23,7 +23,9 @@ def calibrate(
     image: Annotated[Path, typer.Argument(help="A micrograph, or a YAML file with its block.")],
     phase: Annotated[str, typer.Option(help="A formula such as CdTe, or a structure file.")],
     zone: Annotated[str, typer.Option(help="Zone axis toward the viewer, such as 1,1,0.")],
-    crystal: Annotated[str | None, typer.Option(help="Prototype, such as zincblende.")] = None,
+    crystal: Annotated[
+        str | None, typer.Option(help="Prototype, such as zincblende [a structure file].")
+    ] = None,
     a: Annotated[float | None, typer.Option("-a", help="Lattice constant [Å].")] = None,
     c: Annotated[
         float | None, typer.Option("-c", help="Lattice constant [Å], if hexagonal.")
@@ -32,7 +34,10 @@ def calibrate(
     region: Annotated[
         str | None, typer.Option(help="Part of one grain [px], TOP,BOTTOM,LEFT,RIGHT.")
     ] = None,
-    other: Annotated[list[Path] | None, typer.Option(help="Another phase's file.")] = None,
+    other: Annotated[
+        list[Path] | None,
+        typer.Option(help="File of another phase to compare with [none]; repeatable."),
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Where [IMAGE-calibration.png].")] = None,
 ) -> None:
     """Measure pixel size, shear and rotation from the lattice of a known phase.
@@ -63,15 +68,23 @@ def calibrate(
 def register(
     structure: Annotated[Path, typer.Argument(help="A structure file.")],
     image: Annotated[Path, typer.Argument(help="A micrograph, or a YAML file with its block.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("registered"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder that results are written to.")
+    ] = Path("registered"),
     sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
     shape: Annotated[str | None, typer.Option(help="Region to compare [px], ROWSxCOLUMNS.")] = None,
     beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
     up: Annotated[str, typer.Option(help="Direction that is up in the image.")] = "z",
-    ssim: Annotated[str, typer.Option(help="float7 or uint8-35.")] = "float7",
-    intensity: Annotated[str, typer.Option(help="matched, or own extremes.")] = "matched",
+    ssim: Annotated[
+        str, typer.Option(help="How similarity is computed: float7 or uint8-35.")
+    ] = "float7",
+    intensity: Annotated[
+        str,
+        typer.Option(help="How intensities are scaled: matched, or own (each by its extremes)."),
+    ] = "matched",
     free: Annotated[
-        list[str] | None, typer.Option(help="Fit this, too, such as interface_width=-1:1.")
+        list[str] | None,
+        typer.Option(help="Fit this, too, such as interface_width=-1:1 [none]; repeatable."),
     ] = None,
     method: Annotated[str | None, typer.Option(help="What fits in the end [powell].")] = None,
     movie: Annotated[bool, typer.Option(help="Draw frames and a movie.")] = True,

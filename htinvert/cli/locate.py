@@ -19,7 +19,7 @@ def locate(
     structure: Annotated[Path, typer.Argument(help="A structure file.")],
     sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0.0, max=0.3, help="How far the pixel size may be off, relative.")
+        float, typer.Option(min=0.0, max=0.3, help="How far the pixel size may be off, as a ratio.")
     ] = 0.1,
     beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
     up: Annotated[str, typer.Option(help="Normal of the boundary, up in the structure.")] = "z",
@@ -29,7 +29,8 @@ def locate(
     semiangle: Annotated[float, typer.Option(help="Convergence semiangle [mrad].")] = 25.0,
     detector: Annotated[str, typer.Option(help="Detector angles [mrad].")] = "80:200",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the block to this YAML file, too.")
+        Path | None,
+        typer.Option("--output", "-o", help="Write the block to this YAML file, too [none]."),
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="Where [IMAGE-located.png].")] = None,
     trust: Trust = False,

@@ -19,15 +19,17 @@ ANY_SCALE = 0.2  # Å/px, of an image without scale; only proportions count then
 def match(
     image: Annotated[Path, typer.Argument(help="A micrograph, or a YAML file with its block.")],
     library: Annotated[Path, typer.Argument(help="Folder of structures or images, or a run.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("matched"),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder that results are written to.")
+    ] = Path("matched"),
     sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0.0, max=0.5, help="How far the pixel size may be off.")
+        float, typer.Option(min=0.0, max=0.5, help="How far the pixel size may be off, as a ratio.")
     ] = 0.1,
     beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
     up: Annotated[str, typer.Option(help="Up in the images of structures.")] = "z",
-    top: Annotated[int, typer.Option(min=1, help="How many are fitted to the end.")] = 6,
-    placed: Annotated[int, typer.Option(min=1, help="How many are looked for in the image.")] = 20,
+    top: Annotated[int, typer.Option(min=1, help="Fit this many to the end.")] = 6,
+    placed: Annotated[int, typer.Option(min=1, help="Look for this many in the image.")] = 20,
     workers: Annotated[int, typer.Option(min=0, help="Processes that describe members.")] = 0,
     cache: Annotated[
         Path | None, typer.Option(help="Where descriptors are kept [LIBRARY.descriptors.zarr].")

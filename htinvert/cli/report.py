@@ -18,7 +18,7 @@ def report(
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of the campaign's file, where its images were moved."),
+        typer.Option(help="Folder of the campaign's file, if its images were moved [the run's]."),
     ] = None,
     scan: Scan = None,
     tie: Tie = None,

@@ -12,29 +12,34 @@ import typer
 from htinvert.cli.app import app
 from htinvert.core import UserError
 
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, take what is likely.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the likely answers.")]
 
 
 @app.command()
 def init(
     name: Annotated[str, typer.Argument(help="Name of the campaign; the file is NAME.yaml.")],
     structure: Annotated[
-        str | None, typer.Option(help="File of the start structure: CIF, POSCAR, XYZ, ...")
+        str | None, typer.Option(help="File of the start structure: CIF, POSCAR, XYZ, ... [asked]")
     ] = None,
-    image: Annotated[str | None, typer.Option(help="File of the micrograph.")] = None,
+    image: Annotated[str | None, typer.Option(help="File of the micrograph [asked].")] = None,
     stm: Annotated[
-        str | None, typer.Option(help="File of an image by scanning tunneling microscopy.")
+        str | None, typer.Option(help="File of an image by scanning tunneling microscopy [none].")
     ] = None,
-    curve: Annotated[str | None, typer.Option(help="File of a curve, such as G(r).")] = None,
-    forward: Annotated[str | None, typer.Option(help="What simulates the curve.")] = None,
+    curve: Annotated[str | None, typer.Option(help="File of a curve, such as G(r) [none].")] = None,
+    forward: Annotated[
+        str | None, typer.Option(help="Model that simulates the curve [by the file's ending].")
+    ] = None,
     composition: Annotated[
-        str | None, typer.Option(help="Atoms: Ti7O11 or Ti=6:7,O=8:11; without a structure too.")
+        str | None,
+        typer.Option(help="Atoms, such as Ti7O11 or Ti=6:7,O=8:11 [asked]; needs no structure."),
     ] = None,
     energy: Annotated[
-        str | None, typer.Option(help="Engine by name, or the file of a potential.")
+        str | None, typer.Option(help="Engine by name, or the file of a potential [by elements].")
     ] = None,
     sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Budget.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop after this long [min; asked].")
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Ask a few questions and write a commented campaign that runs, to be edited from there.

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 @app.command()
 def build(
     config: Annotated[Path, typer.Argument(help="A campaign, or a YAML file with a structure.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("built"),
-    choice: Annotated[int | None, typer.Option(min=0, help="Row of the table, if any.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder that results are written to.")
+    ] = Path("built"),
+    choice: Annotated[
+        int | None, typer.Option(min=0, help="Row of the table of common cells [the first].")
+    ] = None,
     beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
     up: Annotated[str, typer.Option(help="Direction that is up in the picture.")] = "z",
     library: Annotated[

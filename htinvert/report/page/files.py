@@ -54,7 +54,8 @@ def _tables(folder: Path, facts: Facts) -> list[Path]:
     full: list[Mapping[str, Any]] = [{name: each.get(name) for name in names} for each in rows]
     csv, parquet = folder / "families.csv", folder / "families.parquet"
     write_table(csv, full)
-    write_parquet(Table.from_pylist(full), parquet)
+    with parquet.open("wb") as file:  # pyarrow itself opens no name that is not UTF-8
+        write_parquet(Table.from_pylist(full), file)
     return [csv, parquet]
 
 

@@ -60,6 +60,7 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
         "columns": [o.name for o in facts.objectives],
         "pareto": _pareto(facts, shown),
         "families": len(facts.ranked),
+        "pictured": len(shown),
         "models": _models(facts, shown, surety),
         "channels": _channels(facts, pictures),
         "floors": _floors(facts, surety),
@@ -325,7 +326,7 @@ def _search(facts: Facts, surety: Surety | None) -> dict[str, Any]:
                 "failed": y.failed,
                 "families": y.families,
                 "improvements": y.improvements,
-                "seconds": f"{y.seconds:.0f}",
+                "seconds": f"{y.seconds:.0f}" if y.seconds >= 10 else f"{y.seconds:.2g}",
             }
             for y in yields
         ],

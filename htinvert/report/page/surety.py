@@ -128,8 +128,8 @@ def verdict(facts: Facts, surety: Surety | None) -> str:
     rest = ", ".join(f"#{f.evaluation.candidate.index} ({composition(f)})" for f in faces[1:4])
     more = f" and {len(faces) - 4} more" if len(faces) > 4 else ""
     return (
-        f"{name} is the best, but the data cannot tell it from {rest}{more}: at {level:.0%} "
-        f"confidence these {len(faces)} families are one answer with several faces."
+        f"{name} ranks first, but {len(faces)} families cannot be told apart at {level:.0%} "
+        f"confidence: it, {rest}{more}."
     )
 
 

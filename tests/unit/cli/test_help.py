@@ -137,3 +137,29 @@ def test_a_log_hears_of_what_takes_long_and_of_nothing_else(screen: Any) -> None
     with working(screen, "blinking", after=60.0):
         pass
     assert screen.file.getvalue() == "thinking ...\n"
+
+
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_has_an_example_units_and_defaults(name: str) -> None:
+    command = COMMANDS[name]
+    assert f"Example: htinvert {name}" in (command.help or "")
+    for option in command.params:
+        said = getattr(option, "help", None)
+        assert said, f"{name} {option.name} has no help"
+        assert said.rstrip("]")[-1] in ".:" or said.endswith("]"), said
+        if option.param_type_name != "option" or option.name in ("help", *MUST):
+            continue
+        if option.default is None:
+            assert "[" in said, f"{name} {option.name} does not say what holds without it: {said}"
+        elif isinstance(option.default, float):
+            assert re.search(r"\[.+\]|as a ratio", said), (
+                f"{name} {option.name} has no unit: {said}"
+            )
+        if option.default not in (None, True, False):
+            assert option.show_default, f"{name} {option.name} does not show its default"
+
+
+MUST = ("phase", "zone")  # of calibrate, which cannot do without
