@@ -25,7 +25,7 @@ def fit_windows(
     free: Any,
     errors: Any,
 ) -> None:
-    """One sweep: improve ``columns`` (n, 4), amplitude, y, x, background, and ``model`` in place.
+    """Improve ``columns`` (n, 4), amplitude, y, x and background, in place; ``model`` has all.
 
     ``shapes`` (k, 2) are width and share of tails of each kind, ``half`` the windows' half width,
     ``free`` 3, or 4 to fit the background, too. Variances and the covariance of y and x go to
@@ -67,17 +67,6 @@ def fit_windows(
         columns[c, 0] = max(amplitude + step[0], 0.0)
         columns[c, 1] = y + min(max(step[1], -STEP), STEP)
         columns[c, 2] = x + min(max(step[2], -STEP), STEP)
-        for sign, height, row, column in (
-            (-1.0, amplitude, y, x),
-            (1.0, columns[c, 0], columns[c, 1], columns[c, 2]),
-        ):
-            for i in range(max(0, top - 1), min(ny, bottom + 1)):
-                for j in range(max(0, left - 1), min(nx, end + 1)):
-                    r2 = (i - row) ** 2 + (j - column) ** 2
-                    if r2 <= half * half:
-                        tail = w * np.exp(-0.5 * r2 / (s * s * WIDE * WIDE))
-                        core = (1.0 - w) * np.exp(-0.5 * r2 / (s * s))
-                        model[i, j] += sign * height * (core + tail)
 
 
 def draw_columns(model: Any, columns: Any, shapes: Any, kinds: Any, half: Any) -> None:

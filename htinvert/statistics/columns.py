@@ -137,12 +137,20 @@ class _Fitter:
         compiled(draw_columns)(self.model, state, self.shapes, self.kinds, self.half)
 
     def sweep(self, state: Floats, free: int, times: int) -> None:
-        self.draw(state)
         for _ in range(times):
+            self.draw(state)
             compiled(fit_windows)(
-                self.data, self.model, state, self.shapes, self.kinds,
-                self.variance, self.half, free, self.errors,
-            )  # fmt: skip
+                self.data,
+                self.model,
+                state,
+                self.shapes,
+                self.kinds,
+                self.variance,
+                self.half,
+                free,
+                self.errors,
+            )
+        self.draw(state)
 
     def ground(self, state: Floats) -> Floats:
         """The background between columns: of the nearest one. Shape (ny, nx)."""
