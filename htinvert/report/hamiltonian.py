@@ -125,7 +125,7 @@ def notes(law: Law) -> list[str]:
     if len(weak):
         listed = ", ".join(map(str, weak))
         said.append(f"J of shell {listed} does not differ from 0 by two standard errors")
-    if law.found.rates == (0.0, 0.0):
+    if law.found.rates == (0.0, 0.0) and not all(image.weighed for image in law.images):
         said.append(
             "no column is taken as misclassified: 1 % of them would make J some 5 % too small; "
             "give --error-rate, or probabilities"

@@ -25,16 +25,14 @@ def fit_windows(
     free: Any,
     errors: Any,
 ) -> None:
-    """One sweep: improve ``columns`` (n, 4), amplitude, y, x, background, and ``model`` in place.
+    """Improve ``columns`` (n, 4), amplitude, y, x and background, in place; ``model`` has all.
 
     ``shapes`` (k, 2) are width and share of tails of each kind, ``half`` the windows' half width,
     ``free`` 3, or 4 to fit the background, too. Variances and the covariance of y and x go to
     ``errors`` (n, 5): amplitude, y, x, background; the last is that of y and x.
     """
     ny, nx = image.shape
-    normal = np.zeros((4, 4))
-    right = np.zeros(4)
-    slope = np.zeros(4)
+    normal, right, slope = np.zeros((4, 4)), np.zeros(4), np.ones(4)
     for c in range(len(columns)):
         amplitude, y, x, ground = columns[c]
         s, w = shapes[kinds[c]]
@@ -53,43 +51,22 @@ def fit_windows(
                 core = (1.0 - w) * np.exp(-0.5 * r2 / (s * s))
                 tail = w * np.exp(-0.5 * r2 / (s * s * WIDE * WIDE))
                 pull = amplitude * (core + tail / (WIDE * WIDE)) / (s * s)
-                slope[0] = core + tail
-                slope[1] = pull * dy
-                slope[2] = pull * dx
-                slope[3] = 1.0
+                slope[0], slope[1], slope[2] = core + tail, pull * dy, pull * dx
                 weight = 1.0 / (variance[0] + variance[1] * max(model[i, j] + ground, 0.0))
                 left_over = image[i, j] - model[i, j] - ground
                 for a in range(free):
                     right[a] += weight * slope[a] * left_over
                     for b in range(free):
                         normal[a, b] += weight * slope[a] * slope[b]
-        for a in range(free):
-            normal[a, a] = normal[a, a] * (1.0 + 1e-9) + 1e-300
-        inverse = np.linalg.inv(normal[:free, :free])
+        inverse = np.linalg.inv(normal[:free, :free] + 1e-300 * np.eye(free))
         step = inverse @ right[:free]
-        for a in range(free):
-            errors[c, a] = inverse[a, a]
+        errors[c, :free] = np.diag(inverse)
         errors[c, 4] = inverse[1, 2]
-        new_y = y + min(max(step[1], -STEP), STEP)
-        new_x = x + min(max(step[2], -STEP), STEP)
-        new = max(amplitude + step[0], 0.0)
         if free > 3:
             columns[c, 3] = ground + step[3]
-        columns[c, 0], columns[c, 1], columns[c, 2] = new, new_y, new_x
-        for i in range(max(0, top - 1), min(ny, bottom + 1)):
-            for j in range(max(0, left - 1), min(nx, end + 1)):
-                old = (i - y) ** 2 + (j - x) ** 2
-                now = (i - new_y) ** 2 + (j - new_x) ** 2
-                if old <= half * half:
-                    model[i, j] -= amplitude * (
-                        (1.0 - w) * np.exp(-0.5 * old / (s * s))
-                        + w * np.exp(-0.5 * old / (s * s * WIDE * WIDE))
-                    )
-                if now <= half * half:
-                    model[i, j] += new * (
-                        (1.0 - w) * np.exp(-0.5 * now / (s * s))
-                        + w * np.exp(-0.5 * now / (s * s * WIDE * WIDE))
-                    )
+        columns[c, 0] = max(amplitude + step[0], 0.0)
+        columns[c, 1] = y + min(max(step[1], -STEP), STEP)
+        columns[c, 2] = x + min(max(step[2], -STEP), STEP)
 
 
 def draw_columns(model: Any, columns: Any, shapes: Any, kinds: Any, half: Any) -> None:

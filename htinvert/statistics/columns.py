@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from scipy.optimize import curve_fit, nnls
 
 from htinvert.core import Floats, Signal, UserError
@@ -129,29 +130,37 @@ class _Fitter:
         self.variance = np.array([max(float(np.var(data)), 1e-300), 0.0])
         self.errors = np.zeros((len(kinds), 5))
         self.model = np.zeros_like(data)
+        self.near = np.zeros_like(data)  # px from each pixel to the next column
 
     def draw(self, state: Floats) -> None:
         self.model[:] = 0.0
         compiled(draw_columns)(self.model, state, self.shapes, self.kinds, self.half)
 
     def sweep(self, state: Floats, free: int, times: int) -> None:
-        self.draw(state)
         for _ in range(times):
+            self.draw(state)
             compiled(fit_windows)(
-                self.data, self.model, state, self.shapes, self.kinds,
-                self.variance, self.half, free, self.errors,
-            )  # fmt: skip
+                self.data,
+                self.model,
+                state,
+                self.shapes,
+                self.kinds,
+                self.variance,
+                self.half,
+                free,
+                self.errors,
+            )
+        self.draw(state)
 
     def ground(self, state: Floats) -> Floats:
         """The background between columns: of the nearest one. Shape (ny, nx)."""
-        from scipy.spatial import cKDTree
-
-        rows, columns = np.indices(self.data.shape)
-        points = np.column_stack([rows.ravel(), columns.ravel()])
-        gap, near = cKDTree(state[:, 1:3]).query(points, distance_upper_bound=2.0 * self.half)
-        values = np.append(state[:, 3], np.nan)[near]
-        self.near = np.where(np.isfinite(gap), gap, np.inf).reshape(self.data.shape)
-        return np.asarray(values.reshape(self.data.shape))
+        owner = np.full(self.data.shape, -1)
+        pixels = np.clip(np.rint(state[:, 1:3]).astype(int), 0, np.array(self.data.shape) - 1)
+        owner[tuple(pixels.T)] = np.arange(len(state))
+        gap, (rows, columns) = distance_transform_edt(owner < 0, return_indices=True)
+        self.near = gap
+        near = state[owner[rows, columns], 3]
+        return np.asarray(np.where(gap <= 2.0 * self.half, near, np.nan))
 
     def measure_shapes(self, state: Floats) -> None:
         """Width and tails of each kind by its columns' profiles, others taken off."""

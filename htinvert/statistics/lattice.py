@@ -8,6 +8,7 @@ lies half a spacing to the right of row i - 1, so that neighbors of (i, j) are (
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,12 +37,14 @@ class Occupations:
         lattice: ``square`` or ``hexagonal``.
         probability: of the second species, shape (i, j); nan where no site is seen.
         species: names of the first and the second.
+        weighed: whether somebody has weighed the doubt about each site already.
     """
 
     name: str
     lattice: str
     probability: Floats
     species: tuple[str, str] = ("0", "1")
+    weighed: bool = False
 
     @property
     def seen(self) -> NDArray[np.bool_]:
@@ -133,6 +136,8 @@ def _of_table(path: Path, lattice: str) -> Occupations:
     species = ("0", "1")
     if told is not None:
         values = np.array([float(row[told] or "nan") for row in rows])
+        if "species" in names:
+            species = _named([row["species"] for row in rows], values)
     else:
         kinds = sorted({row["species"] for row in rows})
         if len(kinds) != 2:
@@ -144,7 +149,16 @@ def _of_table(path: Path, lattice: str) -> Occupations:
     grid = np.full(_extent(indices := lattice_indices(points, lattice, path.name)), np.nan)
     grid[tuple((indices - indices.min(axis=0)).T)] = values
     made = make_occupations(grid, lattice, name=path.name)
-    return Occupations(made.name, lattice, made.probability, species)
+    return Occupations(made.name, lattice, made.probability, species, told is not None)
+
+
+def _named(kinds: list[str], values: Floats) -> tuple[str, str]:
+    """The commonest name of sites that are likelier the first species, and of the others."""
+    names = []
+    for number, side in enumerate((values < 0.5, values >= 0.5)):
+        there = Counter(kind for kind, is_there in zip(kinds, side, strict=True) if is_there)
+        names.append(there.most_common(1)[0][0] if there else str(number))
+    return names[0], names[1]
 
 
 def _extent(indices: NDArray[np.int_]) -> tuple[int, int]:

@@ -77,7 +77,7 @@ def test_a_column_that_the_structure_lacks_is_pointed_at() -> None:
 def test_the_species_are_told_at_the_limit_of_bayes(share: float) -> None:
     """Two classes, 8 % of scatter, under a thickness that changes by a tenth either way."""
     rng = np.random.default_rng(3)
-    i, j = np.indices((80, 80))
+    i, j = np.indices((50, 50))
     places = np.column_stack([i.ravel(), j.ravel()]).astype(float)
     truth = rng.random(len(places)) < share
     brightness = np.where(truth, 1.4, 1.0) * (1.0 + 0.08 * rng.normal(size=len(places)))

@@ -145,6 +145,20 @@ def test_a_turned_table_of_sites_is_the_same_grid(tmp_path: Path) -> None:
         read_occupations(path, "square")
 
 
+def test_a_table_of_probabilities_keeps_the_names_of_species(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    i, j = np.indices((9, 9))
+    p = rng.random(i.size)
+    text = [f"{3 * x},{3 * y},{'W' if q > 0.5 else 'Mo'},{q}"
+            for x, y, q in zip(j.flat, i.flat, p, strict=True)]  # fmt: skip
+    path = tmp_path / "Mo.csv"
+    path.write_text("\n".join(["x,y,species,probability", *text]), encoding="utf-8")
+    read = read_occupations(path, "square")
+    assert read.species == ("Mo", "W")
+    assert read.weighed
+    np.testing.assert_allclose(np.sort(read.probability.ravel()), np.sort(p))
+
+
 def test_a_checkerboard_is_ordered_below_the_known_temperature() -> None:
     """T = 2.269 J of the square lattice; J = -0.3 kT orders at 0.68 of the images' temperature."""
     found = predict("square", np.array([-0.3]), fraction=0.5, side=32)
