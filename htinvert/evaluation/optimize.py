@@ -27,6 +27,7 @@ METHODS = LOCAL + GLOBAL
 LEAST_SQUARES = "least-squares"
 """Of the residual itself, for signals on equal axes; :mod:`htinvert.evaluation.fit` knows it."""
 STEP = 2e-3  # of a parameter's range, for derivatives: above the ripple of sampled images
+_LONGEST = 0.15  # of a parameter's range: a step of least squares
 _SEED = 1  # of the methods that draw random numbers
 
 
@@ -163,6 +164,60 @@ def minimize(
     except _Spent:
         pass
     return Minimum(tried.best.point, tried.best.cost, tried.evaluations)
+
+
+def gauss_newton(
+    residual: Callable[[Floats], Floats],
+    jacobian: Callable[[Floats], Floats],
+    start: Floats,
+    *,
+    steps: int = 12,
+    tolerance: float = 1e-4,
+) -> tuple[Floats, float]:
+    """Minimize a sum of squares in the unit box with a damped Gauss-Newton method.
+
+    Levenberg, Q. Appl. Math. 2, 164 (1944), with Marquardt's scaling; a parameter that a step would
+    take out of the box stays.
+
+    Args:
+        residual: of a point, shape (m,).
+        jacobian: its derivatives, shape (m, n); they need not be exact.
+        start: where to begin, shape (n,).
+        steps: most Jacobians.
+        tolerance: ends it, of the sum of squares by which a step must lower it.
+
+    Returns:
+        The best point and its sum of squares, no larger than at the start.
+    """
+    point = np.clip(np.asarray(start, dtype=float), 0.0, 1.0)
+    base = residual(point)
+    cost, damping = float(base @ base), 1e-3
+    for _ in range(steps):
+        slopes = jacobian(point)
+        matrix, gradient = slopes.T @ slopes, slopes.T @ base
+        before = cost
+        for _ in range(4):
+            trial = np.clip(point + _damped(matrix, gradient, point, damping), 0.0, 1.0)
+            left = residual(trial)
+            if float(left @ left) < cost:
+                point, base, cost, damping = trial, left, float(left @ left), damping / 5
+                break
+            damping *= 10
+        if before - cost <= tolerance * before:
+            break
+    return point, cost
+
+
+def _damped(matrix: Floats, gradient: Floats, point: Floats, damping: float) -> Floats:
+    """A step of :func:`gauss_newton`; what is at its bound and wants to leave the box stays."""
+    held = ((point <= 0.0) & (gradient > 0.0)) | ((point >= 1.0) & (gradient < 0.0))
+    inside = np.flatnonzero(~held)
+    step = np.zeros(len(point))
+    if inside.size:
+        part = matrix[np.ix_(inside, inside)]
+        diagonal = np.diag(part) + 1e-12 * max(float(np.trace(part)), 1e-300)
+        step[inside] = np.linalg.solve(part + damping * np.diag(diagonal), -gradient[inside])
+    return np.clip(step, -_LONGEST, _LONGEST)
 
 
 def _options(name: str, width: float) -> dict[str, float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from htinvert.evaluation.optimize import METHODS, Box, minimize
+from htinvert.evaluation.optimize import METHODS, Box, gauss_newton, minimize
 
 Floats = NDArray[np.float64]
 TRUTH = np.array([0.35, 0.6, 0.5])
@@ -85,3 +85,11 @@ def test_box_and_parameters_are_inverse() -> None:
     values = {"defocus": 20.0, "source_size": 1.0}
     assert box.parameters(box.scaled(values)) == pytest.approx(values)
     np.testing.assert_allclose(box.scaled(values), [0.3, 0.25])
+
+
+def test_gauss_newton_stays_in_the_box_and_finds_a_minimum_at_its_edge() -> None:
+    """The closest point of the unit square to (0.3, 1.4) is (0.3, 1)."""
+    aim = np.array([0.3, 1.4])
+    found, left = gauss_newton(lambda p: p - aim, lambda p: np.eye(2), np.array([0.9, 0.1]))
+    np.testing.assert_allclose(found, [0.3, 1.0], atol=1e-3)
+    assert left == pytest.approx(0.16, abs=1e-3)
