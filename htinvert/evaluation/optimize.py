@@ -27,6 +27,7 @@ METHODS = LOCAL + GLOBAL
 LEAST_SQUARES = "least-squares"
 """Of the residual itself, for signals on equal axes; :mod:`htinvert.evaluation.fit` knows it."""
 STEP = 2e-3  # of a parameter's range, for derivatives: above the ripple of sampled images
+ANYWHERE = 12.0  # inverse variance of a value that lies anywhere between 0 and 1
 _LONGEST = 0.15  # of a parameter's range: a step of least squares
 _SEED = 1  # of the methods that draw random numbers
 
@@ -62,12 +63,14 @@ class Box:
         """Standard error of each parameter at the minimum of a sum of squares, shape (n,).
 
         From the Jacobian J of the ``residual`` r, shape (m,): the diagonal of
-        (J'J)^-1 r^2 / (m - n), every element of r taken as independent. With ``pieces``, the
-        number of the piece of data that each element belongs to, only pieces are: the larger of
-        that times the ratio of the squared sums of r by piece to r^2 (the design effect: Kish,
-        Survey Sampling (1965), section 5.4), and of the diagonal of (J'J)^-1 M (J'J)^-1 with M the
-        sum over pieces of the squared sums of J r (Liang & Zeger, Biometrika 73, 13 (1986)), which
-        few pieces make too small.
+        (J'J / s + 12)^-1 with s = r^2 / (m - n), every element of r taken as independent; 12 is the
+        inverse variance of a value anywhere in its range, so that a direction in which the
+        residual does not change has that range's error and not none. With ``pieces``, the number
+        of the piece of data that each element belongs to, only pieces are independent: s is
+        multiplied by the ratio of the squared sums of r by piece to r^2 (the design effect: Kish,
+        Survey Sampling (1965), section 5.4), or, where it is larger, the variance is the diagonal
+        of B M B with B = (J'J + 12 s)^-1 and M the sum over pieces of the squared sums of J r
+        (Liang & Zeger, Biometrika 73, 13 (1986)), which few pieces make too small.
         """
         base = residual(point)
         columns = []
@@ -76,14 +79,17 @@ class Box:
             moved[index] += STEP if moved[index] < 0.5 else -STEP
             columns.append((residual(moved) - base) / (moved[index] - point[index]))
         jacobian = np.array(columns).T
-        inverse = np.linalg.pinv(jacobian.T @ jacobian)
         power = float(base @ base)
-        variances = np.diag(inverse) * power / max(len(base) - len(point), 1)
+        scale = power / max(len(base) - len(point), 1)
         if pieces is not None:
             effect = float((np.bincount(pieces, base) ** 2).sum()) / max(power, 1e-300)
+            scale *= max(effect, 1.0)
+        inverse = np.linalg.pinv(jacobian.T @ jacobian + ANYWHERE * scale * np.eye(len(point)))
+        variances = np.diag(inverse) * scale
+        if pieces is not None:
             sums = np.array([np.bincount(pieces, column * base) for column in jacobian.T])
             robust = np.diag(inverse @ (sums @ sums.T) @ inverse)
-            variances = np.maximum(variances * max(effect, 1.0), robust)
+            variances = np.maximum(variances, robust)
         return np.asarray(np.sqrt(variances) * self.span)
 
 

@@ -18,9 +18,9 @@ from ase import Atoms
 
 from htinvert.core import EvaluationFailed, Metric, Score, Signal
 from htinvert.evaluation.certainty import Certainty
-from htinvert.evaluation.fit import Trial, normalized, with_steps
+from htinvert.evaluation.fit import Trial, with_steps
 from htinvert.image.capture import leads, repeats, slides
-from htinvert.image.evidence import window_numbers
+from htinvert.image.certainties import certainties
 from htinvert.image.fitting import PlacedFit, Problem, distinct
 from htinvert.image.outliers import cleaned
 from htinvert.metrics.correlation import check_comparable
@@ -53,8 +53,8 @@ class Registered:
     """A structure in its place: the fitted forward model, the simulated image and its score.
 
     ``row`` and ``column`` [px] are the top-left of the comparison region in the observed image;
-    ``certainties`` hold each parameter's standard error, from the curvature of the squared
-    residual, windows of 3 Å of the image taken as independent, and whether it ended at a bound.
+    ``certainties`` hold each parameter's standard error, whether it ended at a bound, and between
+    what values it lies in all fits that are as good (:mod:`htinvert.image.certainties`).
     ``trials`` holds every image simulated on the way.
     """
 
@@ -111,7 +111,7 @@ def register(
         fitted += [problem.least_squares(s, best.point) for s in repeats(problem, best, REPEATS)]
     final = [problem.polish(fit, method) for fit in distinct(fitted, FINALISTS)]
     given = _given(problem)
-    return _result(problem, min((*final, *given), key=lambda fit: (fit.cost, fit.site)))
+    return _result(problem, min((*final, *given), key=lambda fit: (fit.cost, fit.site)), fitted)
 
 
 def _given(problem: Problem) -> list[PlacedFit]:
@@ -131,32 +131,17 @@ def _given(problem: Problem) -> list[PlacedFit]:
     return [PlacedFit(site, point, problem.cost("start", site, point))]
 
 
-def _result(problem: Problem, fit: PlacedFit) -> Registered:
+def _result(problem: Problem, fit: PlacedFit, others: list[PlacedFit]) -> Registered:
     """Everything about the best fit."""
     if not np.isfinite(fit.cost):
         raise EvaluationFailed("no place in the image could be fitted")
     return Registered(
         forward=problem.model(fit.point),
         parameters=problem.box.parameters(fit.point),
-        certainties=_certainties(problem, fit),
+        certainties=certainties(problem, fit, others),
         score=problem.score(fit.site, fit.point),
         simulated=problem.simulate(fit.point),
         row=fit.site[0],
         column=fit.site[1],
         trials=tuple(problem.trials),
     )
-
-
-def _certainties(problem: Problem, fit: PlacedFit) -> dict[str, Certainty]:
-    """Standard errors from the residual's Jacobian, windows of the image being independent."""
-    region = problem.patch(fit.site)
-    patch = normalized(region.data)
-    pieces = window_numbers(region.data.shape, region.sampling).ravel()
-    errors = problem.box.standard_errors(
-        lambda point: problem.residual(point, patch), fit.point, pieces
-    )
-    values = problem.box.parameters(fit.point)
-    return {
-        name: Certainty(values[name], float(error), problem.free[name])
-        for name, error in zip(problem.box.names, errors, strict=True)
-    }

@@ -80,6 +80,16 @@ def test_standard_errors_are_those_of_a_straight_line() -> None:
     assert error == pytest.approx(noise / np.sqrt(x @ x), rel=0.1)
 
 
+def test_what_the_data_do_not_show_has_the_error_of_its_range() -> None:
+    """Uniform over a range of length 8: 8 / sqrt(12); its slope was taken for no error at all."""
+    x = np.linspace(0, 1, 400)
+    y = 2.0 * x + 0.1 * np.random.default_rng(3).normal(size=400)
+    box = Box({"a": (0.0, 5.0), "unseen": (-4.0, 4.0)})
+    errors = box.standard_errors(lambda p: y - box.parameters(p)["a"] * x, np.array([0.4, 0.5]))
+    assert errors[1] == pytest.approx(8.0 / np.sqrt(12.0), rel=1e-3)
+    assert errors[0] < 0.02
+
+
 def test_box_and_parameters_are_inverse() -> None:
     box = Box({"defocus": (-100.0, 300.0), "source_size": (0.5, 2.5)})
     values = {"defocus": 20.0, "source_size": 1.0}

@@ -104,6 +104,21 @@ def test_a_parameter_that_ends_at_its_bound_is_said(boundary: Atoms) -> None:
     assert table["notes"] == [note]
 
 
+def test_a_slide_of_a_grain_that_is_not_in_the_image_is_not_determined(boundary: Atoms) -> None:
+    """The region ends 4 Å below the boundary."""
+    scene = StemConvolution(sampling=SAMPLING, shape=(70, 70), center=(9.0, 3.0), source_size=1.3)
+    image = scene(boundary).data
+    counts = np.random.default_rng(0).poisson(300 * image / image.max())
+    observed = Signal.image(counts.astype(np.float32), SAMPLING)
+    free = {"source_size": (0.3, 3.0), "interface_shift": (-3.0, 3.0)}
+    forward = replace(scene, shape=(66, 66), source_size=1.0)
+    found = register(boundary, observed, forward=forward, free=free)
+    slide = found.certainties["interface_shift"]
+    assert not slide.determined
+    assert any("interface_shift is not determined" in note for note in notes(found))
+    assert found.certainties["source_size"].determined
+
+
 def test_the_same_input_gives_the_same_result(boundary: Atoms, result: Registered) -> None:
     again = fitted(boundary, micrograph(boundary))
     assert again.parameters == result.parameters
