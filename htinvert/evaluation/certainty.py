@@ -6,15 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 AT_BOUND = 1e-3  # of a parameter's range
+UNDETERMINED = 0.25  # of a parameter's range: a longer reach tells next to nothing
 
 
 @dataclass(frozen=True)
 class Certainty:
-    """A fitted parameter between its bounds, with its standard error, all in its own unit."""
+    """How surely a fitted parameter is known, in its own unit.
+
+    Attributes:
+        value: what was fitted.
+        error: standard error.
+        bounds: within which it was fitted.
+        spread: lowest and highest value of all fits that are as good; None: there is one.
+    """
 
     value: float
     error: float
     bounds: tuple[float, float]
+    spread: tuple[float, float] | None = None
 
     @property
     def bound(self) -> float | None:
@@ -22,13 +31,39 @@ class Certainty:
         return bound_met(self.value, self.bounds)
 
     @property
+    def reach(self) -> tuple[float, float]:
+        """Where the parameter may lie: a standard error about the value, and all good fits."""
+        spread = self.spread or (self.value, self.value)
+        lower = max(min(self.value - self.error, spread[0]), self.bounds[0])
+        return lower, min(max(self.value + self.error, spread[1]), self.bounds[1])
+
+    @property
+    def determined(self) -> bool:
+        """Whether the data tell the value from most of what the bounds allow."""
+        lower, upper = self.reach
+        return upper - lower <= UNDETERMINED * (self.bounds[1] - self.bounds[0])
+
+    @property
     def word(self) -> str:
         """The error as a table shows it."""
-        return "at its bound" if self.bound is not None else f"{self.error:.5f}"
+        if self.bound is not None:
+            return "at its bound"
+        lower, upper = self.reach
+        known = f"{self.error:.5f}"
+        return known if self.determined else f"not determined ({lower:.3g} to {upper:.3g})"
 
     def note(self, name: str, unit: str = "") -> str:
         """A sentence on what is wrong with the parameter of that name; empty where nothing is."""
-        return "" if self.bound is None else bound_note(name, self.bound, unit)
+        if self.bound is not None:
+            return bound_note(name, self.bound, unit)
+        if self.determined:
+            return ""
+        lower, upper = self.reach
+        measured = f"{upper:.3g} {unit}" if unit not in ("", "1") else f"{upper:.3g}"
+        return (
+            f"{name} is not determined (from {lower:.3g} to {measured} fit as well): do not use "
+            "its value; give it if it is known, or take it out of free"
+        )
 
 
 def bound_met(value: float, bounds: tuple[float, float]) -> float | None:

@@ -27,6 +27,8 @@ METHODS = LOCAL + GLOBAL
 LEAST_SQUARES = "least-squares"
 """Of the residual itself, for signals on equal axes; :mod:`htinvert.evaluation.fit` knows it."""
 STEP = 2e-3  # of a parameter's range, for derivatives: above the ripple of sampled images
+ANYWHERE = 12.0  # inverse variance of a value that lies anywhere between 0 and 1
+_LONGEST = 0.15  # of a parameter's range: a step of least squares
 _SEED = 1  # of the methods that draw random numbers
 
 
@@ -61,12 +63,14 @@ class Box:
         """Standard error of each parameter at the minimum of a sum of squares, shape (n,).
 
         From the Jacobian J of the ``residual`` r, shape (m,): the diagonal of
-        (J'J)^-1 r^2 / (m - n), every element of r taken as independent. With ``pieces``, the
-        number of the piece of data that each element belongs to, only pieces are: the larger of
-        that times the ratio of the squared sums of r by piece to r^2 (the design effect: Kish,
-        Survey Sampling (1965), section 5.4), and of the diagonal of (J'J)^-1 M (J'J)^-1 with M the
-        sum over pieces of the squared sums of J r (Liang & Zeger, Biometrika 73, 13 (1986)), which
-        few pieces make too small.
+        (J'J / s + 12)^-1 with s = r^2 / (m - n), every element of r taken as independent; 12 is the
+        inverse variance of a value anywhere in its range, so that a direction in which the
+        residual does not change has that range's error and not none. With ``pieces``, the number
+        of the piece of data that each element belongs to, only pieces are independent: s is
+        multiplied by the ratio of the squared sums of r by piece to r^2 (the design effect: Kish,
+        Survey Sampling (1965), section 5.4), or, where it is larger, the variance is the diagonal
+        of B M B with B = (J'J + 12 s)^-1 and M the sum over pieces of the squared sums of J r
+        (Liang & Zeger, Biometrika 73, 13 (1986)), which few pieces make too small.
         """
         base = residual(point)
         columns = []
@@ -75,14 +79,17 @@ class Box:
             moved[index] += STEP if moved[index] < 0.5 else -STEP
             columns.append((residual(moved) - base) / (moved[index] - point[index]))
         jacobian = np.array(columns).T
-        inverse = np.linalg.pinv(jacobian.T @ jacobian)
         power = float(base @ base)
-        variances = np.diag(inverse) * power / max(len(base) - len(point), 1)
+        scale = power / max(len(base) - len(point), 1)
         if pieces is not None:
             effect = float((np.bincount(pieces, base) ** 2).sum()) / max(power, 1e-300)
+            scale *= max(effect, 1.0)
+        inverse = np.linalg.pinv(jacobian.T @ jacobian + ANYWHERE * scale * np.eye(len(point)))
+        variances = np.diag(inverse) * scale
+        if pieces is not None:
             sums = np.array([np.bincount(pieces, column * base) for column in jacobian.T])
             robust = np.diag(inverse @ (sums @ sums.T) @ inverse)
-            variances = np.maximum(variances * max(effect, 1.0), robust)
+            variances = np.maximum(variances, robust)
         return np.asarray(np.sqrt(variances) * self.span)
 
 
@@ -163,6 +170,60 @@ def minimize(
     except _Spent:
         pass
     return Minimum(tried.best.point, tried.best.cost, tried.evaluations)
+
+
+def gauss_newton(
+    residual: Callable[[Floats], Floats],
+    jacobian: Callable[[Floats], Floats],
+    start: Floats,
+    *,
+    steps: int = 12,
+    tolerance: float = 1e-4,
+) -> tuple[Floats, float]:
+    """Minimize a sum of squares in the unit box with a damped Gauss-Newton method.
+
+    Levenberg, Q. Appl. Math. 2, 164 (1944), with Marquardt's scaling; a parameter that a step would
+    take out of the box stays.
+
+    Args:
+        residual: of a point, shape (m,).
+        jacobian: its derivatives, shape (m, n); they need not be exact.
+        start: where to begin, shape (n,).
+        steps: most Jacobians.
+        tolerance: ends it, of the sum of squares by which a step must lower it.
+
+    Returns:
+        The best point and its sum of squares, no larger than at the start.
+    """
+    point = np.clip(np.asarray(start, dtype=float), 0.0, 1.0)
+    base = residual(point)
+    cost, damping = float(base @ base), 1e-3
+    for _ in range(steps):
+        slopes = jacobian(point)
+        matrix, gradient = slopes.T @ slopes, slopes.T @ base
+        before = cost
+        for _ in range(4):
+            trial = np.clip(point + _damped(matrix, gradient, point, damping), 0.0, 1.0)
+            left = residual(trial)
+            if float(left @ left) < cost:
+                point, base, cost, damping = trial, left, float(left @ left), damping / 5
+                break
+            damping *= 10
+        if before - cost <= tolerance * before:
+            break
+    return point, cost
+
+
+def _damped(matrix: Floats, gradient: Floats, point: Floats, damping: float) -> Floats:
+    """A step of :func:`gauss_newton`; what is at its bound and wants to leave the box stays."""
+    held = ((point <= 0.0) & (gradient > 0.0)) | ((point >= 1.0) & (gradient < 0.0))
+    inside = np.flatnonzero(~held)
+    step = np.zeros(len(point))
+    if inside.size:
+        part = matrix[np.ix_(inside, inside)]
+        diagonal = np.diag(part) + 1e-12 * max(float(np.trace(part)), 1e-300)
+        step[inside] = np.linalg.solve(part + damping * np.diag(diagonal), -gradient[inside])
+    return np.clip(step, -_LONGEST, _LONGEST)
 
 
 def _options(name: str, width: float) -> dict[str, float]:

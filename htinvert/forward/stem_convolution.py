@@ -29,6 +29,7 @@ from htinvert.forward.view import view_frame
 
 Complexes = NDArray[np.complex128]
 
+_SAME = 1e-4  # Å: atoms in projection no farther apart are one column
 _PATIENCE = 1.5  # times as long as a mesh that the exact series may take
 
 
@@ -78,9 +79,10 @@ class StemConvolution(Stem):
         if _prefers_series(self, lattice, window, len(atoms)):
             series = _series(self, lattice, positions, atoms.numbers)
             return Signal.image(sum_series(series, lattice, window), self.pixel)
+        places, weights = columns_of(positions[:, :2], _cross_sections(self, atoms.numbers))
         image = mesh_image(
-            positions[:, :2],
-            _cross_sections(self, atoms.numbers),
+            places,
+            weights,
             repeats=lattice.repeats,
             origin=window.origin,
             per_pixel=window.per_pixel,
@@ -211,6 +213,21 @@ def _cross_sections(model: StemConvolution, numbers: NDArray[np.int_]) -> Floats
     kinds, which = np.unique(numbers, return_inverse=True)
     detector = {"beam_energy": model.beam_energy, "inner": model.inner, "outer": model.outer}
     return np.array([cross_section(int(kind), **detector) for kind in kinds])[which]
+
+
+def columns_of(positions: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Atoms that the beam meets one behind the other as one, at the place of the first.
+
+    Args:
+        positions: (right, down) [Å], shape (n, 2); up to 1e-4 Å apart is the same place.
+        weights: what each scatters, shape (n,).
+    """
+    steps = np.round(positions / _SAME).astype(np.int64)
+    keys = (steps[:, 0] << 32) + steps[:, 1]
+    _, first, which = np.unique(keys, return_index=True, return_inverse=True)
+    if len(first) == len(keys):
+        return positions, weights
+    return positions[first], np.asarray(np.bincount(which, weights), dtype=float)
 
 
 def sum_series(series: Complexes, lattice: Lattice, window: Window) -> Floats:

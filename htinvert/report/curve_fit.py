@@ -16,7 +16,7 @@ from htinvert.core import Channel, EvaluationFailed, UserError
 from htinvert.declaration.abilities import ChecksReach, ChoosesFree
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
-from htinvert.evaluation.certainty import bound_met, bound_notes
+from htinvert.evaluation.certainty import Certainty
 from htinvert.evaluation.fit import Fitted, fit
 from htinvert.evaluation.optimize import LEAST_SQUARES
 from htinvert.report.figures import draw_placed, footnote
@@ -71,7 +71,7 @@ def fit_with_progress(
     console.print(f"{name}: {metric} {score.cost:.4f}, {len(result.trials)} trials")
     console.print(f"compared: {seen.kind.words(channel.observed)}")
     console.print(_table(result, errors, channel))
-    for note in _notes(channel, result):
+    for note in _notes(channel, result, errors):
         console.print(f"warning: {note}", soft_wrap=True)
     for path in paths:
         console.print(f"written: {path}")
@@ -118,6 +118,7 @@ def _write(
     metric = channel.metrics[name]
     title = f"{channel.name}: {name} {score.cost:.4f}"
     draw_placed(paths[0], placed, seen.kind, title=title, note=footnote(metric, credit))
+    sure = _certainties(channel, result, errors)
     table = {
         "costs": {key: value.cost for key, value in result.scores.items()},
         "detail": dict(score.detail),
@@ -126,11 +127,12 @@ def _write(
                 "value": value,
                 "standard_error": errors.get(key),
                 "unit": unit_of(channel.forward, key),
-                "at_bound": bound_met(value, channel.free[key]) is not None,
+                "at_bound": sure[key].bound is not None,
+                "determined": sure[key].determined,
             }
             for key, value in result.parameters.items()
         },
-        "notes": _notes(channel, result),
+        "notes": _notes(channel, result, errors),
         "trials": len(result.trials),
         "forward": str(result.forward),
     }
@@ -146,10 +148,23 @@ def _write(
     return paths
 
 
-def _notes(channel: Channel, result: Fitted) -> list[str]:
-    """A sentence for each parameter that ended at the end of its range."""
-    units = {name: unit_of(channel.forward, name) for name in result.parameters}
-    return bound_notes(result.parameters, channel.free, units)
+def _certainties(
+    channel: Channel, result: Fitted, errors: Mapping[str, float]
+) -> dict[str, Certainty]:
+    """How sure each fitted parameter is."""
+    return {
+        name: Certainty(value, errors.get(name, 0.0), channel.free[name])
+        for name, value in result.parameters.items()
+    }
+
+
+def _notes(channel: Channel, result: Fitted, errors: Mapping[str, float]) -> list[str]:
+    """A sentence for each parameter whose value means nothing."""
+    sure = _certainties(channel, result, errors)
+    found = [
+        certainty.note(name, unit_of(channel.forward, name)) for name, certainty in sure.items()
+    ]
+    return [note for note in found if note]
 
 
 def _table(result: Fitted, errors: Mapping[str, float], channel: Channel) -> Any:
@@ -160,10 +175,9 @@ def _table(result: Fitted, errors: Mapping[str, float], channel: Channel) -> Any
     view = Table(box=SIMPLE_HEAD)
     for column in ("parameter", "value", "standard error", "unit"):
         view.add_column(column, justify="left" if column in ("parameter", "unit") else "right")
+    sure = _certainties(channel, result, errors)
     for key, value in result.parameters.items():
-        met = bound_met(value, channel.free[key]) is not None
-        error = "at its bound" if met else f"{errors[key]:.5f}"
-        view.add_row(key, f"{value:.5f}", error, unit_of(channel.forward, key))
+        view.add_row(key, f"{value:.5f}", sure[key].word, unit_of(channel.forward, key))
     for key, value in next(iter(result.scores.values())).detail.items():
         view.add_row(key, f"{value:.5f}", "solved for", "1" if key == "scale" else "")
     return view

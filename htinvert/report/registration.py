@@ -91,6 +91,8 @@ def record(observed: Signal, result: Registered) -> dict[str, Any]:
                 "standard_error": result.intervals[key],
                 "unit": unit_of(result.forward, key),
                 "at_bound": result.certainties[key].bound is not None,
+                "determined": result.certainties[key].determined,
+                "from_to": list(result.certainties[key].reach),
             }
             for key, value in result.parameters.items()
         },

@@ -27,3 +27,15 @@ def test_the_error_of_a_value_at_its_bound_is_not_shown():
     assert Certainty(2.0, 0.01, (0.3, 2.0)).word == "at its bound"
     assert Certainty(1.0, 0.01, (0.3, 2.0)).word == "0.01000"
     assert Certainty(1.0, 0.01, (0.3, 2.0)).note("source_size", "Å") == ""
+
+
+def test_a_value_that_may_lie_in_a_quarter_of_its_range_is_not_determined():
+    slid = Certainty(1.5, 0.01, (-3.0, 3.0), spread=(-2.9, 1.5))
+    assert not slid.determined
+    assert slid.word == "not determined (-2.9 to 1.51)"
+    assert slid.note("interface_shift", "Å").startswith(
+        "interface_shift is not determined (from -2.9 to 1.51 Å fit as well)"
+    )
+    assert not Certainty(0.0, 1.0, (-3.0, 3.0)).determined
+    assert Certainty(0.0, 0.1, (-3.0, 3.0), spread=(-0.2, 0.1)).determined
+    assert Certainty(2.9, 1.0, (-3.0, 3.0)).reach == (1.9, 3.0)

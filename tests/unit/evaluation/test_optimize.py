@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from htinvert.evaluation.optimize import METHODS, Box, minimize
+from htinvert.evaluation.optimize import METHODS, Box, gauss_newton, minimize
 
 Floats = NDArray[np.float64]
 TRUTH = np.array([0.35, 0.6, 0.5])
@@ -80,8 +80,26 @@ def test_standard_errors_are_those_of_a_straight_line() -> None:
     assert error == pytest.approx(noise / np.sqrt(x @ x), rel=0.1)
 
 
+def test_what_the_data_do_not_show_has_the_error_of_its_range() -> None:
+    """Uniform over a range of length 8: 8 / sqrt(12); its slope was taken for no error at all."""
+    x = np.linspace(0, 1, 400)
+    y = 2.0 * x + 0.1 * np.random.default_rng(3).normal(size=400)
+    box = Box({"a": (0.0, 5.0), "unseen": (-4.0, 4.0)})
+    errors = box.standard_errors(lambda p: y - box.parameters(p)["a"] * x, np.array([0.4, 0.5]))
+    assert errors[1] == pytest.approx(8.0 / np.sqrt(12.0), rel=1e-3)
+    assert errors[0] < 0.02
+
+
 def test_box_and_parameters_are_inverse() -> None:
     box = Box({"defocus": (-100.0, 300.0), "source_size": (0.5, 2.5)})
     values = {"defocus": 20.0, "source_size": 1.0}
     assert box.parameters(box.scaled(values)) == pytest.approx(values)
     np.testing.assert_allclose(box.scaled(values), [0.3, 0.25])
+
+
+def test_gauss_newton_stays_in_the_box_and_finds_a_minimum_at_its_edge() -> None:
+    """The closest point of the unit square to (0.3, 1.4) is (0.3, 1)."""
+    aim = np.array([0.3, 1.4])
+    found, left = gauss_newton(lambda p: p - aim, lambda p: np.eye(2), np.array([0.9, 0.1]))
+    np.testing.assert_allclose(found, [0.3, 1.0], atol=1e-3)
+    assert left == pytest.approx(0.16, abs=1e-3)

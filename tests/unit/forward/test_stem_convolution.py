@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from htinvert.core import UserError
 from htinvert.forward.cross_section import cross_section
-from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.forward.stem_convolution import StemConvolution, columns_of
 
 FLOAT32 = 3e-7  # relative round-off of a Signal
 SIGMA_CD = {200e3: 0.0019049149, 100e3: 0.00509301}  # Å², incostem's own
@@ -292,3 +292,13 @@ def test_what_the_image_should_have_told_is_asked_for(crystal, missing):
 def test_parameters_out_of_bounds_are_refused(parameters):
     with pytest.raises(ValueError, match="must|choose"):
         StemConvolution(**parameters)
+
+
+def test_atoms_behind_each_other_are_one_column_and_none_is_lost() -> None:
+    places = np.array([[1.0, -2.0], [3.0, 4.0], [1.0, -2.0], [1.0, -2.01]])
+    found, weights = columns_of(places, np.array([1.0, 2.0, 4.0, 8.0]))
+    assert {tuple(place): weight for place, weight in zip(found, weights, strict=True)} == {
+        (1.0, -2.0): 5.0,
+        (3.0, 4.0): 2.0,
+        (1.0, -2.01): 8.0,
+    }

@@ -1,0 +1,241 @@
+"""Fit one structure's image at one place: least squares of the image, then the figure of merit.
+
+Derivatives with respect to what only moves pixels are the image's own gradient along the motion
+(Lucas & Kanade, IJCAI 674 (1981)), so that a step costs one image and not one for each parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.ndimage import correlate1d
+
+from htinvert.core import Floats, Metric, Score, Signal
+from htinvert.declaration.declared import with_values
+from htinvert.evaluation.fit import Trial, normalized, unexplained, with_steps
+from htinvert.evaluation.optimize import STEP, Box, gauss_newton, minimize
+from htinvert.forward.scene import PIXELS, Pixels, Scene, Window
+from htinvert.metrics.linear import gain_of
+from htinvert.metrics.patch import window
+
+Site = tuple[int, int]
+
+POLISH = 1500  # most evaluations of the figure of merit for each place
+NEARBY = 0.3  # of each parameter's range: how far a polish may go
+SAME = 3  # px: places no farther apart are one
+ALIKE = 0.05  # of a parameter's range: points no farther apart are one
+GRADIENT = np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / 12.0  # of a cubic through five pixels
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedFit:
+    """Parameters (scaled to 0..1) at a place, their cost, and what least squares leave there."""
+
+    site: Site
+    point: Floats
+    cost: float
+    left: float = np.inf
+
+    def like(self, other: PlacedFit) -> bool:
+        """Whether both are the same place and, but for the shift, the same parameters."""
+        near = all(abs(a - b) <= SAME for a, b in zip(self.site, other.site, strict=True))
+        return near and float(np.abs(self.point - other.point).max()) <= ALIKE
+
+
+def distinct(fits: Sequence[PlacedFit], count: int) -> list[PlacedFit]:
+    """The best fits, one of each that are alike."""
+    chosen: list[PlacedFit] = []
+    for fit in sorted(fits, key=lambda fit: (fit.cost, fit.site)):
+        if len(chosen) < count and not any(fit.like(other) for other in chosen):
+            chosen.append(fit)
+    return chosen
+
+
+class Problem:
+    """What does not change during a registration, and the log of its trials."""
+
+    def __init__(
+        self,
+        atoms: Atoms,
+        observed: Signal,
+        forward: Any,
+        metric: Metric,
+        free: dict[str, tuple[float, float]],
+        observer: Callable[[Trial], None] | None,
+    ) -> None:
+        self.atoms = atoms
+        self.observed = observed
+        self.forward = forward
+        self.metric = metric
+        self.free = free
+        self.box = Box(free)
+        self.trials: list[Trial] = []
+        self._observer = observer
+        self._known: dict[bytes, Signal] = {}
+        self._patches: dict[Site, Signal] = {}
+        self._moved: dict[tuple[float, float, float | None], Atoms] = {}
+
+    def start(self) -> Floats:
+        """The forward model's own values, scaled to 0..1."""
+        return self.box.scaled({name: getattr(self.forward, name) for name in self.box.names})
+
+    def model(self, point: Floats) -> Any:
+        """The forward model at a point of the unit box."""
+        return replace(self.forward, **with_values(self.forward, self.box.parameters(point)))
+
+    def simulate(self, point: Floats) -> Signal:
+        """The image at a point of the unit box; the last few are remembered."""
+        key = np.clip(point, 0.0, 1.0).tobytes()
+        if key not in self._known:
+            if len(self._known) > 64:
+                self._known.clear()
+            self._known[key] = self._image(self.model(point))
+        return self._known[key]
+
+    def _image(self, model: Any) -> Signal:
+        """The structure's image; grains that were moved before are not moved again."""
+        if not isinstance(model, Scene):
+            image: Signal = model(self.atoms)
+            return image
+        moved = model.interface_width, model.interface_shift, model.interface
+        if moved not in self._moved:
+            if len(self._moved) > 64:
+                self._moved.clear()
+            self._moved[moved] = model.specimen(self.atoms)
+        still: Callable[[Atoms], Signal] = replace(model, interface_width=0.0, interface_shift=0.0)  # type: ignore[assignment]
+        return still(self._moved[moved])
+
+    def patch(self, site: Site) -> Signal:
+        """The comparison region at a place."""
+        if site not in self._patches:
+            data = self.observed.data[window(site, self.forward.shape)]
+            self._patches[site] = Signal(np.ascontiguousarray(data), self.observed.axes)
+        return self._patches[site]
+
+    def score(self, site: Site, point: Floats) -> Score:
+        """Compare at a place and point; a pixel size that is fitted is the experiment's, too."""
+        simulated, region = self.simulate(point), self.patch(site)
+        if "sampling" in self.box.names:
+            region = with_steps(region, simulated.sampling)
+        return self.metric(simulated, region)
+
+    def cost(self, stage: str, site: Site, point: Floats) -> float:
+        """Cost at a place and point; logged."""
+        score = self.score(site, point)
+        trial = Trial(stage, self.box.parameters(point), score.cost, site)
+        self.trials.append(trial)
+        if self._observer is not None:
+            self._observer(trial)
+        return score.cost
+
+    def residual(self, point: Floats, patch: Floats) -> Floats:
+        """Experiment less simulation, gain and offset in closed form; flat."""
+        return unexplained(self.simulate(point).data, patch)
+
+    def jacobian(self, point: Floats, patch: Floats) -> Floats:
+        """Derivatives of the residual, shape (pixels, n), what is linear projected out.
+
+        Of the motion of pixels from the image's gradient, else by differences (variable
+        projection: Kaufman, BIT 15, 49 (1975)).
+        """
+        image = self.simulate(point).data.astype(float)
+        moving = self._motions(point)
+        slopes = [correlate1d(image, GRADIENT, axis, mode="nearest") for axis in (1, 0)]
+        columns = []
+        for index in range(len(point)):
+            if index in moving:
+                across, down = moving[index]
+                column = -(slopes[0] * across + slopes[1] * down)
+            else:
+                beside = point.copy()
+                beside[index] += STEP if point[index] < 0.5 else -STEP
+                change = self.simulate(beside).data - image
+                column = change / (beside[index] - point[index])
+            columns.append(column.ravel())
+        changes = np.stack(columns, axis=1)
+        changes -= changes.mean(axis=0)
+        unit = image.ravel() - image.mean()
+        gain = max(gain_of(unit, patch), 0.0)
+        changes -= np.outer(unit, unit @ changes / max(float(unit @ unit), 1e-300))
+        return np.asarray(-gain * changes)
+
+    def _motions(self, point: Floats) -> dict[int, tuple[Floats, Floats]]:
+        """How far each pixel's content moves, (across, down) [px], by index of the parameter.
+
+        Over the parameter's whole range, to first order.
+        """
+        model = self.model(point)
+        if not isinstance(model, Pixels):
+            return {}
+        here = model.window(np.zeros(2))
+        rows, columns = np.indices(here.shape, dtype=float)
+        found = {}
+        for index, name in enumerate(self.box.names):
+            if name not in PIXELS and name != "sampling":
+                continue
+            beside = point.copy()
+            step = STEP if point[index] < 0.5 else -STEP
+            beside[index] += step
+            offset, turn = _affine(here, self.model(beside).window(np.zeros(2)))
+            offset, turn = offset / step, (turn - np.eye(2)) / step
+            across = offset[0] + turn[0, 0] * columns + turn[0, 1] * rows
+            down = offset[1] + turn[1, 0] * columns + turn[1, 1] * rows
+            found[index] = across, down
+        return found
+
+    def least_squares(self, site: Site, point: Floats, *, steps: int = 12) -> PlacedFit:
+        """Fit the image at a place by least squares from a point, the region where it belongs."""
+        patch = normalized(self.patch(site).data)
+        found, left = gauss_newton(
+            lambda p: self.residual(p, patch),
+            lambda p: self.jacobian(p, patch),
+            point,
+            steps=steps,
+        )
+        site, found = self.centered(site, found)
+        return PlacedFit(site, found, self.cost("least squares", site, found), left)
+
+    def centered(self, site: Site, point: Floats) -> tuple[Site, Floats]:
+        """The same fit with a shift below a pixel, as far as bounds and the image allow.
+
+        What the region shows is the forward model's ``center``; otherwise the region itself would
+        be fitted, and figures of merit of different regions do not compare.
+        """
+        values, model = self.box.parameters(point), self.model(point)
+        moved = list(site)
+        if not isinstance(model, Pixels) or model.shape is None:
+            return site, point
+        for axis, name in enumerate(("shift_y", "shift_x")):
+            if name not in values:
+                continue
+            pixel = model.pixel[axis]
+            lower, upper = self.free[name]
+            wanted = min(max(values[name] - round(values[name] / pixel) * pixel, lower), upper)
+            last = self.observed.data.shape[axis] - model.shape[axis]
+            place = min(max(site[axis] + round((values[name] - wanted) / pixel), 0), last)
+            values[name] -= (place - site[axis]) * pixel
+            moved[axis] = place
+        return (moved[0], moved[1]), self.box.scaled(values)
+
+    def polish(self, fit: PlacedFit, method: str) -> PlacedFit:
+        """Minimize the cost itself at a fixed place from a fit."""
+        found = minimize(
+            lambda point: self.cost(method, fit.site, point),
+            fit.point,
+            method=method,
+            width=NEARBY,
+            max_evaluations=POLISH,
+        )
+        return PlacedFit(fit.site, found.point, found.cost, fit.left)
+
+
+def _affine(before: Window, after: Window) -> tuple[Floats, NDArray[np.floating]]:
+    """Where a pixel's content goes between two windows: offset (2,) and matrix (2, 2) [px]."""
+    inverse = np.linalg.inv(after.per_pixel)
+    offset = inverse @ (before.origin - after.origin)
+    return np.asarray(offset, dtype=float), np.asarray(inverse @ before.per_pixel, dtype=float)
