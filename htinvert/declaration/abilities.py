@@ -240,6 +240,15 @@ class ChoosesFree(Protocol):
 
 
 @runtime_checkable
+class HasFindings(Protocol):
+    """Knows what its data say whatever the structure, such as a composition."""
+
+    def findings(self, atoms: Atoms) -> tuple[list[str], dict[str, str]]:
+        """Sentences to print, and texts to write by the names of their files."""
+        ...
+
+
+@runtime_checkable
 class HasView(Protocol):
     """Shows each atom at a place: knows where in its image a position appears."""
 

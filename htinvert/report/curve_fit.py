@@ -13,7 +13,7 @@ from ase import Atoms
 from htinvert.campaign.channels import make_channel
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, UserError
-from htinvert.declaration.abilities import ChecksReach, ChoosesFree
+from htinvert.declaration.abilities import ChecksReach, ChoosesFree, HasFindings
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.certainty import Certainty
@@ -73,6 +73,13 @@ def fit_with_progress(
     console.print(_table(result, errors, channel))
     for note in _notes(channel, result, errors):
         console.print(f"warning: {note}", soft_wrap=True)
+    if isinstance(channel.forward, HasFindings):
+        lines, texts = channel.forward.findings(atoms)
+        for line in lines:
+            console.print(line)
+        for file, text in texts.items():
+            paths.append(output / file)
+            paths[-1].write_text(text, encoding="utf-8")
     for path in paths:
         console.print(f"written: {path}")
     return result

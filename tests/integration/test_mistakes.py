@@ -268,7 +268,7 @@ MISTAKES = (
         "A signal that there is no model for",
         CHECK,
         "forward xps is unknown",
-        "known are exafs, pdf, stem_convolution, stem_multislice, stm, tem",
+        "known are eels, exafs, pdf, stem_convolution, stem_multislice, stm, tem",
         haadf(forward={"use": "xps"}),
     ),
     Mistake(

@@ -6,10 +6,11 @@ import importlib
 import inspect
 from importlib.metadata import entry_points
 
+import numpy as np
 import pytest
 from ase.build import bulk
 
-from htinvert.core import Axis
+from htinvert.core import Axis, Signal
 from htinvert.declaration.declared import Estimate, KnownAnswer
 from htinvert.forward.stm_atoms import AtomDensity
 from htinvert.testing.forward import check_answer, check_documented
@@ -46,7 +47,17 @@ def own_folder_of_paths(tmp_path_factory, monkeypatch):
 QUICK = {"phonons": 2, "rms_displacement": 0.1, "thickness": 5.0}
 ON_R = {"axes": (Axis("r", "Å", 0.02, 1.0),), "shape": (400,)}
 ON_K = {"absorber": "Si", "kmax": 12.0, "rmax": 3.0, "theta": 400.0, "temperature": 300.0}
+
+
+def eels_spectrum():
+    """A power law with steps at the Si L and C K edges."""
+    energy = np.arange(60.0, 500.0)
+    counts = 1e6 * (energy / 60.0) ** -2.5 + 3e4 * (energy > 99.0) + 1e4 * (energy > 284.0)
+    return Signal.curve(energy, counts, name="energy loss", unit="eV", quantity="counts")
+
+
 CASES = {  # parameters beside sampling and shape, and what may be fitted
+    "eels": ({"observed": eels_spectrum(), "elements": ("C", "Si")}, ["fine"]),
     "exafs": (ON_K, ["e0", "zoom", "theta", "s02", "third"]),
     "pdf": ({**ON_R, "qmax": 20.0, "diameter": 30.0}, ["delta2", "qdamp", "zoom", "diameter"]),
     "stem_convolution": ({"shear_x": 0.03, "rotation": 8.0}, ["source_size", "defocus"]),
@@ -65,7 +76,11 @@ def test_a_model_keeps_what_it_promises(entry, check):
     if entry.name == "stm":
         atoms.center(8.0, axis=2)
     parameters, free = CASES[entry.name]
-    frame = {} if {"axes", "kmax"} & set(parameters) else {"sampling": 0.3, "shape": (12, 14)}
+    frame = (
+        {}
+        if {"axes", "kmax", "observed"} & set(parameters)
+        else {"sampling": 0.3, "shape": (12, 14)}
+    )
     check(entry.load()(**frame, **parameters), atoms, free=free)
 
 

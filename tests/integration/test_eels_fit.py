@@ -1,0 +1,132 @@
+"""`htinvert fit` with core losses: measured SrTiO3, planted compositions, mistakes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import yaml
+from ase import Atoms
+from ase.io import write
+from typer.testing import CliRunner
+
+from htinvert.cli import app
+from htinvert.core import Signal, UserError
+from htinvert.forward.eels.cross_section import Beam, differential
+from htinvert.forward.eels.edges import edge_named
+from htinvert.forward.eels.model import Eels
+
+BEAM = ("--set", "beam_energy=200000", "--set", "semiangle=10", "--set", "collection=30")
+KNOWN = {"beam_energy": 2e5, "semiangle": 10.0, "collection": 30.0}
+OXIDE = Atoms(
+    "SrTiO3", positions=1.95 * np.array([[0, 0, 0], [1, 1, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]])
+)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["fit", *map(str, arguments)], catch_exceptions=True)
+
+
+def said(result):
+    """What the command line would print of a user's mistake."""
+    assert isinstance(result.exception, UserError) and result.exception.code == 2, result.exception
+    text = str(result.exception)
+    assert "\n" not in text
+    return text
+
+
+def planted(numbers, *, low, high, exponent=2.8, seed=1):
+    """Edges of so many atoms on a power law, with noise of counting; energies and counts."""
+    energy = np.arange(low, high, 0.5)
+    counts = 2e5 * (energy / low) ** -exponent
+    for name, number in numbers.items():
+        edge = edge_named(name)
+        atom = differential(
+            edge, energy, Beam(2e5, 10.0, 30.0), onset=edge.onset, model="photoabsorption"
+        )
+        counts += 600.0 * number * atom
+    return energy, np.random.default_rng(seed).poisson(counts).astype(float)
+
+
+def composition(atoms, energy, counts, **keys):
+    signal = Signal.curve(energy, counts, name="energy loss", unit="eV")
+    return Eels(**KNOWN | keys).reduced(signal)[0].composition(atoms)
+
+
+@pytest.fixture
+def crystal(tmp_path):
+    path = tmp_path / "oxide.xyz"
+    write(path, OXIDE)
+    return path
+
+
+def test_measured_strontium_titanate_has_three_oxygen_per_titanium(crystal, shared_data, tmp_path):
+    """Within 20 %, and the interval holds 3; the angles are assumed, for the file has none."""
+    data = shared_data / "sto-eels" / "EELS_STO.dm3"
+    result = run(crystal, data, "--model", "eels", *BEAM, "-o", tmp_path / "out")
+    assert result.exit_code == 0, (result.output, result.exception)
+    line = next(line for line in result.output.splitlines() if line.startswith("O/Ti"))
+    ratio, low, high = (float(line.split()[place].strip(",")) for place in (1, 5, 7))
+    assert ratio == pytest.approx(3.0, rel=0.2)
+    assert low < 3.0 < high
+    block = yaml.safe_load((tmp_path / "out" / "composition.yaml").read_text())["composition"]
+    assert block["Ti"] == [1, 1] and block["O"][0] <= 3 <= block["O"][1]
+    assert (tmp_path / "out" / "fit.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("numbers", "limits", "formula"),
+    [
+        ({"Ti L": 1, "O K": 2}, (350.0, 800.0), "TiO2"),
+        ({"B K": 1, "N K": 1}, (140.0, 620.0), "BN"),
+        ({"Fe L": 2, "O K": 3}, (400.0, 1000.0), "Fe2O3"),
+    ],
+)
+def test_planted_compositions_come_back(numbers, limits, formula):
+    """Of the same cross-sections, to 5 %: overlapping edges, and ones with own backgrounds."""
+    found = composition(Atoms(formula), *planted(numbers, low=limits[0], high=limits[1]))
+    (one, first), (other, second) = numbers.items()
+    ratio, low, high = found.ratio(one.split()[0], other.split()[0])
+    assert ratio == pytest.approx(first / second, rel=0.05)
+    assert low < first / second < high
+
+
+def test_unknown_angles_widen_the_interval():
+    energy, counts = planted({"C K": 1, "O K": 1}, low=220.0, high=750.0)
+    _, low, high = composition(Atoms("CO"), energy, counts).ratio("O", "C")
+    dark = {"beam_energy": None, "semiangle": None, "collection": None}
+    _, least, most = composition(Atoms("CO"), energy, counts, **dark).ratio("O", "C")
+    assert most / least > 1.1 * high / low
+
+
+def test_a_candidate_of_the_right_composition_fits_best():
+    energy, counts = planted({"Ti L": 1, "O K": 2}, low=350.0, high=800.0)
+    signal = Signal.curve(energy, counts, name="energy loss", unit="eV")
+    model, observed = Eels(elements=("Ti", "O"), **KNOWN).reduced(signal)
+    rest = {
+        formula: np.linalg.norm(model(Atoms(formula)).data - observed.data)
+        for formula in ("TiO", "TiO2", "TiO3", "Ti2O3")
+    }
+    assert min(rest, key=rest.get) == "TiO2"
+
+
+def test_what_is_no_spectrum_of_these_elements_is_one_sentence(crystal, tmp_path):
+    energy, counts = planted({"Ti L": 1, "O K": 3}, low=350.0, high=800.0)
+    data = tmp_path / "data.txt"
+    gap = np.where(np.arange(len(counts)) == 300, np.nan, counts)
+    channels = np.arange(1024.0)
+    for columns, options, sentence in (
+        ((energy / 1000, counts), (), "say axis: energy loss [keV]"),
+        ((channels, np.interp(channels, energy - 350, counts)), (), "which are channels"),
+        ((energy + 40, counts), (), "it rises most at 49"),
+        ((energy, np.minimum(counts, 9e4)), (), "saturated at 90000"),
+        ((energy, gap), (), "no numbers"),
+        ((energy[:300], counts[:300]), (), "a composition needs two elements"),
+        ((energy, counts), ("--range", "435:800"), "a composition needs two elements"),
+        ((energy, counts), ("--set", "collection=900"), "collection"),
+    ):
+        np.savetxt(data, np.transpose(columns), header="energy[eV] counts")
+        arguments = ("--axis", "energy loss [eV]", *BEAM, *options, "-o", tmp_path / "out")
+        result = run(crystal, data, "--model", "eels", *arguments)
+        assert result.exception, sentence
+        text = said(result)
+        assert sentence in text, text
