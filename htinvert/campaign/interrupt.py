@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 from htinvert.core import Interrupted
 
+OUTPUTS = (1, 2)  # file descriptors of standard output and error
 LEAVE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -20,6 +22,7 @@ def interruptible() -> Iterator[threading.Event]:
     Batch systems send SIGTERM or SIGUSR1 before a time limit, a terminal that closes SIGHUP.
     """
     event = threading.Event()
+    terminals = [number for number in OUTPUTS if os.isatty(number)]
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
@@ -27,6 +30,8 @@ def interruptible() -> Iterator[threading.Event]:
     def note(number: int, frame: Any) -> None:  # noqa: ARG001  (the form that signal asks for)
         if event.is_set() and number == signal.SIGINT:
             raise Interrupted
+        if number == signal.SIGHUP:
+            _let_go(terminals)
         event.set()
 
     before = {number: signal.signal(number, note) for number in LEAVE}
@@ -35,3 +40,11 @@ def interruptible() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _let_go(terminals: list[int]) -> None:
+    """Write to nowhere what would go to a terminal that has closed: it would be an error."""
+    for number in terminals:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
