@@ -19,7 +19,7 @@ from htinvert.evaluation.fit import normalized
 from htinvert.image.evidence import local_costs, window_numbers
 from htinvert.image.fitting import PlacedFit, Problem
 
-NOISE = 2.0  # standard errors of the difference: a figure that is worse by less is as good
+NOISE = 1.0  # standard error of the difference: a figure that is worse by less is as good
 EXCESS = 0.1  # of the figure of merit, beyond which nobody has to ask
 SAME_IMAGE = 0.05  # of what is unexplained: less difference is a crystal's repeat
 PLACES = ("shift_x", "shift_y")  # differ from place to place, as they should
