@@ -67,7 +67,7 @@ def test_no_word_of_the_library_reaches_a_person(place: str, value: object) -> N
     ("place", "value", "sentence"),
     [
         ("energy", "lammps", "energy: give a block with its name, such as {use: lammps} (given:"),
-        ("composition", {"Cd": 3}, "composition.Cd: give [fewest, most] (given: 3)"),
+        ("composition", {"Cd": "a"}, "composition.Cd: give [fewest, most] (given: 'a')"),
         (
             "experiments.haadf.sampling",
             "small",

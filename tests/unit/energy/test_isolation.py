@@ -148,7 +148,7 @@ def test_limits_are_a_part_of_every_energy_block() -> None:
     block = {"use": "misbehaving:Misbehaving", "how": "hang", "limits": {"seconds": 5, "memory": 1}}
     model = plugins.build("energy", block, Path())
     assert model == Isolated(misbehaving.Misbehaving("hang"), Limits(5.0, 1.0))
-    with pytest.raises(UserError, match="greater than 0"):
+    with pytest.raises(UserError, match="seconds: give a number above 0"):
         plugins.build("energy", {**block, "limits": {"seconds": 0}}, Path())
 
 
