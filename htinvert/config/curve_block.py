@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
+from htinvert.config.eels_block import eels_lines
 from htinvert.config.exafs_block import exafs_lines
 from htinvert.core import Signal
 from htinvert.forward.pdf.data import spectrum
@@ -17,7 +18,11 @@ from htinvert.signals.curve_file import read_curve
 from htinvert.signals.header import header_of
 
 LOWEST, FARTHEST = 1.5, 20.0  # Å: above the transform's ripple, and as far as is usual
-ENDINGS = {"pdf": (".gr",), "exafs": (".xmu", ".xdi", ".chi", ".nor")}
+ENDINGS = {
+    "pdf": (".gr",),
+    "exafs": (".xmu", ".xdi", ".chi", ".nor"),
+    "eels": (".dm3", ".dm4", ".msa", ".emsa"),
+}
 """Of files that show which model is meant."""
 SHARE = 0.01  # of the largest Fourier amplitude, below which nothing was measured
 USUAL = {"delta2": (0.0, 5.0), "zoom": (0.97, 1.03), "qdamp": (0.0, 0.15)}  # without a structure
@@ -82,6 +87,8 @@ def block_of(path: str, forward: str, *, atoms: Atoms, symbols: set[str]) -> Cur
     """
     if forward == "exafs":
         return CurveBlock(path, forward, written=tuple(exafs_lines(path, symbols)))
+    if forward == "eels":
+        return CurveBlock(path, forward, written=tuple(eels_lines(path, symbols)))
     if forward != "pdf":
         return CurveBlock(path, forward)
     curve, _ = read_curve(Path(path))

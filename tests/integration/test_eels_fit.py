@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -9,7 +11,10 @@ from ase import Atoms
 from ase.io import write
 from typer.testing import CliRunner
 
+from htinvert.campaign.channels import make_channel
 from htinvert.cli import app
+from htinvert.config.curve_block import block_of
+from htinvert.config.experiment import of_its_kind
 from htinvert.core import Signal, UserError
 from htinvert.forward.eels.cross_section import Beam, differential
 from htinvert.forward.eels.edges import edge_named
@@ -130,3 +135,12 @@ def test_what_is_no_spectrum_of_these_elements_is_one_sentence(crystal, tmp_path
         assert result.exception, sentence
         text = said(result)
         assert sentence in text, text
+
+
+def test_init_writes_the_block_of_a_spectrum(shared_data):
+    path = str(shared_data / "sto-eels" / "EELS_STO.dm3")
+    lines = block_of(path, "eels", atoms=OXIDE, symbols={"Sr", "Ti", "O"}).lines()
+    block = yaml.safe_load("\n".join(lines))["eels"]
+    assert block["forward"]["elements"] == ["O", "Ti"]
+    channel = make_channel("eels", of_its_kind(block), folder=Path())
+    assert channel.metrics["rw"](channel.forward(OXIDE), channel.observed).cost < 0.02
