@@ -14,7 +14,7 @@ from htinvert.statistics.lattice import shells
 
 SHELLS = 6  # whose order is told
 SIDE = 48  # sites along a simulated cell, a multiple of all orders' periods up to 4, and of 6
-SETTLE, COUNT = 150, 250  # sweeps at each temperature
+SETTLE, COUNT = 150, 400  # sweeps at each temperature
 TEMPERATURES = (0.2, 5.0, 21)  # lowest, highest and number, over that of the images
 BLOCK = 8  # sites along a block, of which errors are taken
 PEAK = 1.15  # how far a heat capacity's maximum stands above both ends, to be a transition
