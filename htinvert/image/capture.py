@@ -16,7 +16,7 @@ from scipy.ndimage import maximum_filter1d
 
 from htinvert.core import Floats
 from htinvert.evaluation.fit import normalized
-from htinvert.image.fitting import ALIKE, SAME, PlacedFit, Problem, Site
+from htinvert.image.fitting import ALIKE, SAME, PlacedFit, RegistrationProblem, Site
 from htinvert.metrics.correlation import normalized_cross_correlation
 
 REACH = 0.1  # of scale from the start, as far as bounds allow
@@ -30,7 +30,7 @@ FINE_SLIDES = 24  # over the same range, where all else is known
 
 
 @dataclass(frozen=True, eq=False)
-class Lead:
+class Summit:
     """A place, a point of the unit box, and the correlation of the image there."""
 
     site: Site
@@ -38,7 +38,7 @@ class Lead:
     correlation: float
 
 
-def leads(problem: Problem) -> list[Lead]:
+def leads(problem: RegistrationProblem) -> list[Summit]:
     """Places and points worth a fit, the best correlated first."""
     found = _peaks(problem, grid(problem))
     index = _slide(problem)
@@ -53,7 +53,7 @@ def leads(problem: Problem) -> list[Lead]:
     return _apart(found + _peaks(problem, slid), SITES)
 
 
-def grid(problem: Problem) -> list[Floats]:
+def grid(problem: RegistrationProblem) -> list[Floats]:
     """Points that cover the ranges of scale and rotation, as far as those are free."""
     start = problem.box.parameters(problem.start())
     for name in ("shift_x", "shift_y"):
@@ -72,7 +72,7 @@ def grid(problem: Problem) -> list[Floats]:
     return points
 
 
-def _scales(problem: Problem, names: Sequence[str]) -> Floats:
+def _scales(problem: RegistrationProblem, names: Sequence[str]) -> Floats:
     """Scales to try: over all that bounds allow."""
     if not names:
         return np.zeros(1)
@@ -87,7 +87,7 @@ def _scales(problem: Problem, names: Sequence[str]) -> Floats:
     return _even(max(lower, -REACH), min(upper, REACH), SCALE_STEP)
 
 
-def _angles(problem: Problem, start: dict[str, float]) -> Iterable[float | None]:
+def _angles(problem: RegistrationProblem, start: dict[str, float]) -> Iterable[float | None]:
     """Rotations to try [degrees]: over all that bounds allow, but at most 6 either way."""
     if "rotation" not in start:
         return (None,)
@@ -103,24 +103,24 @@ def _even(lower: float, upper: float, step: float) -> Floats:
     return np.linspace(lower, upper, count) if count > 1 else np.array([0.5 * (lower + upper)])
 
 
-def _slide(problem: Problem) -> int | None:
+def _slide(problem: RegistrationProblem) -> int | None:
     """Which parameter slides a grain."""
     names = problem.box.names
     return names.index("interface_shift") if "interface_shift" in names else None
 
 
-def _peaks(problem: Problem, points: Iterable[Floats]) -> list[Lead]:
+def _peaks(problem: RegistrationProblem, points: Iterable[Floats]) -> list[Summit]:
     """The best correlated places of each point's image."""
     found = []
     for point in points:
         ncc = normalized_cross_correlation(problem.simulate(point).data, problem.observed.data)
-        found += [Lead(site, point, float(ncc[site])) for site in row_peaks(ncc)]
+        found += [Summit(site, point, float(ncc[site])) for site in row_peaks(ncc)]
     return found
 
 
-def _apart(found: Sequence[Lead], count: int) -> list[Lead]:
+def _apart(found: Sequence[Summit], count: int) -> list[Summit]:
     """The best correlated leads, no two of them at one place with nearly the same point."""
-    chosen: list[Lead] = []
+    chosen: list[Summit] = []
     near = 2.0 * ALIKE + 1e-6  # of a range: neighbors on the grid
     for lead in sorted(found, key=lambda lead: (-lead.correlation, lead.site)):
         alike = any(
@@ -135,14 +135,14 @@ def _apart(found: Sequence[Lead], count: int) -> list[Lead]:
     return chosen
 
 
-def repeats(problem: Problem, fit: PlacedFit, count: int) -> list[Site]:
+def repeats(problem: RegistrationProblem, fit: PlacedFit, count: int) -> list[Site]:
     """The best other places of an image that is already well fitted."""
     ncc = normalized_cross_correlation(problem.simulate(fit.point).data, problem.observed.data)
     peaks = sorted(row_peaks(ncc, count=4, rows=8), key=lambda site: (-ncc[site], site))
     return peaks[:count]
 
 
-def slides(problem: Problem, fit: PlacedFit) -> list[Floats]:
+def slides(problem: RegistrationProblem, fit: PlacedFit) -> list[Floats]:
     """Points at which a grain has slid elsewhere and the image fits better than around."""
     index = _slide(problem)
     if index is None:

@@ -17,7 +17,7 @@ from htinvert.core import Floats
 from htinvert.evaluation.certainty import Certainty
 from htinvert.evaluation.fit import normalized
 from htinvert.image.evidence import local_costs, window_numbers
-from htinvert.image.fitting import PlacedFit, Problem
+from htinvert.image.fitting import PlacedFit, RegistrationProblem
 
 NOISE = 1.0  # standard error of the difference: a figure that is worse by less is as good
 EXCESS = 0.1  # of the figure of merit, beyond which nobody has to ask
@@ -26,7 +26,7 @@ PLACES = ("shift_x", "shift_y")  # differ from place to place, as they should
 
 
 def certainties(
-    problem: Problem, fit: PlacedFit, others: Sequence[PlacedFit]
+    problem: RegistrationProblem, fit: PlacedFit, others: Sequence[PlacedFit]
 ) -> dict[str, Certainty]:
     """How sure each parameter of the best ``fit`` is, given all ``others`` by least squares."""
     values = problem.box.parameters(fit.point)
@@ -49,12 +49,12 @@ def certainties(
     return found
 
 
-def _scattered(problem: Problem) -> Floats:
+def _scattered(problem: RegistrationProblem) -> Floats:
     """1 for parameters that are the same at all places, else 0."""
     return np.array([float(name not in PLACES) for name in problem.box.names])
 
 
-def _curvature(problem: Problem, fit: PlacedFit) -> Floats:
+def _curvature(problem: RegistrationProblem, fit: PlacedFit) -> Floats:
     """Standard errors from the residual's Jacobian, windows of the image being independent."""
     region = problem.patch(fit.site)
     patch = normalized(region.data)
@@ -64,7 +64,9 @@ def _curvature(problem: Problem, fit: PlacedFit) -> Floats:
     )
 
 
-def as_good(problem: Problem, fit: PlacedFit, others: Sequence[PlacedFit]) -> list[PlacedFit]:
+def as_good(
+    problem: RegistrationProblem, fit: PlacedFit, others: Sequence[PlacedFit]
+) -> list[PlacedFit]:
     """Fits by least squares whose figure of merit is within the noise of the best one's.
 
     Compared with the best of them and not with ``fit``, which was polished: window by window, so
@@ -90,7 +92,7 @@ def as_good(problem: Problem, fit: PlacedFit, others: Sequence[PlacedFit]) -> li
     return good
 
 
-def _windows(problem: Problem, fit: PlacedFit) -> Floats:
+def _windows(problem: RegistrationProblem, fit: PlacedFit) -> Floats:
     """Mean cost of each window of the image at a fit, shape (windows,)."""
     region = problem.patch(fit.site)
     costs = local_costs(problem.metric, problem.simulate(fit.point).data, region.data.astype(float))

@@ -56,7 +56,7 @@ def distinct(fits: Sequence[PlacedFit], count: int) -> list[PlacedFit]:
     return chosen
 
 
-class Problem:
+class RegistrationProblem:
     """What does not change during a registration, and the log of its trials."""
 
     def __init__(

@@ -21,7 +21,7 @@ from htinvert.evaluation.certainty import Certainty
 from htinvert.evaluation.fit import Trial, with_steps
 from htinvert.image.capture import leads, repeats, slides
 from htinvert.image.certainties import certainties
-from htinvert.image.fitting import PlacedFit, Problem, distinct
+from htinvert.image.fitting import PlacedFit, RegistrationProblem, distinct
 from htinvert.image.outliers import cleaned
 from htinvert.metrics.correlation import check_comparable
 from htinvert.metrics.registration import Registration
@@ -102,7 +102,7 @@ def register(
         ValueError: an unknown method.
     """
     observed = cleaned(observed)
-    problem = Problem(atoms, observed, forward, metric, dict(free), observer)
+    problem = RegistrationProblem(atoms, observed, forward, metric, dict(free), observer)
     check_comparable(problem.simulate(problem.start()), observed)
     fitted = [problem.least_squares(lead.site, lead.point) for lead in leads(problem)]
     for best in distinct(fitted, FINALISTS):
@@ -114,7 +114,7 @@ def register(
     return _result(problem, min((*final, *given), key=lambda fit: (fit.cost, fit.site)), fitted)
 
 
-def _given(problem: Problem) -> list[PlacedFit]:
+def _given(problem: RegistrationProblem) -> list[PlacedFit]:
     """The start itself, where the metric places it, so that no fit ends above what was given."""
     point = problem.start()
     simulated = problem.simulate(point)
@@ -131,7 +131,7 @@ def _given(problem: Problem) -> list[PlacedFit]:
     return [PlacedFit(site, point, problem.cost("start", site, point))]
 
 
-def _result(problem: Problem, fit: PlacedFit, others: list[PlacedFit]) -> Registered:
+def _result(problem: RegistrationProblem, fit: PlacedFit, others: list[PlacedFit]) -> Registered:
     """Everything about the best fit."""
     if not np.isfinite(fit.cost):
         raise EvaluationFailed("no place in the image could be fitted")

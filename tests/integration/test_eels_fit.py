@@ -16,7 +16,7 @@ from htinvert.cli import app
 from htinvert.config.curve_block import block_of
 from htinvert.config.experiment import of_its_kind
 from htinvert.core import Signal, UserError
-from htinvert.forward.eels.cross_section import Beam, differential
+from htinvert.forward.eels.cross_section import Illumination, differential
 from htinvert.forward.eels.edges import edge_named
 from htinvert.forward.eels.model import Eels
 
@@ -46,7 +46,7 @@ def planted(numbers, *, low, high, exponent=2.8, seed=1):
     for name, number in numbers.items():
         edge = edge_named(name)
         atom = differential(
-            edge, energy, Beam(2e5, 10.0, 30.0), onset=edge.onset, model="photoabsorption"
+            edge, energy, Illumination(2e5, 10.0, 30.0), onset=edge.onset, model="photoabsorption"
         )
         counts += 600.0 * number * atom
     return energy, np.random.default_rng(seed).poisson(counts).astype(float)

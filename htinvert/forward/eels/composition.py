@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar, nnls
 
 from htinvert.core import Floats, UserError
-from htinvert.forward.eels.cross_section import ERRORS, Beam, Model, differential
+from htinvert.forward.eels.cross_section import ERRORS, Illumination, Model, differential
 from htinvert.forward.eels.edges import Edge
 from htinvert.forward.eels.onsets import Spectrum
 
@@ -80,11 +80,11 @@ class Composition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optics:
+class Assumed:
     """The beam, or the mean of plausible ones and what they differ by, and a model."""
 
-    beam: Beam
-    others: tuple[Beam, ...] = ()
+    beam: Illumination
+    others: tuple[Illumination, ...] = ()
     model: Model = "photoabsorption"
     fine: float = 40.0
 
@@ -93,7 +93,7 @@ def groups_of(
     spectrum: Spectrum,
     edges: dict[str, Edge],
     onsets: dict[str, float],
-    optics: Optics,
+    optics: Assumed,
     *,
     limits: tuple[float, float] = (LOWER, UPPER),
     fine: float | None = None,
@@ -119,7 +119,7 @@ def _group(
     part: list[str],
     edges: dict[str, Edge],
     onsets: dict[str, float],
-    optics: Optics,
+    optics: Assumed,
     limits: tuple[float, float, float, float],
 ) -> Group:
     lower, upper, width, ceiling = limits
@@ -187,7 +187,7 @@ def solve(spectrum: Spectrum, group: Group) -> tuple[Floats, Floats, float]:
 
 
 def analyze(
-    spectrum: Spectrum, edges: dict[str, Edge], onsets: dict[str, float], optics: Optics
+    spectrum: Spectrum, edges: dict[str, Edge], onsets: dict[str, float], optics: Assumed
 ) -> Composition:
     """Composition with errors of counting, of an analyst's choices, and of cross-sections."""
     symbols = tuple(sorted(edges, key=lambda symbol: edges[symbol].number))
@@ -230,7 +230,7 @@ def analyze(
 
 
 def _angles(
-    edges: dict[str, Edge], onsets: dict[str, float], optics: Optics, symbols: tuple[str, ...]
+    edges: dict[str, Edge], onsets: dict[str, float], optics: Assumed, symbols: tuple[str, ...]
 ) -> Floats:
     """Half the range of the logarithm of each cross-section over their mean, for unlike beams."""
     if not optics.others:

@@ -29,7 +29,7 @@ ERRORS = {"K": 0.07, "L": 0.20, "M": 0.35}
 
 
 @dataclass(frozen=True)
-class Beam:
+class Illumination:
     """Energy of the electrons [eV], semiangles of the illumination and of the collection [mrad]."""
 
     energy: float
@@ -37,7 +37,9 @@ class Beam:
     collection: float
 
 
-def differential(edge: Edge, energy: Floats, beam: Beam, *, onset: float, model: Model) -> Floats:
+def differential(
+    edge: Edge, energy: Floats, beam: Illumination, *, onset: float, model: Model
+) -> Floats:
     """Cross-section per loss [barn/eV] of an edge that begins at ``onset`` [eV].
 
     Args:
@@ -62,7 +64,9 @@ def differential(edge: Edge, energy: Floats, beam: Beam, *, onset: float, model:
 
 
 @lru_cache(maxsize=128)
-def _at(edge: Edge, grid: tuple[float, ...], beam: Beam, onset: float, model: Model) -> Floats:
+def _at(
+    edge: Edge, grid: tuple[float, ...], beam: Illumination, onset: float, model: Model
+) -> Floats:
     """Cross-sections [barn/eV] at these losses [eV], by Gauss's rule over ln q^2."""
     energy = np.array(grid)[:, None]
     gamma = 1.0 + beam.energy / REST

@@ -19,13 +19,13 @@ from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
 from htinvert.forward.eels.composition import (
     PLURAL,
+    Assumed,
     Composition,
-    Optics,
     analyze,
     groups_of,
     solve,
 )
-from htinvert.forward.eels.cross_section import ERRORS, Beam, Model
+from htinvert.forward.eels.cross_section import ERRORS, Illumination, Model
 from htinvert.forward.eels.edges import Edge, edges_within, table
 from htinvert.forward.eels.onsets import Spectrum, find_onsets, spectrum_of
 
@@ -178,15 +178,21 @@ class Eels:
             raise UserError("eels has no data whose background it could solve for; give a spectrum")
         return spectrum_of(self.observed)
 
-    def _optics(self, *, varied: bool = False) -> Optics:
+    def _optics(self, *, varied: bool = False) -> Assumed:
         given = (self.beam_energy, self.semiangle, self.collection)
         chosen = [usual if one is None else one for one, usual in zip(given, USUAL, strict=True)]
         ranges = [
             (one,) if one is not None else extremes
             for one, extremes in zip(given, (ENERGIES, CONVERGENCES, COLLECTIONS), strict=True)
         ]
-        others = tuple(Beam(*one) for one in product(*ranges)) if varied and None in given else ()
-        return Optics(beam=Beam(*chosen), others=others, model=self.cross_sections, fine=self.fine)
+        others = (
+            tuple(Illumination(*one) for one in product(*ranges))
+            if varied and None in given
+            else ()
+        )
+        return Assumed(
+            beam=Illumination(*chosen), others=others, model=self.cross_sections, fine=self.fine
+        )
 
     def _edges(self, spectrum: Spectrum, symbols: tuple[str, ...]) -> dict[str, Edge]:
         low, high = float(spectrum.energy[0]) + MARGIN, float(spectrum.energy[-1]) - MARGIN
@@ -259,7 +265,7 @@ def _planted() -> Signal:
     counts = 1e5 * (energy / 300.0) ** -3.0
     for edge in edges_within(("Ti", "O"), 300.0, 900.0).values():
         number = {"Ti": 1.0, "O": 3.0}[edge.symbol]
-        beam = Beam(2e5, 10.0, 20.0)
+        beam = Illumination(2e5, 10.0, 20.0)
         atom = differential(edge, energy, beam, onset=edge.onset, model="photoabsorption")
         counts += 300.0 * number * atom
     return Signal.curve(energy, counts, name="energy loss", unit="eV", quantity="counts")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from htinvert.core import UserError
-from htinvert.forward.eels.cross_section import Beam, differential, share_collected
+from htinvert.forward.eels.cross_section import Illumination, differential, share_collected
 from htinvert.forward.eels.edges import edge_named, edges_within
 
 # exspy 0.3.2, hydrogenic [barn]: 200 keV, 10 mrad, 50 eV; 100 keV, 5 mrad, 100 eV. Ti is all of L.
@@ -22,7 +22,7 @@ ORACLE = {
 def barns(name, model):
     """Cross-sections over the two windows, in steps of 0.5 eV at their middles."""
     edge = edge_named(name)
-    for beam, width in ((Beam(2e5, 0.0, 10.0), 50), (Beam(1e5, 0.0, 5.0), 100)):
+    for beam, width in ((Illumination(2e5, 0.0, 10.0), 50), (Illumination(1e5, 0.0, 5.0), 100)):
         energy = edge.onset + 0.25 + 0.5 * np.arange(2 * width)
         yield 0.5 * differential(edge, energy, beam, onset=edge.onset, model=model).sum()
 

@@ -15,7 +15,7 @@ from htinvert.evaluation.fit import normalized
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.stm import Stm
 from htinvert.image.capture import grid, row_peaks
-from htinvert.image.fitting import Problem
+from htinvert.image.fitting import RegistrationProblem
 from htinvert.image.register import FREE, Registered, free_of, register
 from htinvert.metrics.registration import Registration
 from htinvert.report.registration import notes, record
@@ -151,7 +151,9 @@ def test_the_grid_covers_the_ranges_whatever_the_start(boundary: Atoms) -> None:
     points = []
     for values in ({}, {"stretch_x": 0.03, "stretch_y": 0.03, "rotation": -3.0, "shift_x": 0.6}):
         start = StemConvolution(sampling=SAMPLING, shape=(80, 70), **values)
-        problem = Problem(boundary, micrograph(boundary), start, metric, dict(FREE), None)
+        problem = RegistrationProblem(
+            boundary, micrograph(boundary), start, metric, dict(FREE), None
+        )
         points.append(np.array(grid(problem)))
         values = [problem.box.parameters(point) for point in points[-1]]
         assert min(v["rotation"] for v in values) == -6.0
@@ -163,7 +165,7 @@ def test_derivatives_of_motion_are_those_of_differences(boundary: Atoms) -> None
     """The image's gradient along the motion, to the 5 % of five pixels at 1.3 Å of blur."""
     start = StemConvolution(sampling=SAMPLING, shape=(80, 70), source_size=1.3, center=(20.0, 3.0))
     image = micrograph(boundary)
-    problem = Problem(boundary, image, start, Registration(), dict(FREE), None)
+    problem = RegistrationProblem(boundary, image, start, Registration(), dict(FREE), None)
     point = problem.box.scaled(dict.fromkeys(FREE, 0.01) | {"source_size": 1.3})
     patch = normalized(problem.patch((55, 40)).data)
     slopes = problem.jacobian(point, patch)
