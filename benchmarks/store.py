@@ -137,7 +137,8 @@ def leave_checkpoint(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) ->
         known = campaign.Campaign(plan(rows), run, campaign._ignore).knowledge
         for number in range(len(pairs)):
             found, _ = evaluation(number, pairs[number], np.random.default_rng(number))
-            known.structures.proposed.add(found.candidate.atoms)
+            known.structures.propose(found.candidate)
+            known.structures.proposed_durably()
             known.learn(found)
         once = known.structures.rows()
         kept = np.resize(once, rows)
@@ -160,7 +161,7 @@ def go_on(path: Path, rows: int, pairs: list[tuple[Atoms, Atoms]]) -> None:
         relaxed = known.knowledge.structures.relaxed
         for name, searched in (("proposed", proposed), ("relaxed", relaxed)):
             seconds, found = timed(lambda s=searched: [s.find(atoms) for atoms, _ in new])
-            fetched = len(searched._structures)
+            fetched = len(searched._at_hand)
             print(f"  look for {NEW} new ones among {name}: {seconds:.2f} s, {fetched} fetched")
             assert found == [None] * NEW
         seconds, number = timed(lambda: proposed.find(pairs[5][0]))

@@ -23,7 +23,7 @@ from htinvert.core import Candidate, Evaluation, Generator, Keep, weighted_sum
 from htinvert.declaration.abilities import Resumable
 from htinvert.store import RunStore
 
-FORMAT = 2  # of a checkpoint; to be raised with every change of what generators keep
+FORMAT = 3  # of a checkpoint; to be raised with every change of what generators keep
 BEST, SAMPLE = 20, 200  # images are kept of so many of the best, and of every so many-th
 
 
@@ -54,7 +54,8 @@ class Knowledge:
         """Learn all that was committed since the last checkpoint, in that order."""
         self._recall()
         for evaluation in self._store.evaluations(self.progress.evaluated):
-            self.structures.proposed.add(evaluation.candidate.atoms)
+            self.structures.propose(evaluation.candidate)
+            self.structures.proposed_durably()
             self.learn(evaluation)
             self.save()
         self.progress.refused = Counter(self._store.counts().refused)

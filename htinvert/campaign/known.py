@@ -1,14 +1,16 @@
 """The structures that a campaign knows, and how the next driver comes to know them at once.
 
 To be told a million evaluations again takes hours, for each structure needs its fingerprint. So a
-driver keeps, beside the results, a sketch of every fingerprint (see
-:mod:`htinvert.store.checkpoint`); who resumes reads those, and fetches a structure only where a
-sketch says that it may be near a new one.
+driver keeps, beside the results, a code of every fingerprint (see
+:mod:`htinvert.store.checkpoint`); who resumes reads those. A structure is fetched only where codes
+say that it may be the same as a new one, in the first session, too: none holds more of it.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,22 +18,23 @@ from ase import Atoms
 from ase.geometry import find_mic
 from numpy.typing import NDArray
 
-from htinvert.core import Evaluation
-from htinvert.geometry.duplicates import Known
-from htinvert.geometry.fingerprint import SKETCH, Sketches, fingerprint, sketch
+from htinvert.core import Candidate, Evaluation
+from htinvert.geometry.fingerprint import fingerprint
+from htinvert.geometry.known import Known
+from htinvert.geometry.near import CODE, code
 from htinvert.store import RunStore
 
-COARSE = 16  # numbers of the sketch of a proposal, of which only its very like is looked for
 ROW = np.dtype(
     [
         ("length", "<u2"),  # of both fingerprints, for a relaxation keeps the atoms
-        ("proposed", "u1", COARSE),
-        ("relaxed", "u1", SKETCH),
+        ("proposed", "<i2", CODE),
+        ("relaxed", "<i2", CODE),
         ("kind", "u1"),
     ]
 )
 """What is kept of an evaluation; rows follow the order of commits."""
 STILL = 1e-3  # Å: where no atom has moved as far, nothing was relaxed
+FITTED = 4096  # candidates whose fits' ends are at hand
 FAILED, REPEAT, FIRST = range(3)  # kinds: not evaluated, of a known family, the first of one
 
 Parameters = Mapping[str, Mapping[str, float]]
@@ -52,34 +55,48 @@ class KnownStructures:
         self.relaxed = Known.basins(within=novelty, apart=apart)
         self.families = Known.families()
         self._store, self._refits = store, refits
+        self._indices = {name: array("q") for name in ("proposed", "relaxed", "families")}
+        self._rows = {name: np.empty(0, np.intp) for name in self._indices}  # of restored ones
+        for name in self._indices:
+            getattr(self, name).keep_elsewhere(partial(self._read, name))
         self._fitted: dict[int, Parameters] = {}
         self._added: list[tuple[Any, ...]] = []  # rows that are not saved yet
         self._relaxes = False  # whether any evaluation has moved an atom
-        self._restored = 0  # rows that an earlier driver has saved
 
     @property
     def unsaved(self) -> int:
         """How many evaluations were taken in since the last were saved."""
         return len(self._added)
 
+    def propose(self, candidate: Candidate) -> None:
+        """Remember a proposal; :meth:`proposed_durably` says when all are in the store."""
+        self.proposed.add(candidate.atoms)
+        self._indices["proposed"].append(candidate.index)
+
+    def proposed_durably(self) -> None:
+        """Take note that the store has all that was proposed."""
+        self.proposed.kept()
+
     def take(self, evaluation: Evaluation) -> bool:
         """Remember an evaluation; returns whether it relaxed into a family that is known.
 
-        Its proposal is remembered elsewhere, when it is sent.
+        It is in the store, and its proposal is remembered elsewhere, when it is sent.
         """
-        vector = fingerprint(evaluation.candidate.atoms)
-        proposed = (len(vector), sketch(vector, COARSE))
+        vector, index = fingerprint(evaluation.candidate.atoms), evaluation.candidate.index
+        proposed = (len(vector), code(vector))
         if not evaluation.ok:
-            self._added.append((*proposed, np.zeros(SKETCH), FAILED))
+            self._added.append((*proposed, np.zeros(CODE), FAILED))
             return False
         self._relaxes = self._relaxes or _moved(evaluation)
-        self.relaxed.add(evaluation.atoms)
         first = self.families.find(evaluation.atoms) is None
-        if first:
-            self.families.add(evaluation.atoms)
+        for name in ("relaxed", "families") if first else ("relaxed",):
+            known = getattr(self, name)
+            known.add(evaluation.atoms)
+            known.kept()
+            self._indices[name].append(index)
         if self._refits:
-            self._fitted[evaluation.candidate.index] = evaluation.parameters
-        relaxed = sketch(fingerprint(evaluation.atoms))
+            self._fit(index, evaluation.parameters)
+        relaxed = code(fingerprint(evaluation.atoms))
         self._added.append((*proposed, relaxed, FIRST if first else REPEAT))
         return not first
 
@@ -95,14 +112,19 @@ class KnownStructures:
         if not self._refits:
             return None
         if index not in self._fitted:
-            number = self._store.number(index)
-            if number is None or number >= self._restored:
+            if self._store.number(index) is None:
                 return None
             evaluation = self._store.evaluation(index, signals=False)
             if not evaluation.ok:
                 return None
-            self._fitted[index] = evaluation.parameters
+            self._fit(index, evaluation.parameters)
         return self._fitted[index]
+
+    def _fit(self, index: int, parameters: Parameters) -> None:
+        """Have what the last few fits ended with at hand."""
+        while len(self._fitted) >= FITTED:
+            del self._fitted[next(iter(self._fitted))]
+        self._fitted[index] = parameters
 
     def state(self) -> list[Any]:
         """What :meth:`restore` needs besides the rows, as plain values."""
@@ -119,22 +141,36 @@ class KnownStructures:
 
     def restore(self, state: Sequence[Any], rows: NDArray[Any]) -> None:
         """Know what the one knew whose :meth:`state` this is and who has saved these rows."""
-        self._restored, self._relaxes = len(rows), state[3]
+        self._relaxes = state[3]
         good = np.flatnonzero(rows["kind"] != FAILED)
         first = np.flatnonzero(rows["kind"] == FIRST)
-        self._know(self.proposed, state[0], rows, np.arange(len(rows)), "proposed")
-        self._know(self.relaxed, state[1], rows, good, "relaxed")
-        self._know(self.families, state[2], rows, first, "relaxed")
+        self._know("proposed", state[0], rows, np.arange(len(rows)))
+        self._know("relaxed", state[1], rows, good)
+        self._know("families", state[2], rows, first)
 
-    def _know(
-        self, known: Known, state: Any, rows: NDArray[Any], chosen: NDArray[np.intp], which: str
-    ) -> None:
-        def read(numbers: Sequence[int]) -> list[Atoms]:
-            wanted = chosen[list(numbers)].tolist()
-            return self._store.structures(wanted, proposed=which == "proposed")
+    def _know(self, name: str, state: Any, rows: NDArray[Any], chosen: NDArray[np.intp]) -> None:
+        self._rows[name] = chosen
+        codes = rows["proposed" if name == "proposed" else "relaxed"][chosen]
+        getattr(self, name).restore(state, rows["length"][chosen], codes)
 
-        sketches = Sketches(rows["length"][chosen], rows[which][chosen])
-        known.restore(state, len(chosen), sketches, read)
+    def _read(self, name: str, numbers: Sequence[int]) -> list[Atoms]:
+        """Structures that are in the store, by their number among all of the name."""
+        rows, indices = self._rows[name], self._indices[name]
+        found: dict[int, Atoms] = {}
+        where: dict[int, int] = {}
+        for number in numbers:
+            if number < len(rows):
+                where[number] = int(rows[number])
+                continue
+            index = indices[number - len(rows)]
+            row = self._store.number(index)
+            if row is None:
+                found[number] = self._store.proposal(index).atoms
+            else:
+                where[number] = row
+        read = self._store.structures([*where.values()], proposed=name == "proposed")
+        found |= zip(where, read, strict=True)
+        return [found[number] for number in numbers]
 
 
 def _moved(evaluation: Evaluation) -> bool:

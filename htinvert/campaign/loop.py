@@ -145,6 +145,7 @@ class Campaign:
                 continue
             key = self.proposals.adopt(candidate)
             self._durably(partial(self.store.propose, [(candidate, key)]))
+            self.proposals.sent()
             if known is not None:
                 self._take([known])
                 continue

@@ -73,15 +73,17 @@ class Proposals:
     def sent(self) -> None:
         """Take note that the store knows all that was proposed."""
         self._unsent.clear()
+        self._structures.proposed_durably()
 
     def repeat(self, candidates: Iterable[Candidate]) -> None:
         """Know candidates that an earlier session has proposed."""
         for candidate in candidates:
-            self._structures.proposed.add(candidate.atoms)
+            self._structures.propose(candidate)
+        self._structures.proposed_durably()
 
     def adopt(self, candidate: Candidate) -> bytes:
         """Take a candidate of another run over, under its own index; returns its key here."""
-        self._structures.proposed.add(candidate.atoms)
+        self._structures.propose(candidate)
         self._next = max(self._next, candidate.index + 1)
         return structure_key(candidate.atoms, self._context)
 
@@ -114,7 +116,7 @@ class Proposals:
             if self._store.known(key) or key in self._unsent:
                 return "duplicate"
             self._unsent.add(key)
-            structures.proposed.add(atoms)
+            structures.propose(candidate)
             return ""
         if clashes(atoms, region_mask(atoms), self._plan.space.min_distance):
             return "min_distance"
@@ -122,5 +124,5 @@ class Proposals:
             return "duplicate"
         if structures.leads_to_known(atoms):
             return "known_minimum"
-        structures.proposed.add(atoms)
+        structures.propose(candidate)
         return ""

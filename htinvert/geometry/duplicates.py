@@ -1,4 +1,4 @@
-"""Whether two structures in one host are the same, atom by atom, and which of many are known.
+"""Whether two structures in one host are the same, atom by atom.
 
 A fingerprint tells quickly what is unlike. What it finds alike may still be a mirror image, or two
 arrangements whose distances happen to agree: then atoms are paired one by one.
@@ -6,10 +6,9 @@ arrangements whose distances happen to agree: then atoms are paired one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Self
 
 import numpy as np
 from ase import Atoms
@@ -19,17 +18,11 @@ from scipy.spatial import cKDTree
 
 from htinvert.core import frozen_mask, region_mask
 from htinvert.geometry.distances import MANY_PAIRS, with_images, wrapped
-from htinvert.geometry.fingerprint import LIKE, Fingerprints, Sketches, fingerprint
-from htinvert.geometry.roles import motion, rigid_bodies, rigid_mask
+from htinvert.geometry.roles import rigid_bodies, rigid_mask
 
 SAME_HOST = 0.1  # Å: how far a frozen atom may be from its image under a symmetry of the host
 LOOSE_HOST = 0.4  # Å: the same where no atom is frozen and the host has relaxed
 BODY_ATOMS = 12  # of a rigid grain that tell where it is
-TIES = 8  # of the nearest fingerprints that are matched atom by atom
-REPEATED = 5e-4  # difference of fingerprints below which a proposal repeats a known structure
-REPEATED_WITHIN = 0.1  # Å rms: and the same up to four times that difference
-SAME_BASIN = 0.3  # Å rms: within it a structure relaxes to where its neighbor did, 8 times of 10
-BASIN_REACH = 0.03  # difference of fingerprints that 0.3 Å rms may make
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,114 +181,3 @@ def _gaps(
 ) -> NDArray[np.float64]:
     """Distances [Å] between points, shapes (m, 3) and (n, 3), to nearest images: shape (m, n)."""
     return np.asarray(np.linalg.norm(_nearest(first[:, None] - second[None], atoms), axis=-1))
-
-
-class Known:
-    """Structures in the order they were added, each found again when it comes once more.
-
-    Attributes:
-        surely: difference of fingerprints below which two structures are the same.
-        perhaps: difference above which they are not; in between, atoms are paired.
-        within: rms displacement [Å] up to which paired structures are the same.
-        apart: whether a symmetry of the host makes another structure of one, as an image sees it
-            that shows where a mirrored or shifted copy lies. A fingerprint cannot tell, so every
-            pair below ``perhaps`` is then matched atom by atom, just as it stands.
-    """
-
-    @classmethod
-    def proposals(cls, *, apart: bool) -> Self:
-        """For structures about to be evaluated, which none should be twice."""
-        return cls(surely=REPEATED, perhaps=4 * REPEATED, within=REPEATED_WITHIN, apart=apart)
-
-    @classmethod
-    def basins(cls, *, within: float = SAME_BASIN, apart: bool) -> Self:
-        """For relaxed structures that a proposal ``within`` [Å] would only relax to again."""
-        radius = max(within, REPEATED_WITHIN)
-        return cls(surely=REPEATED, perhaps=BASIN_REACH, within=radius, apart=apart)
-
-    @classmethod
-    def families(cls) -> Self:
-        """For relaxed structures: what relaxed into one minimum is one, mirror images included."""
-        return cls(surely=0.25 * LIKE, perhaps=2.0 * LIKE, within=SAME_BASIN)
-
-    def __init__(
-        self, *, surely: float, perhaps: float, within: float, apart: bool = False
-    ) -> None:
-        self.surely, self.perhaps, self.within, self.apart = surely, perhaps, within, apart
-        self._fingerprints = Fingerprints()
-        self._frames: dict[bytes, Atoms] = {}  # all of a structure but where its atoms are
-        self._structures: dict[int, tuple[Atoms, NDArray[np.float64]]] = {}
-        self._count = 0
-        self._sketches: Sketches | None = None
-        self._operations: list[Operation] | None = None
-
-    def __len__(self) -> int:
-        return self._count
-
-    def add(self, atoms: Atoms) -> None:
-        """Remember a structure; its number is how many came before."""
-        self._fingerprints.add(fingerprint(atoms), self._count)
-        self._structures[self._count] = self._slim(atoms)
-        self._count += 1
-
-    def state(self) -> list[list[list[float]]] | None:
-        """What :meth:`restore` needs besides the structures, as plain numbers: the operations."""
-        if self._operations is None:
-            return None
-        return [[found.signs.tolist(), found.shift.tolist()] for found in self._operations]
-
-    def restore(
-        self,
-        state: Sequence[Sequence[Sequence[float]]] | None,
-        count: int,
-        sketches: Sketches,
-        read: Callable[[Sequence[int]], list[Atoms]],
-    ) -> None:
-        """Know ``count`` structures, of which only sketches are at hand, before any is added.
-
-        ``read`` fetches them by their numbers, once one comes that may be near.
-        """
-        self._count, self._sketches, self._read = count, sketches, read
-        if state is not None:
-            self._operations = [Operation(np.array(s), np.array(shift)) for s, shift in state]
-
-    def _recall(self, vector: NDArray[np.float64]) -> None:
-        """Fetch the structures known by sketch alone that may be near a fingerprint."""
-        if self._sketches is None:
-            return
-        near = self._sketches.near(vector, within=self.perhaps).tolist()
-        missing = [number for number in near if number not in self._structures]
-        for number, atoms in zip(missing, self._read(missing) if missing else (), strict=True):
-            self._fingerprints.add(fingerprint(atoms), number)
-            self._structures[number] = self._slim(atoms)
-
-    def find(self, atoms: Atoms) -> int | None:
-        """Number of the nearest known structure that is the same, if any."""
-        self._recall(fingerprint(atoms))
-        near = self._fingerprints.near(fingerprint(atoms), within=self.perhaps)
-        for number, difference in near[:TIES]:
-            if difference < self.surely and not self.apart:
-                return number
-            frame, positions = self._structures[number]
-            known = frame.copy()
-            known.positions[:] = positions
-            if displacement(known, atoms, self._keep(atoms)) <= self.within:
-                return number
-        return None
-
-    def _slim(self, atoms: Atoms) -> tuple[Atoms, NDArray[np.float64]]:
-        """A structure as what it shares with others and its positions, shape (n, 3) [Å].
-
-        A campaign knows a million of them, and an ``Atoms`` takes some kB, its results included.
-        """
-        parts = (atoms.numbers, atoms.get_tags(), atoms.cell.array, atoms.pbc, motion(atoms))
-        key = b"".join(part.tobytes() for part in parts)
-        if key not in self._frames:
-            self._frames[key] = atoms.copy()
-        return self._frames[key], atoms.positions.copy()
-
-    def _keep(self, atoms: Atoms) -> list[Operation]:
-        """Operations that keep the host, which is the same for all."""
-        if self._operations is None:
-            self._operations = [IDENTITY] if self.apart else host_operations(atoms, mirrors=True)
-        return self._operations

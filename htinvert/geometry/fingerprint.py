@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
-from typing import Any
-
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
@@ -21,8 +18,6 @@ FINGERPRINT_STEP = 0.05  # Å
 FINGERPRINT_WIDTH = 0.15  # Å, standard deviation of the smearing
 
 RECENT = 1024  # fingerprints that are kept for whoever asks next
-
-SKETCH = 48  # numbers that a fingerprint is boiled down to, a byte each
 
 # Difference below which structures are of one family: relaxations into one minimum stay below it,
 # an exchange of two elements in a boundary layer lies above.
@@ -110,65 +105,8 @@ def difference(first: NDArray[np.float64], second: NDArray[np.float64]) -> float
     return max(0.0, 1.0 - float(first @ second))
 
 
-def sketch(vector: NDArray[np.float64], size: int = SKETCH) -> NDArray[np.uint8]:
-    """A fingerprint as a few bytes, by which most others can be told to be unlike it."""
-    return np.rint(255.0 * stretches(vector, size)).astype(np.uint8)
-
-
-def stretches(vector: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """Sums over so many stretches of a fingerprint, each over the root of its length: 0 to 1.
-
-    An orthogonal projection, so these are no farther apart for two fingerprints than they are
-    themselves, which is sqrt(2 difference) for unit vectors.
-    """
-    if len(vector) < size:
-        vector = np.pad(vector, (0, size - len(vector)))
-    starts, roots = _cuts(len(vector), size)
-    return np.asarray(np.add.reduceat(vector, starts) / roots)
-
-
-@cache
-def _cuts(length: int, size: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Where the stretches of so many numbers begin, and the roots of their lengths."""
-    edges = np.linspace(0, length, size + 1).astype(int)
-    return edges[:-1], np.sqrt(np.diff(edges))
-
-
-class Sketches:
-    """Sketches of many fingerprints, searched all at once for those that may be near.
-
-    Args:
-        lengths: of the fingerprints, shape (n,).
-        values: their sketches, shape (n, size).
-    """
-
-    def __init__(self, lengths: NDArray[np.integer], values: NDArray[np.uint8]) -> None:
-        self._lengths, self._values = lengths, values
-
-    @cached_property
-    def _parts(self) -> dict[int, tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
-        """Numbers, sketches and their squares, by length of the fingerprint."""
-        found = {}
-        for length in np.unique(self._lengths):
-            (numbers,) = np.nonzero(self._lengths == length)
-            part = self._values[numbers].astype(np.float32) / np.float32(255.0)
-            found[int(length)] = numbers, part, np.einsum("ij,ij->i", part, part)
-        return found
-
-    def near(self, vector: NDArray[np.float64], *, within: float) -> NDArray[np.intp]:
-        """Numbers of all whose :func:`difference` may be less than ``within``, ascending."""
-        if len(vector) not in self._parts:
-            return np.empty(0, dtype=np.intp)
-        numbers, part, squares = self._parts[len(vector)]
-        size = part.shape[1]
-        own = stretches(vector, size).astype(np.float32)
-        rounding = np.sqrt(size) / 510.0 + 1e-3  # of bytes, and of single precision
-        apart = squares - 2.0 * (part @ own) + own @ own
-        return np.asarray(numbers[apart < (np.sqrt(2.0 * within) + rounding) ** 2])
-
-
 class Fingerprints:
-    """Fingerprints by number, searched all at once."""
+    """A few fingerprints by number, compared with all at once."""
 
     def __init__(self) -> None:
         self._rows: dict[int, NDArray[np.float64]] = {}  # by length; a table with room to grow
@@ -186,20 +124,6 @@ class Fingerprints:
         self._rows[length] = rows
         numbers.append(self._count if number is None else number)
         self._count += 1
-
-    def near(self, vector: NDArray[np.float64], *, within: float) -> list[tuple[int, float]]:
-        """Numbers and :func:`difference` of all that are nearer than ``within``, nearest first.
-
-        Of those that are as near but for rounding the lowest number comes first.
-        """
-        numbers = self._numbers.get(len(vector), [])
-        if not numbers:
-            return []
-        apart = np.maximum(0.0, 1.0 - self._rows[len(vector)][: len(numbers)] @ vector)
-        close = np.flatnonzero(apart < within)
-        named, near = np.array([numbers[i] for i in close], dtype=int), apart[close]
-        order = np.lexsort((named, np.round(near, 12)))
-        return [(int(named[i]), float(near[i])) for i in order]
 
     def first_like(self, vector: NDArray[np.float64], *, within: float) -> int | None:
         """Number of the first fingerprint whose :func:`difference` is below ``within``, if any."""

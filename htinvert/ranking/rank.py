@@ -14,7 +14,7 @@ from scipy.optimize import linear_sum_assignment
 
 from htinvert.core import ENERGIES, Evaluation, Objective, region_mask, weighted_sum
 from htinvert.generators.walks import START
-from htinvert.geometry.duplicates import Known
+from htinvert.geometry.known import Known
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,17 +33,13 @@ from htinvert.store.record import (
 )
 from htinvert.store.result import clean_label, clean_reason, pack_result
 from htinvert.store.tables import ADVICE, BROKEN, SCHEMA, TABLES, TEMPORARY, crc_of
+from htinvert.store.tables import PROPOSALS as _PROPOSALS
+from htinvert.store.tables import ROWS as _ROWS
 from htinvert.store.trouble import Damaged, Fenced, NotBegun, OutOfSpace
 
 PAGE_BYTES = 16384  # rows are some kB long: in SQLite's usual 4096 half of a page would be empty
 PAGE = 1024  # rows per query: a reader must not hold the file's lock while its caller works
 DROPPED_AT_LEAST = 64  # rows dropped with a commit, where as many may go
-
-_ROWS = (
-    "SELECT r.seq - 1, p.idx, k.key, p.operator, p.parents, p.structure, r.attempts, r.time,"
-    " r.result, r.relaxed, p.crc, r.crc"
-    " FROM results r JOIN proposals p ON p.idx = r.idx JOIN keys k ON k.idx = r.idx"
-)
 
 
 class Journal:
@@ -344,12 +340,15 @@ class Journal:
 
     def pending(self) -> list[Candidate]:
         """Proposals without a result, by index."""
-        query = (
-            "SELECT k.idx, k.key, p.operator, p.parents, p.crc, p.structure FROM keys k"
-            " LEFT JOIN proposals p ON p.idx = k.idx WHERE k.seq IS NULL ORDER BY k.idx"
-        )
+        return self._proposals("k.seq IS NULL ORDER BY k.idx")
+
+    def proposal(self, index: int) -> Candidate | None:
+        """A proposal that has not gone to the archive, by its index."""
+        return next(iter(self._proposals("k.idx = ?", index)), None)
+
+    def _proposals(self, where: str, *values: object) -> list[Candidate]:
         found = []
-        for row in self._all(query):
+        for row in self._all(f"{_PROPOSALS} WHERE {where}", *values):
             self._require(row[5] is not None, f"proposal {row[0]}")
             found.append(self.candidate(*row))
         return found

@@ -79,6 +79,17 @@ class Reader:
         """Structures of the evaluations with these numbers in commit order, as relaxed or not."""
         return self._rows.structures(numbers, proposed=proposed)
 
+    def proposal(self, index: int) -> Candidate:
+        """A proposal that has no result yet.
+
+        Raises:
+            UserError: there is none of this index.
+        """
+        found = self._journal.proposal(index)
+        if found is None:
+            raise UserError(f"{self.path} has no proposal {index}; name one that is pending")
+        return found
+
     def has_result(self, index: int) -> bool:
         """Whether a candidate has been committed, ok or failed."""
         return self.number(index) is not None

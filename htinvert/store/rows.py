@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,9 +92,12 @@ class Rows:
         if held:
             read = self._archived().structures(held, proposed=proposed)
             found = dict(zip(held, read, strict=True))
-        for number in set(numbers) - set(held):
-            evaluation = self.one(number, signals=False).evaluation
-            found[number] = evaluation.candidate.atoms if proposed else evaluation.atoms
+        rest = sorted(set(numbers) - set(held))
+        for _, run in groupby(enumerate(rest), key=lambda pair: pair[1] - pair[0]):
+            some = [number for _, number in run]  # one after the other
+            evaluations = (row.evaluation for row in self.between(some[0], some[-1] + 1))
+            for number, evaluation in zip(some, evaluations, strict=True):
+                found[number] = evaluation.candidate.atoms if proposed else evaluation.atoms
         return [found[number] for number in numbers]
 
     def signals(self, number: int) -> Mapping[str, Signal]:

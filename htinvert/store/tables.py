@@ -36,6 +36,16 @@ ADVICE = {
 }
 TEMPORARY = ("FULL", "IOERR", "READONLY", "CANTOPEN")
 
+ROWS = (
+    "SELECT r.seq - 1, p.idx, k.key, p.operator, p.parents, p.structure, r.attempts, r.time,"
+    " r.result, r.relaxed, p.crc, r.crc"
+    " FROM results r JOIN proposals p ON p.idx = r.idx JOIN keys k ON k.idx = r.idx"
+)
+PROPOSALS = (
+    "SELECT k.idx, k.key, p.operator, p.parents, p.crc, p.structure FROM keys k"
+    " LEFT JOIN proposals p ON p.idx = k.idx"
+)
+
 
 def crc_of(*parts: str | bytes | float) -> int:
     """CRC-32 of the fields of a row; floats count by their bits."""

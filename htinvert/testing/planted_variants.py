@@ -35,7 +35,7 @@ from htinvert.energy.accuracy import POTENTIAL
 from htinvert.energy.lammps import Lammps
 from htinvert.evaluation.fit import adjusted, fit, score
 from htinvert.forward.stem_convolution import StemConvolution
-from htinvert.geometry.duplicates import Known
+from htinvert.geometry.known import Known
 from htinvert.metrics.registration import Registration
 from htinvert.ranking.confidence import claim
 from htinvert.ranking.evidence import gather

@@ -1,16 +1,13 @@
 """Which structures are the same: equal up to what keeps the host, and no further."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, fcc100, fcc111
 from ase.constraints import FixAtoms
 
-from htinvert.core import region_mask
-from htinvert.geometry.duplicates import Known, displacement, host_operations
-from htinvert.geometry.fingerprint import Sketches, fingerprint, sketch
+from htinvert.geometry.duplicates import displacement, host_operations
+from htinvert.geometry.known import Known
 from htinvert.geometry.roles import RigidBody
 
 CU = 3.61 / np.sqrt(2)  # Å, repeat of the surface
@@ -114,39 +111,6 @@ def test_what_lies_within_the_radius_of_a_basin_is_known(slab: Atoms) -> None:
     known.add(slab)
     assert known.find(moved(slab, [0.25, 0.0, 0.0])) == 0
     assert known.find(moved(slab, [0.35, 0.0, 0.0])) is None
-
-
-@pytest.mark.parametrize("apart", [True, False])
-def test_what_is_known_by_sketch_alone_is_found_as_if_it_had_been_added(
-    slab: Atoms, apart: bool
-) -> None:
-    rng = np.random.default_rng(7)
-    many = [slab.copy() for _ in range(40)]
-    for atoms in many:
-        atoms.positions[region_mask(atoms)] += rng.normal(0.0, 0.3, (3, 3))
-    asked = [atoms.copy() for atoms in many]
-    for number, atoms in enumerate(asked):
-        atoms.positions[region_mask(atoms)] += rng.normal(0.0, 0.04 * (number % 5), (3, 3))
-    added = Known.basins(within=0.2, apart=apart)
-    for atoms in many:
-        added.add(atoms)
-    vectors = [fingerprint(atoms) for atoms in many[:30]]
-    lengths = np.array([len(vector) for vector in vectors], np.int32)
-    sketches = Sketches(lengths, np.array([sketch(vector) for vector in vectors]))
-    read: list[int] = []
-
-    def fetch(numbers: Sequence[int]) -> list[Atoms]:
-        read.extend(numbers)
-        return [many[number] for number in numbers]
-
-    restored = Known.basins(within=0.2, apart=apart)
-    restored.restore(added.state(), 30, sketches, fetch)
-    for atoms in many[30:]:
-        restored.add(atoms)
-    found = [restored.find(atoms) for atoms in asked]
-    assert found == [added.find(atoms) for atoms in asked]
-    assert found.count(None) > 3 and len(set(found)) > 20
-    assert len(read) == len(set(read))  # each once
 
 
 def test_the_nearest_of_several_known_structures_is_named(slab: Atoms) -> None:

@@ -17,10 +17,8 @@ from htinvert.geometry.distances import (
 )
 from htinvert.geometry.fingerprint import (
     Fingerprints,
-    Sketches,
     difference,
     fingerprint,
-    sketch,
     smeared_distances,
 )
 
@@ -177,38 +175,6 @@ def test_a_fingerprint_is_computed_once_for_whoever_asks(
     crystal.set_tags(1 - crystal.get_tags())
     fingerprint(crystal)
     assert len(computed) == 3
-
-
-def test_sketches_miss_no_fingerprint_that_is_near(crystal: Atoms) -> None:
-    """They are an orthogonal projection: what is near stays near, but for the bytes' rounding."""
-    rng = np.random.default_rng(5)
-    vectors = []
-    for number in range(90):
-        moved = crystal.copy() if number % 3 else crystal[:-1]
-        moved.rattle(0.01 * number, rng=rng)
-        vectors.append(fingerprint(moved))
-    lengths = np.array([len(vector) for vector in vectors], np.int32)
-    sketches = Sketches(lengths, np.array([sketch(vector) for vector in vectors]))
-    left_out = 0
-    for within in (5e-4, 0.004, 0.03):
-        for vector in vectors[::5]:
-            near = {i for i, one in enumerate(vectors) if difference(one, vector) < within}
-            perhaps = set(sketches.near(vector, within=within).tolist())
-            assert near <= perhaps
-            left_out += len(vectors) - len(perhaps)
-    assert left_out > 1000  # of 4860 pairs: they also tell something
-    assert not sketches.near(fingerprint(bulk("Cu")), within=0.03).size  # of another length
-
-
-def test_near_fingerprints_come_nearest_first(crystal: Atoms) -> None:
-    known = Fingerprints()
-    for size in (0.3, 0.02, 0.1):
-        moved = crystal.copy()
-        moved.rattle(size, seed=1)
-        known.add(fingerprint(moved))
-    found = known.near(fingerprint(crystal), within=0.9)
-    assert [number for number, _ in found] == [1, 2, 0]
-    assert [number for number, _ in known.near(fingerprint(crystal), within=found[1][1])] == [1]
 
 
 @pytest.mark.parametrize("region", [False, True])

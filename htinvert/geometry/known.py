@@ -1,0 +1,222 @@
+"""Which of very many structures are known, without holding them: a few hundred bytes of each.
+
+A structure is looked for among those of the nearest fingerprints, of which codes are at hand, and
+is compared with them atom by atom at places that are rounded. Only where that does not exclude all
+of them, exact structures are asked for: the last ones are at hand, others where they are kept. So
+what is found is exactly what comparing with all would find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+
+from htinvert.geometry.duplicates import IDENTITY, Operation, displacement, host_operations
+from htinvert.geometry.fingerprint import LIKE, fingerprint
+from htinvert.geometry.near import Codes, NearestFingerprints
+from htinvert.geometry.places import OFF, Places, frame_key
+
+TIES = 8  # of the nearest fingerprints that are matched atom by atom
+REPEATED = 5e-4  # difference of fingerprints below which a proposal repeats a known structure
+REPEATED_WITHIN = 0.1  # Å rms: and the same up to four times that difference
+SAME_BASIN = 0.3  # Å rms: within it a structure relaxes to where its neighbor did, 8 times of 10
+BASIN_REACH = 0.03  # difference of fingerprints that 0.3 Å rms may make
+AT_HAND = 16 * 2**20  # bytes of exact structures that are at hand, of those kept elsewhere
+PAGE = 256  # structures that are asked for at once where one of them is needed
+
+Read = Callable[[Sequence[int]], list[Atoms]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Exact:
+    """A structure as it is: what it shares with others, its own cell and positions."""
+
+    frame: Atoms
+    cell: NDArray[np.float64]
+    positions: NDArray[np.float64]
+    vector: NDArray[np.float64]
+
+    @property
+    def size(self) -> int:
+        return self.positions.nbytes + self.vector.nbytes + 1000
+
+    def atoms(self) -> Atoms:
+        found = self.frame.copy()
+        found.cell[:] = self.cell
+        found.positions[:] = self.positions
+        return found
+
+
+class Known:
+    """Structures in the order they were added, each found again when it comes once more.
+
+    They are held as they are until :meth:`keep_elsewhere` says who can read them.
+
+    Attributes:
+        surely: difference of fingerprints below which two structures are the same.
+        perhaps: difference above which they are not; in between, atoms are paired.
+        within: rms displacement [Å] up to which paired structures are the same.
+        apart: whether a symmetry of the host makes another structure of one, as an image sees it
+            that shows where a mirrored or shifted copy lies. A fingerprint cannot tell, so every
+            pair below ``perhaps`` is then matched atom by atom, just as it stands.
+    """
+
+    @classmethod
+    def proposals(cls, *, apart: bool) -> Self:
+        """For structures about to be evaluated, which none should be twice."""
+        return cls(surely=REPEATED, perhaps=4 * REPEATED, within=REPEATED_WITHIN, apart=apart)
+
+    @classmethod
+    def basins(cls, *, within: float = SAME_BASIN, apart: bool) -> Self:
+        """For relaxed structures that a proposal ``within`` [Å] would only relax to again."""
+        radius = max(within, REPEATED_WITHIN)
+        return cls(surely=REPEATED, perhaps=BASIN_REACH, within=radius, apart=apart)
+
+    @classmethod
+    def families(cls) -> Self:
+        """For relaxed structures: what relaxed into one minimum is one, mirror images included."""
+        return cls(surely=0.25 * LIKE, perhaps=2.0 * LIKE, within=SAME_BASIN)
+
+    def __init__(
+        self, *, surely: float, perhaps: float, within: float, apart: bool = False
+    ) -> None:
+        self.surely, self.perhaps, self.within, self.apart = surely, perhaps, within, apart
+        self._nearest = NearestFingerprints()
+        self._places: Places | None = None
+        self._frames: dict[bytes, Atoms] = {}  # all of a structure but cell and positions
+        self._held: dict[int, _Exact] = {}  # that nobody else keeps
+        self._at_hand: dict[int, _Exact] = {}  # that are kept elsewhere, too; asked for last at end
+        self._size = 0  # bytes of those
+        self._read: Read | None = None
+        self._count = 0
+        self._operations: list[Operation] | None = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, atoms: Atoms) -> None:
+        """Remember a structure; its number is how many came before."""
+        vector = fingerprint(atoms)
+        self._nearest.add(vector, self._count)
+        if self._places is not None:
+            self._places.add(self._count, atoms)
+        self._held[self._count] = self._exact(atoms, vector)
+        self._count += 1
+
+    def keep_elsewhere(self, read: Read) -> None:
+        """Hold no structure for good after the next :meth:`kept`: ``read`` fetches any by number.
+
+        Before any is added.
+        """
+        self._read, self._places = read, Places()
+
+    def kept(self) -> None:
+        """Take note that all that was added can be read."""
+        for number, exact in self._held.items():
+            self._have_at_hand(number, exact)
+        self._held.clear()
+
+    def state(self) -> list[list[list[float]]] | None:
+        """What :meth:`restore` needs besides the structures, as plain numbers: the operations."""
+        if self._operations is None:
+            return None
+        return [[found.signs.tolist(), found.shift.tolist()] for found in self._operations]
+
+    def restore(
+        self,
+        state: Sequence[Sequence[Sequence[float]]] | None,
+        lengths: NDArray[np.integer],
+        codes: Codes,
+    ) -> None:
+        """Know structures that are kept elsewhere, before any is added.
+
+        By the lengths of their fingerprints, shape (n,), and the codes of these, (n, CODE).
+        """
+        self._count = len(lengths)
+        self._nearest.add_codes(lengths, codes, np.arange(self._count))
+        if state is not None:
+            self._operations = [Operation(np.array(s), np.array(shift)) for s, shift in state]
+
+    def find(self, atoms: Atoms) -> int | None:
+        """Number of the nearest known structure that is the same, if any."""
+        vector = fingerprint(atoms)
+        near = self._nearest.near(vector, within=self.perhaps, count=TIES)
+        numbers = near.numbers.tolist()
+        at_hand = all(number in self._held or number in self._at_hand for number in numbers)
+        if not at_hand and not self._perhaps(atoms, numbers, near.least.tolist()):
+            return None
+        exact = dict(zip(numbers, self._fetch(numbers), strict=True))
+        apart = {n: max(0.0, 1.0 - float(exact[n].vector @ vector)) for n in numbers}
+        close = (number for number in numbers if apart[number] < self.perhaps)
+        for number in sorted(close, key=lambda n: (round(apart[n], 12), n))[:TIES]:
+            if apart[number] < self.surely and not self.apart:
+                return number
+            if displacement(exact[number].atoms(), atoms, self._keep(atoms)) <= self.within:
+                return number
+        return None
+
+    def _perhaps(self, atoms: Atoms, numbers: list[int], least: list[float]) -> bool:
+        """Whether a structure may be one of those, by what is at hand of them."""
+        if not self.apart and any(low < self.surely for low in least):
+            return True
+        assert self._places is not None  # noqa: S101  (all are held otherwise)
+        self._place(numbers)
+        for number in numbers:
+            found = self._places.atoms(number)
+            if found is None:
+                return True
+            if displacement(found, atoms, self._keep(atoms)) <= self.within + OFF:
+                return True
+        return False
+
+    def _place(self, numbers: list[int]) -> None:
+        """Know the places of structures that were restored, and of those beside them."""
+        assert self._places is not None and self._read is not None  # noqa: S101
+        for number in numbers:
+            if not self._places.asked(number):
+                first = number - number % PAGE
+                page = range(first, min(first + PAGE, self._count))
+                some = [n for n in page if n not in self._held and not self._places.asked(n)]
+                for each, atoms in zip(some, self._read(some), strict=True):
+                    self._places.add(each, atoms)
+
+    def _fetch(self, numbers: list[int]) -> list[_Exact]:
+        """Structures by number, as they are."""
+        at_hand = {n: self._held.get(n) or self._at_hand.get(n) for n in numbers}
+        missing = [number for number, exact in at_hand.items() if exact is None]
+        found = {number: exact for number, exact in at_hand.items() if exact is not None}
+        if missing:
+            assert self._read is not None  # noqa: S101
+            for number, atoms in zip(missing, self._read(missing), strict=True):
+                found[number] = self._exact(atoms, fingerprint(atoms))
+        for number in numbers:
+            if number not in self._held:
+                self._have_at_hand(number, found[number])
+        return [found[number] for number in numbers]
+
+    def _have_at_hand(self, number: int, exact: _Exact) -> None:
+        """Have a structure at hand for a while; the one not asked for longest goes first."""
+        if number in self._at_hand:
+            self._size -= self._at_hand.pop(number).size
+        self._at_hand[number] = exact
+        self._size += exact.size
+        while self._size > AT_HAND and len(self._at_hand) > TIES:
+            self._size -= self._at_hand.pop(next(iter(self._at_hand))).size
+
+    def _exact(self, atoms: Atoms, vector: NDArray[np.float64]) -> _Exact:
+        """A structure without what it shares with others: an ``Atoms`` takes some kB."""
+        frame = self._frames.setdefault(frame_key(atoms), atoms)
+        if frame is atoms:
+            frame = self._frames[frame_key(atoms)] = atoms.copy()
+        return _Exact(frame, atoms.cell.array.copy(), atoms.positions.copy(), vector)
+
+    def _keep(self, atoms: Atoms) -> list[Operation]:
+        """Operations that keep the host, which is the same for all."""
+        if self._operations is None:
+            self._operations = [IDENTITY] if self.apart else host_operations(atoms, mirrors=True)
+        return self._operations

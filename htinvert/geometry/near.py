@@ -1,0 +1,224 @@
+"""The nearest of very many fingerprints, found without comparing with each, of a few bytes each.
+
+Distances of unit vectors are bounded from both sides by those of their codes: an orthogonal
+projection on the slow cosines of every pair of elements, which hold most of a smeared
+distribution, and what is left of the length. A search is best first in k-d trees of the directions
+in which the codes differ most; trees of like size are merged as their number grows (Bentley & Saxe,
+J. Algorithms 1, 301 (1980)), so that adding costs little and a lookup looks at few.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import dct
+from scipy.spatial import cKDTree
+
+from htinvert.geometry.fingerprint import FINGERPRINT_CUTOFF, FINGERPRINT_STEP
+
+CODE = 48  # numbers that a fingerprint is boiled down to, two bytes each
+FULL = 32767  # of a coordinate 1
+ERROR = np.sqrt(CODE) * 0.5 / FULL  # of a code's distance, by rounding
+STRETCH = round(FINGERPRINT_CUTOFF / FINGERPRINT_STEP) + 1  # numbers of a pair of elements
+TAIL = 2048  # fingerprints that are looked at one by one before a tree is made of them
+DIMENSIONS = 8  # of a tree
+SAMPLE = 4096  # codes that a tree's directions are drawn from
+FEW = 32  # neighbors that a tree is asked for at first
+SLACK = 1e-9  # of a difference: rounding of double precision, generously
+
+Codes = NDArray[np.int16]
+
+
+def code(vector: NDArray[np.float64]) -> Codes:
+    """A fingerprint as a few numbers, shape (CODE,)."""
+    return np.rint(FULL * (vector @ _cosines(len(vector)))).astype(np.int16)
+
+
+@cache
+def _cosines(length: int) -> NDArray[np.float64]:
+    """Orthonormal columns that a fingerprint of so many numbers is projected on."""
+    stretch = STRETCH if length % STRETCH == 0 else length
+    pairs = length // stretch
+    basis = dct(np.eye(stretch), norm="ortho", axis=0)
+    columns = np.zeros((length, CODE))
+    places = [(order, pair) for order in range(stretch) for pair in range(pairs)]
+    for column, (order, pair) in enumerate(places[:CODE]):
+        columns[pair * stretch : (pair + 1) * stretch, column] = basis[order]
+    return columns
+
+
+@dataclass(frozen=True, eq=False)
+class Near:
+    """Fingerprints that may be among the nearest: numbers, least and largest difference."""
+
+    numbers: NDArray[np.int64]
+    least: NDArray[np.float64]
+    most: NDArray[np.float64]
+
+
+class NearestFingerprints:
+    """Codes of fingerprints by number, searched for the nearest ones."""
+
+    def __init__(self) -> None:
+        self._tables: dict[int, _Table] = {}  # by length of the fingerprint
+
+    def add(self, vector: NDArray[np.float64], number: int) -> None:
+        """Remember a fingerprint under a number."""
+        codes = code(vector)[None]
+        self.add_codes(np.array([len(vector)]), codes, np.array([number]))
+
+    def add_codes(
+        self, lengths: NDArray[np.integer], codes: Codes, numbers: NDArray[np.integer]
+    ) -> None:
+        """Remember fingerprints by their lengths, shape (n,), codes, (n, CODE), and numbers."""
+        for length in np.unique(lengths):
+            some = lengths == length
+            table = self._tables.setdefault(int(length), _Table())
+            table.add(codes[some], numbers[some])
+
+    def near(self, vector: NDArray[np.float64], *, within: float, count: int) -> Near:
+        """All that may be among the ``count`` nearest of less difference than ``within``."""
+        table = self._tables.get(len(vector))
+        if table is None:
+            return Near(np.empty(0, np.int64), np.empty(0), np.empty(0))
+        return table.near(vector @ _cosines(len(vector)), within=within, count=count)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tree:
+    """Rows from start to stop of a table, in the directions in which they differ most."""
+
+    start: int
+    stop: int
+    directions: NDArray[np.float64]
+    tree: cKDTree
+
+    @classmethod
+    def of(cls, codes: Codes, start: int, stop: int) -> Self:
+        """Make one of some rows of a table of codes."""
+        some = codes[start : stop : max(1, (stop - start) // SAMPLE)] / FULL
+        _, vectors = np.linalg.eigh(np.cov(some.T))
+        directions = vectors[:, -DIMENSIONS:]
+        points = np.empty((stop - start, DIMENSIONS))
+        for first in range(0, stop - start, SAMPLE):
+            part = codes[start + first : min(start + first + SAMPLE, stop)]
+            points[first : first + len(part)] = part @ directions / FULL
+        tree = cKDTree(points, leafsize=32, balanced_tree=False, compact_nodes=False)
+        return cls(start, stop, directions, tree)
+
+
+class _Table:
+    """Codes of fingerprints of one length."""
+
+    def __init__(self) -> None:
+        self._codes = np.empty((16, CODE), np.int16)
+        self._numbers = np.empty(16, np.int64)
+        self._count = 0
+        self._trees: list[_Tree] = []
+
+    def add(self, codes: Codes, numbers: NDArray[np.integer]) -> None:
+        """Remember some, in order."""
+        need = self._count + len(codes)
+        if need > len(self._codes):
+            room = max(need, 2 * len(self._codes))
+            self._codes = _larger(self._codes, room, self._count)
+            self._numbers = _larger(self._numbers, room, self._count)
+        self._codes[self._count : need] = codes
+        self._numbers[self._count : need] = numbers
+        self._count = need
+
+    def near(self, own: NDArray[np.float64], *, within: float, count: int) -> Near:
+        """All that may be among the ``count`` nearest of less difference than ``within``."""
+        self._grow()
+        begin = self._trees[-1].stop if self._trees else 0
+        rows = np.arange(begin, self._count)
+        found = _Bounds.of(self._codes[begin:], rows, own, self._count - begin)
+        found = found.below(within, count)
+        for tree in self._trees:
+            found = self._search(tree, own, found, within=within, count=count)
+        return Near(self._numbers[found.rows], found.least, found.most)
+
+    def _search(
+        self, tree: _Tree, own: NDArray[np.float64], found: _Bounds, *, within: float, count: int
+    ) -> _Bounds:
+        """What was found before, and what is in a tree, of what may be among the nearest."""
+        point, size, best = own @ tree.directions, tree.stop - tree.start, found
+        asked = 0
+        while asked < size:
+            asked = min(4 * asked or FEW, size)
+            reach = np.sqrt(2.0 * (best.limit(within, count) + SLACK)) + ERROR + SLACK
+            apart, rows = tree.tree.query(point, k=[*range(1, asked + 1)])  # anew: ties may swap
+            rows = rows[apart < reach] + tree.start
+            more = _Bounds.of(self._codes[rows], rows, own, len(rows))
+            best = found.joined(more).below(within, count)
+            if len(rows) < len(apart):
+                break
+        return best
+
+    def _grow(self) -> None:
+        """Make trees of what has been added, and one of several that are not larger."""
+        start = self._trees[-1].stop if self._trees else 0
+        if self._count - start < TAIL:
+            return
+        while self._trees and self._trees[-1].stop - self._trees[-1].start <= self._count - start:
+            start = self._trees.pop().start
+        self._trees.append(_Tree.of(self._codes, start, self._count))
+
+
+@dataclass(frozen=True, eq=False)
+class _Bounds:
+    """Least and largest difference of some rows of a table."""
+
+    rows: NDArray[np.int64]
+    least: NDArray[np.float64]
+    most: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, codes: Codes, rows: NDArray[np.int64], own: NDArray[np.float64], count: int
+    ) -> Self:
+        """Of the first ``count`` codes, the squares of whose rest is what a unit vector lacks."""
+        values = codes[:count] / FULL
+        lengths = np.linalg.norm(values, axis=1)
+        apart = np.linalg.norm(values - own, axis=1)
+        low, high = _rest(lengths + ERROR), _rest(np.maximum(0.0, lengths - ERROR))
+        rest = float(_rest(np.array([np.linalg.norm(own)]))[0])
+        gap = np.maximum(0.0, np.maximum(rest - high, low - rest))
+        least = (np.maximum(0.0, apart - ERROR) ** 2 + gap**2) / 2.0 - SLACK
+        most = ((apart + ERROR) ** 2 + (high + rest) ** 2) / 2.0 + SLACK
+        return cls(rows, least, most)
+
+    def limit(self, within: float, count: int) -> float:
+        """Difference above which nothing is among the ``count`` nearest."""
+        if len(self.most) < count:
+            return within
+        return min(within, float(np.partition(self.most, count - 1)[count - 1]))
+
+    def below(self, within: float, count: int) -> _Bounds:
+        """Those that may be among the ``count`` nearest."""
+        some = self.least <= self.limit(within, count) + SLACK
+        return _Bounds(self.rows[some], self.least[some], self.most[some])
+
+    def joined(self, other: _Bounds) -> _Bounds:
+        """These and others."""
+        return _Bounds(
+            np.concatenate([self.rows, other.rows]),
+            np.concatenate([self.least, other.least]),
+            np.concatenate([self.most, other.most]),
+        )
+
+
+def _rest(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is left of unit vectors of which parts of these lengths are known."""
+    return np.asarray(np.sqrt(np.maximum(0.0, 1.0 - lengths**2)))
+
+
+def _larger(table: NDArray[Any], room: int, count: int) -> NDArray[Any]:
+    """The same table with more room; what is not used yet takes no memory."""
+    made = np.empty((room, *table.shape[1:]), table.dtype)
+    made[:count] = table[:count]
+    return made
