@@ -43,6 +43,7 @@ PANELS = {
     "Data and structures": (
         *("calibrate", "locate", "register", "match", "compare", "fit", "build"),
     ),
+    "From images to laws": ("columns", "hamiltonian", "fluctuations"),
 }
 """Commands in groups, as the list of all shows them."""
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}

@@ -21,16 +21,16 @@ def columns(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("columns"),
     alternative: Annotated[
         list[str] | None,
-        typer.Option(help="What a column may hold instead: Mo=W, or S2=S,vacancy."),
+        typer.Option(help="What a column may hold instead: Mo=W, or S2=S,vacancy [nothing else]."),
     ] = None,
     registered: Annotated[
-        Path | None, typer.Option(help="A parameters.json of register, instead of a fit now.")
+        Path | None, typer.Option(help="A parameters.json of register [a fit now].")
     ] = None,
-    sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px].")] = None,
+    sampling: Annotated[float | None, typer.Option(help="Pixel size [Å/px; the file's].")] = None,
     shape: Annotated[str | None, typer.Option(help="Region to measure [px], ROWSxCOLUMNS.")] = None,
     beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
     up: Annotated[str, typer.Option(help="Direction that is up in the image.")] = "z",
-    beam_energy: Annotated[float, typer.Option(help="[keV]")] = 200.0,
+    beam_energy: Annotated[float, typer.Option(help="Beam energy [keV].")] = 200.0,
     semiangle: Annotated[float, typer.Option(help="Convergence semiangle [mrad].")] = 25.0,
     detector: Annotated[str, typer.Option(help="Detector angles [mrad].")] = "80:200",
     trust: Trust = False,

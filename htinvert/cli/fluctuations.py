@@ -27,7 +27,7 @@ def fluctuations(
         int, typer.Option(min=1, help="Side of the square that a pixel is pooled with [px].")
     ] = 1,
     exposure: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of the interval that is exposed.")
+        float, typer.Option(min=0.0, max=1.0, help="Exposed part of the interval [1].")
     ] = 1.0,
     steady: Annotated[
         bool, typer.Option("--steady", help="Divide by each frame's mean: the beam wandered.")

@@ -6,6 +6,8 @@ error. So every console and every bar of the program is made here, without.
 
 from __future__ import annotations
 
+import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Timer
@@ -18,7 +20,38 @@ def terminal(*, quiet: bool = False) -> Any:
     """A rich console without markup and colored numbers; a ``quiet`` one prints nothing."""
     from rich.console import Console
 
-    return Console(markup=False, highlight=False, quiet=quiet)
+    lasting: Any = _Lasting(sys.stdout)
+    return Console(file=lasting, markup=False, highlight=False, quiet=quiet)
+
+
+class _Lasting:
+    """A stream that swallows what is written to it after its terminal has closed."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, or leave it: a terminal that has gone is no error of what is being done."""
+        with _gone_terminals():
+            self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, or leave it."""
+        with _gone_terminals():
+            self.stream.flush()
+
+
+@contextmanager
+def _gone_terminals() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
 
 
 def recording() -> Any:
