@@ -36,7 +36,6 @@ from htinvert.declaration.declared import packages_of
 from htinvert.energy.free_length import with_length
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
-from htinvert.evaluation.costs import Costs
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.evaluation.fit import fit
 from htinvert.evaluation.refine import Refinement, check_refinable
@@ -80,7 +79,6 @@ class Plan:
             "objectives": self.objectives,
             "seed": self.config.seed,
             "residuals": Residuals(self.recipe.channels),
-            "costs": Costs(self.recipe.channels),
         }
         generators = self.config.search.generators
         shares = tuple(block.get("share", 1.0) for block in generators)

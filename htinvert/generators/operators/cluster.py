@@ -55,18 +55,8 @@ def relocate_surface(
 def vacant_place(atoms: Atoms, symbol: str, rng: np.random.Generator) -> NDArray[np.float64]:
     """One of the best places [Å] for one more atom of an element at the surface, shape (3,).
 
-    It is drawn with chances that fall off by rank.
-    """
-    best = vacant_places(atoms, symbol, rng, most=KEPT)
-    return best[min(int(rng.exponential(1.0)), len(best) - 1)]
-
-
-def vacant_places(
-    atoms: Atoms, symbol: str, rng: np.random.Generator, *, most: int
-) -> list[NDArray[np.float64]]:
-    """The best unlike places [Å] for one more atom at the surface, each of shape (3,), best first.
-
-    Trial places on a sphere around the cluster go down the pair model.
+    Trial places on a sphere around the cluster go down the pair model; the best unlike ones are
+    drawn from with chances that fall off by their rank.
     """
     same = np.flatnonzero(atoms.symbols == symbol)
     bonds = bond_lengths(atoms)[same[0]] if len(same) else _own_bonds(atoms)
@@ -78,9 +68,9 @@ def vacant_places(
         place = places[index]
         if all(((place - other) ** 2).sum() > (0.3 * bonds.min()) ** 2 for other in best):
             best.append(place)
-        if len(best) == most:
+        if len(best) == KEPT:
             break
-    return best
+    return best[min(int(rng.exponential(1.0)), len(best) - 1)]
 
 
 def twist(atoms: Atoms, *, space: Space, rng: np.random.Generator) -> Atoms:
