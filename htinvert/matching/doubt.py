@@ -93,7 +93,8 @@ def judge(channel: Channel, atoms: Atoms, detail: Mapping[str, float] | None = N
             there = seen.sure or _is_there(channel, atoms, seen)
         except UserError as error:
             raise UserError(f"{error}{_slip(channel, atoms)}") from error
-        doubt = "" if there else _hardly_seen(seen.correlation, channel.forward)
+        level = seen.chance.level
+        doubt = "" if there else _hardly_seen(seen.correlation, channel.forward, chance=level)
         return Judgment("search", f"{doubt}{_slip(channel, atoms)}" if doubt else "")
     if detail is None or "ncc" not in detail:
         return Judgment()
@@ -101,12 +102,16 @@ def judge(channel: Channel, atoms: Atoms, detail: Mapping[str, float] | None = N
     return Judgment("correlation", f"{doubt}{_slip(channel, atoms)}" if doubt else "")
 
 
-def _hardly_seen(correlation: float, forward: Any) -> str:
-    """What is wrong where a correlation means nothing; empty where it means something."""
-    if correlation >= LEAST_CORRELATION:
+def _hardly_seen(correlation: float, forward: Any, *, chance: float = 0.0) -> str:
+    """What is wrong where a correlation means nothing, by itself or beside what chance may reach.
+
+    Empty where it means something.
+    """
+    if correlation >= max(LEAST_CORRELATION, chance):
         return ""
-    text = f"the image shows nothing of this structure: their correlation is {correlation:.2f}, so "
-    text += "what was fitted means nothing; "
+    text = f"the image shows nothing of this structure: their correlation is {correlation:.2f}, "
+    text += f"and chance may reach {chance:.2f}, " if chance else ""
+    text += "so what was fitted means nothing; "
     if isinstance(forward, Stm):
         return (
             text + "give a density that means something (forward.density: {use: gpaw}, or a file), "
