@@ -42,7 +42,7 @@ def from_file(
     cell that is flat or has vectors outside of 0.5 to 10 000 Å.
     """
     if not path.is_file():
-        raise UserError(f"there is no structure file {path}; check structure.path")
+        raise UserError(f"there is no structure file {path}; check its name and folder")
     if path.stat().st_size > LARGEST_FILE:
         raise UserError(
             f"{path} is larger than {LARGEST_FILE // 10**6} MB; give a single structure"
