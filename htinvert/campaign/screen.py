@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from ase import Atoms
@@ -32,6 +32,7 @@ from htinvert.core import (
     region_mask,
     weighted_sum,
 )
+from htinvert.declaration.abilities import Resumable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.geometry.fingerprint import LIKE, difference, fingerprint
 from htinvert.ranking.rank import distance
@@ -58,12 +59,23 @@ class Preview:
     features: Floats
     costs: Floats
 
+    def state(self) -> list[Any]:
+        """Its fields as plain values and atoms, but for the fingerprint, which is made again."""
+        return [self.atoms, self.total, self.features.tolist(), self.costs.tolist()]
+
+    @classmethod
+    def restored(cls, state: Sequence[Any]) -> Self:
+        """The preview of a :meth:`state`."""
+        atoms, total, features, costs = state
+        return cls(atoms, fingerprint(atoms), total, np.array(features), np.array(costs))
+
 
 @dataclass
 class Screened:
     """Ask the inner generator several times for each index, and pass on the best new proposal.
 
-    State is what it was told: cheap relaxations of what was told are made again on a resume.
+    Cheap relaxations of what it was told are kept with a checkpoint, and made again only of what
+    came after it.
 
     Attributes:
         inner: who proposes; try ``t`` of index ``i`` has the random stream of ``i + t STRIDE``.
@@ -89,7 +101,7 @@ class Screened:
     repeat: float = LIKE
     capture: float = 0.5
     _known: list[Preview] = field(default_factory=list, init=False, repr=False)
-    _structures: list[Evaluation] = field(default_factory=list, init=False, repr=False)
+    _structures: list[Preview] = field(default_factory=list, init=False, repr=False)
     _waiting: dict[int, Preview] = field(default_factory=dict, init=False, repr=False)
     _learned: list[tuple[Preview, float]] = field(default_factory=list, init=False, repr=False)
 
@@ -110,14 +122,34 @@ class Screened:
                 self._known.append(preview)
             if not evaluation.ok:
                 continue
-            self._structures.append(evaluation)
             if preview is not None:
                 total = weighted_sum(evaluation.objectives, self.objectives)
                 self._learned = [*self._learned[-LEARNED + 1 :], (preview, total)]
-            self._known.append(self._describe(evaluation))
+            found = self._describe(evaluation)
+            self._structures.append(found)
+            self._known.append(found)
             again = self._preview(replace(evaluation.candidate, atoms=evaluation.atoms))
             if again is not None:
                 self._known.append(again)
+
+    def state(self) -> list[Any] | None:
+        """What was learned, for :meth:`restore`; None where the inner generator has none."""
+        inner = self.inner.state() if isinstance(self.inner, Resumable) else None
+        if inner is None:
+            return None
+        places = {id(preview): place for place, preview in enumerate(self._known)}
+        structures = [places[id(preview)] for preview in self._structures]
+        learned = [[places[id(preview)], total] for preview, total in self._learned]
+        return [inner, [preview.state() for preview in self._known], structures, learned]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        """Go on from a :meth:`state` as if all had been told."""
+        inner, known, structures, learned = state
+        resumable: Any = self.inner
+        resumable.restore(inner)
+        self._known = [Preview.restored(one) for one in known]
+        self._structures = [self._known[place] for place in structures]
+        self._learned = [(self._known[place], total) for place, total in learned]
 
     def _choose(self, index: int) -> Candidate | None:
         """The best of the new proposals, None where there is none."""

@@ -28,8 +28,10 @@ from htinvert.core import (
     region_mask,
 )
 from htinvert.evaluation.evaluate import evaluate
+from htinvert.generators.mixture import Mixture
 from htinvert.generators.random import Random
 from htinvert.geometry.fingerprint import LIKE, difference, fingerprint
+from htinvert.store.checkpoint import Checkpoint
 from htinvert.structures.region import search_space
 
 OBJECTIVES = (Objective("energy", 1.0),)
@@ -62,7 +64,8 @@ def space() -> Space:
 
 def screened(space: Space, **settings) -> Screened:
     cheap = Recipe(lambda atoms: settle(atoms, offset=50.0))
-    return Screened(Random(space, OBJECTIVES, 1), cheap, space, OBJECTIVES, **settings)
+    inner = Mixture((Random(space, OBJECTIVES, 1),), (1.0,), 1)
+    return Screened(inner, cheap, space, OBJECTIVES, **settings)
 
 
 def search(generator, space: Space, count: int) -> list[Evaluation]:
@@ -107,6 +110,38 @@ def test_a_replay_and_a_resume_propose_the_same(space: Space) -> None:
         result = [evaluate(one, Recipe(settle))]
         generator.tell(result)
         again.tell(result)
+
+
+def test_who_goes_on_from_a_checkpoint_proposes_the_same_and_relaxes_nothing_again(
+    space: Space, tmp_path: Path
+) -> None:
+    generator = screened(space)
+    search(generator, space, 10)
+    checkpoint = Checkpoint(tmp_path, lambda: None)
+    checkpoint.save({"generator": generator.state()}, b"")
+    relaxed: list[Atoms] = []
+
+    def counted(atoms: Atoms) -> Relaxation:
+        relaxed.append(atoms)
+        return settle(atoms, offset=50.0)
+
+    again = replace(screened(space), cheap=Recipe(counted))
+    again.restore(Checkpoint(tmp_path, lambda: None).load()[0]["generator"])
+    assert not relaxed
+    for index in range(10, 16):
+        (one,), (other,) = generator.ask([index]), again.ask([index])
+        assert one.atoms == other.atoms
+        result = [evaluate(one, Recipe(settle))]
+        generator.tell(result)
+        again.tell(result)
+    assert again.state() == generator.state()
+
+
+def test_an_inner_generator_without_a_state_has_to_be_told_all(space: Space) -> None:
+    class Plain:
+        """Knows nothing of states."""
+
+    assert replace(screened(space), inner=Plain()).state() is None  # type: ignore[arg-type]
 
 
 def test_what_is_on_its_way_is_not_proposed_twice(space: Space) -> None:
