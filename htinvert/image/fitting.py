@@ -1,8 +1,4 @@
-"""Fit one structure's image at one place: least squares of the image, then the figure of merit.
-
-Derivatives with respect to what only moves pixels are the image's own gradient along the motion
-(Lucas & Kanade, IJCAI 674 (1981)), so that a step costs one image and not one for each parameter.
-"""
+"""Fit one structure's image at one place: least squares of the image, then the figure of merit."""
 
 from __future__ import annotations
 
@@ -12,15 +8,13 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
-from scipy.ndimage import correlate1d
 
 from htinvert.core import Floats, Metric, Score, Signal
 from htinvert.declaration.declared import with_values
 from htinvert.evaluation.fit import Trial, normalized, unexplained, with_steps
-from htinvert.evaluation.optimize import STEP, Box, gauss_newton, minimize
-from htinvert.forward.scene import PIXELS, Pixels, Scene, Window
-from htinvert.metrics.linear import gain_of
+from htinvert.evaluation.optimize import Box, gauss_newton, minimize
+from htinvert.forward.scene import Pixels, Scene
+from htinvert.image.slopes import jacobian
 from htinvert.metrics.patch import window
 
 Site = tuple[int, int]
@@ -29,7 +23,6 @@ POLISH = 1500  # most evaluations of the figure of merit for each place
 NEARBY = 0.3  # of each parameter's range: how far a polish may go
 SAME = 3  # px: places no farther apart are one
 ALIKE = 0.05  # of a parameter's range: points no farther apart are one
-GRADIENT = np.array([1.0, -8.0, 0.0, 8.0, -1.0]) / 12.0  # of a cubic through five pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,55 +131,8 @@ class RegistrationProblem:
         return unexplained(self.simulate(point).data, patch)
 
     def jacobian(self, point: Floats, patch: Floats) -> Floats:
-        """Derivatives of the residual, shape (pixels, n), what is linear projected out.
-
-        Of the motion of pixels from the image's gradient, else by differences (variable
-        projection: Kaufman, BIT 15, 49 (1975)).
-        """
-        image = self.simulate(point).data.astype(float)
-        moving = self._motions(point)
-        slopes = [correlate1d(image, GRADIENT, axis, mode="nearest") for axis in (1, 0)]
-        columns = []
-        for index in range(len(point)):
-            if index in moving:
-                across, down = moving[index]
-                column = -(slopes[0] * across + slopes[1] * down)
-            else:
-                beside = point.copy()
-                beside[index] += STEP if point[index] < 0.5 else -STEP
-                change = self.simulate(beside).data - image
-                column = change / (beside[index] - point[index])
-            columns.append(column.ravel())
-        changes = np.stack(columns, axis=1)
-        changes -= changes.mean(axis=0)
-        unit = image.ravel() - image.mean()
-        gain = max(gain_of(unit, patch), 0.0)
-        changes -= np.outer(unit, unit @ changes / max(float(unit @ unit), 1e-300))
-        return np.asarray(-gain * changes)
-
-    def _motions(self, point: Floats) -> dict[int, tuple[Floats, Floats]]:
-        """How far each pixel's content moves, (across, down) [px], by index of the parameter.
-
-        Over the parameter's whole range, to first order.
-        """
-        model = self.model(point)
-        if not isinstance(model, Pixels):
-            return {}
-        here = model.window(np.zeros(2))
-        rows, columns = np.indices(here.shape, dtype=float)
-        found = {}
-        for index, name in enumerate(self.box.names):
-            if name not in PIXELS and name != "sampling":
-                continue
-            beside = point.copy()
-            step = STEP if point[index] < 0.5 else -STEP
-            beside[index] += step
-            offset, turn = _affine(here, self.model(beside).window(np.zeros(2)))
-            offset, turn = offset / step, (turn - np.eye(2)) / step
-            across = offset[0] + turn[0, 0] * columns + turn[0, 1] * rows
-            down = offset[1] + turn[1, 0] * columns + turn[1, 1] * rows
-            found[index] = across, down
-        return found
+        """Derivatives of the residual, shape (pixels, n)."""
+        return jacobian(self.box, point, patch, model=self.model, simulate=self.simulate)
 
     def least_squares(self, site: Site, point: Floats, *, steps: int = 12) -> PlacedFit:
         """Fit the image at a place by least squares from a point, the region where it belongs."""
@@ -232,10 +178,3 @@ class RegistrationProblem:
             max_evaluations=POLISH,
         )
         return PlacedFit(fit.site, found.point, found.cost, fit.left)
-
-
-def _affine(before: Window, after: Window) -> tuple[Floats, NDArray[np.floating]]:
-    """Where a pixel's content goes between two windows: offset (2,) and matrix (2, 2) [px]."""
-    inverse = np.linalg.inv(after.per_pixel)
-    offset = inverse @ (before.origin - after.origin)
-    return np.asarray(offset, dtype=float), np.asarray(inverse @ before.per_pixel, dtype=float)

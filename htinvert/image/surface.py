@@ -20,7 +20,7 @@ from scipy.optimize import least_squares
 from htinvert.core import EvaluationFailed, Floats, Metric, Score, Signal, UserError
 from htinvert.evaluation.fit import Trial, adjusted, normalized, unexplained, with_steps
 from htinvert.evaluation.optimize import STEP, Box, minimize
-from htinvert.forward.scene import PIXELS
+from htinvert.image.slopes import jacobian
 
 GROWTH = (0.5, 0.75, 1.0)  # of the window: where the lattice is found, followed, and fitted
 PHASES = 10  # shifts along each lattice vector
@@ -28,9 +28,7 @@ SEEDS = 3  # of them that are followed
 POLISH = 400  # most images in the end
 NEARBY = 0.15  # of each parameter's range: how far the end may go
 HALF_TURN = 60.0  # degrees
-_MOVES = frozenset(PIXELS) | {"sampling"}  # parameters that change where things are seen, no more
 _SLOPE = 0.02  # px: for the image's slope
-_TINY = 0.01  # of a change of the image: gain and offset answer to it as to a derivative
 
 
 @dataclass(frozen=True)
@@ -163,10 +161,15 @@ class _SurfaceProblem:
             self.cuts[window] = window.cut(self.observed)
         return self.cuts[window]
 
-    def simulate(self, point: Floats, window: SurfaceWindow) -> Signal:
+    def model(self, point: Floats, window: SurfaceWindow) -> Any:
+        """The forward model at a point, for a window."""
         parameters = self.box.parameters(point)
-        shaped = replace(self.forward, shape=(window.rows, window.columns), **parameters)
-        return shaped(self.atoms)
+        return replace(self.forward, shape=(window.rows, window.columns), **parameters)
+
+    def simulate(self, point: Floats, window: SurfaceWindow) -> Signal:
+        """The image at a point, for a window."""
+        image: Signal = self.model(point, window)(self.atoms)
+        return image
 
     def residual(self, point: Floats, window: SurfaceWindow, patch: Floats) -> Floats:
         """Experiment less simulation, gain and offset in closed form; flat."""
@@ -175,36 +178,25 @@ class _SurfaceProblem:
     def derivatives(self, point: Floats, window: SurfaceWindow, patch: Floats) -> Floats:
         """Of the residual by each parameter, shape (pixels, parameters).
 
-        Parameters that only move what is seen need no image of their own: the image's slope times
-        how far each pixel goes, which leaves out that the blur is distorted with it.
+        What only moves the image is taken from its slopes, exact up to the window's edge, which
+        leaves out that the blur is distorted with it.
         """
-        shape = (window.rows, window.columns)
-        start = replace(self.forward, shape=shape, **self.box.parameters(point))
-        image, view = start(self.atoms).data.astype(float), start.view(self.atoms)
+        start = self.model(point, window)
         dy, dx = start.pixel
-        aside = replace(start, shift_x=start.shift_x + _SLOPE * dx)(self.atoms).data
-        below = replace(start, shift_y=start.shift_y + _SLOPE * dy)(self.atoms).data
-        slopes = (image - aside) / _SLOPE, (image - below) / _SLOPE  # by column, by row
-        columns, rows = np.arange(shape[1]), np.arange(shape[0])[:, None]
-        base = unexplained(image, patch)
-        found = np.empty((len(base), len(point)))
-        for index, name in enumerate(self.box.names):
-            moved = np.array(point)
-            step = STEP if moved[index] < 0.5 else -STEP
-            moved[index] += step
-            if name in _MOVES:
-                there = replace(start, **self.box.parameters(moved)).view(self.atoms)
-                turn = np.linalg.solve(there.per_pixel, view.per_pixel) - np.eye(2)
-                shift = np.linalg.solve(there.per_pixel, view.origin - there.origin)
-                change = -sum(
-                    slope * (turn[axis, 0] * columns + turn[axis, 1] * rows + shift[axis])
-                    for axis, slope in enumerate(slopes)
-                )
-            else:
-                change = self.simulate(moved, window).data - image
-            tiny = unexplained(image + _TINY * change, patch)
-            found[:, index] = (tiny - base) / (_TINY * step)
-        return found
+
+        def slopes(image: Floats) -> tuple[Floats, Floats]:
+            aside = replace(start, shift_x=start.shift_x + _SLOPE * dx)(self.atoms).data
+            below = replace(start, shift_y=start.shift_y + _SLOPE * dy)(self.atoms).data
+            return (image - aside) / _SLOPE, (image - below) / _SLOPE
+
+        return jacobian(
+            self.box,
+            point,
+            patch,
+            model=lambda p: self.model(p, window),
+            simulate=lambda p: self.simulate(p, window),
+            slopes=slopes,
+        )
 
     def misfit(self, point: Floats, window: SurfaceWindow) -> float:
         """Part of the window's variance that the simulation leaves."""
