@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from htinvert.cli.app import YAML, Trust, answer_for, app, console, two_numbers
+from htinvert.cli.image import experiment_of
 from htinvert.core import UserError
-
-if TYPE_CHECKING:
-    from htinvert.config.experiment import Experiment
 
 
 @app.command()
@@ -45,17 +43,10 @@ def columns(
     inner, outer = two_numbers(
         detector, f"detector {detector} is not of the form INNER:OUTER, like 80:200"
     )
-    experiment = _experiment(
-        image,
-        sampling,
-        shape,
-        beam=beam,
-        up=up,
-        beam_energy=1e3 * beam_energy,
-        semiangle=semiangle,
-        inner=inner,
-        outer=outer,
-    )
+    forward: dict[str, Any] = {"use": "stem_convolution", "beam": beam, "up": up}
+    forward |= {"beam_energy": 1e3 * beam_energy, "semiangle": semiangle}
+    forward |= {"inner": inner, "outer": outer}
+    experiment = experiment_of(image, sampling=sampling, shape=shape, forward=forward, metric={})
     columns_with_progress(
         structure,
         experiment,
@@ -72,33 +63,3 @@ def _alternative(text: str) -> tuple[str, list[str]]:
     if not equals or not others:
         raise UserError(f"alternative {text} is not of the form COLUMN=OTHER, such as Mo=W")
     return kind, others.split(",")
-
-
-def _experiment(
-    image: Path, sampling: float | None, shape: str | None, **forward: Any
-) -> Experiment:
-    """The block of a YAML file, or one made of an image and the command's options."""
-    from htinvert.config.campaign import load_experiment
-    from htinvert.config.experiment import of_its_kind
-
-    if image.suffix in YAML:
-        experiment = load_experiment(image)
-        return (
-            experiment if sampling is None else experiment.model_copy(update={"sampling": sampling})
-        )
-    if shape is not None:
-        try:
-            height, width = (int(number) for number in shape.split("x"))
-        except ValueError as error:
-            raise UserError(
-                f"shape {shape} is not of the form ROWSxCOLUMNS, like 200x160"
-            ) from error
-        forward["shape"] = [height, width]
-    return of_its_kind(
-        {
-            "data": image,
-            "sampling": sampling,
-            "forward": {"use": "stem_convolution", **forward},
-            "metrics": {"registration": {}},
-        }
-    )

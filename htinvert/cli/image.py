@@ -97,7 +97,7 @@ def register(
     from htinvert.report.registration import register_with_progress
 
     answer_for(trust)
-    experiment = _experiment(
+    experiment = experiment_of(
         image,
         sampling=sampling,
         shape=shape,
@@ -161,7 +161,7 @@ def _zone(text: str) -> tuple[int, int, int]:
     return u, v, w
 
 
-def _experiment(
+def experiment_of(
     image: Path,
     *,
     sampling: float | None,
@@ -174,7 +174,9 @@ def _experiment(
     from htinvert.config.experiment import of_its_kind
 
     if image.suffix in YAML:
-        return load_experiment(image)
+        experiment = load_experiment(image)
+        given = {} if sampling is None else {"sampling": sampling}
+        return experiment.model_copy(update=given)
     if shape is not None:
         try:
             rows, columns = (int(number) for number in shape.split("x"))

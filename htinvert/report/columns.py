@@ -13,15 +13,15 @@ from ase import Atoms
 
 from htinvert.campaign.channels import make_described
 from htinvert.config.experiment import Experiment
-from htinvert.core import Channel, EvaluationFailed, Floats, Signal, UserError
+from htinvert.core import Channel, Floats, Signal, UserError
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.fit import adjusted
 from htinvert.image.draw import scale_bar
-from htinvert.image.register import free_of, register
 from htinvert.metrics.patch import window
 from htinvert.report.figures import pyplot
+from htinvert.report.registration import registered_now
 from htinvert.report.save import drop_links, save
-from htinvert.report.terminal import spinner
+from htinvert.report.terminal import progress_bar
 from htinvert.signals.image import require_image
 from htinvert.statistics.columns import Columns, measure_columns
 from htinvert.statistics.occupancy import Occupancy, occupancy
@@ -64,9 +64,11 @@ def columns_with_progress(
     require_image(experiment)
     channel, said = make_described(structure.stem, experiment, folder=folder)
     console.print(said, soft_wrap=True)
-    with answerable([channel], at=""), spinner(console, "registering") as status:
-        forward, corner = _placed(atoms, channel, registered)
-        status.update("measuring columns")
+    with answerable([channel], at=""), progress_bar(console) as bar:
+        forward, corner = (
+            _fitted(atoms, channel, bar) if registered is None else _as_written(channel, registered)
+        )
+        bar.add_task("measuring columns", total=None)
         found = measure(atoms, channel.observed, forward, corner, alternatives=alternatives)
     tell(found, console)
     for path in write_columns(output, found, name=structure.stem):
@@ -74,30 +76,23 @@ def columns_with_progress(
     return found
 
 
-def _placed(atoms: Atoms, channel: Channel, registered: Path | None) -> tuple[Any, tuple[int, int]]:
-    """The forward model in its place: fitted now, or as ``register`` has written it."""
-    if registered is not None:
-        if not registered.is_file():
-            raise UserError(f"there is no {registered}; give a parameters.json of register")
-        try:
-            told = json.loads(registered.read_text(encoding="utf-8"))
-            values = {key: float(entry["value"]) for key, entry in told["parameters"].items()}
-            corner = (int(told["row"]), int(told["column"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{registered} is no parameters.json that register wrote") from error
-        return adjusted(channel.forward, values), corner
-    try:
-        result = register(
-            atoms,
-            channel.observed,
-            forward=channel.forward,
-            metric=next(iter(channel.metrics.values())),
-            free=channel.free or free_of(channel.forward),
-            method=channel.method,
-        )
-    except EvaluationFailed as failure:
-        raise UserError(f"{channel.name} could not be registered: {failure}") from failure
+def _fitted(atoms: Atoms, channel: Channel, bar: Any) -> tuple[Any, tuple[int, int]]:
+    """The forward model in its place, fitted now."""
+    result = registered_now(atoms, channel, bar)
     return result.forward, (result.row, result.column)
+
+
+def _as_written(channel: Channel, path: Path) -> tuple[Any, tuple[int, int]]:
+    """The forward model in its place, as ``register`` has written it."""
+    if not path.is_file():
+        raise UserError(f"there is no {path}; give a parameters.json of register")
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        values = {key: float(entry["value"]) for key, entry in told["parameters"].items()}
+        corner = (int(told["row"]), int(told["column"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no parameters.json that register wrote") from error
+    return adjusted(channel.forward, values), corner
 
 
 def measure(

@@ -164,7 +164,7 @@ def register_with_progress(
     channel, said = make_described(name, experiment, folder=folder)
     console.print(said, soft_wrap=True)
     with answerable([channel], at=""), progress_bar(console) as bar:
-        result = _fit(atoms, channel, bar)
+        result = registered_now(atoms, channel, bar)
         drawing = bar.add_task("drawing", total=1.0, visible=movie)
         paths = write_registration(
             output,
@@ -192,7 +192,7 @@ def register_with_progress(
     return result
 
 
-def _fit(atoms: Atoms, channel: Channel, bar: Any) -> Registered:
+def registered_now(atoms: Atoms, channel: Channel, bar: Any) -> Registered:
     """Register with a progress bar; a failure is the user's to know about."""
     task = bar.add_task("fitting", total=None)
 
