@@ -20,12 +20,27 @@ import pytest
 import yaml
 from ase.build import bulk
 from ase.io import write
+from typer.testing import CliRunner
 
-from htinvert.cli import main
+from htinvert.cli import app, main
+from htinvert.core import UserError
 from htinvert.forward.stem_convolution import StemConvolution
 
 Writer = Callable[..., Path]
 Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def fit(*arguments: Any) -> Any:
+    """`htinvert fit` in this process, its exceptions kept."""
+    return CliRunner().invoke(app, ["fit", *map(str, arguments)], catch_exceptions=True)
+
+
+def mistake(result: Any) -> str:
+    """What the command line would print of a user's mistake: one line."""
+    assert isinstance(result.exception, UserError) and result.exception.code == 2, result.exception
+    text = str(result.exception)
+    assert "\n" not in text
+    return text
 
 
 def experiment(**changes: Any) -> dict[str, Any]:

@@ -9,24 +9,15 @@ import numpy as np
 import pytest
 from ase.build import molecule
 from ase.io import write
-from typer.testing import CliRunner
 
-from htinvert.cli import app
-from htinvert.core import Axis, UserError
+from htinvert.core import Axis
 from htinvert.forward.pdf.model import Pdf
+
+from .conftest import fit as run
+from .conftest import mistake as said
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
 DATA_SEEN = pytest.mark.skipif(not DATA.is_dir(), reason="needs ../shared/data")
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, ["fit", *map(str, arguments)], catch_exceptions=True)
-
-
-def said(result):
-    """What the command line would print of a user's mistake."""
-    assert isinstance(result.exception, UserError) and result.exception.code == 2, result.exception
-    return str(result.exception)
 
 
 @pytest.fixture

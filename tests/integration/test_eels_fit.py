@@ -9,34 +9,23 @@ import pytest
 import yaml
 from ase import Atoms
 from ase.io import write
-from typer.testing import CliRunner
 
 from htinvert.campaign.channels import make_channel
-from htinvert.cli import app
 from htinvert.config.curve_block import block_of
 from htinvert.config.experiment import of_its_kind
-from htinvert.core import Signal, UserError
+from htinvert.core import Signal
 from htinvert.forward.eels.cross_section import Illumination, differential
 from htinvert.forward.eels.edges import edge_named
 from htinvert.forward.eels.model import Eels
+
+from .conftest import fit as run
+from .conftest import mistake as said
 
 BEAM = ("--set", "beam_energy=200000", "--set", "semiangle=10", "--set", "collection=30")
 KNOWN = {"beam_energy": 2e5, "semiangle": 10.0, "collection": 30.0}
 OXIDE = Atoms(
     "SrTiO3", positions=1.95 * np.array([[0, 0, 0], [1, 1, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]])
 )
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, ["fit", *map(str, arguments)], catch_exceptions=True)
-
-
-def said(result):
-    """What the command line would print of a user's mistake."""
-    assert isinstance(result.exception, UserError) and result.exception.code == 2, result.exception
-    text = str(result.exception)
-    assert "\n" not in text
-    return text
 
 
 def planted(numbers, *, low, high, exponent=2.8, seed=1):

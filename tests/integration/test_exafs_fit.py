@@ -8,28 +8,17 @@ import numpy as np
 import pytest
 from ase.build import bulk
 from ase.io import write
-from typer.testing import CliRunner
 
 from htinvert.campaign.channels import make_channel
-from htinvert.cli import app
 from htinvert.config.experiment import of_its_kind
 from htinvert.core import UserError
+
+from .conftest import fit as run
+from .conftest import mistake as said
 
 pytest.importorskip("larch", reason="pip install htinvert[xas]")
 
 COPPER = ("--set", "absorber=Cu", "--set", "kmax=17", "--set", "rmin=1.5", "--set", "rmax=5.2")
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, ["fit", *map(str, arguments)], catch_exceptions=True)
-
-
-def said(result):
-    """What the command line would print of a user's mistake."""
-    assert isinstance(result.exception, UserError) and result.exception.code == 2, result.exception
-    text = str(result.exception)
-    assert "\n" not in text
-    return text
 
 
 @pytest.fixture
