@@ -38,6 +38,9 @@ class Proposals:
         self._plan, self._store, self._progress = plan, store, progress
         self._generator, self._structures = generator, structures
         self._context = json.dumps(plan.identity, sort_keys=True)
+        screen = plan.config.search.screen
+        self._tries = screen.tries if screen is not None else 1  # proposals for each index
+        self._without = "screened" if screen is not None else "infeasible"  # why there is none
         self._next = store.next_index
         self._spent = False  # all there is to propose was proposed
         self._fruitless: Counter[str] = Counter()  # refused since the last good one, by reason
@@ -51,7 +54,7 @@ class Proposals:
         if self._fruitless.total() < FRUITLESS:
             return ""
         why = ", ".join(f"{count} {reason}" for reason, count in self._fruitless.most_common())
-        return f"the last {FRUITLESS} proposals were nothing new ({why})"
+        return f"the last {self._fruitless.total()} proposals were nothing new ({why})"
 
     def next(self, count: int, *, leave: Callable[[], bool]) -> list[tuple[Candidate, bytes]]:
         """Up to ``count`` candidates with their keys; fewer at the :attr:`end`, or on ``leave``.
@@ -93,7 +96,7 @@ class Proposals:
         start = start_candidate(self._plan.space, self._plan.config) if index == 0 else None
         candidates = [start] if start else self._generator.ask([index])
         self._next += 1
-        operator, reason = "none", "infeasible"
+        operator, reason = "none", self._without
         for candidate in candidates:
             operator = candidate.operator
             try:
@@ -106,7 +109,7 @@ class Proposals:
                 return candidate, key
         self._store.refuse(index, operator, reason)
         self._progress.refused[reason] += 1
-        self._fruitless[reason] += 1
+        self._fruitless[reason] += self._tries
         return None
 
     def _objection(self, candidate: Candidate, key: bytes) -> str:

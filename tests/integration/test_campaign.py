@@ -22,6 +22,7 @@ import zarr
 
 import htinvert as ht
 from htinvert.campaign.loop import Campaign, Progress, run
+from htinvert.campaign.screen import Screened
 from htinvert.core import Candidate, Evaluation, UserError
 from htinvert.generators.mixture import Mixture
 from htinvert.ranking.rank import operator_yields
@@ -259,6 +260,20 @@ def test_a_search_that_can_propose_nothing_new_says_why_it_ends(
     monkeypatch.setattr(Mixture, "ask", lambda self, indices: [])
     end = run(ht.load(campaign()), tmp_path / "run")
     assert "the last 20 proposals were nothing new (20 infeasible)" in end.reason
+
+
+def test_each_try_of_a_screen_counts_as_a_proposal_of_nothing_new(
+    campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five indices of four tries each are as fruitless as twenty proposals without a screen."""
+    asked: list[int] = []
+    monkeypatch.setattr("htinvert.campaign.proposals.FRUITLESS", 20)
+    monkeypatch.setattr(Screened, "ask", lambda self, indices: asked.extend(indices) or [])
+    screen = {"energy": {"use": "lammps", "potential": "CdTe.sw"}, "tries": 4}
+    search = {"generators": [{"use": "genetic"}], "screen": screen}
+    end = run(ht.load(campaign(search=search)), tmp_path / "run")
+    assert "the last 20 proposals were nothing new (20 screened)" in end.reason
+    assert len(asked) == 5
 
 
 def test_a_search_that_proposes_nothing_heeds_a_signal(
