@@ -35,6 +35,7 @@ from htinvert.core import (
 from htinvert.declaration.abilities import Resumable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.geometry.fingerprint import LIKE, difference, fingerprint
+from htinvert.geometry.regions import Regions
 from htinvert.ranking.rank import distance
 from htinvert.store import snap
 
@@ -102,6 +103,7 @@ class Screened:
     capture: float = 0.5
     _known: list[Preview] = field(default_factory=list, init=False, repr=False)
     _structures: list[Preview] = field(default_factory=list, init=False, repr=False)
+    _regions: Regions = field(default_factory=Regions, init=False, repr=False)
     _waiting: dict[int, Preview] = field(default_factory=dict, init=False, repr=False)
     _learned: list[tuple[Preview, float]] = field(default_factory=list, init=False, repr=False)
 
@@ -197,8 +199,12 @@ class Screened:
 
     def _captured(self, candidate: Candidate) -> bool:
         """Whether the proposal lies where a known structure does."""
+        for known in self._structures[len(self._regions) :]:
+            self._regions.add(known.atoms)
+        near = self._regions.near(candidate.atoms, self.capture)
         return any(
-            distance(candidate.atoms, known.atoms) < self.capture for known in self._structures
+            distance(candidate.atoms, self._structures[number].atoms) < self.capture
+            for number in near
         )
 
     def _bounds(self, previews: list[Preview]) -> Floats:
