@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,6 @@ from htinvert.store.columns import OK, escaped
 
 KEPT = 2000  # evaluations with the lowest sums, of which families are made
 FRONT = 200  # more of the Pareto front, whatever their sums
-APART = 400  # rows: to begin to read anew costs as much as to read over so many
 PLAIN = ("index", "operator", "parents", "relaxed", "converged", "seconds", "error", "status")
 
 
@@ -150,12 +148,7 @@ class Survey:
         """Read the rows that are wanted and not held, and let go of those not wanted any more."""
         held = {n: self._held[n] for n in self.numbers.tolist() if n in self._held}
         missing = [n for n in self.numbers.tolist() if n not in held]
-        parts = np.cumsum(np.diff(missing, prepend=missing[:1]) > APART).tolist()
-        for _, part in groupby(zip(parts, missing, strict=True), key=lambda pair: pair[0]):
-            numbers = [number for _, number in part]
-            first, wanted = numbers[0], set(numbers)
-            rows = store._rows.between(first, numbers[-1] + 1)
-            held |= {n: row.evaluation for n, row in enumerate(rows, first) if n in wanted}
+        held |= zip(missing, store.evaluations(only=missing), strict=True)
         self._held = held
 
     def _bools(self, name: str) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,12 +60,19 @@ class Reader:
         """The lowest index above all proposed and refused ones."""
         return max(self._next, self._journal.next_index())
 
-    def evaluations(self, start: int = 0, *, signals: bool = False) -> Iterator[Evaluation]:
+    def evaluations(
+        self, start: int = 0, *, only: Collection[int] | None = None, signals: bool = False
+    ) -> Iterator[Evaluation]:
         """Everything committed, ok and failed, in commit order from number ``start`` on.
 
-        Signals are read only on request; ``evaluation`` reads those of one candidate.
+        With ``only`` those of these numbers. Signals are read only on request; ``evaluation`` reads
+        those of one candidate.
         """
-        return (row.evaluation for row in self._rows.between(start, signals=signals))
+        if only is not None:
+            rows = self._rows.some(only, signals=signals)
+        else:
+            rows = self._rows.between(start, signals=signals)
+        return (row.evaluation for row in rows)
 
     def evaluation(self, index: int, *, signals: bool = True) -> Evaluation:
         """The evaluation of the candidate ``index`` with the signals that were kept of it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import groupby
@@ -35,8 +35,9 @@ def read(folder: Path, *, signals: bool = False) -> Iterator[Row]:
     """
     archive = Archive(folder, Marks(folder).state())
     for start in range(0, archive.held, PAGE):
-        rows = archive.rows(start, min(start + PAGE, archive.held))
-        yield from archive.illustrated(start, rows) if signals else rows
+        numbers = range(start, min(start + PAGE, archive.held))
+        rows = archive.rows(numbers.start, numbers.stop)
+        yield from archive.illustrated(numbers, rows) if signals else rows
 
 
 class Archive:
@@ -97,8 +98,15 @@ class Archive:
             if not held and path.split("/")[0] not in NAMED:
                 raise Damaged(f"{self.folder / name} is not in the log; see htinvert verify")
 
-    def rows(self, start: int, stop: int, *, signals: bool = False) -> list[Row]:
-        """Rows from start to stop."""
+    def rows(
+        self,
+        start: int,
+        stop: int,
+        *,
+        signals: bool = False,
+        only: Container[int] | None = None,
+    ) -> list[Row]:
+        """Rows from start to stop; ``only`` those of these numbers, if any."""
         paths = [p for p in self.arrays if p.split("/")[0] in ("candidates", *NAMED)]
         paths.append("proposed/cell")
         for path in paths:  # before anything is read in vain
@@ -109,13 +117,14 @@ class Archive:
         return [
             _row({path: values[i] for path, values in page.items()}, atoms, kept.get(start + i, {}))
             for i in range(stop - start)
+            if only is None or start + i in only
         ]
 
-    def illustrated(self, start: int, rows: Sequence[Row]) -> Iterator[Row]:
-        """The rows from start on with their signals, of which a few are in memory at once."""
-        for number, row in enumerate(rows, start):
-            if (number - start) % PICTURES == 0:
-                kept = self.pixels(number, min(number + PICTURES, start + len(rows)))
+    def illustrated(self, numbers: Sequence[int], rows: Sequence[Row]) -> Iterator[Row]:
+        """Rows of ascending numbers with their signals, of which a few are in memory at once."""
+        for place, (number, row) in enumerate(zip(numbers, rows, strict=True)):
+            if place % PICTURES == 0:
+                kept = self.pixels(number, numbers[place : place + PICTURES][-1] + 1)
             signals, exact = unpacked(kept.get(number, {}))
             yield replace(row, evaluation=replace(row.evaluation, signals=signals, exact=exact))
 

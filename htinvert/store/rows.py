@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -24,6 +24,7 @@ from htinvert.store.trouble import Damaged
 if TYPE_CHECKING:
     import pandas as pd
 
+APART = 400  # rows: to begin to read anew costs as much as to read over so many
 TABLE = (
     "index", "operator", "status", "energy", "converged", "steps", "force", "seconds", "attempts",
     "time", "error", "natoms",
@@ -50,16 +51,22 @@ class Rows:
         self._archive: Archive | None = None
 
     def between(
-        self, start: int, stop: int | None = None, *, signals: bool = False
+        self,
+        start: int,
+        stop: int | None = None,
+        *,
+        signals: bool = False,
+        only: Container[int] | None = None,
     ) -> Iterator[Row]:
-        """Rows from start to stop, in commit order."""
+        """Rows from start to stop, in commit order; ``only`` those of these numbers, if any."""
         end = self._journal.committed() if stop is None else stop
         while start < end:
             sealed = min(self._sealed(), end)
             if start < sealed:
                 upto = min(start + PAGE, sealed)
-                rows = self._archived().rows(start, upto)
-                yield from self._archived().illustrated(start, rows) if signals else rows
+                rows = self._archived().rows(start, upto, only=only)
+                numbers = [n for n in range(start, upto) if only is None or n in only]
+                yield from self._archived().illustrated(numbers, rows) if signals else rows
                 start = upto
                 continue
             page = self._journal.page(start, end)
@@ -70,10 +77,18 @@ class Rows:
                     f"result {start} is neither in journal.sqlite nor in results.zarr; "
                     f"htinvert verify {self._folder} says what remains"
                 )
-            for row in page:
+            for row in (row for row in page if only is None or row.number in only):
                 kept = self._journal.pixels(row.number) if signals else {}
                 yield row.row(kept)
             start = page[-1].number + 1
+
+    def some(self, numbers: Collection[int], *, signals: bool = False) -> Iterator[Row]:
+        """Rows of these numbers, in commit order."""
+        wanted = sorted(set(numbers))
+        parts = np.cumsum(np.diff(wanted, prepend=wanted[:1]) > APART).tolist()
+        for _, part in groupby(zip(parts, wanted, strict=True), key=lambda pair: pair[0]):
+            near = [number for _, number in part]
+            yield from self.between(near[0], near[-1] + 1, signals=signals, only=set(near))
 
     def one(self, number: int, *, signals: bool = True) -> Row:
         """One row."""

@@ -526,6 +526,11 @@ def test_whole_blocks_are_sealed_and_leave_the_journal(
         found = list(run.evaluations(signals=True))
         for index, after in enumerate(found):
             assert_same(evaluation(index, signal=index % 3 == 0), after)
+        monkeypatch.setattr("htinvert.store.rows.APART", 2)
+        for only in ([13], [2, 0, 9, 12, 9], []):  # of the journal and of sealed blocks
+            some = list(run.evaluations(only=only, signals=True))
+            for index, after in zip(sorted(set(only)), some, strict=True):
+                assert_same(evaluation(index, signal=index % 3 == 0), after)
         assert len(run.table()) == run.counts().ok == 14
         wanted = [13, 0, 9, 5, 9, 6]  # of the journal, and of three sealed blocks
         for proposed in (False, True):
