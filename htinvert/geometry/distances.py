@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -39,14 +40,14 @@ def distances(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> ND
     Returns shape (m, n, images); all distances up to ``cutoff`` [Å] are among them. Along a cell
     vector more than twice the cutoff high the nearest image is the one of the rounded fraction.
     """
-    cell = atoms.cell.complete()
-    fractions = cell.scaled_positions(points)[:, None] - cell.scaled_positions(atoms.positions)
+    basis = basis_of(atoms)
+    fractions = (points[:, None] - atoms.positions) @ basis.inverse
     fractions -= np.round(fractions) * atoms.pbc
-    high = heights(atoms)
+    high = basis.heights
     reach = np.where(2.0 * cutoff <= high, 0, np.ceil(cutoff / high + 0.5)) * atoms.pbc
     ranges = [np.arange(-n, n + 1) for n in reach]
     images = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-    vectors = (fractions[:, :, None] + images) @ cell.array
+    vectors = (fractions[:, :, None] + images) @ basis.vectors
     return np.asarray(np.sqrt(np.einsum("mnik,mnik->mni", vectors, vectors)))
 
 
@@ -72,12 +73,12 @@ def nearest_image(points: NDArray[np.float64], region: Region, atoms: Atoms) -> 
     middles = points.copy()  # no image is nearer along an axis without bounds
     for bounded, pair in region.bounds.items():
         middles[:, bounded] = 0.5 * sum(pair)
-    cell = atoms.cell.complete()
-    fractions = cell.scaled_positions(points - middles)
+    basis = basis_of(atoms)
+    fractions = (points - middles) @ basis.inverse
     fractions -= np.rint(fractions) * atoms.pbc
     ranges = [(0, -1, 1) if periodic else (0,) for periodic in atoms.pbc]
     steps = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 3)
-    images = (fractions + steps[:, None]) @ cell.array + middles
+    images = (fractions + steps[:, None]) @ basis.vectors + middles
     best = _outside(images, region).argmin(axis=0)
     return np.asarray(images[best, np.arange(len(points))])
 
@@ -200,10 +201,12 @@ def near_pairs(
 
 def with_images(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Atoms wrapped into the cell, then their images within ``cutoff`` [Å] of it: index, place."""
-    cell = atoms.cell.complete()
-    fractions = cell.scaled_positions(wrapped(atoms.positions, atoms))
-    reach = cutoff / heights(atoms) * (1.0 + 1e-9) + 1e-9
     index = np.arange(len(atoms))
+    if not atoms.pbc.any():
+        return index, atoms.positions
+    basis = basis_of(atoms)
+    fractions = wrapped(atoms.positions, atoms) @ basis.inverse
+    reach = cutoff / basis.heights * (1.0 + 1e-9) + 1e-9
     for axis in np.flatnonzero(atoms.pbc):
         parts = [(index, fractions)]
         for n in range(1, int(reach[axis]) + 2):
@@ -214,25 +217,48 @@ def with_images(atoms: Atoms, cutoff: float) -> tuple[NDArray[np.intp], NDArray[
                 image[:, axis] += step
                 parts.append((index[near], image))
         index, fractions = (np.concatenate(some) for some in zip(*parts, strict=True))
-    return index, fractions @ cell.array
+    return index, fractions @ basis.vectors
 
 
 def wrapped(points: NDArray[np.float64], atoms: Atoms) -> NDArray[np.float64]:
     """Points, shape (m, 3) [Å], moved into the cell along its periodic vectors."""
-    cell = atoms.cell.complete()
-    whole = np.floor(cell.scaled_positions(points)) * atoms.pbc
-    return np.asarray(points - whole @ cell.array)
+    if not atoms.pbc.any():
+        return points
+    basis = basis_of(atoms)
+    return np.asarray(points - np.floor(points @ basis.inverse) * atoms.pbc @ basis.vectors)
+
+
+@dataclass(frozen=True, eq=False)
+class Basis:
+    """A cell's vectors, completed where there are fewer than three, and what follows from them.
+
+    Attributes:
+        vectors: shape (3, 3) [Å].
+        inverse: of them: ``points @ inverse`` are fractions.
+        heights: distance [Å] between opposite faces, along each vector.
+    """
+
+    vectors: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+    heights: NDArray[np.float64]
+
+
+def basis_of(atoms: Atoms) -> Basis:
+    """The basis of a structure, read-only: a search asks for one again and again."""
+    return _basis(atoms.cell.array.tobytes())
 
 
 def heights(atoms: Atoms) -> NDArray[np.float64]:
     """Distance [Å] between opposite faces of the cell, along each of its three vectors."""
-    return _heights(atoms.cell.array.tobytes())
+    return basis_of(atoms).heights
 
 
 @lru_cache(maxsize=64)
-def _heights(cell: bytes) -> NDArray[np.float64]:
-    """The same of the cell with these bytes, read-only: a search asks for one again and again."""
-    vectors = Cell(np.frombuffer(cell).reshape(3, 3)).complete()
-    found = np.asarray(1.0 / np.linalg.norm(vectors.reciprocal(), axis=1))
-    found.setflags(write=False)
-    return found
+def _basis(cell: bytes) -> Basis:
+    """The basis of the cell with these bytes."""
+    vectors = Cell(np.frombuffer(cell).reshape(3, 3)).complete().array
+    inverse = np.linalg.inv(vectors)
+    high = 1.0 / np.linalg.norm(inverse, axis=0)
+    for array in (vectors, inverse, high):
+        array.setflags(write=False)
+    return Basis(vectors, inverse, high)

@@ -10,7 +10,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import REGION_TAG, Infeasible, Space, region_mask
-from htinvert.geometry.distances import clashes, clearance, distance_outside, limits
+from htinvert.geometry.distances import clashes, clearance, distance_outside, heights, limits
 
 TRIES = 30  # children drawn before an operator gives up
 PLACES = 200  # points drawn at once for a new atom
@@ -108,10 +108,8 @@ def is_free_cluster(space: Space) -> bool:
 
 def box_size(space: Space) -> float:
     """Largest diameter [Å] of a free cluster: the box's smallest height, or no limit without."""
-    cell = space.template.cell
-    if cell.rank < 3:
-        return float("inf")
-    return float(1.0 / np.linalg.norm(cell.reciprocal(), axis=1).max())
+    template = space.template
+    return float(heights(template).min()) if template.cell.rank == 3 else float("inf")
 
 
 def box_center(space: Space) -> NDArray[np.float64]:

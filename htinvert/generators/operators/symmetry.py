@@ -95,8 +95,10 @@ def orbit(
         if near.sum() == 1 or np.abs(images[near] - point).max() < 1e-9:
             break
         point = images[near].mean(axis=0)
-    places: list[NDArray[np.float64]] = []
-    for image in group @ point:
-        if all(np.linalg.norm(image - place) > SAME_PLACE for place in places):
-            places.append(image)
-    return np.array(places)
+    images = group @ point
+    apart = np.linalg.norm(images[:, None] - images, axis=-1) > SAME_PLACE
+    chosen: list[int] = []
+    for number, far in enumerate(apart):
+        if far[chosen].all():
+            chosen.append(number)
+    return np.asarray(images[chosen])
