@@ -15,6 +15,7 @@ from htinvert.declaration.abilities import (
     ChecksData,
     Framed,
     OnAxes,
+    ReadsCompanions,
     ReadsHeader,
     ReducesData,
     Sampled,
@@ -27,6 +28,7 @@ from htinvert.signals.curve_file import TEXTS, read_curve
 from htinvert.signals.header import header_of
 from htinvert.signals.image import calibration_asked
 from htinvert.signals.kind import kind_named
+from htinvert.signals.read import read
 
 
 def make_channels(
@@ -129,6 +131,7 @@ def _channel(
         except UserError as error:
             raise UserError(f"{path.name}: {error}") from error
     forward = _told(forward, header, f"{place}: the header of {path.name}")
+    forward = _accompanied(forward)
     if isinstance(forward, ReducesData):
         try:
             forward, observed = forward.reduced(observed)
@@ -139,6 +142,23 @@ def _channel(
         _check_bounds(forward, parameter, experiment.free, f"{place}.free.{parameter}")
     free, method, keep = experiment.free, experiment.method, experiment.keep
     return Channel(name, observed, forward, metrics, free, method, keep=keep)
+
+
+def _accompanied(forward: Any) -> Any:
+    """The model with what was read of the other files that it names."""
+    if not isinstance(forward, ReadsCompanions):
+        return forward
+    named = {name: getattr(forward, name) for name in forward.companions}
+    signals = {
+        name: read(path, kind=forward.companions[name])
+        for name, path in named.items()
+        if path is not None
+    }
+    try:
+        return forward.accompanied(**signals) if signals else forward
+    except UserError as error:
+        files = ", ".join(Path(named[name]).name for name in signals)
+        raise UserError(f"{files}: {error}") from error
 
 
 def _check_bounds(

@@ -41,7 +41,7 @@ PANELS = {
     "Campaigns": ("check", "run", "watch", "status"),
     "Results": ("rank", "report", "export", "verify", "migrate"),
     "Data and structures": (
-        *("calibrate", "locate", "register", "match", "compare", "fit", "build"),
+        *("calibrate", "locate", "register", "match", "compare", "fit", "edges", "build"),
     ),
     "From images to laws": ("columns", "hamiltonian", "fluctuations"),
 }

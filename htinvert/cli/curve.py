@@ -1,4 +1,4 @@
-"""Commands on one curve: fit."""
+"""Commands on one curve: fit, edges."""
 
 from __future__ import annotations
 
@@ -77,6 +77,28 @@ def fit(
         )
     if as_json:
         say_json(fit_values(result))
+
+
+@app.command()
+def edges(
+    spectrum: Annotated[Path, typer.Argument(help="A spectrum of core losses.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Picture that is drawn.")] = Path(
+        "edges.png"
+    ),
+    axis: Annotated[
+        str | None, typer.Option(help="Name and unit of x, 'energy loss [keV]' [the file's].")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find where a core-loss spectrum rises [eV], and name the edges that begin there.
+
+    Example: htinvert edges EELS_STO.dm3
+    """
+    from htinvert.report.edges import show_edges
+
+    found = show_edges(spectrum, axis=axis, output=output, console=console(quiet=as_json))
+    if as_json:
+        say_json(found)
 
 
 def _experiment(

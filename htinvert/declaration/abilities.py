@@ -210,6 +210,20 @@ class ChecksData(Protocol):
 
 
 @runtime_checkable
+class ReadsCompanions(Protocol):
+    """Needs other measured files besides the experiment's: parameter that names one, its kind."""
+
+    companions: Mapping[str, str]
+
+    def accompanied(self, **signals: Signal) -> Any:
+        """The same model with what was read of them, by parameter.
+
+        Raises :class:`~htinvert.core.UserError` for data that are not what the parameter asks for.
+        """
+        ...
+
+
+@runtime_checkable
 class ReducesData(Protocol):
     """Compares something else than what files hold, such as chi(k) of a mu(E)."""
 

@@ -23,6 +23,8 @@ INSTRUMENTS = {
     ".emsa": "msa",
     ".dm3": "digitalmicrograph",
     ".dm4": "digitalmicrograph",
+    ".hspy": "hspy",
+    ".emd": "emd",
 }
 LARGEST_FILE = 200_000_000  # bytes
 FEWEST_ROWS = 10  # of a data set
@@ -41,6 +43,8 @@ DEFAULTS = {  # of x and the values, by ending, where a file does not say
     ".emsa": ("energy loss", "eV", "counts"),
     ".dm3": ("energy loss", "eV", "counts"),
     ".dm4": ("energy loss", "eV", "counts"),
+    ".hspy": ("energy loss", "eV", "counts"),
+    ".emd": ("energy loss", "eV", "counts"),
 }
 
 

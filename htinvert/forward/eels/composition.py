@@ -17,6 +17,7 @@ from scipy.optimize import minimize_scalar, nnls
 from htinvert.core import Floats, UserError
 from htinvert.forward.eels.cross_section import ERRORS, Illumination, Model, differential
 from htinvert.forward.eels.edges import Edge
+from htinvert.forward.eels.low_loss import LowLoss
 from htinvert.forward.eels.onsets import Spectrum
 
 APART = 1.5  # ratio of onsets beyond which edges do not share a background
@@ -27,7 +28,8 @@ OWN = 25.0  # eV of an edge that are compared before the next one begins
 NARROWEST = 15.0  # eV before an edge, or it has no background
 VARIED = tuple(product((0.6, 1.0, 1.5), ((LOWER, UPPER), (0.88, UPPER), (LOWER, 1.2))))
 """Width of the fine structure over the given, and limits: what any analyst may choose."""
-PLURAL = 0.10  # relative standard error of a number where plural scattering is not removed
+PLURAL = 0.10  # relative standard error of a ratio where nothing is known of plural scattering
+KNOWN_PLURAL = 0.03  # where there is a low loss: of where it ends, and of surfaces
 EXPONENTS = (1.0, 6.5)  # of power laws
 
 
@@ -81,12 +83,13 @@ class Composition:
 
 @dataclass(frozen=True, kw_only=True)
 class Assumed:
-    """The beam, or the mean of plausible ones and what they differ by, and a model."""
+    """The beam, or the mean of plausible ones and what they differ by, a model, a low loss."""
 
     beam: Illumination
     others: tuple[Illumination, ...] = ()
     model: Model = "photoabsorption"
     fine: float = 40.0
+    low_loss: LowLoss | None = None
 
 
 def groups_of(
@@ -147,6 +150,8 @@ def _group(
     for symbol in part:
         region = (x >= onsets[symbol] - AHEAD) & (x < ends[symbol])
         atom = differential(edges[symbol], x, optics.beam, onset=onsets[symbol], model=optics.model)
+        if optics.low_loss is not None:
+            atom = optics.low_loss.broadened(atom, spectrum.step)
         columns.append(np.where(region, 0.0, atom))
         free |= region
     return Group(inside, np.eye(len(x))[:, free], np.transpose(columns), tuple(part))
@@ -221,8 +226,8 @@ def analyze(
     fractions = np.exp(np.mean(logs, axis=0))
     spread = np.var(logs, axis=0)
     shells = np.array([ERRORS[edges[symbol].shell] for symbol in symbols])
-    plural = PLURAL**2 / 2.0
-    variance = statistical + spread + shells**2 + plural
+    plural = PLURAL if optics.low_loss is None else KNOWN_PLURAL
+    variance = statistical + spread + shells**2 + plural**2 / 2.0
     variance = variance + _angles(edges, onsets, optics, symbols) ** 2
     return Composition(
         symbols, fractions / fractions.sum(), np.sqrt(variance), dict(onsets), exponents

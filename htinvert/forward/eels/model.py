@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -27,6 +28,7 @@ from htinvert.forward.eels.composition import (
 )
 from htinvert.forward.eels.cross_section import ERRORS, Illumination, Model
 from htinvert.forward.eels.edges import Edge, edges_within, table
+from htinvert.forward.eels.low_loss import LowLoss, low_loss_of
 from htinvert.forward.eels.onsets import Spectrum, find_onsets, spectrum_of
 
 MODELS = ("photoabsorption", "hydrogenic")
@@ -47,8 +49,12 @@ class Eels:
         collection: semiangle of collection [mrad]; unknown where None.
         fine: how far beyond an edge its shape is not compared, for it depends on bonds [eV].
         cross_sections: ``photoabsorption``, or ``hydrogenic`` for K and L edges.
+        low_loss: spectrum of the same place around its zero-loss peak, a file; its losses are added
+            to each edge, and its peak is where the energy loss of the data is 0.
+        shift: added to the energy loss of the data [eV], where their axis is off.
         factor: of the cross-section of each element [1], one number or one per symbol.
         observed: spectrum whose background is solved for; the experiment's where None.
+        low: what was read of the low loss.
 
     Raises:
         ValueError: for a parameter out of bounds.
@@ -62,6 +68,7 @@ class Eels:
         "doi:10.1006/adnd.1993.1013.",
     )
     packages: ClassVar[tuple[str, ...]] = ("periodictable",)
+    companions: ClassVar[Mapping[str, str]] = {"low_loss": "curve"}
 
     elements: tuple[str, ...] | None = None
     beam_energy: Annotated[float | None, Parameter("eV", 1e4, 1e6)] = None
@@ -69,8 +76,11 @@ class Eels:
     collection: Annotated[float | None, Parameter("mrad", 0.1, 300.0)] = None
     fine: Annotated[float, Parameter("eV", 5.0, 200.0)] = 40.0
     cross_sections: Model = "photoabsorption"
+    low_loss: Path | None = None
+    shift: Annotated[float, Parameter("eV", -500.0, 500.0)] = 0.0
     factor: Annotated[float | dict[str, float], Parameter("1", 0.1, 10.0)] = 1.0
     observed: Signal | None = field(default=None, repr=False, compare=False)
+    low: LowLoss | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_bounds(self, declared(type(self)))
@@ -82,12 +92,18 @@ class Eels:
             if symbol not in atomic_numbers:
                 raise ValueError(f'elements has "{symbol}", which is none, such as [Ti, O]')
 
+    def accompanied(self, *, low_loss: Signal) -> Eels:
+        """The model with a low loss. Raises :class:`UserError` where there is no zero loss."""
+        return replace(self, low=low_loss_of(low_loss))
+
     def reduced(self, observed: Signal) -> tuple[Eels, Signal]:
         """The model on these data, and them in points of 1 eV.
 
         Raises :class:`UserError` where they are no core losses.
         """
         spectrum = spectrum_of(observed)
+        moved = self.shift - (self.low.zero if self.low is not None else 0.0)
+        spectrum = replace(spectrum, energy=spectrum.energy + moved)
         if self.elements is not None:
             self._edges(spectrum, self.elements)
         axis = Axis("energy loss", "eV", spectrum.step, float(spectrum.energy[0]))
@@ -146,7 +162,13 @@ class Eels:
             lines.append(
                 f"{', '.join(unknown)} not given: intervals allow for any; give what you know"
             )
-        lines.append(f"no low loss: {PLURAL:.0%} of each ratio allow for plural scattering")
+        if self.low is None:
+            lines.append(f"no low loss: {PLURAL:.0%} of each ratio allow for plural scattering")
+        else:
+            lines.append(
+                f"low loss: {self.low.thickness:.2f} mean free paths thick, zero-loss peak at "
+                f"{self.low.zero:.2f} eV of the file's axis"
+            )
         return lines, {"composition.yaml": _block(found, atoms)}
 
     def check_reach(self, atoms: Atoms) -> None:
@@ -191,7 +213,11 @@ class Eels:
             else ()
         )
         return Assumed(
-            beam=Illumination(*chosen), others=others, model=self.cross_sections, fine=self.fine
+            beam=Illumination(*chosen),
+            others=others,
+            model=self.cross_sections,
+            fine=self.fine,
+            low_loss=self.low,
         )
 
     def _edges(self, spectrum: Spectrum, symbols: tuple[str, ...]) -> dict[str, Edge]:

@@ -13,6 +13,8 @@ BEFORE, AFTER = 16.0, 5.0  # eV whose straight line is continued, and whose mean
 TOLERANCE = 15.0  # eV that an edge may lie beside its tabulated energy
 SURE = 6.0  # standard errors of a rise that is an edge
 LEAST_RISE = 0.005  # of the counts before
+FINE = 60.0  # eV beyond an edge in which bonds make it rise again
+MINOR = 0.5  # of an edge's own rise, below which such a rise is no other edge
 FLAT = 4  # adjacent points at the maximum that no noise makes equal
 COARSEST = 1.0  # eV per point that is compared
 SMALLEST = 40.0  # eV: where spectra of core losses may begin and end at least
@@ -46,7 +48,7 @@ def spectrum_of(observed: Signal) -> Spectrum:
         raise UserError(f"{said}; if these are keV, say axis: energy loss [keV]")
     if abs(axis.step - 1.0) < 1e-9 and abs(energy[0]) < 1.5 and len(energy) in (1024, 2048, 4096):
         raise UserError(f"{said} in steps of 1, which are channels; calibrate the energy outside")
-    _refuse_saturated(energy, counts)
+    refuse_saturated(energy, counts)
     second = np.diff(counts, 2) ** 2 / np.maximum(np.abs(counts[1:-1]), 1e-30)
     gain = float(np.median(second)) / (6.0 * 0.455)  # of the square of a normal deviate
     many = max(int(COARSEST / axis.step + 1e-6), 1)
@@ -59,7 +61,8 @@ def spectrum_of(observed: Signal) -> Spectrum:
     return Spectrum(energy, counts, max(gain / many, 1e-12))
 
 
-def _refuse_saturated(energy: Floats, counts: Floats) -> None:
+def refuse_saturated(energy: Floats, counts: Floats) -> None:
+    """Raise :class:`UserError` where adjacent points share the maximum, as no noise would make."""
     top = np.flatnonzero(counts == counts.max())
     runs = np.split(top, np.flatnonzero(np.diff(top) > 1) + 1)
     longest = max(runs, key=len)
@@ -95,6 +98,42 @@ def rises(spectrum: Spectrum) -> Floats:
         noise = max(scatter, counted, LEAST_RISE / SURE * abs(line.mean()))
         found[place] = rise / (noise * size)
     return found
+
+
+@dataclass(frozen=True)
+class Rise:
+    """Where a spectrum rises as at an edge.
+
+    Attributes:
+        energy: [eV].
+        size: in standard errors.
+        edges: of any element that begin within :data:`TOLERANCE`, the nearest first.
+    """
+
+    energy: float
+    size: float
+    edges: tuple[Edge, ...]
+
+
+def rises_seen(spectrum: Spectrum) -> list[Rise]:
+    """Rises of a spectrum by energy, but for small ones in the fine structure of large ones."""
+    steep, energy = rises(spectrum), spectrum.energy
+    found: list[Rise] = []
+    for place in np.argsort(-steep, kind="stable"):
+        size, at = float(steep[place]), float(energy[place])
+        if size <= SURE:
+            break
+        if any(
+            abs(at - rise.energy) < BEFORE
+            or (0.0 < at - rise.energy < FINE and size < MINOR * rise.size)
+            for rise in found
+        ):
+            continue
+        onset = _threshold(spectrum, int(place))
+        near = sorted(table(), key=lambda edge: abs(edge.onset - onset))
+        edges = tuple(edge for edge in near if abs(edge.onset - onset) <= TOLERANCE)
+        found.append(Rise(onset, size, edges))
+    return sorted(found, key=lambda rise: rise.energy)
 
 
 def find_onsets(spectrum: Spectrum, edges: dict[str, Edge]) -> tuple[dict[str, float], list[str]]:

@@ -155,6 +155,33 @@ def test_measured_curves_are_read(
     assert (x[0], x[-1]) == (pytest.approx(first, abs=1e-3), pytest.approx(last, abs=0.3))
 
 
+@pytest.mark.parametrize("ending", [".hspy", ".emd"])
+def test_spectra_of_instruments_are_read(ending: str, tmp_path: Path) -> None:
+    import h5py
+    from rsciio.hspy import file_writer
+
+    path, counts = tmp_path / f"loss{ending}", np.arange(64.0) ** 2
+    if ending == ".emd":  # by Berkeley's rules
+        with h5py.File(path, "w") as file:
+            file.attrs.update({"version_major": 0, "version_minor": 2})
+            group = file.create_group("signals/loss")
+            group.attrs["emd_group_type"] = 1
+            group["data"] = counts
+            group["dim1"] = 400.0 + 0.5 * np.arange(64)
+            group["dim1"].attrs.update({"name": "Energy", "units": "[e_V]"})
+    else:
+        axis = {"name": "Energy", "size": 64, "scale": 0.5, "offset": 400.0, "units": "eV"}
+        signal = {"data": counts, "axes": [axis | {"navigate": False, "index_in_array": 0}]}
+        signal |= {"metadata": {"General": {"title": "loss"}, "Signal": {"signal_type": "EELS"}}}
+        rest = ("original_metadata", "tmp_parameters", "package_info", "learning_results", "models")
+        signal |= {"attributes": {"_lazy": False}} | {key: {} for key in rest}
+        file_writer(str(path), signal, show_progressbar=False)
+    curve, _ = read_curve(path)
+    assert curve.axes[0].unit == "eV" and curve.axes[0].name == "energy loss"
+    np.testing.assert_allclose(curve.coordinates()[[0, -1]], [400.0, 431.5])
+    np.testing.assert_allclose(curve.data, counts)
+
+
 def test_the_longest_table_of_a_file_counts(tmp_path: Path) -> None:
     path = tmp_path / "two.dat"
     path.write_text("1 2 3\n4 5 6\n\nnow\n" + "\n".join(f"{i} {i * i}" for i in range(9)))
