@@ -1,0 +1,130 @@
+"""The frames of a series of images: where each is read, how each has moved against the last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from htinvert import plugins
+from htinvert.core import Floats, Signal, UserError
+from htinvert.image.read import KNOWN, count_frames
+from htinvert.signals.kind import DEFAULT
+
+FINER = 20  # parts of a pixel that a shift between two images is looked for in
+REPEATS = 3  # of the cell, along either direction, that a structure may have jumped
+LEAST = 1.0  # px: a shorter vector of the cell, across the beam, is none
+
+
+def frames_of(
+    raw: Mapping[str, Any],
+    experiment: str,
+    *,
+    folder: Path,
+    frames: Path | None = None,
+    chosen: slice = slice(None),
+) -> list[dict[str, Any]]:
+    """What each frame replaces in an experiment's block, in the order of time.
+
+    Args:
+        raw: a campaign, as its file says it.
+        experiment: the name of the one that the series is of.
+        folder: that the campaign's paths are relative to.
+        frames: a file of several frames, or a folder with a file of each, taken in the order of
+            their names; the experiment's own file unless it is given.
+        chosen: which of them.
+
+    Raises:
+        UserError: where there are fewer than two frames.
+    """
+    block = raw["experiments"][experiment]
+    key = "image" if "image" in block else "data"
+    path = plugins.resolve(Path(str(block.get(key, ""))), folder) if frames is None else frames
+    path = path.resolve()
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in KNOWN)
+        found: list[dict[str, Any]] = [{key: str(file)} for file in files]
+    else:
+        count = count_frames(path, signal=block.get("signal"))
+        found = [{key: str(path), "channel": number} for number in range(count)]
+    found = found[chosen]
+    if len(found) < 2:
+        raise UserError(
+            f"{path} gives {len(found)} frames and a series needs two; give a stack of images "
+            "(t, y, x), a folder with one image per frame, or other frames of it"
+        )
+    return found
+
+
+def series_experiment(raw: Mapping[str, Any], named: str | None) -> str:
+    """Which experiment of a campaign the frames are of: the one that is named, or the only image.
+
+    Raises :class:`UserError` where that is not clear.
+    """
+    blocks = raw.get("experiments")
+    names = [str(name) for name in blocks] if isinstance(blocks, Mapping) else []
+    if named is not None:
+        if named not in names:
+            raise UserError(f"the campaign has no experiment {named}; it has {', '.join(names)}")
+        return named
+    images = [name for name in names if _kind(dict(blocks or {})[name]) == DEFAULT]
+    if len(images) != 1:
+        raise UserError(
+            f"the campaign has {len(images)} experiments with an image; say which one the frames "
+            "are of, with --experiment NAME"
+        )
+    return images[0]
+
+
+def _kind(block: Any) -> str:
+    forward = block.get("forward") if isinstance(block, Mapping) else None
+    use = forward.get("use") if isinstance(forward, Mapping) else None
+    component = plugins.find("forward", use) if isinstance(use, str) else None
+    return str(getattr(component, "kind", DEFAULT))
+
+
+def require_equal_size(first: Signal, other: Signal, number: int) -> None:
+    """Raise :class:`UserError` where a frame has another size than the first one."""
+    if first.data.shape != other.data.shape:
+        sizes = [" x ".join(map(str, one.data.shape)) for one in (other, first)]
+        raise UserError(
+            f"frame {number} is {sizes[0]} px, but the first one {sizes[1]}; give frames of one "
+            "size"
+        )
+
+
+def image_shift(before: Signal, after: Signal) -> Floats:
+    """By how much a picture has moved from one image to the next, (row, column) [px].
+
+    The peak of their cross-correlation, found to a twentieth of a pixel: M. Guizar-Sicairos et al.,
+    Opt. Lett. 33, 156 (2008). On a crystal it may be a repeat off.
+    """
+    from skimage.registration import phase_cross_correlation
+
+    first, second = (one.data - one.data.mean() for one in (before, after))
+    shift = phase_cross_correlation(second, first, upsample_factor=FINER, normalization=None)[0]
+    return np.asarray(shift, dtype=float)
+
+
+def nearest_repeat(step: Floats, expected: Floats, vectors: Sequence[Floats]) -> Floats:
+    """A step [px] less those vectors of the lattice [px] that bring it nearest to the expected."""
+    far = [vector for vector in vectors if np.linalg.norm(vector) > LEAST]
+    counts = product(range(-REPEATS, REPEATS + 1), repeat=len(far))
+    moved = [
+        step + sum((n * v for n, v in zip(turn, far, strict=True)), np.zeros(2)) for turn in counts
+    ]
+    return np.asarray(min(moved, key=lambda one: float(np.linalg.norm(one - expected))))
+
+
+def lattice_pixels(atoms: Any, forward: Any) -> list[Floats]:
+    """Vectors of a structure's periodic directions as a forward model shows them [px]."""
+    view = forward.view(atoms)
+    origin = atoms.positions.mean(axis=0)[None]
+    return [
+        np.asarray(view.pixels(origin + vector)[0] - view.pixels(origin)[0])
+        for vector, periodic in zip(np.asarray(atoms.cell), atoms.pbc, strict=True)
+        if periodic
+    ]
