@@ -8,14 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 
 from htinvert import plugins
-from htinvert.core import Floats, Signal, UserError
+from htinvert.core import Channel, Evaluation, Floats, Signal, UserError
+from htinvert.declaration.abilities import HasView
+from htinvert.evaluation.fit import adjusted
+from htinvert.geometry.known import Known
 from htinvert.image.read import KNOWN, count_frames
+from htinvert.ranking.rank import Ranked
 from htinvert.signals.kind import DEFAULT
 
 FINER = 20  # parts of a pixel that a shift between two images is looked for in
 REPEATS = 3  # of the cell, along either direction, that a structure may have jumped
+PLACES = (("row_refined", "column_refined"), ("row", "column"))  # of a score's detail
 LEAST = 1.0  # px: a shorter vector of the cell, across the beam, is none
 
 
@@ -119,7 +125,7 @@ def nearest_repeat(step: Floats, expected: Floats, vectors: Sequence[Floats]) ->
     return np.asarray(min(moved, key=lambda one: float(np.linalg.norm(one - expected))))
 
 
-def lattice_pixels(atoms: Any, forward: Any) -> list[Floats]:
+def lattice_pixels(atoms: Atoms, forward: Any) -> list[Floats]:
     """Vectors of a structure's periodic directions as a forward model shows them [px]."""
     view = forward.view(atoms)
     origin = atoms.positions.mean(axis=0)[None]
@@ -128,3 +134,39 @@ def lattice_pixels(atoms: Any, forward: Any) -> list[Floats]:
         for vector, periodic in zip(np.asarray(atoms.cell), atoms.pbc, strict=True)
         if periodic
     ]
+
+
+def place_of(
+    channel: Channel, found: Evaluation, parameters: Mapping[str, float], template: Atoms
+) -> Floats:
+    """Row and column [px] of a start structure's middle, where an evaluation was registered.
+
+    ``parameters`` are those that its image has. NaN where metric or model say nothing of places.
+    """
+    forward: Any = adjusted(channel.forward, parameters)
+    scores = (s for name, s in found.scores.items() if name.partition(".")[0] == channel.name)
+    detail = next(scores).detail
+    named = next((pair for pair in PLACES if set(pair) <= detail.keys()), None)
+    if named is None or not isinstance(forward, HasView):
+        return np.full(2, np.nan)
+    held = template if len(template) else found.atoms
+    view: Any = forward.view(found.atoms)
+    corner = np.array([detail[key] for key in named])
+    return np.asarray(corner + view.pixels(held.positions.mean(axis=0)[None])[0])
+
+
+def unlike(found: Sequence[Evaluation]) -> list[Evaluation]:
+    """One evaluation of each family, in the order in which they come."""
+    known, kept = Known.families(), []
+    for one in found:
+        if known.find(one.atoms) is None:
+            known.add(one.atoms)
+            kept.append(one)
+    return kept
+
+
+def family_in(ranked: Sequence[Ranked], atoms: Atoms) -> Ranked | None:
+    """The family that a structure is of, among those that were ranked."""
+    known = Known.families()
+    known.add(atoms)
+    return next((e for e in ranked if known.find(e.evaluation.atoms) is not None), None)

@@ -17,29 +17,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 
 from htinvert.campaign import loop
+from htinvert.campaign.channels import observe
 from htinvert.campaign.events import Event, events_of
 from htinvert.campaign.frames import (
+    family_in,
     frames_of,
     image_shift,
     lattice_pixels,
     nearest_repeat,
+    place_of,
     require_equal_size,
     series_experiment,
+    unlike,
 )
 from htinvert.campaign.funnel import families, objectives_of
 from htinvert.campaign.identity import content
 from htinvert.campaign.inputs import contents
 from htinvert.campaign.load import load
-from htinvert.campaign.plan import Plan
+from htinvert.campaign.plan import Plan, make_plan
 from htinvert.campaign.progress import Progress
 from htinvert.config.yaml_file import read_yaml
 from htinvert.core import Candidate, Channel, Evaluation, Floats, Reused, UserError
 from htinvert.declaration.abilities import HasView
 from htinvert.evaluation.fit import adjusted, fit
-from htinvert.geometry.known import Known
 from htinvert.ranking.rank import Ranked
 from htinvert.store import RunStore
 from htinvert.store.provenance import read_provenance
@@ -50,6 +52,7 @@ RECALLED = 6  # structures of the last frame, or answers before, that are evalua
 FITS = 25  # images simulated per imaging parameter, from where the last frame ended
 OPERATOR = "last_frame"
 STATE = "progress.json"
+AT_HAND = 64  # frames whose families are not read again
 
 Observer = Callable[[int, int, Progress], None]
 """Told of the frame, of how many, and how far its campaign is."""
@@ -137,16 +140,18 @@ def run_series(
     answers: list[FrameAnswer] = []
     for number in range(len(series)):
         if not series.is_done(number):
-            progress = series.search(number, answers, told)
-            if progress.interrupted:
+            if series.search(number, answers, told).interrupted:
                 return None
             series.done(number)
         answers.append(series.answer(number))
-    found = _unlike([answer.best for answer in answers])
+    found = unlike([answer.best for answer in answers])
     for number in range(len(series)):
-        if not series.recall(number, found, told):
+        recalled = series.recall(number, found, told)
+        if recalled is not None and recalled.interrupted:
             return None
-    return series.conclude([series.answer(number) for number in range(len(series))], found)
+        if recalled is not None:
+            answers[number] = series.answer(number)
+    return series.conclude(answers, found)
 
 
 class _Series:
@@ -163,28 +168,28 @@ class _Series:
         changes: Mapping[str, Any],
     ) -> None:
         raw = read_yaml(campaign)
-        self.campaign, self.folder, self.changes = campaign, folder, dict(changes)
+        self.folder = folder
         self.experiment = series_experiment(raw, experiment)
         self.blocks = frames_of(
             raw, self.experiment, folder=campaign.parent, frames=frames, chosen=chosen
         )
         self.evaluations = evaluations
-        self.first = self.plan(0)
+        self.first = load(campaign, **changes, experiments={self.experiment: self.blocks[0]})
+        self._families: dict[int, list[Ranked]] = {}  # of some frames
         self._state = self._open()
 
     def __len__(self) -> int:
         return len(self.blocks)
 
     def plan(self, number: int, **stop: Any) -> Plan:
-        """The campaign of a frame, before anything is fitted."""
-        changes = {**self.changes, "experiments": {self.experiment: self.blocks[number]}}
-        if stop:
-            changes["stop"] = {**self.changes.get("stop", {}), **stop}
-        plan = load(self.campaign, **changes)
-        if number:
-            require_equal_size(
-                self._observed(self.first).observed, self._observed(plan).observed, number
-            )
+        """The campaign of a frame, before anything is fitted; placed as the first one is."""
+        if not number and not stop:
+            return self.first
+        config, block = self.first.config, self.blocks[number]
+        experiments = {**config.experiments, self.experiment: self._experiment(block)}
+        changes = {"experiments": experiments, "stop": config.stop.model_copy(update=stop)}
+        plan = make_plan(config.model_copy(update=changes), folder=self.first.folder)
+        require_equal_size(self._channel(self.first).observed, self._channel(plan).observed, number)
         return plan
 
     def path(self, number: int) -> Path:
@@ -197,21 +202,22 @@ class _Series:
         plan = self.plan(number, evaluations=self.budget())
         plan = plan.calibrated(self._followed(plan, before[-1]))
         known = [entry.evaluation for entry in self._ranked(number - 1)[:RECALLED]]
-        earlier = _unlike([answer.best for answer in reversed(before)])
-        first = _unlike([known[0], *earlier, *known])[:RECALLED]
+        earlier = unlike([answer.best for answer in reversed(before)])
+        first = unlike([known[0], *earlier, *known])[:RECALLED]
         return self._run(replace(plan, first=self._again(first)), number, told)
 
-    def recall(self, number: int, structures: Sequence[Evaluation], told: Observer) -> bool:
-        """Image those structures that a frame does not know; False where it was interrupted."""
+    def recall(
+        self, number: int, structures: Sequence[Evaluation], told: Observer
+    ) -> Progress | None:
+        """Image those structures that a frame does not know; None where it knows all."""
         ranked = self._ranked(number)
-        missing = [one for one in structures if _in(ranked, one.atoms) is None]
+        missing = [one for one in structures if family_in(ranked, one.atoms) is None]
         if not missing:
-            return True
+            return None
         with RunStore.open(self.path(number)) as store:
             counts = store.counts()
         plan = self.plan(number, evaluations=counts.ok + counts.failed + len(missing))
-        plan = replace(plan, first=self._again(missing))
-        return not self._run(plan, number, told).interrupted
+        return self._run(replace(plan, first=self._again(missing)), number, told)
 
     def budget(self) -> int:
         """Evaluations of a frame after the first."""
@@ -236,7 +242,7 @@ class _Series:
             best,
             ranked[0].total,
             parameters,
-            self._place(best, parameters),
+            place_of(self._channel(self.first), best, parameters, self.first.space.template),
             len(every),
             len(every) - again,
             sum(one.seconds for one in every),
@@ -250,12 +256,15 @@ class _Series:
         for answer in answers:
             ranked = self._ranked(answer.number)
             for row, one in enumerate(structures):
-                entry = _in(ranked, one.atoms)
+                entry = family_in(ranked, one.atoms)
                 totals[row, answer.number] = np.inf if entry is None else entry.total
         worst = totals[np.isfinite(totals)].max()
         totals = np.where(np.isfinite(totals), totals, worst)  # what could not be imaged
-        frame = self._view(structures[0].atoms, answers[0].parameters)
-        across = np.eye(3)[1:] if frame is None else frame.frame[:2]
+        forward = self._channel(self.first).forward
+        across = np.eye(3)[1:]
+        if isinstance(forward, HasView):
+            view: Any = forward.view(structures[0].atoms)
+            across = view.frame[:2]
         path, events = events_of(totals, [one.atoms for one in structures], across)
         return SeriesAnswers(
             self.experiment, answers, structures, totals, path, self._drift(answers), events
@@ -303,11 +312,16 @@ class _Series:
 
     def _run(self, plan: Plan, number: int, told: Observer) -> Progress:
         count = len(self)
+        self._families.pop(number, None)
         return loop.run(plan, self.path(number), observer=lambda far: told(number, count, far))
 
     def _ranked(self, number: int) -> list[Ranked]:
-        path = self.path(number)
-        return families(path, objectives_of(path))
+        if number not in self._families:
+            path = self.path(number)
+            while len(self._families) >= AT_HAND:
+                del self._families[next(iter(self._families))]
+            self._families[number] = families(path, objectives_of(path))
+        return self._families[number]
 
     def _again(self, found: Sequence[Evaluation]) -> tuple[Candidate, ...]:
         """Structures to be imaged again; where images do not move atoms, nothing is relaxed."""
@@ -341,43 +355,28 @@ class _Series:
             ).parameters
         return found
 
-    def _observed(self, plan: Plan) -> Channel:
+    def _channel(self, plan: Plan) -> Channel:
         return next(c for c in plan.recipe.channels if c.name == self.experiment)
 
-    def _view(self, atoms: Atoms, parameters: Mapping[str, float]) -> Any:
-        forward: Any = adjusted(self._observed(self.first).forward, parameters)
-        return forward.view(atoms) if isinstance(forward, HasView) else None
-
-    def _place(self, best: Evaluation, parameters: Mapping[str, float]) -> Floats:
-        """Row and column [px] of the start structure's middle in a frame."""
-        view = self._view(best.atoms, parameters)
-        name = next(n for n in best.scores if n.partition(".")[0] == self.experiment)
-        detail = best.scores[name].detail
-        keys = [("row_refined", "column_refined"), ("row", "column")]
-        named = next((pair for pair in keys if set(pair) <= detail.keys()), None)
-        if view is None or named is None:
-            return np.full(2, np.nan)
-        template = self.first.space.template
-        held = template if len(template) else best.atoms
-        corner = np.array([detail[key] for key in named])
-        return np.asarray(corner + view.pixels(held.positions.mean(axis=0)[None])[0])
+    def _experiment(self, block: Mapping[str, Any]) -> Any:
+        """The experiment of a frame: as that of the first, but for its file and number."""
+        changes = {"data": Path(block.get("data") or block["image"])}
+        changes |= {"channel": block["channel"]} if "channel" in block else {}
+        return self.first.config.experiments[self.experiment].model_copy(update=changes)
 
     def _drift(self, answers: Sequence[FrameAnswer]) -> Floats:
         """How far the picture is from where it was in the first frame, (down, right) [Å]."""
-        pixel = np.array(self._observed(self.first).observed.sampling)
-        drift = np.zeros((len(answers), 2))
-        image = self._observed(self.first).observed
-        forward: Any = self._observed(self.first).forward
+        first = self._channel(self.first)
+        forward: Any = first.forward
+        drift, before = np.zeros((len(answers), 2)), first.observed
         for last, answer in pairwise(answers):
-            now = self._observed(self.plan(answer.number)).observed
-            step = answer.place - last.place
-            shift = image_shift(image, now)
+            now = observe(self._experiment(self.blocks[answer.number]), folder=self.first.folder)
+            step, shift = answer.place - last.place, image_shift(before, now)
             if np.isfinite(step).all():
                 model = adjusted(forward, answer.parameters)
-                vectors = lattice_pixels(answer.best.atoms, model)
-                shift = nearest_repeat(step, shift, vectors)
-            drift[answer.number] = drift[last.number] + shift * pixel
-            image = now
+                shift = nearest_repeat(step, shift, lattice_pixels(answer.best.atoms, model))
+            drift[answer.number] = drift[last.number] + shift * np.array(first.observed.sampling)
+            before = now
         return drift
 
 
@@ -385,20 +384,3 @@ def _fitted(folder: Path) -> Mapping[str, Mapping[str, float]]:
     """Imaging parameters that a run was begun with, by experiment."""
     known: Mapping[str, Mapping[str, float]] = read_provenance(folder).get("calibration") or {}
     return known
-
-
-def _unlike(found: Sequence[Evaluation]) -> list[Evaluation]:
-    """One evaluation of each family, in the order in which they come."""
-    known, kept = Known.families(), []
-    for one in found:
-        if known.find(one.atoms) is None:
-            known.add(one.atoms)
-            kept.append(one)
-    return kept
-
-
-def _in(ranked: Sequence[Ranked], atoms: Atoms) -> Ranked | None:
-    """The family that a structure is of, among those that were ranked."""
-    known = Known.families()
-    known.add(atoms)
-    return next((e for e in ranked if known.find(e.evaluation.atoms) is not None), None)

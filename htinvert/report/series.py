@@ -255,6 +255,7 @@ def _draw_sums(axis: Any, found: SeriesAnswers) -> None:
         text = f"{what}{more}: {100 * events[0].sure:.1f} %"
         axis.text(frame - 0.4, 0.97, text, transform=axis.get_xaxis_transform(), fontsize=8,
                   color=ACCENT, va="top")  # fmt: skip
+    axis.set_ylim(top=1.18 * max(float(above.max()), 1e-6))
     axis.set_xlabel("frame")
     axis.set_ylabel("weighted sum over the lowest")
     axis.spines[["top", "right"]].set_visible(False)
@@ -295,7 +296,7 @@ def write_movie(path: Path, found: SeriesAnswers, seen: Sequence[_Seen]) -> None
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=FINE)
         plt.close(figure)
-        pictures.append(Image.open(buffer).convert("RGB").quantize(128))
+        pictures.append(Image.open(buffer).convert("RGB").quantize(256))
         lasts.append(int(1000 * LASTS * (3 if happened else 1)))
     if pictures:
         pictures[0].save(
