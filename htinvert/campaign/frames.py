@@ -14,6 +14,7 @@ from htinvert import plugins
 from htinvert.core import Channel, Evaluation, Floats, Signal, UserError
 from htinvert.declaration.abilities import HasView
 from htinvert.evaluation.fit import adjusted
+from htinvert.geometry.duplicates import host_operations
 from htinvert.geometry.known import Known
 from htinvert.image.read import KNOWN, count_frames
 from htinvert.ranking.rank import Ranked
@@ -115,25 +116,35 @@ def image_shift(before: Signal, after: Signal) -> Floats:
     return np.asarray(shift, dtype=float)
 
 
-def nearest_repeat(step: Floats, expected: Floats, vectors: Sequence[Floats]) -> Floats:
-    """A step [px] less those vectors of the lattice [px] that bring it nearest to the expected."""
+def nearest_repeat(
+    step: Floats, expected: Floats, vectors: Sequence[Floats], others: Sequence[Floats] = ()
+) -> Floats:
+    """A step [px] less what of a lattice [px] brings it nearest to the expected.
+
+    That are whole numbers of its ``vectors``, and at most one of the ``others``, by which a cell
+    repeats within itself.
+    """
     far = [vector for vector in vectors if np.linalg.norm(vector) > LEAST]
     counts = product(range(-REPEATS, REPEATS + 1), repeat=len(far))
-    moved = [
-        step + sum((n * v for n, v in zip(turn, far, strict=True)), np.zeros(2)) for turn in counts
-    ]
+    cells = [np.sum([n * v for n, v in zip(turn, far, strict=True)], axis=0) for turn in counts]
+    moved = [step + cell + other for cell in cells for other in (np.zeros(2), *others)]
     return np.asarray(min(moved, key=lambda one: float(np.linalg.norm(one - expected))))
 
 
-def lattice_pixels(atoms: Atoms, forward: Any) -> list[Floats]:
-    """Vectors of a structure's periodic directions as a forward model shows them [px]."""
+def repeats_of(atoms: Atoms, template: Atoms, forward: Any) -> tuple[list[Floats], list[Floats]]:
+    """Vectors of a cell as a forward model shows them [px], and those within the cell.
+
+    The latter are translations that keep the host of the ``template``.
+    """
     view = forward.view(atoms)
     origin = atoms.positions.mean(axis=0)[None]
-    return [
-        np.asarray(view.pixels(origin + vector)[0] - view.pixels(origin)[0])
-        for vector, periodic in zip(np.asarray(atoms.cell), atoms.pbc, strict=True)
-        if periodic
-    ]
+
+    def shown(vector: Floats) -> Floats:
+        return np.asarray(view.pixels(origin + vector)[0] - view.pixels(origin)[0])
+
+    pairs = zip(np.asarray(atoms.cell), atoms.pbc, strict=True)
+    kept = host_operations(template) if len(template) else []
+    return [shown(v) for v, periodic in pairs if periodic], [shown(one.shift) for one in kept]
 
 
 def place_of(

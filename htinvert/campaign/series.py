@@ -25,9 +25,9 @@ from htinvert.campaign.frames import (
     family_in,
     frames_of,
     image_shift,
-    lattice_pixels,
     nearest_repeat,
     place_of,
+    repeats_of,
     require_equal_size,
     series_experiment,
     unlike,
@@ -374,7 +374,8 @@ class _Series:
             step, shift = answer.place - last.place, image_shift(before, now)
             if np.isfinite(step).all():
                 model = adjusted(forward, answer.parameters)
-                shift = nearest_repeat(step, shift, lattice_pixels(answer.best.atoms, model))
+                template = self.first.space.template
+                shift = nearest_repeat(step, shift, *repeats_of(answer.best.atoms, template, model))
             drift[answer.number] = drift[last.number] + shift * np.array(first.observed.sampling)
             before = now
         return drift

@@ -52,7 +52,7 @@ def change_point(values: Floats) -> ChangePoint:
     count = len(row)
     if count < 2:
         raise ValueError(f"{count} numbers have no step; give at least 2")
-    floor = count * (SMALLEST * max(float(np.abs(row).max()), 1e-300)) ** 2
+    floor = count * (SMALLEST * max(float(np.abs(row).max()), SMALLEST)) ** 2
     flat = max(float(((row - row.mean()) ** 2).sum()), floor)
     places = np.arange(1, count)
     left = np.cumsum(row)[:-1] / places
