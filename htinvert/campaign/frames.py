@@ -16,7 +16,7 @@ from htinvert.declaration.abilities import HasView
 from htinvert.evaluation.fit import adjusted
 from htinvert.geometry.duplicates import host_operations
 from htinvert.geometry.known import Known
-from htinvert.image.read import KNOWN, count_frames
+from htinvert.image.read import KNOWN, count_frames, describe
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.kind import DEFAULT
 
@@ -45,25 +45,40 @@ def frames_of(
         chosen: which of them.
 
     Raises:
-        UserError: where there are fewer than two frames.
+        UserError: where there are fewer than two frames, or files of unequal size.
     """
     block = raw["experiments"][experiment]
     key = "image" if "image" in block else "data"
     path = plugins.resolve(Path(str(block.get(key, ""))), folder) if frames is None else frames
     path = path.resolve()
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in KNOWN)
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in KNOWN)[chosen]
+        _require_like_files(files, block)
         found: list[dict[str, Any]] = [{key: str(file)} for file in files]
     else:
         count = count_frames(path, signal=block.get("signal"))
-        found = [{key: str(path), "channel": number} for number in range(count)]
-    found = found[chosen]
+        found = [{key: str(path), "channel": number} for number in range(count)][chosen]
     if len(found) < 2:
         raise UserError(
             f"{path} gives {len(found)} frames and a series needs two; give a stack of images "
             "(t, y, x), a folder with one image per frame, or other frames of it"
         )
     return found
+
+
+def _require_like_files(files: Sequence[Path], block: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` where files of single frames differ in size."""
+    shapes = [
+        describe(file, signal=block.get("signal"), channel=block.get("channel")).shape
+        for file in files
+    ]
+    for file, shape in zip(files, shapes, strict=True):
+        if shape != shapes[0]:
+            sizes = [" x ".join(map(str, one)) for one in (shape, shapes[0])]
+            raise UserError(
+                f"{file.name} is {sizes[0]} px, but {files[0].name} {sizes[1]}; give frames of one "
+                "size"
+            )
 
 
 def series_experiment(raw: Mapping[str, Any], named: str | None) -> str:
