@@ -64,7 +64,7 @@ class Event:
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class AtomColumn:
     """Atoms behind each other: formula, mean position [Å]."""
 
     formula: str
@@ -113,7 +113,7 @@ def noise_of(totals: Floats) -> float:
     return max(1.4826 * middle / np.sqrt(2.0), least)
 
 
-def columns_of(atoms: Atoms, across: Floats) -> list[Column]:
+def columns_of(atoms: Atoms, across: Floats) -> list[AtomColumn]:
     """Columns of those atoms of a structure that are not frozen; ``across`` as :func:`events_of`.
 
     Periodic images along the beam fall into one column; a column at the cell's edge is where its
@@ -134,7 +134,7 @@ def columns_of(atoms: Atoms, across: Floats) -> list[Column]:
         formula = "".join(f"{s}{n if n > 1 else ''}" for s, n in sorted(counts.items()))
         first = atoms.positions[mine[0]]
         ways = _flat_gaps(first[None], atoms.positions[mine], atoms, across)[1][0]
-        found.append(Column(formula, first + ways.mean(axis=0)))
+        found.append(AtomColumn(formula, first + ways.mean(axis=0)))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -149,14 +149,14 @@ def _labeled(frame: FrameAnswer) -> Atoms:
     return atoms
 
 
-class _Seen:
+class _SeenFrame:
     """A frame beside the simulation of its answer, and where that has columns [px]."""
 
     def __init__(self, channel: Channel, placed: Placed | None, columns: Floats) -> None:
         self.channel, self.placed, self.columns = channel, placed, columns
 
 
-def _seen(found: SeriesAnswers, frame: FrameAnswer) -> _Seen:
+def _seen(found: SeriesAnswers, frame: FrameAnswer) -> _SeenFrame:
     """Simulate a frame's answer again."""
     channels = plan_of(frame.folder).recipe.channels
     channel = next(one for one in channels if one.name == found.experiment)
@@ -165,15 +165,15 @@ def _seen(found: SeriesAnswers, frame: FrameAnswer) -> _Seen:
     try:
         seen = see(channel, atoms, fitted)
     except EvaluationFailed:
-        return _Seen(channel, None, np.empty((0, 2)))
+        return _SeenFrame(channel, None, np.empty((0, 2)))
     forward: Any = adjusted(channel.forward, fitted)
     if not isinstance(forward, HasView):
-        return _Seen(channel, seen.placed, np.empty((0, 2)))
+        return _SeenFrame(channel, seen.placed, np.empty((0, 2)))
     view: Any = forward.view(atoms)
     places = np.array([column.place for column in columns_of(atoms, view.frame[:2])])
     pixels = _copies(places, atoms, view)
     inside = ((pixels > 0) & (pixels < np.array(seen.placed.simulated.data.shape) - 1)).all(axis=1)
-    return _Seen(channel, seen.placed, pixels[inside] + np.array(seen.placed.start))
+    return _SeenFrame(channel, seen.placed, pixels[inside] + np.array(seen.placed.start))
 
 
 def _copies(places: Floats, atoms: Atoms, view: Any) -> Floats:
@@ -187,7 +187,7 @@ def _copies(places: Floats, atoms: Atoms, view: Any) -> Floats:
     return np.asarray(view.pixels(np.concatenate(found)))
 
 
-def draw_strip(path: Path, found: SeriesAnswers, seen: Sequence[_Seen]) -> None:
+def draw_strip(path: Path, found: SeriesAnswers, seen: Sequence[_SeenFrame]) -> None:
     """Draw frames with the columns of their answers; below, what decides, and the drift."""
     plt = pyplot()
     shown = _chosen(found)
@@ -224,7 +224,7 @@ def _chosen(found: SeriesAnswers) -> list[int]:
     return sorted(kept)
 
 
-def _draw_frame(axis: Any, seen: _Seen, number: int, changed: bool) -> None:
+def _draw_frame(axis: Any, seen: _SeenFrame, number: int, changed: bool) -> None:
     data = seen.channel.observed.data
     low, high = np.percentile(data, (0.5, 99.5))
     axis.imshow(data, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
@@ -259,7 +259,9 @@ def _draw_sums(axis: Any, found: SeriesAnswers) -> None:
     axis.set_xlabel("frame")
     axis.set_ylabel("weighted sum over the lowest")
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8, loc="center right")
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    above_it = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "borderaxespad": 0.2}
+    axis.legend(frameon=False, fontsize=8, ncols=3, **above_it)
 
 
 def _together(events: Sequence[Event]) -> Mapping[int, list[Event]]:
@@ -274,30 +276,33 @@ def _draw_drift(axis: Any, found: SeriesAnswers) -> None:
         axis.plot(values, "o-", ms=3, lw=1.2, color=color, label=name)
     axis.set_xlabel("frame")
     axis.set_ylabel("drift [Å]")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=8)
 
 
-def write_movie(path: Path, found: SeriesAnswers, seen: Sequence[_Seen]) -> None:
+def write_movie(path: Path, found: SeriesAnswers, seen: Sequence[_SeenFrame]) -> None:
     """Write an animated GIF: each frame, its simulation fused in, what is left."""
     from PIL import Image
 
     plt = pyplot()
     pictures, lasts = [], []
     events = _together(found.events)
-    for frame, one in zip(found.frames, seen, strict=True):
-        if one.placed is None:
-            continue
-        figure = plt.figure(layout="constrained")
-        happened = "; ".join(f"{e.what} {e.kind}" for e in events.get(frame.number, ()))
-        formula = frame.best.atoms.get_chemical_formula()
-        title = f"frame {frame.number}: {formula}" + (f": {happened}" if happened else "")
-        draw_image(figure, one.placed, title=title)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=FINE)
-        plt.close(figure)
-        pictures.append(Image.open(buffer).convert("RGB").quantize(256))
-        lasts.append(int(1000 * LASTS * (3 if happened else 1)))
+    with tempfile.TemporaryDirectory(prefix="htinvert-") as folder:
+        page = Path(folder) / "frame.png"
+        for frame, one in zip(found.frames, seen, strict=True):
+            if one.placed is None:
+                continue
+            figure = plt.figure(layout="constrained")
+            happened = "; ".join(f"{e.what} {e.kind}" for e in events.get(frame.number, ()))
+            formula = frame.best.atoms.get_chemical_formula()
+            title = f"frame {frame.number}: {formula}" + (f": {happened}" if happened else "")
+            draw_image(figure, one.placed, title=title)
+            save(figure, page, dpi=FINE)
+            plt.close(figure)
+            with Image.open(page) as picture:
+                pictures.append(picture.convert("RGB").quantize(256))
+            lasts.append(int(1000 * LASTS * (3 if happened else 1)))
     if pictures:
         pictures[0].save(
             path, save_all=True, append_images=pictures[1:], duration=lasts, loop=0, optimize=True
