@@ -59,6 +59,10 @@ MODES: dict[str, dict[str, Any]] = {
         "generators": [GUIDED, GENETIC, HOPPING],
         "screen": SCREEN,
     },
+    "with columns": {
+        "objectives": BOTH,
+        "generators": [{"use": "columns", "share": 1.0}, GUIDED, GENETIC, HOPPING],
+    },
     "unguided": {"objectives": BOTH, "generators": [GENETIC, HOPPING]},
 }
 

@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[1]
 CLOSE = 0.3  # Å rms
 GUIDED = {"use": "htinvert.generators.guided:Guided", "share": 0.6}
 OTHERS = [{"use": "genetic", "share": 0.25, "random": 6}, {"use": "basin_hopping", "share": 0.15}]
-MODES = {"guided": [GUIDED, *OTHERS], "unguided": OTHERS}
+COLUMNS = {"use": "columns", "share": 1.0}
+MODES = {"columns": [COLUMNS, GUIDED, *OTHERS], "guided": [GUIDED, *OTHERS], "unguided": OTHERS}
 
 
 def search(

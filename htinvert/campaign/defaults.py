@@ -16,6 +16,9 @@ GUIDED: list[dict[str, Any]] = [
 ]
 """Where data show where atoms are missing; on a silicon boundary of 24 free atoms these met the
 answer as candidate 44, genetic and basin hopping alone not within 1 500."""
+COLUMNS: dict[str, Any] = {"use": "columns", "share": 1.0}
+"""Besides, where atoms may be put: its few proposals met planted boundaries as candidates 1 to 3
+(docs/guided.md)."""
 
 
 def with_generators(config: Config, channels: Sequence[Channel]) -> Config:
@@ -23,13 +26,17 @@ def with_generators(config: Config, channels: Sequence[Channel]) -> Config:
     search = config.search
     if "generators" in search.model_fields_set or not Residuals(tuple(channels)):
         return config
-    guided = search.model_copy(update={"generators": GUIDED})
+    puts = any(most for _, most in config.composition.values())
+    generators = [COLUMNS, *GUIDED] if puts else GUIDED
+    guided = search.model_copy(update={"generators": generators})
     return config.model_copy(update={"search": guided})
 
 
 def why(config: Config, channels: Sequence[Channel]) -> str:
     """Why a campaign has these generators, in words; empty where its file names them."""
-    if config.search.generators == GUIDED and (found := Residuals(tuple(channels))):
+    if config.search.generators in (GUIDED, [COLUMNS, *GUIDED]) and (
+        found := Residuals(tuple(channels))
+    ):
         return f"where atoms are missing shows in {', '.join(c.name for c in found.channels)}"
     default = type(config.search)().generators
     if config.search.generators == default:

@@ -59,7 +59,8 @@ class Plan:
     ``identity`` is what a run folder must agree with to be resumed; ``measured`` holds what the
     calibration of each experiment that asked for one has found, ``files`` a sentence on the file of
     each; paths are relative to ``folder``. ``references`` are the phases that chemical potentials
-    follow from, once they are :meth:`priced`.
+    follow from, once they are :meth:`priced`. ``first`` are structures that are evaluated before
+    any generator is asked, as those that another run has found.
     """
 
     config: Config
@@ -71,6 +72,7 @@ class Plan:
     files: Mapping[str, str]
     folder: Path
     references: References | None = None
+    first: tuple[Candidate, ...] = ()
 
     def generator(self) -> Generator:
         """Make the campaign's generators, which share its proposals."""

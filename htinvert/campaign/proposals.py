@@ -21,7 +21,8 @@ FRUITLESS = 2000  # proposals refused in a row after which there is nothing new 
 class Proposals:
     """The candidates of a campaign, one after the other, each worth an evaluation.
 
-    The first of them, of index 0, is the start structure, unless it is left out.
+    The first of them, of index 0, is the start structure, unless it is left out; then come those
+    that the plan has to be evaluated first, as far as the store does not know them.
 
     What is refused is counted by reason, in ``progress`` and in the store.
     """
@@ -42,6 +43,7 @@ class Proposals:
         self._tries = screen.tries if screen is not None else 1  # proposals for each index
         self._without = "screened" if screen is not None else "infeasible"  # why there is none
         self._next = store.next_index
+        self._given = list(plan.first)
         self._spent = False  # all there is to propose was proposed
         self._fruitless: Counter[str] = Counter()  # refused since the last good one, by reason
         self._unsent: set[bytes] = set()  # keys of given structures that the store does not know
@@ -94,7 +96,8 @@ class Proposals:
         """Ask for one candidate; refuse it, and count that, where it is invalid or known."""
         index = self._next
         start = start_candidate(self._plan.space, self._plan.config) if index == 0 else None
-        candidates = [start] if start else self._generator.ask([index])
+        given = start or self._first(index)
+        candidates = [given] if given else self._generator.ask([index])
         self._next += 1
         operator, reason = "none", self._without
         for candidate in candidates:
@@ -110,6 +113,15 @@ class Proposals:
         self._store.refuse(index, operator, reason)
         self._progress.refused[reason] += 1
         self._fruitless[reason] += self._tries
+        return None
+
+    def _first(self, index: int) -> Candidate | None:
+        """The next unknown one of those that are evaluated first; None after the last."""
+        while self._given:
+            candidate = replace(self._given.pop(0), index=index)
+            key = structure_key(snap(candidate.atoms), self._context)
+            if not self._store.known(key) and key not in self._unsent:
+                return candidate
         return None
 
     def _objection(self, candidate: Candidate, key: bytes) -> str:

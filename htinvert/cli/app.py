@@ -43,7 +43,7 @@ PANELS = {
     "Data and structures": (
         *("calibrate", "locate", "register", "match", "compare", "fit", "edges", "build"),
     ),
-    "From images to laws": ("columns", "hamiltonian", "fluctuations"),
+    "From images to laws": ("columns", "hamiltonian", "fluctuations", "series"),
 }
 """Commands in groups, as the list of all shows them."""
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
@@ -54,7 +54,7 @@ OPTIONS = {
     "check the experiment's image": "check its path",
     "choose one with the experiment's": "give a YAML file with the image's block and in it its",
 }
-TRUSTING = ("run", "demo")  # commands whose file is there to be run
+TRUSTING = ("run", "demo", "series")  # commands whose file is there to be run
 
 
 class Commands(TyperGroup):

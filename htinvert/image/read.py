@@ -135,6 +135,20 @@ def describe(path: Path, *, signal: str | None = None, channel: int | None = Non
     return _read(path, signal, channel)[1]
 
 
+def count_frames(path: Path, *, signal: str | None = None) -> int:
+    """How many frames a file of a series holds; 1 where it holds one image.
+
+    Raises as :func:`read_image` does, but for the choice of a frame.
+    """
+    record = without_ones(_chosen(_records(path), signal, path))
+    frames = record.data.shape[: record.data.ndim - record.colors - 2]
+    if len(frames) > 1:
+        raise UserError(
+            f"{path.name} has {record.data.ndim} dimensions; give a series of images (t, y, x)"
+        )
+    return int(frames[0]) if frames else 1
+
+
 def _read(path: Path, signal: str | None, channel: int | None) -> tuple[NDArray[Any], Source]:
     """Pixels, shape (ny, nx), of the file's type, and what the file says of them."""
     record = without_ones(_chosen(_records(path), signal, path))

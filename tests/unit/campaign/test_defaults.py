@@ -44,6 +44,12 @@ def test_an_image_guides_where_nobody_says_who_proposes(tmp_path: Path) -> None:
     assert why(made.config, made.recipe.channels) == "where atoms are missing shows in haadf"
 
 
+def test_columns_are_read_off_it_where_atoms_may_be_put(tmp_path: Path) -> None:
+    made = plan(tmp_path, composition={"Cu": [2, 8]})
+    assert generators(made) == {"columns": 1.0, "guided": 0.5, "genetic": 0.3, "basin_hopping": 0.2}
+    assert why(made.config, made.recipe.channels) == "where atoms are missing shows in haadf"
+
+
 def test_other_search_keys_do_not_undo_it(tmp_path: Path) -> None:
     assert "guided" in generators(plan(tmp_path, search={"novelty": 0.2}))
 
