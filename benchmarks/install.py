@@ -21,6 +21,7 @@ from pathlib import Path
 from time import perf_counter
 
 ROOT = Path(__file__).resolve().parents[1]
+CONSTRAINTS = ROOT / "deploy" / "constraints.txt"
 LINE = "{:<66} {:>8} {:>8}"
 
 
@@ -32,35 +33,29 @@ def main() -> None:
     parser.add_argument("--structure", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="htinvert-install-") as name:
-        folder = Path(name)
-        desk, venv = folder / "desk", folder / "venv"
+        venv, desk = Path(name) / "venv", Path(name) / "desk"
         desk.mkdir()
-        wheel = built(folder)
-        print(
-            LINE.format(f"wheel {wheel.stat().st_size / 1e6:.1f} MB; typed", "wall [s]", "CPU [s]")
-        )
+        wheel = built(Path(name))
+        print(f"wheel {wheel.stat().st_size / 1e6:.1f} MB")
+        print(LINE.format("typed", "wall [s]", "CPU [s]"))
         timed(f"{sys.executable} -m venv {venv}", desk)
-        os.environ |= {
-            "PATH": f"{venv / 'bin'}:{os.environ['PATH']}",
-            "HOME": name,
-            "BROWSER": "true",
-        }
-        constraints = ROOT / "deploy" / "constraints.txt"
-        timed(f"pip install -q --constraint {constraints} '{wheel}[{given.extras}]'", desk)
+        path = f"{venv / 'bin'}:{os.environ['PATH']}"
+        os.environ |= {"PATH": path, "HOME": name, "BROWSER": "true"}
+        timed(f"pip install -q --constraint {CONSTRAINTS} '{wheel}[{given.extras}]'", desk)
         size = sum(p.stat().st_size for p in venv.rglob("*") if p.is_file() and not p.is_symlink())
         count = len(list(venv.rglob("*.dist-info")))
-        print(f"{size / 1e6:.0f} MB, {count} packages; pip check: {said('pip check', desk)}")
+        print(f"{size / 1e6:.0f} MB, {count} packages; {said('pip check', desk)}")
         if given.image and given.structure:
-            for path in (given.image, given.structure):
-                shutil.copy(path, desk)
-            image, structure = given.image.name, given.structure.name
-            timed(f"htinvert init own --structure {structure} --image {image} --yes", desk)
+            shutil.copy(given.image, desk)
+            shutil.copy(given.structure, desk)
+            files = f"--structure {given.structure.name} --image {given.image.name}"
+            timed(f"htinvert init own {files} --yes", desk)
             timed("htinvert check own.yaml", desk)
             print("pictures:", *(path.name for path in desk.glob("*.png")))
-        timed("htinvert demo", desk)
-        for command in printed("README.md") + printed("docs/examples.md"):
+        for command in ["htinvert demo", *printed()]:
             timed(command, desk)
-        (desk / "readme.py").write_text(python())
+        blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+        (desk / "readme.py").write_text("\n".join(blocks))
         timed("python readme.py", desk)
 
 
@@ -74,15 +69,11 @@ def built(folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def printed(page: str) -> list[str]:
-    """The commands of a page, as printed; what is written once is typed once."""
-    lines = re.findall(r"^(?:    )?(htinvert [^#\n]*)", (ROOT / page).read_text(), re.M)
-    return list(dict.fromkeys(line.strip() for line in lines if "CONFIG" not in line))
-
-
-def python() -> str:
-    """The README's Python."""
-    return "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S))
+def printed() -> list[str]:
+    """The commands of both pages, as printed; what both say is typed once."""
+    text = "\n".join((ROOT / page).read_text() for page in ("README.md", "docs/examples.md"))
+    lines = re.findall(r"^(?:    )?(htinvert [^#\n]*)", text, re.M)
+    return list(dict.fromkeys(line.strip() for line in lines))
 
 
 def said(command: str, folder: Path) -> str:
@@ -95,8 +86,6 @@ def said(command: str, folder: Path) -> str:
 def timed(command: str, folder: Path) -> None:
     """Type a command and print how long it took."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
-    if command.startswith("htinvert example") and (folder / command.split()[-1]).exists():
-        return  # another page says it, too
     said(command, folder)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
