@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from htinvert.campaign.load import load as load
     from htinvert.campaign.single import evaluate as evaluate
+    from htinvert.config.examples import example as example
     from htinvert.core import Signal as Signal
     from htinvert.image.compare_structures import compare_structures as compare
     from htinvert.image.register import register as register
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from htinvert.report.run import Run as Run
     from htinvert.report.run import open_run as open
     from htinvert.report.run import run as run
+    from htinvert.report.show import show as show
     from htinvert.signals.read import read as read
 
     __version__: str
@@ -41,17 +43,21 @@ _PLACES = {
     "compare": "htinvert.image.compare_structures:compare_structures",
     "component": "htinvert.plugins:component",
     "evaluate": "htinvert.campaign.single:evaluate",
+    "example": "htinvert.config.examples:example",
     "load": "htinvert.campaign.load:load",
     "match": "htinvert.matching.search:match_library",
     "open": "htinvert.report.run:open_run",
     "read": "htinvert.signals.read:read",
     "register": "htinvert.image.register:register",
     "run": "htinvert.report.run:run",
+    "show": "htinvert.report.show:show",
 }
 
 __all__ = [  # noqa: RUF022  (the order in which they are met)
     "Signal",
     "read",
+    "show",
+    "example",
     "load",
     "run",
     "open",

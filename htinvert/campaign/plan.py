@@ -33,6 +33,7 @@ from htinvert.core import (
 )
 from htinvert.declaration.abilities import ChecksElements
 from htinvert.declaration.declared import packages_of
+from htinvert.declaration.wording import no_element
 from htinvert.energy.free_length import with_length
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
@@ -272,4 +273,4 @@ def _min_distance(config: Config, symbols: set[str]) -> dict[frozenset[str], flo
 def _check_symbols(symbols: set[str]) -> None:
     unknown = sorted(symbols - set(chemical_symbols[1:]))
     if unknown:
-        raise UserError(f"{', '.join(unknown)} is no chemical element; write symbols like Cd or Te")
+        raise UserError("; ".join(map(no_element, unknown)))

@@ -65,6 +65,17 @@ EXAMPLES: Mapping[str, Example] = {
 }
 
 
+def example(name: str, folder: str | Path | None = None) -> Path:
+    """Write a complete case into a folder (by default its name) and give its campaign's path.
+
+    Raises :class:`UserError` as :func:`write_example` does.
+
+    >>> ht.load(ht.example("curve"))  # doctest: +SKIP
+    """
+    paths = write_example(name, Path(folder or name))
+    return next(path for path in paths if path.suffix == ".yaml")
+
+
 def write_example(name: str, folder: Path) -> list[Path]:
     """Write the files of an example into a folder, and give their paths.
 

@@ -39,10 +39,9 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
     if path.stat().st_size > LARGEST_FILE:
         raise UserError(f"{path} is larger than 1 MB; a campaign file is a page of text")
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=StrictLoader)  # noqa: S506
+        raw = yaml.load(_text(path), Loader=StrictLoader)  # noqa: S506
     except (yaml.YAMLError, ValueError) as error:
-        reason = shortened(" ".join(str(error).split()), 250)
-        raise UserError(f"{path.name} is not valid YAML: {reason}") from error
+        raise UserError(f"{path.name} is not valid YAML: {_reason(error)}") from error
     if not isinstance(raw, dict):
         raise UserError(f"{path.name} is not a campaign; it must be a mapping of keys to values")
     if EXTENDS not in raw:
@@ -57,6 +56,33 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
     below = read_yaml(base_path, extended_by=chain)
     merged: dict[str, Any] = merge(seen_from(path.parent, below, base_path.parent), raw)
     return merged
+
+
+def _text(path: Path) -> str:
+    """The text of a file in UTF-8. Raises :class:`UserError` where it is in another code."""
+    content = path.read_bytes()
+    utf16 = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if b"\0" in content and not utf16:
+        raise UserError(
+            f"{path.name} is no text but data; give a file of YAML, and check whether two files "
+            "were swapped"
+        )
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        code = "UTF-16" if utf16 else "another code"
+        line = "" if utf16 else f", line {content[: error.start].count(10) + 1}"
+        raise UserError(
+            f"{path.name} is text in {code}, not in UTF-8{line}; save it as UTF-8"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong in a file of YAML; of a tab, what to write in its place."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None and "'\\t'" in str(error):
+        return f"line {mark.line + 1} has a tab where it begins; indent with spaces"
+    return shortened(" ".join(str(error).split()), 250)
 
 
 def is_there(path: Path, key: str = "") -> bool:

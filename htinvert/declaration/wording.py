@@ -29,6 +29,19 @@ def shortened(text: str, most: int = LONGEST_LINE) -> str:
     return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
 
 
+def no_element(symbol: str) -> str:
+    """A sentence on a symbol that is none.
+
+    >>> no_element("D")
+    'D is no chemical element but an isotope of hydrogen; write H'
+    """
+    if symbol in ("D", "T"):
+        return f"{symbol} is no chemical element but an isotope of hydrogen; write H"
+    if symbol == "X":
+        return "X is no chemical element but a place holder; name the element, or leave it out"
+    return f"{symbol} is no chemical element; write symbols like Cd or Te"
+
+
 def reason(error: BaseException) -> str:
     """Kind and message of an exception, or the message alone where it is a sentence of ours.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
+import io
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from ase.io.vasp import read_vasp
 from ase.units import Bohr
 
 from htinvert.core import UserError
@@ -81,24 +83,28 @@ def read_density(path: Path) -> Density:
 
 
 def _read_vasp(path: Path) -> Density:
-    """PARCHG or CHGCAR: electrons per cell on the grid; both spins together."""
-    from pymatgen.io.vasp.outputs import Chgcar
+    """PARCHG or CHGCAR: electrons per cell on the grid; both spins together.
 
-    with path.open(encoding="utf-8") as file:
-        if elements_of(path, [file.readline() for _ in range(7)], title=False):
-            raise UserError(f"{path} does not say its elements; {ADVICE}")  # pymatgen takes H, He
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of POSCARs without element names
-        poscar, data, augmentation = Chgcar.parse_file(str(path))
-    structure = poscar.structure
-    atoms = Atoms(
-        [site.specie.number for site in structure],
-        structure.cart_coords,
-        cell=structure.lattice.matrix,
-        pbc=True,
-    )
-    values = (data["total"] / structure.volume).astype(np.float32)
-    total = any(augmentation.values()) or "CHGCAR" in path.name.upper()
+    After the structure and an empty line comes the grid, then its numbers, the first axis fastest;
+    a CHGCAR goes on with augmentation occupancies. The spin difference that may follow is left.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if elements_of(path, [*lines, *[""] * 7][:7], title=False):
+        raise UserError(f"{path} does not say its elements; {ADVICE}")  # readers take H, He ...
+    blank = next((i for i in range(7, len(lines)) if not lines[i].strip()), len(lines))
+    structure = read_vasp(io.StringIO("\n".join(lines[:blank]) + "\n"))
+    atoms = Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=True)
+    shape = tuple(map(int, lines[blank + 1].split())) if blank + 1 < len(lines) else ()
+    if len(shape) != 3 or min(shape) < 1:
+        raise ValueError("it has no grid of three numbers behind its structure")
+    count, start = math.prod(shape), blank + 2
+    rows = -(-count // max(len(lines[start].split()) if start < len(lines) else 1, 1))
+    values = np.array(" ".join(lines[start : start + rows]).split()[:count], dtype=np.float32)
+    if len(values) < count:
+        raise ValueError(f"its grid has {count} points, and {len(values)} numbers follow")
+    values = values.reshape(shape, order="F") / np.float32(atoms.cell.volume)
+    augmented = any(line.startswith("augmentation") for line in lines[start + rows :])
+    total = augmented or "CHGCAR" in path.name.upper()
     return Density(values[None], atoms, (), "total" if total else "window", f"VASP, {path.name}")
 
 

@@ -1,13 +1,11 @@
 """Input files of VASP, written without a license: INCAR, KPOINTS, POSCAR and POTCAR.spec.
 
 Datasets and cutoff are those of the Materials Project's relaxations (Jain et al., APL Materials 1,
-011002 (2013)), as pymatgen states them; there is no +U and the smearing is one for any crystal.
+011002 (2013)); there is no +U and the smearing is one for any crystal.
 """
 
 from __future__ import annotations
 
-import functools
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,18 @@ from numpy.typing import NDArray
 
 from htinvert.core import frozen_mask
 
+# Elements by the ending of their dataset, as pymatgen's MPRelaxSet has them (MIT license).
+DATASETS: Mapping[str, str] = {
+    "": (
+        "Ac Ag Al Ar As Au B Bi Br C Cd Ce Cl Co Eu F Gd H He Hg I Ir Kr La N Ne Np O P "
+        "Pa Pd Pt Pu S Sb Se Si Te Th U Xe Zn"
+    ),
+    "_2": "Yb",
+    "_3": "Dy Er Ho Lu Nd Pm Pr Sm Tb Tm",
+    "_d": "Ga Ge In Pb Sn Tl",
+    "_pv": "Cr Cu Fe Hf Mg Mn Mo Na Nb Ni Os Re Rh Ru Ta Tc Ti V W",
+    "_sv": "Ba Be Ca Cs K Li Rb Sc Sr Y Zr",
+}
 STATIC: Mapping[str, Any] = {
     "PREC": "Accurate",
     "ALGO": "Normal",
@@ -118,11 +128,6 @@ def _worded(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@functools.lru_cache(maxsize=1)
 def recommended_datasets() -> dict[str, str]:
     """The dataset that the Materials Project takes for each element, such as Cu_pv for Cu."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pymatgen announces what it will rename
-        from pymatgen.io.vasp.sets import MPRelaxSet
-
-    return dict(MPRelaxSet.CONFIG["POTCAR"])
+    return {name: f"{name}{end}" for end, names in DATASETS.items() for name in names.split()}

@@ -17,8 +17,10 @@ from ase.constraints import FixAtoms, FixScaled
 from ase.data import atomic_numbers
 from ase.io.formats import open_with_compression
 from ase.io.vasp import get_atomtypes, read_vasp
+from numpy.typing import NDArray
 
 from htinvert.core import UserError
+from htinvert.declaration.wording import no_element
 
 BESIDE = ("POTCAR", "OUTCAR")  # that name the elements where a POSCAR does not
 ENDS = ("", ".gz", ".bz2")
@@ -36,8 +38,10 @@ def read_poscar(path: Path) -> Atoms:
     found = elements_of(path, [*lines, *[""] * 7][:7])
     if found:
         lines.insert(5, " ".join(found))
+    count = sum(_counts([*lines, *[""] * 7][6].split()))
+    flags = _flags(count, lines[7:], path)
     atoms: Atoms = read_vasp(io.StringIO("\n".join(lines) + "\n"))
-    _hold(atoms, lines[7:], path)
+    _hold(atoms, flags)
     return atoms
 
 
@@ -71,6 +75,8 @@ def _check_names(path: Path, names: list[str], numbers: list[str]) -> None:
     """Refuse a line of elements that are none, or are more or fewer than their numbers."""
     bare = [re.split(r"[_/.]", name)[0] for name in names]
     wrong = [name for name, element in zip(names, bare, strict=True) if not _is_element(element)]
+    if wrong and wrong[0] in ("D", "T", "X"):
+        raise UserError(f"{path}, line 6: {no_element(wrong[0])}")
     if wrong:
         raise UserError(f"{path} names {wrong[0]}, which is no element, in line 6; {ADVICE}")
     counts = _counts(numbers)
@@ -112,22 +118,29 @@ def _named(title: list[str], counts: list[int]) -> list[str]:
     return names if fit or set(said) == {1} else []
 
 
-def _hold(atoms: Atoms, lines: list[str], path: Path) -> None:
-    """Hold atoms, in place, as flags say: Fortran's, of which ASE knows ``F`` but not ``f``.
+def _flags(count: int, lines: list[str], path: Path) -> NDArray[np.bool_]:
+    """What is held of each atom, shape (count, 3): Fortran's flags, ``F`` or ``.FALSE.``.
 
-    ``lines`` are those after the numbers of atoms.
+    ``lines`` are those after the numbers of atoms. Raises :class:`UserError` where an atom has none
+    or other words: Fortran would take ``free`` for ``F``.
     """
+    flags = np.zeros((count, 3), dtype=bool)
     if not lines or not lines[0].strip().lower().startswith("s"):
-        return
-    flags = np.zeros((len(atoms), 3), dtype=bool)
-    for number, line in enumerate(lines[2 : 2 + len(atoms)]):
-        words = [word.lstrip(".").lower()[:1] for word in line.split()[3:6]]
-        if len(words) < 3 or not set(words) <= {"t", "f"}:
+        return flags
+    for number, line in enumerate(lines[2 : 2 + count]):
+        words = [word.strip(".").lower() for word in line.split()[3:6]]
+        if len(words) < 3 or not set(words) <= {"t", "f", "true", "false"}:
+            given = " ".join(line.split()[3:6])[:40]
             raise UserError(
                 f"{path} has selective dynamics, but atom {number} has not three flags of T or F "
-                f"({line.strip()[:60]!r}); give each atom its own, or leave the line out"
+                f"({given!r}); give each atom its own, or leave the line out"
             )
-        flags[number] = [word == "f" for word in words]
+        flags[number] = [word.startswith("f") for word in words]
+    return flags
+
+
+def _hold(atoms: Atoms, flags: NDArray[np.bool_]) -> None:
+    """Hold atoms, in place, as flags say."""
     held = np.flatnonzero(flags.all(axis=1))
     partly = np.flatnonzero(flags.any(axis=1) & ~flags.all(axis=1))
     cell = atoms.cell

@@ -141,6 +141,20 @@ def _slip(channel: Channel, atoms: Atoms) -> str:
     return ""
 
 
+def _lies(rotation: float, *, mirrored: bool) -> str:
+    """How a structure lies that was compared upright, turned by an angle in degrees.
+
+    >>> _lies(-179.6, mirrored=True)
+    'mirrored top to bottom'
+    """
+    if mirrored and abs(rotation) < TURNED:
+        return "mirrored left to right"
+    if mirrored and abs(rotation) > 180.0 - TURNED:
+        return "mirrored top to bottom"
+    tail = ", mirrored left to right" if mirrored else ""
+    return f"turned by {rotation:.0f} degrees counter-clockwise{tail}"
+
+
 def _is_there(channel: Channel, atoms: Atoms, seen: FitWorth) -> bool:
     """Whether a structure whose fit is not good beyond doubt is found where it was fitted.
 
@@ -157,12 +171,11 @@ def _is_there(channel: Channel, atoms: Atoms, seen: FitWorth) -> bool:
         other = best.mirrored or abs((turned + 180) % 360 - 180) > TURNED
         here = max(seen.correlation, _fitted_here(channel.observed, atoms, forward))
         if other and best.correlation > here + BETTER:
-            mirrored = ", mirrored left to right" if best.mirrored else ""
             raise UserError(
                 "the structure was not found in the image where it is compared (correlation "
-                f"{seen.correlation:.2f}); it lies turned by {best.rotation:.0f} degrees "
-                f"counter-clockwise{mirrored} (correlation {best.correlation:.2f}): write place: "
-                "auto into the experiment's block, or see htinvert locate"
+                f"{seen.correlation:.2f}); it lies {_lies(best.rotation, mirrored=best.mirrored)} "
+                f"(correlation {best.correlation:.2f}): write place: auto into the experiment's "
+                "block, or see htinvert locate"
             )
         return True
     if seen.nothing:

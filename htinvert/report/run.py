@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -29,14 +29,16 @@ from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.load import changed, load
 from htinvert.campaign.plan import Plan
 from htinvert.campaign.resume import plan_of
-from htinvert.core import Channel, Objective, Signal, UserError
+from htinvert.core import Channel, EvaluationFailed, Objective, Signal, UserError
 from htinvert.evaluation.fit import adjusted
 from htinvert.ranking import rank as ranking
 from htinvert.ranking.rank import Ranked
 from htinvert.ranking.survey import Survey
 from htinvert.report.figures import draw_pareto
+from htinvert.report.show import panels_of
 from htinvert.report.summary import draw_channel, labeled, lineage, row
 from htinvert.report.terminal import terminal
+from htinvert.signals.seen import see
 from htinvert.store.provenance import read_log
 from htinvert.structures.write import write_structures, write_table
 
@@ -273,7 +275,19 @@ class Run(store.RunStore):
 
     def _repr_html_(self) -> str:
         changed = "".join(f"<p>{escape(line)}</p>" for line in self.changed_inputs)
-        return f"<p><b>{escape(repr(self))}</b></p>{changed}" + self.best(3)._repr_html_()
+        best = self.best(3)
+        head = f"<p><b>{escape(repr(self))}</b></p>{changed}{best._repr_html_()}"
+        return head + "".join(self._pictured(best[0]) if best else ())
+
+    def _pictured(self, best: Ranked) -> Iterator[str]:
+        """What each experiment shows of the best, where this machine has all that it takes."""
+        evaluation = best.evaluation
+        try:
+            for channel in self.plan.recipe.channels:
+                parameters = evaluation.parameters.get(channel.name, {})
+                yield panels_of(see(channel, evaluation.atoms, parameters)).html
+        except (UserError, EvaluationFailed):
+            return
 
 
 def reason_of(folder: Path) -> str:

@@ -11,7 +11,7 @@ from ase import Atoms
 
 from htinvert.core import UserError
 from htinvert.declaration.declared import Parameter
-from htinvert.declaration.wording import shortened
+from htinvert.declaration.wording import no_element, shortened
 from htinvert.geometry.counts import refuse_counts
 from htinvert.geometry.distances import heights, near_pairs
 from htinvert.geometry.read import read_structures
@@ -20,6 +20,7 @@ from htinvert.geometry.roles import restore_roles
 LARGEST_FILE = 50_000_000  # bytes; a structure for a search has thousands of atoms, not millions
 COINCIDENT = 0.1  # Å
 MOST_ATOMS = 1_000_000
+DATA = (".npy", ".npz", ".tif", ".tiff", ".png", ".jpg", ".dm3", ".dm4", ".emd", ".ser", ".mrc")
 VECTOR = (0.5, 1e4)  # Å: shortest and longest vector of a cell
 THINNEST = 0.5  # Å between faces of a cell along a direction in which it repeats
 FARTHEST = 1e5  # Å: of an atom from the origin
@@ -70,6 +71,17 @@ def _read(path: Path, index: int | None) -> Atoms:
     except UserError:
         raise
     except Exception as error:  # ASE's readers raise whatever their parsers raise
+        if path.suffix.lower() in DATA:
+            raise UserError(
+                f"{path} is an image, not a structure; give the structure here, and check whether "
+                "two files were swapped"
+            ) from error
+        if isinstance(error, UnicodeDecodeError):
+            raise UserError(
+                f"{path} is text in another code than UTF-8; save it as UTF-8"
+            ) from error
+        if isinstance(error, KeyError) and str(error.args[0]).isalpha():
+            raise UserError(f"{path}: {no_element(str(error.args[0]))}") from error
         reason = shortened(" ".join(str(error).split()), 200) or type(error).__name__
         raise UserError(
             f"{path} could not be read as a structure ({reason}); "

@@ -219,8 +219,8 @@ def _explained(query: str, host: str) -> Iterator[None]:
         from mp_api.client import MPRestError
     except ImportError as error:
         raise UserError(
-            f"mp-api, the client of the Materials Project, cannot be imported ({error}); "
-            f"run pip install mp-api, or {ADVICE}"
+            f"the client of the Materials Project is not installed ({error}); "
+            f'`pip install "htinvert[mp]"`, or {ADVICE}'
         ) from None
     try:
         yield

@@ -17,6 +17,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from typing import Any
+from urllib.parse import unquote
 
 from htinvert.campaign.loop import ask_to_stop
 from htinvert.core import UserError
@@ -112,9 +113,8 @@ class _Page(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.FORBIDDEN, "text/plain", b"the token is missing or wrong")
         elif path == "/events":
             self._events()
-        elif path.removeprefix("/").removesuffix(".png") in state.pictures:
-            picture = state.pictures[path.removeprefix("/").removesuffix(".png")]
-            self._answer(HTTPStatus.OK, "image/png", picture)
+        elif unquote(path.removeprefix("/")) in state.pictures:
+            self._answer(HTTPStatus.OK, *state.pictures[unquote(path.removeprefix("/"))])
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", b"there is nothing here")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import base64
 import functools
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,12 @@ import numpy as np
 from htinvert.campaign.funnel import objectives_of
 from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.plan import Plan
-from htinvert.core import ENERGIES, Objective
+from htinvert.core import ENERGIES, EvaluationFailed, Objective
 from htinvert.ranking.rank import Ranked, rank, unit_of_sum
 from htinvert.ranking.survey import Survey
-from htinvert.report.figures import draw_pareto
-from htinvert.report.summary import draw_channel, failures, held, lineage
+from htinvert.report.page import charts
+from htinvert.report.summary import failures, held, lineage
+from htinvert.signals.seen import see
 from htinvert.store import RunStore
 from htinvert.store.lock import is_owned
 
@@ -34,15 +35,15 @@ KEPT = 500  # evaluations with the lowest sums, of which families are made
 class State:
     """A run's counts, its best families, its history and pictures, as of the last look.
 
-    ``plan`` is what the pictures need; without one there are numbers only. ``version`` grows with
-    every change.
+    ``plan`` is what the pictures need; without one there are numbers only. ``pictures`` have their
+    type, such as ``image/webp``, and their content. ``version`` grows with every change.
     """
 
     folder: Path
     plan: Plan | None = None
     version: int = 0
     facts: dict[str, Any] = field(default_factory=dict)
-    pictures: dict[str, bytes] = field(default_factory=dict)
+    pictures: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     _seen: tuple[int, ...] = ()
     _next: float = 0.0
 
@@ -87,24 +88,44 @@ class State:
             "objectives": [_named(objective.name) for objective in objectives],
             "best": [_row(entry, objectives) for entry in ranked[:TOP]],
             "history": history(survey),
-            "pictures": [],
+            "signals": [],
+            "pareto": "",
         }
         if ranked:
             self._draw(ranked, objectives)
 
     def _draw(self, ranked: Sequence[Ranked], objectives: Sequence[Objective]) -> None:
-        """Draw the best family's images and the Pareto plot."""
+        """Draw the best family's signals, panel by panel, and the Pareto plot."""
         best = ranked[0].evaluation
-        with tempfile.TemporaryDirectory(prefix="htinvert-watch-") as name:
-            folder = Path(name)
-            if self.plan is not None:
-                for channel in self.plan.recipe.channels:
-                    path = folder / f"best-{channel.name}.png"
-                    draw_channel(path, channel, best, plan=self.plan)
-            if len(objectives) > 1:
-                draw_pareto(folder / "pareto.png", ranked, objectives, title=self.folder.name)
-            self.pictures = {path.stem: path.read_bytes() for path in sorted(folder.glob("*.png"))}
-        self.facts["pictures"] = list(self.pictures)
+        found: dict[str, tuple[str, bytes]] = {}
+        for channel in self.plan.recipe.channels if self.plan is not None else ():
+            try:
+                seen = see(channel, best.atoms, best.parameters.get(channel.name, {}))
+            except EvaluationFailed:
+                continue
+            frame = seen.kind.frame(channel.observed)
+            uris = {"experiment": frame.experiment, **seen.kind.panels(seen.placed)}
+            names = {key: f"{channel.name}-{key}" for key, _ in frame.panels}
+            found |= {names[key]: _unpacked(uris[key]) for key in names}
+            self.facts["signals"].append(
+                {
+                    "name": channel.name,
+                    "size": seen.kind.words(channel.observed),
+                    "width": frame.width,
+                    "height": frame.height,
+                    "bar": frame.bar,
+                    "panels": [(names[key], title) for key, title in frame.panels],
+                }
+            )
+        self.pictures = found
+        if len(objectives) > 1:
+            self.facts["pareto"] = charts.pareto(ranked, objectives, {})
+
+
+def _unpacked(uri: str) -> tuple[str, bytes]:
+    """Type and content of a data URI."""
+    head, _, content = uri.partition(",")
+    return head.removeprefix("data:").removesuffix(";base64"), base64.b64decode(content)
 
 
 def history(survey: Survey) -> list[tuple[int, float]]:

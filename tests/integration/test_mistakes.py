@@ -1,4 +1,4 @@
-"""The twenty likeliest mistakes: each is answered in one sentence that says what to do.
+"""The likeliest mistakes: each is answered in one sentence that says what to do.
 
 The list is docs/messages.md; it is typed here as a user would, into the command line's own `main`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,17 +16,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.io import read, write
 from matplotlib import get_cachedir
 
 from htinvert.cli import main
+from htinvert.forward.stem_convolution import StemConvolution
 
 from .conftest import experiment
 
 Writer = Callable[..., Path]
 Make = Callable[[Path], object]
 
-DOCS = (Path(__file__).resolve().parents[2] / "docs" / "messages.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = (ROOT / "docs" / "messages.md").read_text(encoding="utf-8")
+OLD = "An old Python"
 CHECK = "check tiny.yaml"
 CALIBRATE = "calibrate wide.npy --phase CdTe --crystal zincblende -a 6.48"
 PICTURE = ("tiny-check.png",)
@@ -35,8 +40,9 @@ PICTURE = ("tiny-check.png",)
 class Mistake:
     """What is typed and what is said of it: what is wrong, and what to do.
 
-    ``changes`` are made to the campaign and ``make`` to its folder beforehand. Where ``leaves``
-    names files, the mistake is only remarked upon: the command succeeds and writes them.
+    ``changes`` are made to the campaign and ``make`` to its folder beforehand; ``missing`` is a
+    package that is not installed. Where ``leaves`` names files, the mistake is only remarked upon:
+    the command succeeds and writes them. ``drawn`` is written although the command fails.
     """
 
     name: str
@@ -46,6 +52,8 @@ class Mistake:
     changes: dict[str, Any] = field(default_factory=dict)
     make: Make = lambda folder: None
     leaves: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
+    missing: str = ""
 
 
 def haadf(**changes: Any) -> dict[str, Any]:
@@ -120,6 +128,64 @@ def run_before(folder: Path) -> None:
     assert typed("run tiny.yaml --evaluations 2") == 0
     path = folder / "tiny.yaml"
     path.write_text(path.read_text().replace("CdTe.sw", "CdTe.sw\n  fmax: 0.2"))
+
+
+def rewritten(name: str, **code: str) -> Make:
+    """Write a text again, as another system would: ``newline``, ``encoding``."""
+    return lambda folder: (folder / name).write_text((folder / name).read_text(), **code)
+
+
+def tabs(folder: Path) -> None:
+    path = folder / "tiny.yaml"
+    path.write_text(path.read_text().replace("\n  axis:", "\n\taxis:"))
+
+
+def umlauts(folder: Path) -> None:
+    place = folder / "Proben für März"
+    place.mkdir()
+    (folder / "image.npy").rename(place / "Körner 1.npy")
+
+
+def pixels(change: Callable[[Any], Any]) -> Make:
+    """Change the image."""
+    path = Path("image.npy")
+    return lambda folder: np.save(folder / path, change(np.load(folder / path).astype(float)))
+
+
+def hole(image: Any) -> Any:
+    """An image with a pixel that was not measured."""
+    image[3, 4] = np.nan
+    return image
+
+
+def upside_down(folder: Path) -> None:
+    """Columns without any symmetry, and their image from bottom to top."""
+    places = [[0, 1, 1], [0, 4.2, 1], [0, 1, 4.5], [0, 3, 11.5], [0, 6, 5]]
+    atoms = Atoms("CdTe4", places, cell=[4.5, 8.4, 14], pbc=True)
+    write(folder / "columns.vasp", atoms, format="vasp")
+    image = StemConvolution(sampling=0.3, shape=(80, 80), beam="x", up="z")(atoms).data
+    noisy = np.random.default_rng(0).poisson(200 * image / image.max())
+    np.save(folder / "image.npy", noisy[::-1])
+
+
+def flags(words: str) -> Make:
+    """Give each atom of the start structure a word per direction."""
+
+    def make(folder: Path) -> None:
+        lines = (folder / "start.vasp").read_text().splitlines()
+        atoms = [f"{line} {words}" for line in lines[8:] if line.strip()]
+        text = "\n".join([*lines[:7], "Selective dynamics", lines[7], *atoms, ""])
+        (folder / "start.vasp").write_text(text)
+
+    return make
+
+
+def named(symbol: str) -> Make:
+    """Call cadmium something else in the start structure."""
+    path = Path("start.vasp")
+    return lambda folder: (folder / path).write_text(
+        (folder / path).read_text().replace("Cd", symbol)
+    )
 
 
 def typed(line: str) -> int:
@@ -292,6 +358,143 @@ MISTAKES = (
         "restore what differs, name a new folder for the run, or give it one with --output",
         make=run_before,
     ),
+    Mistake(
+        "Saved on Windows (BOM, line ends)",
+        CHECK,
+        "Cd10Te8",
+        "cell 6.480 x 6.480 x 19.440 Å, 18 atoms",
+        make=lambda folder: (
+            rewritten("tiny.yaml", encoding="utf-8-sig", newline="\r\n")(folder),
+            rewritten("start.vasp", encoding="utf-8-sig", newline="\r\n")(folder),
+        ),
+        leaves=PICTURE,
+    ),
+    Mistake(
+        "Saved as UTF-16",
+        CHECK,
+        "tiny.yaml is text in UTF-16, not in UTF-8",
+        "save it as UTF-8",
+        make=rewritten("tiny.yaml", encoding="utf-16"),
+    ),
+    Mistake(
+        "Tabs in YAML",
+        CHECK,
+        "tiny.yaml is not valid YAML: line 24 has a tab where it begins",
+        "indent with spaces",
+        make=tabs,
+    ),
+    Mistake(
+        "A path with spaces and umlauts",
+        CHECK,
+        "Proben für März/Körner 1.npy",
+        "60 x 40 px of 0.3 x 0.3 Å",
+        haadf(image="Proben für März/Körner 1.npy"),
+        umlauts,
+        PICTURE,
+    ),
+    Mistake(
+        "Two files swapped",
+        "register image.npy start.vasp",
+        "image.npy is an image, not a structure",
+        "give the structure here, and check whether two files were swapped",
+    ),
+    Mistake(
+        "An image upside down",
+        CHECK,
+        "it lies mirrored top to bottom (correlation 1.00)",
+        "write place: auto into the experiment's block",
+        {
+            "structure": {"use": "file", "path": "columns.vasp"},
+            "region": {"axis": "z", "lower": 7.0, "upper": 9.5, "margin": 0.5},
+            "composition": {"Te": [1, 2]},
+        },
+        upside_down,
+        drawn=PICTURE,
+    ),
+    Mistake(
+        "A pixel size ten times off",
+        CHECK,
+        "with a pixel size of 0.3 instead of 3 Å/px it is found (correlation 0.71)",
+        "check the unit, Å",
+        haadf(sampling=3.0),
+        drawn=PICTURE,
+    ),
+    Mistake(
+        "A stack",
+        CHECK,
+        "image.npy is a series of 5 images",
+        "choose one with channel, from 0 to 4",
+        make=pixels(lambda image: np.stack([image] * 5)),
+    ),
+    Mistake(
+        "Complex numbers",
+        CHECK,
+        "image.npy holds complex numbers, as a Fourier transform",
+        "give an image",
+        make=pixels(np.fft.fft2),
+    ),
+    Mistake(
+        "NaN",
+        CHECK,
+        "image.npy has pixels that are not finite numbers",
+        "mask or crop them",
+        make=pixels(hole),
+    ),
+    Mistake(
+        "A constant image",
+        CHECK,
+        "image.npy is the same everywhere",
+        "check the file, its crop and prepare",
+        make=pixels(np.ones_like),
+    ),
+    Mistake(
+        "Fewest above most",
+        CHECK,
+        "composition: Cd asks for 5 to 3 atoms",
+        "give fewest, most",
+        {"composition": {"Cd": [5, 3]}},
+    ),
+    Mistake(
+        "Workers below zero",
+        "run tiny.yaml --workers -2",
+        "workers: give 0 or more",
+        "(given: -2)",
+    ),
+    Mistake(
+        "A folder that is only to be read",
+        "run tiny.yaml --output /proc/tiny",
+        "/proc/tiny cannot be written",
+        "name another folder for the run, or let this one be written by you",
+    ),
+    Mistake(
+        "An extra is missing",
+        CHECK,
+        "abtem is not installed",
+        '`pip install "htinvert[multislice]"`',
+        haadf(forward={"use": "stem_multislice"}),
+        missing="abtem",
+    ),
+    Mistake(
+        "Flags that are words",
+        CHECK,
+        "atom 0 has not three flags of T or F ('fixed free free')",
+        "give each atom its own, or leave the line out",
+        make=flags("fixed free free"),
+    ),
+    Mistake(
+        "A dummy atom X",
+        CHECK,
+        "X is no chemical element but a place holder",
+        "name the element, or leave it out",
+        make=named("X"),
+    ),
+    Mistake(
+        "Deuterium D",
+        CHECK,
+        "D is no chemical element but an isotope of hydrogen",
+        "write H",
+        make=named("D"),
+    ),
 )
 
 
@@ -311,18 +514,23 @@ def desk(
     return tmp_path
 
 
-def test_there_are_twenty_and_the_documentation_lists_them() -> None:
-    rows = re.findall(r"^\| (?:\d|1\d|20) \| (.+?) \|", DOCS, re.M)
-    assert rows == [mistake.name for mistake in MISTAKES]
-    assert len(rows) == 20
+def test_the_documentation_lists_them() -> None:
+    rows = re.findall(r"^\| \d+ \| (.+?) \|", DOCS, re.M)
+    assert rows == [*(mistake.name for mistake in MISTAKES), OLD]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
 def test_a_mistake_is_answered_in_one_sentence(
-    mistake: Mistake, desk: Path, campaign: Writer, capsys: pytest.CaptureFixture[str]
+    mistake: Mistake,
+    desk: Path,
+    campaign: Writer,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     campaign(**mistake.changes)
     mistake.make(desk)
+    if mistake.missing:
+        monkeypatch.setitem(sys.modules, mistake.missing, None)
     capsys.readouterr()
     before = set(desk.rglob("*"))
     code = typed(mistake.typed)
@@ -335,9 +543,27 @@ def test_a_mistake_is_answered_in_one_sentence(
     assert len(said.err.splitlines()) == (0 if mistake.leaves else 1)
     left = {str(path.relative_to(desk)) for path in set(desk.rglob("*")) - before}
     left -= {"runs/tiny/epoch/2"}  # every driver of a run has a number, also one that is refused
-    assert left == set(mistake.leaves)
+    assert left == set(mistake.leaves + mistake.drawn)
     row = next(line for line in DOCS.splitlines() if f"| {mistake.name} |" in line)
     assert mistake.advice in row
+
+
+def test_an_old_python_is_told_before_anything_is_installed(tmp_path: Path) -> None:
+    """The stand-in answers as Python 3.9 does: with its version, and no to "new enough?"."""
+    old = tmp_path / "python3.9"
+    old.write_text('#!/bin/sh\ncase "$2" in *version_info\\[*) echo 3.9;; *) exit 1;; esac\n')
+    old.chmod(0o755)
+    made = subprocess.run(
+        [ROOT / "deploy" / "make-venv", tmp_path / "venv"],
+        env={"PATH": "/usr/bin:/bin", "PYTHON": str(old)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    advice = "install one or name it: make setup PYTHON=/path/to/python"
+    assert made.returncode == 2 and not (tmp_path / "venv").exists()
+    assert f"but {old} is Python 3.9; {advice}" in made.stderr
+    assert advice in next(line for line in DOCS.splitlines() if f"| {OLD} |" in line)
 
 
 def test_a_region_too_full_to_be_filled_is_told_before_a_run(

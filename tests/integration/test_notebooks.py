@@ -31,6 +31,7 @@ def test_a_run_shows_itself(campaign: Any, tmp_path: Path) -> None:
     shown = found._repr_html_()
     assert shown.startswith("<p><b>run: ")
     assert shown.count("<tr>") == 4  # heads, and three families
+    assert shown.count("<figure") == 4  # what the experiment shows of the best
     assert found.draw(found.best(1)[0])._repr_png_().startswith(b"\x89PNG")
     assert found.signal(0).data.shape == found.signal(found.best(1)[0]).data.shape == (60, 40)
     with pytest.raises(UserError, match="no experiment 'stm'; it has haadf"):

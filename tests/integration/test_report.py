@@ -24,6 +24,8 @@ Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 MEGABYTES = 10
+ENLARGE = """document.querySelector('[data-panel=simulated]')
+    .dispatchEvent(new MouseEvent('click', {bubbles: true}))"""
 
 
 EXPERIMENTS = {
@@ -185,6 +187,11 @@ def test_it_opens_offline_at_any_width_light_and_dark(
             assert window.evaluate("document.documentElement.scrollWidth") <= width
             window.shoot(shots / f"report-{width}-{'dark' if dark else 'light'}.png")
             assert window.serious() == []
+        window.evaluate(ENLARGE)
+        window.shoot(shots / f"enlarged-{width}-dark.png")
+        assert window.evaluate("document.documentElement.scrollWidth") <= width
+        assert window.serious() == []
+    wipe_by_keyboard(window)
     choose_by_keyboard_and_button(window)
     assert {url.partition(":")[0] for url in window.requests} <= {"file", "data", "blob"}
     assert window.complaints == []
@@ -202,3 +209,28 @@ def choose_by_keyboard_and_button(window: Any) -> None:
     assert window.evaluate(fused) != first
     window.evaluate("document.querySelector('button[data-choose=\"0\"]').click()")
     assert window.evaluate(title).startswith("rank 1,") and window.evaluate(fused) == first
+
+
+def press(window: Any, key: str, **more: Any) -> None:
+    for kind in ("keyDown", "keyUp"):
+        window.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, **more)
+
+
+def wipe_by_keyboard(window: Any) -> None:
+    """Enter on a button enlarges, arrow keys move the edge over the experiment, Escape closes."""
+    opened = "document.getElementById('large').open"
+    share = "document.querySelector('#wiped rect').getAttribute('width') / 50"
+    window.evaluate("document.getElementById('large').close()")
+    window.evaluate("document.querySelector('.panels .enlarge').focus()")
+    press(window, "Enter", text="\r", windowsVirtualKeyCode=13)
+    assert window.evaluate(opened) is True
+    below, above = (
+        window.evaluate(f"document.querySelectorAll('dialog image')[{i}].getAttribute('href')")
+        for i in (0, 1)
+    )
+    assert below != above
+    before = window.evaluate(share)
+    press(window, "ArrowRight", windowsVirtualKeyCode=39)
+    assert window.evaluate(share) > before == 0
+    press(window, "Escape", windowsVirtualKeyCode=27)
+    assert window.evaluate(opened) is False

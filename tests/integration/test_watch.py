@@ -26,6 +26,11 @@ from htinvert.watch.state import State
 from .conftest import command, environment
 
 Writer = Callable[..., Path]
+LOADED = """Promise.all([...document.querySelectorAll("image")].map((shown) => {
+  const image = new Image();
+  image.src = shown.getAttribute("href");
+  return image.decode();
+}))"""
 
 
 def ask(server: Viewers, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
@@ -64,11 +69,11 @@ def test_the_page_and_its_pictures_are_served_to_this_machine_only(viewed: Viewe
     assert status == 200
     assert b"EventSource" in page
     assert b"http://" not in page.replace(b"http://www.w3.org/2000/svg", b"")  # nothing from afar
-    for name in ("best-haadf", "pareto"):
-        assert ask(viewed, f"/{name}.png")[0] == 403
-        status, picture = ask(viewed, f"/{name}.png?{viewed.token}&1")
+    for name in ("experiment", "fused", "simulated", "residual"):
+        assert ask(viewed, f"/haadf-{name}")[0] == 403
+        status, picture = ask(viewed, f"/haadf-{name}?{viewed.token}&1")
         assert status == 200
-        assert picture.startswith(b"\x89PNG")
+        assert picture[8:12] == b"WEBP"
     assert ask(viewed, f"/config.yaml?{viewed.token}")[0] == 404
     assert ask(viewed, f"/../journal.sqlite?{viewed.token}")[0] == 404
     assert ask(viewed, "/events")[0] == 403
@@ -103,10 +108,13 @@ def test_a_browser_shows_it_at_any_width_light_and_dark(
     for width in (390, 1280):
         for dark in (False, True):
             window.open(viewed.address, width=width, dark=dark)
-            window.evaluate("Promise.all([...document.images].map(image => image.decode()))")
+            window.evaluate(LOADED)
             assert window.evaluate("document.documentElement.scrollWidth") <= width
             window.shoot(shots / f"watch-{width}-{'dark' if dark else 'light'}.png")
             assert window.serious() == []
+    for cell in ("th", "td"):  # the last column is seen whole
+        right = f"document.querySelector('{cell}:last-child').getBoundingClientRect().right"
+        assert window.evaluate(right) <= 1280
     assert "12 evaluated" in window.evaluate("document.body.innerText")
     assert window.evaluate("stop.hidden") is True  # it has ended: there is nothing to stop
     window.evaluate("document.getElementById('stop').click()")
@@ -122,7 +130,8 @@ def test_two_viewers_see_the_same_facts(viewed: Viewers) -> None:
     assert first == second
     assert first["evaluated"] + first["failed"] == 12
     assert first["best"][0]["rank"] == 1
-    assert first["pictures"] == ["best-haadf", "pareto"]
+    assert [signal["name"] for signal in first["signals"]] == ["haadf"]
+    assert first["pareto"].startswith("<svg")
 
 
 def test_the_button_refuses_without_its_token(viewed: Viewers) -> None:
@@ -177,7 +186,7 @@ def test_pictures_change_while_a_campaign_runs_and_a_viewer_that_dies_harms_nobo
     while driver.is_alive():
         if state.look():
             seen.add(state.facts["evaluated"])
-            pictures.add(state.pictures.get("pareto", b""))
+            pictures.add(state.pictures.get("haadf-fused", b""))
             if len(seen) == 2:
                 viewer.kill()
         time.sleep(0.05)

@@ -66,6 +66,16 @@ def test_every_name_is_there_and_says_what_it_raises_and_in_which_units(name: st
         assert "Raises" in text or "raises" in text
 
 
+def test_a_signal_is_shown_by_its_axes() -> None:
+    image = ht.Signal.image(np.arange(12.0).reshape(3, 4), 0.5)
+    curve = ht.Signal.curve(np.linspace(1, 5, 20), np.sin(np.linspace(1, 5, 20)))
+    shown = ht.show(image, curve, titles=["<i>", "sine"])._repr_html_()
+    assert shown.count("<figure") == 2
+    assert "&lt;i&gt;" in shown and "<i>" not in shown
+    with pytest.raises(UserError, match="there are 1 titles for 2 signals; give as many"):
+        ht.show(image, curve, titles=["one"])
+
+
 def test_the_version_is_that_of_the_installed_package() -> None:
     assert ht.__version__ == importlib.metadata.version("htinvert")
 

@@ -124,8 +124,10 @@ def pareto(
     chart.line([p for p in front if p[0] <= limits_x[1] and p[1] <= limits_y[1]], "front")
     for i in reversed(chosen):
         chart.marks.append(_choice(chart, shown[i], x[i], y[i], choices[shown[i].rank]))
-    title = f"Pareto plot of {len(shown)} families over {x_name} and {y_name}; choose one"
-    return chart.svg(title, role="radiogroup", css="chart pareto")
+    title = f"Pareto plot of {len(shown)} families over {x_name} and {y_name}"
+    if not choices:
+        return chart.svg(title, css="chart pareto")
+    return chart.svg(f"{title}; choose one", role="radiogroup", css="chart pareto")
 
 
 def _frame(values: Floats, chosen: list[int]) -> tuple[float, float]:

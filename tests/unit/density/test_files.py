@@ -84,6 +84,22 @@ def test_a_chgcar_is_a_density_of_all_electrons(density, tmp_path):
             Stm(density=source, sampling=0.2, shape=(8, 8))(SLAB)
 
 
+def test_both_spins_are_read_as_pymatgen_reads_them(density, tmp_path):
+    outputs = pytest.importorskip("pymatgen.io.vasp.outputs", reason="the extra mp is missing")
+    path = tmp_path / "CHGCAR"
+    write_vasp(density, path, augmentation=True)
+    lines = path.read_text().splitlines()
+    grid = next(i for i, line in enumerate(lines) if line == "8 10 64")
+    last = next(i for i, line in enumerate(lines) if line.startswith("augmentation"))
+    difference = [line.replace("E-", "E-1") for line in lines[grid + 1 : last]]
+    path.write_text("\n".join([*lines, "0.0 0.5", lines[grid], *difference]) + "\n")
+    found, theirs = read_density(path), outputs.Chgcar.from_file(str(path))
+    volume = theirs.structure.volume
+    assert np.allclose(found.values[0] * volume, theirs.data["total"], rtol=1e-6)
+    assert np.allclose(found.atoms.positions, theirs.structure.cart_coords)
+    assert found.kind == "total" and theirs.is_spin_polarized
+
+
 def test_a_truncated_file_is_refused_in_one_sentence(density, tmp_path):
     write_vasp(density, tmp_path / "PARCHG")
     text = (tmp_path / "PARCHG").read_text()

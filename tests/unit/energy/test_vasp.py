@@ -20,13 +20,21 @@ from ase.build import bulk, fcc111
 from ase.calculators.emt import EMT
 from ase.constraints import FixAtoms
 from ase.io import read
-from pymatgen.io.vasp import Incar, Kpoints, Poscar
 
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.vasp import Vasp
+from htinvert.energy.vasp_files import recommended_datasets
 from htinvert.geometry.roles import RigidBody
 
 from . import stand_in_for_vasp
+
+vasp_files = pytest.importorskip("pymatgen.io.vasp", reason="the extra mp is missing")
+Incar, Kpoints, Poscar = vasp_files.Incar, vasp_files.Kpoints, vasp_files.Poscar
+
+
+def test_datasets_are_those_of_the_materials_project() -> None:
+    sets = pytest.importorskip("pymatgen.io.vasp.sets")
+    assert recommended_datasets() == sets.MPRelaxSet.CONFIG["POTCAR"]
 
 
 @pytest.fixture(scope="module")

@@ -140,7 +140,7 @@ def options(endpoint: str, tmp_path: Path) -> dict[str, Any]:
 @pytest.fixture(autouse=True, scope="module")
 def fields() -> Iterator[None]:
     """The client derives the list of all fields anew for each that is asked for: 0.1 s each."""
-    client = pytest.importorskip("mp_api.client.core.client", reason="pip install mp-api")
+    client = pytest.importorskip("mp_api.client.core.client", reason="the extra mp is missing")
     with pytest.MonkeyPatch.context() as patch:
         derive = client.BaseRester.available_fields.fget
         known: dict[type, list[str]] = {}
@@ -256,7 +256,7 @@ def test_without_the_client_only_what_was_kept_is_known(
     materials_project("TiO2", **options)
     monkeypatch.setitem(sys.modules, "mp_api.client", None)
     assert len(materials_project("TiO2", **options)) == 6
-    with pytest.raises(UserError, match=r"cannot be imported .*; run pip install mp-api, or take"):
+    with pytest.raises(UserError, match=r"is not installed .*htinvert\[mp\].`, or take"):
         materials_project("Si", **options)
 
 

@@ -100,7 +100,7 @@ def test_a_potcar_beside_names_them_before_a_title_is_guessed_at(tmp_path: Path)
     ("symbols", "message"),
     [
         ("CD TE", "names CD, which is no element, in line 6"),
-        ("Cd X", "names X, which is no element"),
+        ("Cd X", "line 6: X is no chemical element but a place holder"),
         ("Cd Te O", "names 3 elements .Cd Te O. but gives 2 numbers of atoms"),
         ("Cd", "names 1 elements .Cd. but gives 2 numbers"),
     ],

@@ -102,6 +102,63 @@
   for (const button of all("[data-choose]")) {
     button.addEventListener("click", () => choose(Number(button.dataset.choose), false));
   }
+  const large = document.getElementById("large");
+  const slider = document.getElementById("wipe");
+  const shape = (tag, attributes) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    return node;
+  };
+  let wiped = null;
+
+  function wipe() {
+    if (!wiped) return;
+    const at = wiped.width * Number(slider.value) / 100;
+    wiped.window.setAttribute("width", String(at));
+    wiped.edge.setAttribute("x", String(at - wiped.edge.width.baseVal.value / 2));
+    slider.setAttribute("aria-valuetext", `${slider.value} % simulation`);
+  }
+
+  // The experiment lies below, the chosen picture of the simulation over its left part.
+  function enlarge(figure) {
+    const figures = [...figure.parentElement.children];
+    const mine = figure.querySelector("image");
+    const first = figures[0].querySelector("svg").cloneNode(true);
+    const below = first.querySelector("image");
+    const other = figures.map((one) => one.querySelector("image"))
+      .find((image) => image.dataset.panel === (mine.dataset.panel || "simulated"));
+    const { width, height } = first.viewBox.baseVal;
+    wiped = null;
+    if (other && other.getAttribute("href")) {
+      const clip = shape("clipPath", { id: "wiped" });
+      const window = shape("rect", { x: 0, y: 0, width, height });
+      clip.append(window);
+      const above = other.cloneNode(true);
+      for (const key of ["data-channel", "data-panel"]) above.removeAttribute(key);
+      above.setAttribute("clip-path", "url(#wiped)");
+      const edge = shape("rect", { y: 0, width: width / 400, height, class: "edge" });
+      below.after(clip, above, edge);
+      wiped = { window, edge, width };
+    }
+    const shown = figure.querySelector("figcaption").firstChild.textContent.trim();
+    document.getElementById("large-title").textContent =
+      `${document.querySelector(".shown-title").textContent}: ${shown}`;
+    document.getElementById("large-image").replaceChildren(first);
+    document.getElementById("large-wipe").hidden = !wiped;
+    slider.value = mine.dataset.panel ? 100 : 0;
+    wipe();
+    large.showModal();
+    (wiped ? slider : document.getElementById("large-close")).focus();
+  }
+
+  slider.addEventListener("input", wipe);
+  document.getElementById("large-close").addEventListener("click", () => large.close());
+  large.addEventListener("click", (event) => { if (event.target === large) large.close(); });
+  for (const figure of all(".panels figure")) {
+    for (const part of figure.querySelectorAll("svg, .enlarge")) {
+      part.addEventListener("click", () => enlarge(figure));
+    }
+  }
   document.getElementById("reset").addEventListener("click", view);
   try { start(); } catch (error) { viewer = null; note.textContent = "3D is not available here."; }
   choose(0, false);
