@@ -32,12 +32,9 @@ DIRECTIONS = ("xyz", "xy", "xz", "yz", "x", "y", "z")  # in which a rigid grain 
 
 
 class UserError(Exception):
-    """A user's mistake: one sentence that says what is wrong and what to do.
+    """A user's mistake: one sentence that says what is wrong and what to do."""
 
-    ``code`` is what the command line ends with.
-    """
-
-    code = 2
+    code = 2  # what the command line ends with
 
 
 class Infeasible(Exception):
@@ -122,8 +119,7 @@ class Signal:
 class Reused:
     """What an earlier evaluation of a structure tells, of the stages that were not changed since.
 
-    ``scores`` and ``parameters`` are those of ``channels`` alone; ``signals`` are exact, by
-    channel, as its forward model would simulate them once more.
+    ``scores`` and ``parameters`` are of ``channels`` alone; ``signals`` are exact, by channel.
     """
 
     relaxation: Relaxation
@@ -165,8 +161,7 @@ class Candidate:
 class Relaxation:
     """What an energy model returns: relaxed atoms and their potential energy [eV].
 
-    ``force`` is the largest that is left on an atom or rigid body [eV/Å], None where the engine
-    does not say.
+    ``force`` is the largest left on an atom or rigid body [eV/Å], None where that is not known.
     """
 
     atoms: Atoms
@@ -291,10 +286,18 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Objective:
-    """A number to be made small; ``weight`` is its worth per unit (per eV, per unit of cost)."""
+    """A number to be made small; ``weight`` is its worth per unit (per eV, per unit of cost).
+
+    Or per nat of what a ``likelihood`` (:mod:`htinvert.metrics.likelihood`) makes of the number.
+    """
 
     name: str
     weight: float
+    likelihood: Any = None
+
+    def worth(self, value: Any) -> Any:
+        """What a value adds to the weighted sum; of a number one, of an array one."""
+        return self.weight * (value if self.likelihood is None else self.likelihood(value))
 
 
 @dataclass(frozen=True)
@@ -327,9 +330,9 @@ class Region:
     def __post_init__(self) -> None:
         for axis, (lower, upper) in {self.axis: (self.lower, self.upper), **self.box}.items():
             if not lower < upper:
+                span = f"{lower:g} to {upper:g} Å along {axis}"
                 raise UserError(
-                    f"the region goes from {lower:g} to {upper:g} Å along {axis}; "
-                    "its lower bound must be below its upper"
+                    f"the region goes from {span}; its lower bound must be below its upper"
                 )
         wrong = sorted(set(self.box) - set("xyz".replace(self.axis, "")))
         if wrong:
@@ -388,13 +391,10 @@ def frozen_mask(atoms: Atoms) -> NDArray[np.bool_]:
     """Which atoms no relaxation may move, shape (n,)."""
     from ase.constraints import FixAtoms  # here: it loads half of scipy, which no help page needs
 
-    mask = np.zeros(len(atoms), dtype=bool)
-    for constraint in atoms.constraints:
-        if isinstance(constraint, FixAtoms):
-            mask[constraint.get_indices()] = True
-    return mask
+    held = [c.get_indices() for c in atoms.constraints if isinstance(c, FixAtoms)]
+    return np.isin(np.arange(len(atoms)), np.concatenate([[], *held]))
 
 
 def weighted_sum(values: Mapping[str, float], objectives: Iterable[Objective]) -> float:
     """One number for a candidate, lower is better: the sum of weight times value."""
-    return float(sum(objective.weight * values[objective.name] for objective in objectives))
+    return float(sum(objective.worth(values[objective.name]) for objective in objectives))

@@ -21,6 +21,7 @@ from htinvert.config.campaign import Config
 from htinvert.config.yaml_file import read_yaml, way
 from htinvert.core import ENERGIES, Candidate, Evaluation, Exhausted, Objective, UserError
 from htinvert.declaration.declared import Parameter
+from htinvert.metrics.likelihood import from_plain
 from htinvert.ranking.rank import Ranked, rank
 from htinvert.ranking.survey import Survey
 from htinvert.store import is_run, snap, structure_key
@@ -189,7 +190,8 @@ def objectives_of(
 ) -> tuple[Objective, ...]:
     """The objectives that a run was made with, with other weights where given."""
     with _kept_config(folder) as config:
-        known = {str(name): float(weight) for name, weight in config["objectives"].items()}
+        given = config["objectives"].items()
+        known = {str(name): from_plain(str(name), worth) for name, worth in given}
     for name in weights or {}:
         if name not in known and name not in ENERGIES:
             raise UserError(
@@ -198,10 +200,10 @@ def objectives_of(
     for name, weight in (weights or {}).items():
         if not 0.0 <= weight < math.inf:
             raise UserError(f"the weight of {name} is {weight:g}; give a finite number, 0 or more")
-    merged = known | dict(weights or {})
-    if weights and not any(merged.values()):
+    merged = known | {name: Objective(name, float(w)) for name, w in (weights or {}).items()}
+    if weights and not any(objective.weight for objective in merged.values()):
         raise UserError("nothing ranks where all weights are 0; give one a weight above 0")
-    return tuple(Objective(name, float(weight)) for name, weight in merged.items())
+    return tuple(merged.values())
 
 
 @contextmanager

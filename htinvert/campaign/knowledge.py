@@ -20,7 +20,8 @@ from htinvert.campaign.plan import Plan
 from htinvert.campaign.progress import Progress
 from htinvert.config.campaign import TOTAL
 from htinvert.core import Candidate, Evaluation, Generator, Keep, weighted_sum
-from htinvert.declaration.abilities import Resumable
+from htinvert.declaration.abilities import LooksAlong, Resumable
+from htinvert.metrics.likelihood import as_plain
 from htinvert.store import RunStore
 
 FORMAT = 3  # of a checkpoint; to be raised with every change of what generators keep
@@ -43,6 +44,7 @@ class Knowledge:
             apart=copies == "apart",
             novelty=search.novelty,
             refits=any(channel.free for channel in channels),
+            turn=copies == "same" or not any(isinstance(c.forward, LooksAlong) for c in channels),
         )
         self.progress = progress
         self._plan, self._store = plan, store
@@ -152,6 +154,6 @@ class Knowledge:
             "format": FORMAT,
             "run": self._store.run_id,
             "version": version("htinvert"),
-            "objectives": [[aim.name, aim.weight] for aim in self._plan.objectives],
+            "objectives": [[aim.name, as_plain(aim)] for aim in self._plan.objectives],
             "target": dict(self._plan.config.stop.target),
         }

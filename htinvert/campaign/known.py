@@ -47,12 +47,15 @@ class KnownStructures:
         store: where those are read that an earlier driver knew.
         apart: see :class:`htinvert.geometry.duplicates.Known`.
         novelty: rms distance [Å] to a relaxed structure below which a proposal is nothing new.
+        turn: the same.
         refits: whether fits of candidates start from what those of their parents ended with.
     """
 
-    def __init__(self, store: RunStore, *, apart: bool, novelty: float, refits: bool) -> None:
-        self.proposed = Known.proposals(apart=apart)
-        self.relaxed = Known.basins(within=novelty, apart=apart)
+    def __init__(
+        self, store: RunStore, *, apart: bool, novelty: float, refits: bool, turn: bool = True
+    ) -> None:
+        self.proposed = Known.proposals(apart=apart, turn=turn)
+        self.relaxed = Known.basins(within=novelty, apart=apart, turn=turn)
         self.families = Known.families()
         self._store, self._refits = store, refits
         self._indices = {name: array("q") for name in ("proposed", "relaxed", "families")}

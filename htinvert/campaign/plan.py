@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from htinvert import plugins
 from htinvert.campaign.channels import held, make_channels
 from htinvert.campaign.defaults import with_generators
 from htinvert.campaign.identity import content, identity_of
+from htinvert.campaign.likelihood import objectives_in
 from htinvert.campaign.place import place_experiments
 from htinvert.campaign.references import References, price
 from htinvert.campaign.screen import Screened
@@ -44,6 +45,7 @@ from htinvert.generators.mixture import Mixture
 from htinvert.geometry.distances import covalent_distances
 from htinvert.image.calibration.calibrate import Calibration
 from htinvert.image.residual import Residuals
+from htinvert.metrics.likelihood import as_plain
 from htinvert.structures.region import search_space
 
 VACUUM = 6.0  # Å around a cluster whose file has no cell
@@ -60,8 +62,9 @@ class Plan:
     ``identity`` is what a run folder must agree with to be resumed; ``measured`` holds what the
     calibration of each experiment that asked for one has found, ``files`` a sentence on the file of
     each; paths are relative to ``folder``. ``references`` are the phases that chemical potentials
-    follow from, once they are :meth:`priced`. ``first`` are structures that are evaluated before
-    any generator is asked, as those that another run has found.
+    follow from, once they are :meth:`priced`; ``said`` a sentence on what each given objective is
+    worth. ``first`` are structures that are evaluated before any generator is asked, as those that
+    another run has found.
     """
 
     config: Config
@@ -74,6 +77,7 @@ class Plan:
     folder: Path
     references: References | None = None
     first: tuple[Candidate, ...] = ()
+    said: Mapping[str, str] = field(default_factory=dict)
 
     def generator(self) -> Generator:
         """Make the campaign's generators, which share its proposals."""
@@ -166,10 +170,10 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     channels, measured, files = make_channels(config, folder)
     files |= {name: f"{files[name]}; {place.sentence}" for name, place in found.items()}
     config = with_generators(config, channels)
-    weights = config.objectives or {
-        name: 1.0 if name == "energy" else IMAGE_WEIGHT for name in default_objectives(config)
-    }
-    objectives = tuple(Objective(name, weight) for name, weight in weights.items())
+    objectives, said = objectives_in(config, channels, space)
+    if objectives is None:
+        names = default_objectives(config)
+        objectives = tuple(Objective(n, 1.0 if n == "energy" else IMAGE_WEIGHT) for n in names)
     identity = identity_of(config, atoms, channels, folder)
     channels = tuple(
         replace(channel, imaging=content(identity["experiments"][channel.name]["forward"]))
@@ -179,11 +183,11 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     if config.refine is not None:
         check_refinable(energy, channels, objectives, atoms)
         refine = Refinement(config.refine.steps, config.refine.below, objectives)
-        identity["refine"]["objectives"] = weights  # which decide where a structure ends
+        identity["refine"]["objectives"] = {o.name: as_plain(o) for o in objectives}  # which decide
     recipe = Recipe(energy, channels, config.given_potentials, region, refine)
     if (offer := offer_of(energy)) is not None:
         identity["energy"]["model"] = offer.model  # energies of another version are others
-    plan = Plan(config, space, recipe, objectives, identity, measured, files, folder)
+    plan = Plan(config, space, recipe, objectives, identity, measured, files, folder, said=said)
     plan.generator()  # its parameters, too, are checked before anything begins
     return plan
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,9 +15,11 @@ from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.plan import Plan, fit_to_start, make_plan
 from htinvert.campaign.weights import weighted
 from htinvert.config.campaign import load
+from htinvert.config.weights import LikelihoodPart
 from htinvert.config.yaml_file import read_yaml, seen_from
-from htinvert.core import UserError
+from htinvert.core import ENERGIES, UserError
 from htinvert.declaration.declared import value_of
+from htinvert.metrics.likelihood import as_plain
 from htinvert.store import RunStore, is_run
 from htinvert.store.provenance import read_provenance
 
@@ -67,13 +70,23 @@ def resumed(plan: Plan, path: Path) -> Plan:
 def write_config(plan: Plan, path: Path) -> None:
     """Keep the configuration in the run's folder; it names files as seen from there."""
     target = path / "config.yaml"
-    weights = {objective.name: objective.weight for objective in plan.objectives}
-    config = plan.config.model_copy(update={"objectives": weights})
+    config = plan.config.model_copy(update={"objectives": _kept(plan)})
     raw = seen_from(path, config.model_dump(mode="json", exclude_none=True), plan.folder)
     text = yaml.safe_dump(raw, sort_keys=False)
     partial = target.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(target)
+
+
+def _kept(plan: Plan) -> dict[str, float | LikelihoodPart]:
+    """What each objective is worth in numbers, so that a later reading of the data changes none."""
+    given, found = plan.config.objectives or {}, {}
+    for objective in plan.objectives:
+        worth: Any = as_plain(objective)
+        if isinstance(given.get(objective.name), LikelihoodPart) and objective.name in ENERGIES:
+            worth = {"kT": 1.0 / objective.weight}
+        found[objective.name] = LikelihoodPart(**worth) if isinstance(worth, dict) else worth
+    return found
 
 
 def parameters(plan: Plan) -> dict[str, dict[str, float]]:

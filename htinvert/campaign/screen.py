@@ -181,7 +181,7 @@ class Screened:
 
     def _describe(self, evaluation: Evaluation) -> Preview:
         atoms, objectives = evaluation.atoms, evaluation.objectives
-        values = [o.weight * objectives[o.name] for o in self.objectives]
+        values = [o.worth(objectives[o.name]) for o in self.objectives]
         region = atoms.symbols[region_mask(atoms)]
         counts = [float((region == symbol).sum()) for symbol in self.space.composition]
         costs = [value for name, value in objectives.items() if name not in ENERGIES]

@@ -32,6 +32,7 @@ from htinvert.config.experiment import (
 )
 from htinvert.config.numbers import with_numbers
 from htinvert.config.potentials import ChemicalPotentials, PhasesPart
+from htinvert.config.weights import Worth, named_objectives
 from htinvert.config.yaml_file import TOO_DEEP, located, merge, read_yaml, too_deep
 from htinvert.core import ENERGIES, Region, UserError
 from htinvert.declaration.schema_words import either
@@ -157,7 +158,7 @@ class Config(Part):
     energy: Component
     chemical_potentials: ChemicalPotentials = Field(default={})
     experiments: dict[str, AnyExperiment] = Field(default={})
-    objectives: dict[str, float] | None = None
+    objectives: dict[str, Worth] | None = None
     refine: RefinePart | None = None
     search: Search = Search()
     stop: Stop = Stop(evaluations=200)
@@ -186,9 +187,9 @@ class Config(Part):
 
     @field_validator("objectives")
     @classmethod
-    def _weights(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
+    def _weights(cls, weights: dict[str, Worth] | None) -> dict[str, Worth] | None:
         for name, weight in (weights or {}).items():
-            if weight < 0:
+            if isinstance(weight, float) and weight < 0:
                 raise ValueError(f"{name} weighs {weight:g}, which looks for the worst; {WEIGHTS}")
         if weights is not None and not any(weights.values()):
             raise ValueError(f"nothing ranks where all weights are 0; {WEIGHTS}")
@@ -350,7 +351,10 @@ def default_objectives(config: Config) -> list[str]:
 
 def _objective_problems(config: Config) -> list[str]:
     known = objective_names(config)
-    given = {"objectives": config.objectives or {}, "stop.target": config.stop.target}
+    named, problems = named_objectives(config.objectives or {}, config.experiments)
+    if problems:
+        return problems
+    given = {"objectives": [*named], "stop.target": [*config.stop.target]}
     allowed = {"objectives": known, "stop.target": [*known, TOTAL]}
     return [
         f"{place}.{name} is unknown; {plugins.suggest(name, allowed[place])}"

@@ -263,6 +263,37 @@ class HasFindings(Protocol):
 
 
 @runtime_checkable
+class CountsPoints(Protocol):
+    """Knows how many independent points its data have, where a Fourier transform says so."""
+
+    def independent_points(self, observed: Signal) -> tuple[float, str] | None:
+        """Their number [1] and a phrase on where it comes from; None where that is not known."""
+        ...
+
+
+@runtime_checkable
+class HasModelError(Protocol):
+    """Says by how much its signals are wrong of a right structure, and by what measurement.
+
+    ``model_error`` is relative, the root of the mean squared residual over that of the signal.
+    """
+
+    model_error: float
+    model_error_source: str
+
+
+@runtime_checkable
+class HasMisfit(Protocol):
+    """A metric whose cost is a residual of least squares, so that it has a likelihood.
+
+    ``misfit`` is ``cost`` where the cost is the relative root mean square residual, ``correlation``
+    where it is 1 less a correlation.
+    """
+
+    misfit: str
+
+
+@runtime_checkable
 class HasView(Protocol):
     """Shows each atom at a place: knows where in its image a position appears."""
 

@@ -31,6 +31,7 @@ from htinvert.declaration.abilities import Differentiable, HasSlope, PricesAsItS
 from htinvert.energy.lennard_jones import minimize
 from htinvert.evaluation.fit import adjusted
 from htinvert.geometry.roles import rigid_bodies
+from htinvert.metrics.likelihood import slope
 
 LONGEST = 0.1  # Å, that an atom moves in one step
 FLAT = 1e-3  # per Å, of the weighted sum: less is not worth a step
@@ -92,7 +93,7 @@ def refined(
         EvaluationFailed: where engine or simulation gives up.
     """
     asked: Refinement = recipe.refine
-    fits = {o.name: o.weight for o in asked.objectives if o.weight and o.name in scores}
+    fits = {o.name: o for o in asked.objectives if o.weight and o.name in scores}
     if not fits or any(scores[name].cost > asked.below for name in fits):
         return None
     weight = sum(o.weight for o in asked.objectives if o.name in ENERGY)
@@ -109,14 +110,15 @@ def refined(
         atoms.positions = positions
         point = engine.single_point(atoms)
         value, forces = weight * point.energy, weight * point.forces
-        for name, worth in fits.items():
+        for name, objective in fits.items():
             which, _, metric = name.partition(".")
             forward, observed = models[which], channels[which].observed
             judge: Any = channels[which].metrics[metric]
             simulated = forward(atoms)
-            value += worth * judge(simulated, observed).cost
-            slope = judge.slope(simulated, observed)
-            forces = forces - worth * forward.gradient(atoms, slope)
+            cost = judge(simulated, observed).cost
+            value += objective.worth(cost)
+            change = slope(objective, cost) * judge.slope(simulated, observed)
+            forces = forces - forward.gradient(atoms, change)
         return float(value), np.asarray(forces * mobile)
 
     _, positions, steps, _ = minimize(field, atoms.positions.copy(), FLAT, asked.steps, LONGEST)

@@ -104,6 +104,10 @@ class StemMultislice(Stem):
     )
     declares: ClassVar[Mapping[str, Parameter]]
     packages: ClassVar[tuple[str, ...]] = ("abtem",)
+    model_error: ClassVar[float] = 0.1
+    model_error_source: ClassVar[str] = (
+        "four phonon configurations against others, correlation 0.99"
+    )
 
     thickness: float = 50.0
     detector: Literal["annular", "com_x", "com_y", "idpc"] = "annular"

@@ -48,7 +48,7 @@ class Member:
 def member(evaluation: Evaluation, objectives: Sequence[Objective]) -> Member:
     """A successful evaluation as a member of a population."""
     found = evaluation.objectives
-    values = tuple(o.weight * found[o.name] for o in objectives if o.weight)
+    values = tuple(float(o.worth(found[o.name])) for o in objectives if o.weight)
     return Member(evaluation.candidate.index, evaluation.atoms, float(sum(values)), values)
 
 

@@ -161,6 +161,6 @@ class ReplicaExchange:
         """The weighted sum as a replica sees it."""
         factors = self._factors[replica]
         return float(
-            sum(o.weight * factors.get(o.name, 1.0) * visit.objectives[o.name]
+            sum(factors.get(o.name, 1.0) * o.worth(visit.objectives[o.name])
                 for o in self.objectives)
         )  # fmt: skip

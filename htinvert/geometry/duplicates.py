@@ -17,11 +17,13 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from htinvert.core import frozen_mask, region_mask
+from htinvert.geometry.congruent import cluster_distance
 from htinvert.geometry.distances import MANY_PAIRS, with_images, wrapped
 from htinvert.geometry.roles import rigid_bodies, rigid_mask
 
 SAME_HOST = 0.1  # Å: how far a frozen atom may be from its image under a symmetry of the host
 LOOSE_HOST = 0.4  # Å: the same where no atom is frozen and the host has relaxed
+LISTS = 0.3  # Å rms: sorted distances that differ by more are those of unlike clusters
 BODY_ATOMS = 12  # of a rigid grain that tell where it is
 
 
@@ -109,7 +111,11 @@ def _keeping_many(
 
 
 def displacement(
-    first: Atoms, second: Atoms, operations: Sequence[Operation] | None = None
+    first: Atoms,
+    second: Atoms,
+    operations: Sequence[Operation] | None = None,
+    *,
+    turn: bool = True,
 ) -> float:
     """Root-mean-square displacement [Å] between two structures in the same host.
 
@@ -117,19 +123,31 @@ def displacement(
     assignment), under each operation that keeps the host; the best counts. A rigid grain adds how
     far it is from where the other has it. Infinite where compositions differ. Without a host there
     is no frame of reference, and sorted distances are compared instead, as in Vilhelmsen & Hammer,
-    J. Chem. Phys. 141, 044711 (2014): unchanged by any rotation, and by mirroring.
+    J. Chem. Phys. 141, 044711 (2014): unchanged by any rotation, and by mirroring. Those of several
+    elements may agree for unlike orders, so that such clusters are laid over each other, too;
+    without ``turn`` all are, as they stand.
     """
     ours, theirs = (atoms[region_mask(atoms)] for atoms in (first, second))
     if sorted(ours.numbers) != sorted(theirs.numbers):
         return float("inf")
     if len(ours) == len(first):
-        return _distance_lists(ours, theirs)
+        if not turn:
+            return cluster_distance(ours, theirs, turn=False)
+        found = _distance_lists(ours, theirs)
+        alike = may_be_homometric(first) and found < LISTS
+        return max(found, cluster_distance(ours, theirs)) if alike else found
     found = float("inf")
     for operation in operations or host_operations(first):
         apart = _assigned(ours, theirs, operation)
         if apart < found:
             found = min(found, max(apart, _bodies_apart(first, second, operation)))
     return found
+
+
+def may_be_homometric(atoms: Atoms) -> bool:
+    """Whether unlike structures may have the same distances: free clusters of several elements."""
+    free = not atoms.pbc.any() and bool(region_mask(atoms).all())
+    return free and len(np.unique(atoms.numbers)) > 1
 
 
 def _assigned(ours: Atoms, theirs: Atoms, operation: Operation) -> float:

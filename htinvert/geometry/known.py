@@ -16,7 +16,13 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.geometry.duplicates import IDENTITY, Operation, displacement, host_operations
+from htinvert.geometry.duplicates import (
+    IDENTITY,
+    Operation,
+    displacement,
+    host_operations,
+    may_be_homometric,
+)
 from htinvert.geometry.fingerprint import LIKE, fingerprint
 from htinvert.geometry.near import Codes, NearestFingerprints
 from htinvert.geometry.places import OFF, Places, frame_key
@@ -64,18 +70,21 @@ class Known:
         apart: whether a symmetry of the host makes another structure of one, as an image sees it
             that shows where a mirrored or shifted copy lies. A fingerprint cannot tell, so every
             pair below ``perhaps`` is then matched atom by atom, just as it stands.
+        turn: whether a free cluster that is turned or mirrored is the same, for no data shows it
+            from one side.
     """
 
     @classmethod
-    def proposals(cls, *, apart: bool) -> Self:
+    def proposals(cls, *, apart: bool, turn: bool = True) -> Self:
         """For structures about to be evaluated, which none should be twice."""
-        return cls(surely=REPEATED, perhaps=4 * REPEATED, within=REPEATED_WITHIN, apart=apart)
+        limits = {"surely": REPEATED, "perhaps": 4 * REPEATED, "within": REPEATED_WITHIN}
+        return cls(**limits, apart=apart, turn=turn)
 
     @classmethod
-    def basins(cls, *, within: float = SAME_BASIN, apart: bool) -> Self:
+    def basins(cls, *, within: float = SAME_BASIN, apart: bool, turn: bool = True) -> Self:
         """For relaxed structures that a proposal ``within`` [Å] would only relax to again."""
         radius = max(within, REPEATED_WITHIN)
-        return cls(surely=REPEATED, perhaps=BASIN_REACH, within=radius, apart=apart)
+        return cls(surely=REPEATED, perhaps=BASIN_REACH, within=radius, apart=apart, turn=turn)
 
     @classmethod
     def families(cls) -> Self:
@@ -83,9 +92,16 @@ class Known:
         return cls(surely=0.25 * LIKE, perhaps=2.0 * LIKE, within=SAME_BASIN)
 
     def __init__(
-        self, *, surely: float, perhaps: float, within: float, apart: bool = False
+        self,
+        *,
+        surely: float,
+        perhaps: float,
+        within: float,
+        apart: bool = False,
+        turn: bool = True,
     ) -> None:
         self.surely, self.perhaps, self.within, self.apart = surely, perhaps, within, apart
+        self.turn = turn
         self._nearest = NearestFingerprints()
         self._places: Places | None = None
         self._frames: dict[bytes, Atoms] = {}  # all of a structure but cell and positions
@@ -154,25 +170,29 @@ class Known:
         apart = {n: max(0.0, 1.0 - float(exact[n].vector @ vector)) for n in numbers}
         close = (number for number in numbers if apart[number] < self.perhaps)
         for number in sorted(close, key=lambda n: (round(apart[n], 12), n))[:TIES]:
-            if apart[number] < self.surely and not self.apart:
+            if apart[number] < self.surely and not self.apart and not may_be_homometric(atoms):
                 return number
-            if displacement(exact[number].atoms(), atoms, self._keep(atoms)) <= self.within:
+            if self._apart(exact[number].atoms(), atoms) <= self.within:
                 return number
         return None
 
     def _perhaps(self, atoms: Atoms, numbers: list[int], least: list[float]) -> bool:
         """Whether a structure may be one of those, by what is at hand of them."""
         if not self.apart and any(low < self.surely for low in least):
-            return True
+            return True  # or is homometric, which exact structures tell
         assert self._places is not None  # noqa: S101  (all are held otherwise)
         self._place(numbers)
         for number in numbers:
             found = self._places.atoms(number)
             if found is None:
                 return True
-            if displacement(found, atoms, self._keep(atoms)) <= self.within + OFF:
+            if self._apart(found, atoms) <= self.within + OFF:
                 return True
         return False
+
+    def _apart(self, known: Atoms, atoms: Atoms) -> float:
+        """How far two structures are from each other [Å rms]."""
+        return displacement(known, atoms, self._keep(atoms), turn=self.turn)
 
     def _place(self, numbers: list[int]) -> None:
         """Know the places of structures that were restored, and of those beside them."""

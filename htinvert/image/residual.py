@@ -124,6 +124,8 @@ class Overlay:
 
 def look(atoms: Atoms, *, channels: tuple[Channel, ...], parameters: Parameters) -> Guide:
     """Compare ``atoms`` with the channels. Raises Infeasible where one cannot be simulated."""
+    if not len(atoms):
+        raise Infeasible("nothing is left of the structure that could be found in the image")
     numbers, counts = np.unique(atoms.numbers, return_counts=True)
     number = int(numbers[np.argmax(counts)])
     with _comparable():

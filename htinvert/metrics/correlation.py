@@ -37,6 +37,9 @@ class Correlation:
         "J. P. Lewis, Fast normalized cross-correlation, Vision Interface 120 (1995).",
     )
 
+    misfit: ClassVar[str] = "correlation"
+    """How the relative root mean square residual follows from the cost."""
+
     max_shift: Annotated[float, Parameter("Å", 0.0)] | None = None
 
     def __post_init__(self) -> None:

@@ -19,6 +19,8 @@ class Cosine(PointByPoint):
     Information Retrieval* (1983), p. 121).
     """
 
+    misfit: ClassVar[str] = "correlation"
+    """How the relative root mean square residual follows from the cost."""
     power: ClassVar[float] = 1.0
     """Of the mean squared residual that the cost is."""
     sources: ClassVar[tuple[str, ...]] = (

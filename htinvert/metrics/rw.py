@@ -19,6 +19,8 @@ class Rw(PointByPoint):
     unit weights.
     """
 
+    misfit: ClassVar[str] = "cost"
+    """How the relative root mean square residual follows from the cost."""
     power: ClassVar[float] = 0.5
     """Of the mean squared residual that the cost is."""
     sources: ClassVar[tuple[str, ...]] = (

@@ -113,7 +113,7 @@ def totals(
         energy = relaxation.energy - taken
         table.append(
             sum(
-                o.weight * (found[o.name] + _share(o.name, found) * (energy - found["energy"]))
+                o.worth(found[o.name] + _share(o.name, found) * (energy - found["energy"]))
                 for o in objectives
             )
         )

@@ -10,7 +10,7 @@ under a bootstrap, as in the model confidence set of Hansen, Lunde & Nason, Econ
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,16 +33,18 @@ class Evidence:
 
     Attributes:
         totals: weighted sums, shape (n,).
-        windows: per image objective its weighted costs in each window, shape (n, windows); their
+        windows: per objective of an experiment its costs in each window, shape (n, windows); their
             mean over the windows is the family's.
         engine: errors that the engine is to blame for, by kind (``energy``, ``position``), each of
             shape (k, n): a row is what one standard normal number adds to every family. What
             families share cancels.
+        objectives: by name, what a cost is worth in the sum; 1 where it is not named.
     """
 
     totals: Floats
     windows: Mapping[str, Floats]
     engine: Mapping[str, Floats]
+    objectives: Mapping[str, Objective] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +146,11 @@ def claim(evidence: Evidence, *, level: float = LEVEL, draws: int = DRAWS, seed:
 def _image_scatter(evidence: Evidence, draws: int, rng: np.random.Generator) -> Floats:
     """Weighted costs in bootstraps less their means, shape (draws, n)."""
     found = np.zeros((draws, len(evidence.totals)))
-    for costs in evidence.windows.values():
+    for name, costs in evidence.windows.items():
+        worth = evidence.objectives.get(name, Objective(name, 1.0)).worth
         count = costs.shape[1]
         shares = rng.multinomial(count, np.full(count, 1.0 / count), size=draws) / count
-        found += shares @ costs.T - costs.mean(axis=1)
+        found += worth(shares @ costs.T) - worth(costs.mean(axis=1))
     return found
 
 
@@ -189,7 +192,8 @@ def by_weights(
     values = np.array([[r.evaluation.objectives[o.name] for o in objectives] for r in ranked])
     rng = np.random.default_rng(seed)
     factors = np.exp(rng.uniform(-1, 1, size=(draws, len(objectives))) * np.log(spread))
-    return _first(factors * [o.weight for o in objectives] @ values.T)
+    worths = [o.worth(column) for o, column in zip(objectives, values.T, strict=True)]
+    return _first(factors @ np.array(worths))
 
 
 def weight_range(
@@ -204,9 +208,8 @@ def weight_range(
     best = ranked[0]
     for entry in ranked[1:]:
         gap = entry.total - best.total
-        slope = chosen.weight * (
-            entry.evaluation.objectives[name] - best.evaluation.objectives[name]
-        )
+        worths = [chosen.worth(e.evaluation.objectives[name]) for e in (entry, best)]
+        slope = worths[0] - worths[1]
         if slope < 0:
             upper = min(upper, 1.0 - gap / slope)
         elif slope > 0:

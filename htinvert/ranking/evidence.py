@@ -20,6 +20,7 @@ from htinvert.core import (
 )
 from htinvert.energy.accuracy import Accuracy
 from htinvert.geometry.distances import MANY_PAIRS, near_pairs
+from htinvert.metrics.likelihood import slope
 from htinvert.ranking.confidence import Evidence, energy_weight
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.seen import Seen
@@ -56,13 +57,15 @@ def gather(
         chosen = seen[0].channel.metrics[metric]
         costs = [entry.evaluation.objectives[objective.name] for entry in ranked]
         pieces = seen[0].pieces(chosen)  # the same of all families, for they are compared in pairs
-        windows[objective.name] = objective.weight * np.array(
+        windows[objective.name] = np.array(
             [each.piece_costs(chosen, pieces, cost) for each, cost in zip(seen, costs, strict=True)]
         )
-        misplaced = objective.weight * rattled(seen, sites, chosen, engine.position)
+        misplaced = slope(objective, np.array(costs)) * rattled(
+            seen, sites, chosen, engine.position
+        )
         errors["position"] = np.concatenate([errors.get("position", misplaced[:0]), misplaced])
     totals = np.array([entry.total for entry in ranked])
-    return Evidence(totals, windows, errors)
+    return Evidence(totals, windows, errors, {o.name: o for o in objectives})
 
 
 def shared_sites(structures: Sequence[Atoms]) -> list[Places]:

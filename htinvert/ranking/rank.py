@@ -40,8 +40,11 @@ class Ranked:
 def unit_of_sum(objectives: Sequence[Objective]) -> str:
     """Unit of the weighted sum: that of its only energy, which counts as it is; else empty.
 
-    A weight is what a unit is worth, so that costs count in the unit of an energy of weight 1.
+    A weight is what a unit is worth, so that costs count in the unit of an energy of weight 1. A
+    sum with a likelihood in it is one of logarithms, in nats.
     """
+    if any(objective.likelihood is not None for objective in objectives):
+        return "nats"
     energies = [objective for objective in objectives if objective.name in ENERGIES]
     if len(energies) == 1 and energies[0].weight == 1.0:
         return ENERGIES[energies[0].name]

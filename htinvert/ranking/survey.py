@@ -85,7 +85,7 @@ class Survey:
                 )
         sums = np.zeros(len(ok))
         for objective, given in zip(self.objectives, values.T, strict=True):
-            sums = sums + objective.weight * given  # in the order of weighted_sum, to the last bit
+            sums = sums + objective.worth(given)  # in the order of weighted_sum, to the last bit
         self.totals = np.where(ok, sums, np.inf)
         self.good, self.failed = int(ok.sum()), int((~ok).sum())
         self.unconverged = int((ok & self._bools("relaxed") & ~self._bools("converged")).sum())

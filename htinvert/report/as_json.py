@@ -13,6 +13,7 @@ from htinvert.campaign.inputs import changed_inputs
 from htinvert.campaign.plan import Plan
 from htinvert.core import Objective
 from htinvert.evaluation.fit import Fitted
+from htinvert.metrics.likelihood import as_plain
 from htinvert.ranking.rank import Ranked, rank, unit_of_sum
 from htinvert.ranking.survey import Survey
 from htinvert.report.curve_rank import Explained
@@ -66,7 +67,7 @@ def status_values(folder: Path) -> dict[str, Any]:
 def ranking_values(ranked: Sequence[Ranked], objectives: Sequence[Objective]) -> dict[str, Any]:
     """Families in their order, with the weights that order them."""
     return {
-        "objectives": {objective.name: objective.weight for objective in objectives},
+        "objectives": {objective.name: as_plain(objective) for objective in objectives},
         "unit": unit_of_sum(objectives) or None,
         "families": [
             {
@@ -94,7 +95,7 @@ def check_values(plan: Plan, found: Mapping[str, Any], said: Sequence[str]) -> d
         "campaign": plan.config.name,
         "atoms": len(plan.space.template),
         "composition": {symbol: list(ends) for symbol, ends in plan.space.composition.items()},
-        "objectives": {objective.name: objective.weight for objective in plan.objectives},
+        "objectives": {objective.name: as_plain(objective) for objective in plan.objectives},
         "workers": plan.config.workers,
         "stop": {"evaluations": stop.evaluations, "minutes": stop.minutes},
         **found,

@@ -13,6 +13,7 @@ from htinvert.core import frozen_mask, region_mask
 from htinvert.declaration.abilities import HasEstimate
 from htinvert.energy.offer import offer_of
 from htinvert.geometry.roles import rigid_bodies
+from htinvert.metrics.likelihood import in_words
 from htinvert.signals.kind import kind_of
 
 
@@ -99,7 +100,7 @@ def _objectives(plan: Plan) -> str:
     if plan.config.objectives is None and plan.recipe.channels:
         names = ", ".join(o.name for o in plan.objectives)
         return f"{names}; weights by noise and window, below"
-    return ", ".join(f"{o.weight:g} x {o.name}" for o in plan.objectives)
+    return ", ".join(map(in_words, plan.objectives))
 
 
 def _generators(view: Any, plan: Plan) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from htinvert.campaign.likelihood import is_likely
 from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
 from htinvert.campaign.references import strays
 from htinvert.campaign.room import TRIALS, crowded, none_came
@@ -174,6 +175,8 @@ def _potentials(plan: Plan) -> str:
 
 def _worths(plan: Plan) -> str:
     """What 0.01 of each cost is worth, and why; one line each."""
+    if is_likely(plan.objectives):
+        return "".join(f"{sentence}\n" for sentence in plan.said.values())
     found = worths(plan) if plan.recipe.channels else {}
     derived = {name: worth.weight for name, worth in found.items()}
     weights = {o.name: o.weight for o in weighted(plan, derived).objectives}

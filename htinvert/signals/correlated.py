@@ -28,6 +28,25 @@ def correlation_time(residual: Floats, axis: int = -1) -> float:
     return float(max(times[enough[0]] if enough.size else times.max(), 1.0))
 
 
+def decay(values: Floats, axis: int = -1) -> float:
+    """Over how many points data hang together along an axis, averaged over the others; 1 if not.
+
+    ``1 + 2 sum rho(k)^2`` up to where the autocorrelation rho first is not positive: by so much
+    fewer points a variance is known than there are (Bartlett, J. R. Stat. Soc. Suppl. 8, 27
+    (1946)). Points that are NaN count as 0.
+    """
+    data = np.moveaxis(np.nan_to_num(values - np.nanmean(values)), axis, -1)
+    rows = data.reshape(-1, data.shape[-1])
+    size = rows.shape[1]
+    power = (np.abs(np.fft.rfft(rows, n=2 * size, axis=1)) ** 2).sum(axis=0)
+    covariance = np.fft.irfft(power)[:size]
+    if covariance[0] <= 0.0:
+        return 1.0
+    ends = np.flatnonzero(covariance <= 0.0)
+    correlation = covariance[1 : ends[0] if ends.size else size] / covariance[0]
+    return float(1.0 + 2.0 * (correlation**2).sum())
+
+
 def stretches(size: int, time: float) -> NDArray[np.intp]:
     """Number of the stretch that each of so many points belongs to, shape (size,).
 

@@ -29,6 +29,7 @@ HEAVY = {
 }  # fmt: skip
 
 UNNAMED = {
+    "htinvert.metrics.likelihood",  # what a cost is worth in a sum
     "htinvert.energy.plane_waves",  # what two engines share
     "htinvert.energy.network",  # what two others do
     "htinvert.energy.isolation",  # made around an engine that has limits

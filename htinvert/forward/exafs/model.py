@@ -111,6 +111,8 @@ class Exafs:
         "doi:10.1088/1742-6596/430/1/012007.",
     )
     packages: ClassVar[tuple[str, ...]] = ("xraylarch",)
+    model_error: ClassVar[float] = 0.1
+    model_error_source: ClassVar[str] = "copper at 10 K, R-factor 0.0093, docs/exafs.md"
     header: ClassVar[Mapping[str, str]] = {"absorber": "element.symbol", "edge": "element.edge"}
 
     absorber: str | None = None
@@ -250,6 +252,19 @@ class Exafs:
         seen = told._reduction().seen
         inside = (grid >= seen[0] - 1e-6) & (grid <= seen[1] + 1e-6)
         return told, told._signal(told._reduction(), float(grid[inside][0]), values[inside])
+
+    def independent_points(
+        self,
+        observed: Signal,  # noqa: ARG002  (the limits of k and R say it)
+    ) -> tuple[float, str] | None:
+        """Of the range of R within that of k, ``2 dk dR / pi`` [1]; None without ``kmax``.
+
+        E. A. Stern, Phys. Rev. B 48, 9825 (1993).
+        """
+        if self.kmax is None:
+            return None
+        k, r = self.kmax - self.kmin, self.rmax - self.rmin
+        return 2.0 * k * r / np.pi, f"by {k:.3g} 1/Å of k times {r:.3g} Å of R"
 
     def check_reach(self, atoms: Atoms) -> None:
         """Raise :class:`UserError` where the structure has no absorber, or FEFF is missing."""

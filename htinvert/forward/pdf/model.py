@@ -73,6 +73,8 @@ class Pdf:
         "doi:10.1107/S0108767394013292; with neutron lengths by periodictable (P. Kienzle).",
     )
     packages: ClassVar[tuple[str, ...]] = ("periodictable", "numba")
+    model_error: ClassVar[float] = 0.1
+    model_error_source: ClassVar[str] = "published structures of particles, docs/pdf.md"
     header: ClassVar[Mapping[str, str]] = {"qmin": "qmin", "qmax": "qmax", "radiation": "mode"}
 
     quantity: Quantity = "G"
@@ -216,6 +218,13 @@ class Pdf:
         check_radiation(header, self.radiation)
         if self.quantity == "G":
             check_g(observed, whole)
+
+    def independent_points(self, observed: Signal) -> tuple[float, str] | None:
+        """Of G(r), ``dr qmax / pi`` (Farrow et al., Phys. Rev. B 84, 134105 (2011)); else None."""
+        if self.quantity != "G" or self.qmax is None:
+            return None
+        length = observed.axes[0].step * (len(observed.data) - 1)
+        return length * self.qmax / np.pi, f"by {length:.3g} Å of r times qmax / pi"
 
     def check_reach(self, atoms: Atoms) -> None:
         """Raise :class:`UserError` where more than half of the data lies beyond a cluster."""

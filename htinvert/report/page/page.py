@@ -12,6 +12,7 @@ import yaml
 
 from htinvert.core import ENERGIES
 from htinvert.energy.accuracy import Accuracy
+from htinvert.metrics.likelihood import in_words
 from htinvert.ranking.bounds import SMOOTHED
 from htinvert.ranking.rank import Ranked, counts_of, fit_alone, raw_energies
 from htinvert.report.demo import FOLDER as DEMO
@@ -125,7 +126,7 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
         f"{sum(facts.refused.values())} refused before any cost, {facts.pending} on their way; "
         f"{facts.done.seconds:.0f} core-seconds",
         "objectives": [
-            {"name": o.name, "weight": f"{o.weight:g}", "unit": ENERGIES.get(o.name, "1")}
+            {"name": o.name, "words": in_words(o), "unit": ENERGIES.get(o.name, "1")}
             for o in facts.objectives
         ],
         "potential": potential(plain),

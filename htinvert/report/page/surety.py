@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from htinvert.core import ENERGIES, Region, region_mask
+from htinvert.core import ENERGIES, Objective, Region, region_mask
 from htinvert.energy.accuracy import CLASSES, UNKNOWN, Accuracy
 from htinvert.geometry.duplicates import displacement
 from htinvert.ranking.bounds import Bounds, bounds
@@ -167,7 +167,7 @@ def what_would_change(facts: Facts, surety: Surety | None) -> list[str]:
         low, high = surety.ranges[objective.name]
         if len(facts.objectives) > 1 and (low > 0.2 or high < 5.0):
             found.append(
-                f"It stays the best while the weight of {objective.name} ({objective.weight:g}) is "
+                f"It stays the best while the weight of {objective.name} ({_weight(objective)}) is "
                 f"multiplied by {low:.2g} to {_times(high)}."
             )
     found += potentials(facts, surety)
@@ -223,7 +223,7 @@ def _rival(facts: Facts, surety: Surety) -> str:
     if weight > 0:
         text += f"; it would be the best if its energy were {gap / weight:.2f} eV lower"
     image = next((o for o in facts.objectives if o.name not in ENERGIES and o.weight > 0), None)
-    if image is not None:
+    if image is not None and image.likelihood is None:
         text += f", or its {image.name} lower by {gap / image.weight:.4f}"
     return text + "."
 
@@ -248,6 +248,12 @@ def stability(surety: Surety) -> list[str]:
         f"{found.by_both[0]:.0%} of both together do.",
         f"{surety.by_weights[0]:.0%} of weights between a third and three times those given do.",
     ]
+
+
+def _weight(objective: Objective) -> str:
+    """A weight by hand, or how many points a likelihood counts."""
+    told = objective.likelihood
+    return f"{objective.weight:g}" if told is None else f"{told.points:g} independent points"
 
 
 def _times(factor: float) -> str:

@@ -1,0 +1,99 @@
+"""Whether two free clusters are one, turned or mirrored: sorted distances alone cannot tell.
+
+Unlike orders of elements over the same sites may have the same distances, element by element
+(homometric structures: A. L. Patterson, Phys. Rev. 65, 195 (1944)).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from ase import Atoms
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from htinvert.core import Floats
+
+Integers = NDArray[np.integer]
+
+LOOSE = 0.5  # Å: by how much lengths may differ in atoms that are tried for one another
+MOST = 600  # turns that are tried
+
+
+def cluster_distance(first: Atoms, second: Atoms, *, turn: bool = True) -> float:
+    """Rms distance [Å] between atoms of two clusters of one composition, their centers in one.
+
+    Equal atoms are paired so that the sum of squares is smallest; with ``turn`` after the rotation,
+    proper or not, that brings them closest. Two atoms of the first are laid on every two of the
+    second that are as far from the center and from each other.
+    """
+    ours, theirs = (atoms.positions - atoms.positions.mean(axis=0) for atoms in (first, second))
+    here = _paired(ours, theirs, first.numbers, second.numbers)[0]
+    if not turn or len(first) < 3 or here < 0.05:
+        return here
+    turns = _turns(ours, theirs, first.numbers, second.numbers)
+    if not len(turns):
+        return here
+    turned = np.einsum("mij,nj->mni", turns, ours)
+    chosen = turns[int(np.argmin(_nearest(turned, theirs, first.numbers, second.numbers)))]
+    _, order = _paired(ours @ chosen.T, theirs, first.numbers, second.numbers)
+    return min(here, _least(ours, theirs[order]))
+
+
+def _turns(ours: Floats, theirs: Floats, numbers: Integers, others: Integers) -> Floats:
+    """Rotations that lay two atoms of the first on two of the second, shape (m, 3, 3)."""
+    far = np.linalg.norm(ours, axis=1)
+    kinds, counts = np.unique(numbers, return_counts=True)
+    rare = np.flatnonzero(numbers == kinds[np.argmin(counts)])
+    i = int(rare[np.argmax(far[rare])])
+    across = np.linalg.norm(np.cross(ours, ours[i]), axis=1)
+    j = int(rare[np.argmax(across[rare])]) if across[rare].max() > 1.0 else int(np.argmax(across))
+    away = np.linalg.norm(theirs, axis=1)
+    firsts = np.flatnonzero((others == numbers[i]) & (np.abs(away - far[i]) < LOOSE))
+    seconds = np.flatnonzero((others == numbers[j]) & (np.abs(away - far[j]) < LOOSE))
+    gap = np.linalg.norm(ours[i] - ours[j])
+    frame = _frame(ours[i], ours[j])
+    found = []
+    for p in firsts:
+        for q in seconds:
+            if p != q and abs(np.linalg.norm(theirs[p] - theirs[q]) - gap) < LOOSE:
+                other = _frame(theirs[p], theirs[q])
+                mirrored = other * [1.0, 1.0, -1.0]
+                found += [other @ frame.T, mirrored @ frame.T]
+    return np.array(found[:MOST])
+
+
+def _frame(one: Floats, two: Floats) -> Floats:
+    """Orthonormal columns: along one vector, toward the other, across both."""
+    along = one / max(float(np.linalg.norm(one)), 1e-12)
+    beside = two - along * (two @ along)
+    beside = beside / max(float(np.linalg.norm(beside)), 1e-12)
+    return np.stack([along, beside, np.cross(along, beside)], axis=1)
+
+
+def _nearest(turned: Floats, theirs: Floats, numbers: Integers, others: Integers) -> Floats:
+    """Sum of squares to the nearest equal atom of each turned structure, shape (m,)."""
+    found = np.zeros(len(turned))
+    for number in np.unique(numbers):
+        gaps = turned[:, numbers == number, None] - theirs[None, None, others == number]
+        found += (gaps**2).sum(axis=-1).min(axis=-1).sum(axis=-1)
+    return found
+
+
+def _paired(
+    ours: Floats, theirs: Floats, numbers: Integers, others: Integers
+) -> tuple[float, NDArray[np.intp]]:
+    """Rms distance of paired equal atoms, and the place of each one's partner."""
+    order, squares = np.zeros(len(ours), dtype=np.intp), 0.0
+    for number in np.unique(numbers):
+        mine, others_at = np.flatnonzero(numbers == number), np.flatnonzero(others == number)
+        cost = ((ours[mine][:, None] - theirs[others_at][None]) ** 2).sum(axis=-1)
+        rows, columns = linear_sum_assignment(cost)
+        order[mine[rows]] = others_at[columns]
+        squares += float(cost[rows, columns].sum())
+    return float(np.sqrt(squares / len(ours))), order
+
+
+def _least(ours: Floats, theirs: Floats) -> float:
+    """Rms distance after the best rotation or mirroring (Kabsch, Acta Cryst. A 32, 922 (1976))."""
+    left, _, right = np.linalg.svd(ours.T @ theirs)
+    return float(np.sqrt((((ours @ (left @ right)) - theirs) ** 2).sum(axis=1).mean()))

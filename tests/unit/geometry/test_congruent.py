@@ -1,0 +1,48 @@
+"""Free clusters whose distances agree and which are not one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from ase import Atoms
+
+from htinvert.geometry.congruent import cluster_distance
+from htinvert.geometry.duplicates import displacement
+from htinvert.geometry.fingerprint import difference, fingerprint
+from htinvert.geometry.known import Known
+
+
+def ring(golden: set[int]) -> Atoms:
+    """Eight atoms on a ring, 2.7 Å apart, some of them of gold."""
+    angles = np.arange(8) * np.pi / 4.0
+    radius = 2.7 / 2.0 / np.sin(np.pi / 8.0)
+    places = radius * np.stack([np.cos(angles), np.sin(angles), np.zeros(8)], axis=1)
+    symbols = ["Au" if number in golden else "Cu" for number in range(8)]
+    return Atoms(symbols, places + 10.0, cell=[20.0] * 3, tags=1)
+
+
+ONE, OTHER = ring({0, 1, 3, 4}), ring({0, 1, 2, 5})  # the smallest homometric pair of a cycle
+
+
+def test_unlike_orders_of_equal_distances_are_told_apart() -> None:
+    assert difference(fingerprint(ONE), fingerprint(OTHER)) < 1e-9
+    assert cluster_distance(ONE, OTHER) > 1.0
+    families = Known.families()
+    families.add(ONE)
+    assert families.find(OTHER) is None
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_turned_cluster_is_the_same_but_for_data_that_show_a_side(mirrored: bool) -> None:
+    turned = OTHER.copy()
+    turned.rotate(33.0, "z", center="COP")
+    if mirrored:
+        turned.positions[:, 0] *= -1.0
+    turned = turned[np.random.default_rng(1).permutation(8)]
+    turned.rattle(0.02)
+    assert displacement(OTHER, turned) < 0.1
+    assert displacement(OTHER, turned, turn=False) > 0.5
+    known = Known.basins(apart=True, turn=False)
+    known.add(OTHER)
+    assert known.find(turned) is None
+    assert known.find(OTHER) == 0
