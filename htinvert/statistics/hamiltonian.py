@@ -288,7 +288,7 @@ def _hidden(
         farther[:count] += np.sign(point[:count]) * np.minimum(errors, 0.5 * LARGEST_STEP)
         _advance(views, farther, count, SETTLE, rng)
         other = np.sqrt(_sandwich(_average(views, farther, count, LAST, rng)).diagonal()[:count])
-        wider = np.r_[np.maximum(other / errors, 1.0), np.ones(len(views))]
+        wider = np.r_[np.sqrt(np.maximum(other / errors, 1.0)), np.ones(len(views))]
         covariance = covariance * np.outer(wider, wider)
         for view, state in zip(views, kept, strict=True):
             view.state = state
