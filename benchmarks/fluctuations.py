@@ -1,10 +1,12 @@
 """Relaxation times of made-up series of 5 to 1000 tau: what is found, and how often it holds.
 
-python benchmarks/fluctuations.py [draws]     some ten minutes
+python benchmarks/fluctuations.py [draws] [length ...]     some twenty minutes
 
 Speckles (complex Gaussian field of 24 x 24 px, made here by their spectrum in time) with tau 6
-frames and beta 0.7, 20 counts a pixel. `one pixel` is the map's, pooled over 3 x 3 px. The last row
-is the time and memory of 256 x 256 pixels and 4096 frames on disk.
+frames and beta 0.7, 20 counts a pixel. An exposure is summed by Simpson's rule over nine instants;
+a plain mean of four made tau too long by 0.4 %, a third of the standard error at 1000 tau.
+`one pixel` is the map's, pooled over 3 x 3 px. The last row is the time and memory of 256 x 256
+pixels and 4096 frames on disk.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ import numpy as np
 from htinvert.statistics.fluctuations import fluctuations
 from htinvert.statistics.series import read_series
 
-TAU, BETA, SIDE, INSTANTS = 6.0, 0.7, 24, 4
+TAU, BETA, SIDE, INSTANTS = 6.0, 0.7, 24, 8
+SIMPSON = np.array([1, 4, 2, 4, 2, 4, 2, 4, 1], dtype=np.float32) / 24
 LENGTHS = (5, 10, 20, 40, 100, 400, 1000)
 
 
@@ -28,17 +31,21 @@ def speckles(frames: int, rng: np.random.Generator) -> np.ndarray:
     """A series (t, y, x): correlated in time by a spectrum, in space by a Gaussian of 1 px."""
     size = 1 << int(np.ceil(np.log2(2 * frames * INSTANTS)))
     lag = np.minimum(np.arange(size), size - np.arange(size)) / INSTANTS
-    power = np.fft.rfft(np.exp(-((lag / TAU) ** BETA))).real.clip(0)
+    power = np.fft.rfft(np.exp(-((lag / TAU) ** BETA))).real.clip(0).astype(np.float32)
     parts = []
     for _ in range(2):  # real and imaginary part
         white = np.fft.rfft(rng.standard_normal((SIDE * SIDE, size), dtype=np.float32))
-        along = np.fft.irfft(np.sqrt(power) * white)[:, : frames * INSTANTS]
+        along = np.fft.irfft(np.sqrt(power) * white)[:, : frames * INSTANTS + 1]
         parts.append(along.T.reshape(-1, SIDE, SIDE))
     f = np.fft.fftfreq(SIDE)
     blur = np.exp(-2 * np.pi**2 * (f[:, None] ** 2 + f**2))
     blur /= np.sqrt((blur**2).mean())
     field = np.fft.ifft2(np.fft.fft2(parts[0] + 1j * parts[1]) * blur)
-    intensity = (np.abs(field) ** 2 / 2).reshape(frames, INSTANTS, SIDE, SIDE).mean(axis=1)
+    instants = np.abs(field) ** 2 / 2
+    last = frames * INSTANTS - INSTANTS
+    intensity = sum(
+        share * instants[k : last + k + 1 : INSTANTS] for k, share in enumerate(SIMPSON)
+    )
     return rng.poisson(20 * intensity).astype(np.uint16)
 
 
@@ -93,9 +100,10 @@ def main() -> None:
     print("| length [tau] | tau | bias | 95 % holds | beta | holds | uncorrected (beta) "
           "| one pixel | 2 errors hold | trusted |")  # fmt: skip
     print("|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
-    for length in LENGTHS:
+    for length in map(int, sys.argv[2:]) if sys.argv[2:] else LENGTHS:
         print(row(length, draws), flush=True)
-    print(cost())
+    if not sys.argv[2:]:
+        print(cost())
 
 
 if __name__ == "__main__":

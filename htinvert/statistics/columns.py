@@ -233,9 +233,7 @@ class _Fitter:
         fitted = self.model + self.ground(state)
         residual = np.where(np.isfinite(fitted), self.data - fitted, 0.0)
         lost = np.linalg.norm(state[:, 1:3] - places, axis=1) > FAR * distance
-        lost |= (state[:, 0] <= 0.0) | (
-            np.diff(self.errors[:, 1:3] ** 0.5, axis=1)[:, 0] > distance
-        )
+        lost |= (state[:, 0] <= 0.0) | ((self.errors[:, 1:3] ** 0.5).max(axis=1) > distance)
         spread = np.sqrt(self.variance[0] + self.variance[1] * np.maximum(np.nan_to_num(fitted), 0))
         return Columns(
             state[:, 1:3].copy(),

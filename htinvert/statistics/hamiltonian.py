@@ -28,6 +28,7 @@ ROUNDS = 30  # steps of the hidden fit; the last half is averaged
 SAMPLES, LAST = 24, 240  # heat-bath samples of a step, and of the errors
 SETTLE = 20  # sweeps before the first step
 LARGEST_STEP = 0.2  # of a parameter
+AMPLIFIED = 2.0  # times what is uncorrected: beyond, weak ones come with too small errors
 WORST = 0.45  # an error rate beyond which an occupation says nothing
 
 
@@ -273,24 +274,37 @@ def _hidden(
     trail = []
     for turn in range(ROUNDS):
         found = _average(views, point, count, SAMPLES, rng)
-        step = _step(found)
         gain = 1.0 if turn < ROUNDS // 2 else 2.0 / (2.0 + turn - ROUNDS // 2)
-        point = point + gain * np.clip(step, -LARGEST_STEP, LARGEST_STEP)
+        point = point + gain * np.clip(_step(found), -LARGEST_STEP, LARGEST_STEP)
         trail.append(point)
     point = np.mean(trail[ROUNDS // 2 :], axis=0)
     found = _average(views, point, count, LAST, rng)
     point = point + np.clip(_step(found), -0.5 * LARGEST_STEP, 0.5 * LARGEST_STEP)
-    meat = np.zeros_like(found.slope)
-    for scores in found.sites:
-        meat += np.tensordot(scores, _box(scores), axes=([1, 2], [1, 2]))
-    inverse = np.linalg.inv(found.slope)
-    return point, _symmetric(inverse @ _positive(_symmetric(meat)) @ inverse.T)
+    covariance = _sandwich(found)
+    if (np.abs(point[:count]) > AMPLIFIED * np.abs(plain[:count])).any():
+        kept = [view.state.copy() for view in views]
+        errors = np.sqrt(covariance.diagonal()[:count])  # they grow with the interactions
+        farther = point.copy()
+        farther[:count] += np.sign(point[:count]) * np.minimum(errors, 0.5 * LARGEST_STEP)
+        _advance(views, farther, count, SETTLE, rng)
+        other = np.sqrt(_sandwich(_average(views, farther, count, LAST, rng)).diagonal()[:count])
+        wider = np.r_[np.sqrt(np.maximum(other / errors, 1.0)), np.ones(len(views))]
+        covariance = covariance * np.outer(wider, wider)
+        for view, state in zip(views, kept, strict=True):
+            view.state = state
+    return point, covariance
+
+
+def _sandwich(found: _Average) -> Floats:
+    """Covariance of the parameters by the derivatives' own, at each site."""
+    parts = [np.tensordot(one, _box(one), axes=([1, 2], [1, 2])) for one in found.sites]
+    meat, inverse = np.sum(parts, axis=0), np.linalg.inv(found.slope)
+    return _symmetric(inverse @ _positive(_symmetric(meat)) @ inverse.T)
 
 
 def _step(found: _Average) -> Floats:
     """Newton's step; where samples make the slope useless, that of expectation maximization."""
-    relative = np.linalg.solve(found.held, found.slope)
-    usable = np.linalg.eigvals(relative).real.min() > 0.02
+    usable = np.linalg.eigvals(np.linalg.solve(found.held, found.slope)).real.min() > 0.02
     return np.asarray(np.linalg.solve(found.slope if usable else found.held, found.score))
 
 

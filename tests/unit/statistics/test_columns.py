@@ -167,3 +167,16 @@ def _shift(layer: object, size: int, pixel: float) -> tuple[float, float]:
     view = StemConvolution(sampling=pixel, shape=(size, size), beam="z", up="y").view(layer)
     row, column = view.pixels(layer.positions[:1])[0]  # type: ignore[attr-defined]
     return (4.0 - column) * pixel, (116.0 - row) * pixel
+
+
+def test_a_column_whose_place_nobody_knows_is_not_found() -> None:
+    """A twentieth of a count a pixel: what is found has an error below the distance, 8 px."""
+    rng = np.random.default_rng(3)
+    i, j = np.indices((8, 8))
+    places = np.column_stack([i.ravel(), j.ravel()]) * 8.0 + 8.0
+    y, x = np.mgrid[:72, :72]
+    square = (y[..., None] - places[:, 0]) ** 2 + (x[..., None] - places[:, 1]) ** 2
+    image = 0.02 + 0.05 * np.exp(-0.5 * square / 2.0**2).sum(axis=-1)
+    for _ in range(2):
+        found = measure_columns(Signal.image(rng.poisson(image).astype(float), 0.2), places)
+        assert found.errors[~found.lost].max() <= 8.0
