@@ -39,7 +39,7 @@ PASSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 PANELS = {
     "Begin": ("demo", "example", "init", "schema"),
     "Campaigns": ("check", "run", "watch", "status"),
-    "Results": ("rank", "report", "export", "verify", "migrate"),
+    "Results": ("rank", "decide", "report", "export", "verify", "migrate"),
     "Data and structures": (
         *("calibrate", "locate", "register", "match", "compare", "fit", "edges", "build"),
     ),

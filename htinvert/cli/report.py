@@ -1,4 +1,4 @@
-"""Command on a finished or running campaign: report."""
+"""Commands on a finished or running campaign: report, decide."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-from htinvert.cli.app import Scan, Tie, Trust, answer_for, app, console
+from htinvert.cli.app import Json, Scan, Tie, Trust, answer_for, app, console, say_json
+
+EnergyError = Annotated[float | None, typer.Option(help="The engine's error [eV per atom].")]
+PositionError = Annotated[
+    float | None, typer.Option(help="How far it leaves atoms off, per axis [Å].")
+]
 
 
 @app.command()
@@ -22,12 +27,8 @@ def report(
     ] = None,
     scan: Scan = None,
     tie: Tie = None,
-    energy_error: Annotated[
-        float | None, typer.Option(help="The engine's error [eV per atom].")
-    ] = None,
-    position_error: Annotated[
-        float | None, typer.Option(help="How far it leaves atoms off, per axis [Å].")
-    ] = None,
+    energy_error: EnergyError = None,
+    position_error: PositionError = None,
     movie: Annotated[
         bool, typer.Option("--movie", help="Make a movie of the improvements, too.")
     ] = False,
@@ -56,3 +57,25 @@ def report(
     typer.echo(f"written: {target}, and figures, structures and tables in {target.stem}-files")
     if open_it:
         typer.launch(str(target))
+
+
+@app.command()
+def decide(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    energy_error: EnergyError = None,
+    position_error: PositionError = None,
+    trust: Trust = False,
+    as_json: Json = False,
+) -> None:
+    """Say which datum decides: what families each leaves alone, with others, and all together.
+
+    And whether the data can be of one structure at all. Example: htinvert decide runs/joint
+    """
+    from htinvert.report.as_json import decision_values
+    from htinvert.report.decide import show_decision
+
+    answer_for(trust)
+    out = console(quiet=as_json)
+    found = show_decision(folder, console=out, error=(energy_error, position_error))
+    if as_json:
+        say_json(decision_values(found))

@@ -50,24 +50,35 @@ def _turns(ours: Floats, theirs: Floats, numbers: Integers, others: Integers) ->
     away = np.linalg.norm(theirs, axis=1)
     firsts = np.flatnonzero((others == numbers[i]) & (np.abs(away - far[i]) < LOOSE))
     seconds = np.flatnonzero((others == numbers[j]) & (np.abs(away - far[j]) < LOOSE))
-    gap = np.linalg.norm(ours[i] - ours[j])
-    frame = _frame(ours[i], ours[j])
-    found = []
-    for p in firsts:
-        for q in seconds:
-            if p != q and abs(np.linalg.norm(theirs[p] - theirs[q]) - gap) < LOOSE:
-                other = _frame(theirs[p], theirs[q])
-                mirrored = other * [1.0, 1.0, -1.0]
-                found += [other @ frame.T, mirrored @ frame.T]
-    return np.array(found[:MOST])
+    gaps = np.linalg.norm(theirs[firsts][:, None] - theirs[seconds][None], axis=-1)
+    fits = np.abs(gaps - np.linalg.norm(ours[i] - ours[j])) < LOOSE
+    p, q = np.nonzero(fits & (firsts[:, None] != seconds[None]))
+    frame = _frames(ours[i][None], ours[j][None])[0]
+    frames = _frames(theirs[firsts[p]], theirs[seconds[q]])
+    both = np.concatenate([frames, frames * [1.0, 1.0, -1.0]])
+    return np.asarray(both[:MOST] @ frame.T)
 
 
-def _frame(one: Floats, two: Floats) -> Floats:
-    """Orthonormal columns: along one vector, toward the other, across both."""
-    along = one / max(float(np.linalg.norm(one)), 1e-12)
-    beside = two - along * (two @ along)
-    beside = beside / max(float(np.linalg.norm(beside)), 1e-12)
-    return np.stack([along, beside, np.cross(along, beside)], axis=1)
+def _frames(ones: Floats, twos: Floats) -> Floats:
+    """Orthonormal columns, along one vector, toward the other, across both: shape (m, 3, 3)."""
+    along = ones / np.maximum(np.linalg.norm(ones, axis=1, keepdims=True), 1e-12)
+    beside = twos - along * (twos * along).sum(axis=1, keepdims=True)
+    beside = beside / np.maximum(np.linalg.norm(beside, axis=1, keepdims=True), 1e-12)
+    return np.stack([along, beside, np.cross(along, beside)], axis=2)
+
+
+def least_distance(first: Atoms, second: Atoms) -> float:
+    """Rms distance [Å] below which no turn brings two clusters of one composition: by radii."""
+    found = 0.0
+    for number in np.unique(first.numbers):
+        ours, theirs = (
+            np.sort(
+                np.linalg.norm(a.positions - a.positions.mean(axis=0), axis=1)[a.numbers == number]
+            )
+            for a in (first, second)
+        )
+        found += float(((ours - theirs) ** 2).sum())
+    return float(np.sqrt(found / len(first)))
 
 
 def _nearest(turned: Floats, theirs: Floats, numbers: Integers, others: Integers) -> Floats:

@@ -17,13 +17,13 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
 from htinvert.core import frozen_mask, region_mask
-from htinvert.geometry.congruent import cluster_distance
+from htinvert.geometry.congruent import cluster_distance, least_distance
 from htinvert.geometry.distances import MANY_PAIRS, with_images, wrapped
 from htinvert.geometry.roles import rigid_bodies, rigid_mask
 
 SAME_HOST = 0.1  # Å: how far a frozen atom may be from its image under a symmetry of the host
 LOOSE_HOST = 0.4  # Å: the same where no atom is frozen and the host has relaxed
-LISTS = 0.3  # Å rms: sorted distances that differ by more are those of unlike clusters
+LISTS = 0.15  # Å rms: sorted distances that differ by more are those of unlike clusters
 BODY_ATOMS = 12  # of a rigid grain that tell where it is
 
 
@@ -133,15 +133,26 @@ def displacement(
     if len(ours) == len(first):
         if not turn:
             return cluster_distance(ours, theirs, turn=False)
-        found = _distance_lists(ours, theirs)
-        alike = may_be_homometric(first) and found < LISTS
-        return max(found, cluster_distance(ours, theirs)) if alike else found
+        if may_be_homometric(first):
+            return _turned(ours, theirs)
+        return _distance_lists(ours, theirs)
     found = float("inf")
     for operation in operations or host_operations(first):
         apart = _assigned(ours, theirs, operation)
         if apart < found:
             found = min(found, max(apart, _bodies_apart(first, second, operation)))
     return found
+
+
+def _turned(ours: Atoms, theirs: Atoms) -> float:
+    """Rms distance [Å] of two clusters after the best turn; infinite where distances differ.
+
+    What is cheap to tell is told first.
+    """
+    least = least_distance(ours, theirs)
+    if least > LISTS:
+        return least
+    return cluster_distance(ours, theirs) if _distance_lists(ours, theirs) < LISTS else np.inf
 
 
 def may_be_homometric(atoms: Atoms) -> bool:

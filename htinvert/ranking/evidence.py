@@ -20,7 +20,7 @@ from htinvert.core import (
 )
 from htinvert.energy.accuracy import Accuracy
 from htinvert.geometry.distances import MANY_PAIRS, near_pairs
-from htinvert.metrics.likelihood import slope
+from htinvert.metrics.likelihood import Likelihood
 from htinvert.ranking.confidence import Evidence, energy_weight
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.seen import Seen
@@ -60,9 +60,9 @@ def gather(
         windows[objective.name] = np.array(
             [each.piece_costs(chosen, pieces, cost) for each, cost in zip(seen, costs, strict=True)]
         )
-        misplaced = slope(objective, np.array(costs)) * rattled(
-            seen, sites, chosen, engine.position
-        )
+        if isinstance(objective.likelihood, Likelihood):
+            continue  # whose residual holds what misplaced atoms make of it, piece by piece
+        misplaced = objective.weight * rattled(seen, sites, chosen, engine.position)
         errors["position"] = np.concatenate([errors.get("position", misplaced[:0]), misplaced])
     totals = np.array([entry.total for entry in ranked])
     return Evidence(totals, windows, errors, {o.name: o for o in objectives})

@@ -14,6 +14,7 @@ from htinvert.campaign.plan import Plan
 from htinvert.core import Objective
 from htinvert.evaluation.fit import Fitted
 from htinvert.metrics.likelihood import as_plain
+from htinvert.ranking.decide import Decision
 from htinvert.ranking.rank import Ranked, rank, unit_of_sum
 from htinvert.ranking.survey import Survey
 from htinvert.report.curve_rank import Explained
@@ -85,6 +86,25 @@ def ranking_values(ranked: Sequence[Ranked], objectives: Sequence[Objective]) ->
             }
             for entry in ranked
         ],
+    }
+
+
+def decision_values(decision: Decision) -> dict[str, Any]:
+    """Which families are left by which data."""
+    indices = [entry.evaluation.candidate.index for entry in decision.ranked]
+    return {
+        "families": indices,
+        "choices": [
+            {
+                "data": list(choice),
+                "left": [index for index, inside in zip(indices, row, strict=True) if inside],
+                "first": indices[decision.first(choice)],
+            }
+            for choice, row in zip(decision.choices, decision.inside.tolist(), strict=True)
+        ],
+        "misfits": {n: {"best": b, "floor": f} for n, (b, f) in decision.misfits.items()},
+        "price": decision.price,
+        "inconsistent": decision.inconsistent,
     }
 
 

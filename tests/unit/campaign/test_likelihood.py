@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 
 import htinvert as ht
 from htinvert.campaign.funnel import objectives_of
 from htinvert.campaign.plan import Plan
 from htinvert.core import UserError
 from htinvert.report.as_json import ranking_values
+from htinvert.report.decide import show_decision
 from htinvert.report.plan_table import plan_table
 
 DEMO = Path(ht.__file__).parent / "data" / "demo_pdf" / "demo.yaml"
@@ -79,13 +81,16 @@ def test_a_run_keeps_them_and_ranks_by_others_from_what_is_stored(tmp_path: Path
     other = run.rank(pdf__rw=40.0, energy=1.0)
     found = [entry.evaluation.objectives for entry in other]
     assert other[0].total == pytest.approx(min(o["energy"] + 40 * o["pdf.rw"] for o in found))
+    console = Console(width=100, record=True, file=io.StringIO(), markup=False)
+    found = show_decision(run.path, console=console)
+    assert [len(choice) for choice in found.choices] == [1, 1, 2]
+    assert found.inside[:, 0].any() and "nats" in console.export_text()
+    assert (run.path / "decide.png").is_file()
     again = ht.run(plan(LIKELY, stop={"evaluations": 4}), tmp_path / "run")
     assert again.counts().ok == 4
 
 
 def test_the_table_shows_what_is_by_hand_and_what_is_not() -> None:
-    from rich.console import Console
-
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(plan_table(plan({"energy": 2.0, "pdf": "likelihood"})))
     text = console.export_text()
