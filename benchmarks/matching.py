@@ -1,6 +1,7 @@
 """Find a target among 200 (A) or 400 nearly identical (B) bicrystals by every method, side by side.
 
-python benchmarks/matching.py            A: 100 targets of peak 20 counts, B: 60 of peak 10
+python benchmarks/matching.py            A: 100 targets of peak 20 counts, B: 60 of peak 10; then
+                                         dense nets of one element (fcc, bcc, Si): 40 of peak 20
 python benchmarks/matching.py --smoke    a library of 12, 3 targets: what CI runs
 
 Top-1 with its 95 % interval (Wilson), CPU seconds per target and CPU ms per candidate. Slow methods
@@ -19,22 +20,26 @@ import numpy as np
 from htinvert.core import EvaluationFailed, Signal
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.matching.member import Structure
-from htinvert.matching.pipeline import Effort, leads, likely_pairs, settle
+from htinvert.matching.pipeline import Effort, leads, likely_pairs, none_of_these, settle
 from htinvert.matching.target import FINE, resampled, tiles
-from htinvert.matching.verdict import judge
 from htinvert.metrics.hog import Hog
 from htinvert.metrics.log_polar import signature, spectrum_map
 from htinvert.metrics.sift import Sift
-from htinvert.testing.matching_trials import Spoiled, library
+from htinvert.testing.matching_trials import STATES, Spoiled, library
 
+DENSE = Effort(placed=12, tolerance=0.25)
 CASES = {  # angles, states, peak counts, targets, effort
     "A": (4 + 1.7 * np.arange(40), None, 20.0, 100, Effort(placed=12, tolerance=0.25)),
     "B": (
         4 + 0.51 * np.arange(40), [(0.4 * k, 0.0) for k in range(10)], 10.0, 60,
         Effort(placed=24, fitted=10, tolerance=0.25),
     ),
+    "fcc": (4 + 1.7 * np.arange(40), None, 20.0, 40, DENSE),
+    "bcc": (4 + 1.7 * np.arange(40), None, 20.0, 40, DENSE),
+    "Si": (4 + 1.4 * np.arange(40), None, 20.0, 40, DENSE),
     "smoke": (4 + 10.0 * np.arange(6), [(0.0, 0.0), (0.8, 0.8)], 20.0, 3, Effort(tolerance=0.25)),
 }  # fmt: skip
+DENSE_NETS = {"fcc": "fcc [110]", "bcc": "bcc [110]", "Si": "Si [111]"}
 EVERY = 20  # targets after which the table so far is printed
 SLOW = 10  # targets that SIFT and HOG see
 SIDE, STEP = 512, 0.16  # px, Å/px
@@ -68,7 +73,7 @@ def rank_by(
 def run(name: str, seed: int, count: int | None, absent: int, slow: int) -> None:
     """Print the table of one case."""
     angles, states, peak, targets, effort = CASES[name]
-    members = library(angles, states) if states else library(angles)
+    members = library(angles, states or STATES, net=DENSE_NETS.get(name))
     candidates = [Structure(atoms, StemConvolution()) for _, atoms in members]
     views = [candidate.view(FINE) for candidate in candidates]
     maps = [spectrum_map(view.data, FINE) for view in views]
@@ -107,12 +112,11 @@ def run(name: str, seed: int, count: int | None, absent: int, slow: int) -> None
         note("spectra alone", spectra)
         found.clear()
         note("whole pipeline", pipeline)
-        first = kept["matches"].hits[0].fitted
-        alarms["right one there"].append(judge(first, FINE).none_of_these)
+        alarms["right one there"].append(none_of_these(kept["matches"].hits[0]))
         if number < absent:
             others = [lead for lead in found if lead.member != truth]
-            wrong = settle(others, candidates.__getitem__, effort).hits[0].fitted
-            alarms["right one taken out"].append(judge(wrong, FINE).none_of_these)
+            wrong = settle(others, candidates.__getitem__, effort).hits[0]
+            alarms["right one taken out"].append(none_of_these(wrong))
         if (number + 1) % EVERY == 0 or number + 1 == (count or targets):
             report(name, len(members), ranks, taken, alarms)
 
@@ -138,13 +142,15 @@ def main() -> None:
     """Run both cases, or the small one."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--smoke", action="store_true")
-    parser.add_argument("--case", choices=("A", "B"))
+    parser.add_argument("--case", choices=("A", "B", *DENSE_NETS))
     parser.add_argument("--seed", type=int, default=2026)
     parser.add_argument("--targets", type=int)
     parser.add_argument("--absent", type=int, default=40, help="targets without the right answer")
     parser.add_argument("--slow", type=int, default=SLOW, help="targets for SIFT and HOG")
     options = parser.parse_args()
-    cases = ["smoke"] if options.smoke else [options.case] if options.case else ["A", "B"]
+    cases = (
+        ["smoke"] if options.smoke else [options.case] if options.case else ["A", "B", *DENSE_NETS]
+    )
     for name in cases:
         run(name, options.seed, options.targets, options.absent, options.slow)
 

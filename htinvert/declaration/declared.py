@@ -31,12 +31,14 @@ class Parameter:
 
     It stands beside the parameter, ``fmax: Annotated[float, Parameter("eV/Å", lower=0)] = 0.05``,
     or in the component's table (:class:`~htinvert.declaration.abilities.Declares`). A count and a
-    ratio have the unit ``1``.
+    ratio have the unit ``1``. ``takes_up`` says what of nature a fit puts into it because the model
+    leaves that out, so that its value is not what its name says.
     """
 
     unit: str
     lower: float = -math.inf
     upper: float = math.inf
+    takes_up: str = ""
 
 
 def declared(component: Callable[..., Any]) -> dict[str, Parameter]:
@@ -57,6 +59,12 @@ def unit_of(component: object, name: str) -> str:
     if parameter is None:
         return "Å/px" if name == "sampling" else "1"
     return parameter.unit
+
+
+def takes_up(component: object, name: str) -> str:
+    """What a fit of a component's parameter takes up beside it; empty where nothing is declared."""
+    parameter = declared(type(component)).get(name.partition(".")[0])
+    return parameter.takes_up if parameter else ""
 
 
 def value_of(component: object, name: str) -> Any:

@@ -18,12 +18,14 @@ class Certainty:
         error: standard error.
         bounds: within which it was fitted.
         spread: lowest and highest value of all fits that are as good; None: there is one.
+        takes_up: what else than its name says is in the value, which its error does not cover.
     """
 
     value: float
     error: float
     bounds: tuple[float, float]
     spread: tuple[float, float] | None = None
+    takes_up: str = ""
 
     @property
     def bound(self) -> float | None:
@@ -49,15 +51,18 @@ class Certainty:
         if self.bound is not None:
             return "at its bound"
         lower, upper = self.reach
-        known = f"{self.error:.5f}"
-        return known if self.determined else f"not determined ({lower:.3g} to {upper:.3g})"
+        if not self.determined:
+            return f"not determined ({lower:.3g} to {upper:.3g})"
+        return f"{self.error:.5f}, not it alone" if self.takes_up else f"{self.error:.5f}"
 
     def note(self, name: str, unit: str = "") -> str:
         """A sentence on what is wrong with the parameter of that name; empty where nothing is."""
         if self.bound is not None:
             return bound_note(name, self.bound, unit)
         if self.determined:
-            return ""
+            return self.takes_up and (
+                f"{name} holds {self.takes_up}, too: fit it, but do not read more out of it"
+            )
         lower, upper = self.reach
         measured = f"{upper:.3g} {unit}" if unit not in ("", "1") else f"{upper:.3g}"
         return (

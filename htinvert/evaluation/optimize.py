@@ -54,6 +54,18 @@ class Box:
         """Points that fill the box evenly (Halton, Numer. Math. 2, 84 (1960))."""
         return list(Halton(len(self.names), scramble=False).random(count + 1)[1:])
 
+    def linearized(
+        self, residual: Callable[[Floats], Floats], point: Floats
+    ) -> tuple[Floats, Floats]:
+        """The residual, shape (m,), at a point, and its Jacobian, shape (m, n), by differences."""
+        base = residual(point)
+        columns = []
+        for index in range(len(point)):
+            moved = np.array(point)
+            moved[index] += STEP if moved[index] < 0.5 else -STEP
+            columns.append((residual(moved) - base) / (moved[index] - point[index]))
+        return base, np.array(columns).T
+
     def standard_errors(
         self,
         residual: Callable[[Floats], Floats],
@@ -72,13 +84,7 @@ class Box:
         of B M B with B = (J'J + 12 s)^-1 and M the sum over pieces of the squared sums of J r
         (Liang & Zeger, Biometrika 73, 13 (1986)), which few pieces make too small.
         """
-        base = residual(point)
-        columns = []
-        for index in range(len(point)):
-            moved = np.array(point)
-            moved[index] += STEP if moved[index] < 0.5 else -STEP
-            columns.append((residual(moved) - base) / (moved[index] - point[index]))
-        jacobian = np.array(columns).T
+        base, jacobian = self.linearized(residual, point)
         power = float(base @ base)
         scale = power / max(len(base) - len(point), 1)
         if pieces is not None:

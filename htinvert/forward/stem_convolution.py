@@ -10,7 +10,7 @@ is tiled or resampled, and every distortion acts on coordinates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -94,7 +94,12 @@ class StemConvolution(Stem):
         return Signal.image(image, self.pixel)
 
 
-PARAMETERS = STEM
+PARAMETERS = {
+    **STEM,
+    "source_size": replace(
+        STEM["source_size"], takes_up="thermal motion, channeling and the scan's tremor"
+    ),
+}
 StemConvolution.declares = PARAMETERS
 
 KNOWN_ANSWERS = (

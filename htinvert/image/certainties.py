@@ -1,7 +1,7 @@
 """How surely a registration knows its parameters: curvature, and all fits that are as good.
 
-The standard error is the largest of what the curvature of the squared residual says (windows of
-3 Å of the image taken as independent), and of how far the parameter scatters over the fits whose
+The standard error is the largest of what the curvature of the squared residual says (neighboring
+pixels share noise, as far as 3 Å), and of how far the parameter scatters over the fits whose
 figure of merit is within the noise of the best; added to it in squares is how far the figure of
 merit has moved the parameter from where least squares had it, for a model that is not quite the
 microscope differs in that.
@@ -14,9 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from htinvert.core import Floats
+from htinvert.declaration.declared import takes_up
 from htinvert.evaluation.certainty import Certainty
 from htinvert.evaluation.fit import normalized
-from htinvert.image.evidence import local_costs, window_numbers
+from htinvert.image.correlated import correlated_errors
+from htinvert.image.evidence import WINDOW, local_costs, window_numbers
 from htinvert.image.fitting import PlacedFit, RegistrationProblem
 
 NOISE = 1.0  # standard error of the difference: a figure that is worse by less is as good
@@ -45,7 +47,8 @@ def certainties(
         scatter = float(np.sqrt(np.mean((every - values[name]) ** 2)))
         error = max(float(errors[index]), scatter)
         spread = float(every.min()), float(every.max())
-        found[name] = Certainty(values[name], error, problem.free[name], spread)
+        also = takes_up(problem.forward, name)
+        found[name] = Certainty(values[name], error, problem.free[name], spread, also)
     return found
 
 
@@ -55,13 +58,14 @@ def _scattered(problem: RegistrationProblem) -> Floats:
 
 
 def _curvature(problem: RegistrationProblem, fit: PlacedFit) -> Floats:
-    """Standard errors from the residual's Jacobian, windows of the image being independent."""
+    """Standard errors from the residual's Jacobian and what its neighboring pixels share."""
     region = problem.patch(fit.site)
     patch = normalized(region.data)
-    pieces = window_numbers(region.data.shape, region.sampling).ravel()
-    return problem.box.standard_errors(
-        lambda point: problem.residual(point, patch), fit.point, pieces
-    )
+    base, jacobian = problem.box.linearized(lambda point: problem.residual(point, patch), fit.point)
+    ny, nx = region.data.shape
+    y, x = region.sampling
+    reach = (WINDOW / y, WINDOW / x)
+    return correlated_errors(jacobian, base, (ny, nx), reach) * problem.box.span
 
 
 def as_good(

@@ -18,6 +18,7 @@ from htinvert.core import Signal, UserError
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.matching.member import Structure
 from htinvert.matching.sighting import Sighting, Sightings, differ, search, sides
+from htinvert.matching.target import noise_density
 from htinvert.matching.upright import Upright, room, upright
 from htinvert.matching.verdict import judge
 
@@ -195,7 +196,7 @@ def _notes(best: Upright, found: Sightings, alike: Sequence[Sighting]) -> tuple[
             f"the two sides fit unequally well: correlation {upper:.2f} above the middle and "
             f"{lower:.2f} below"
         )
-    verdict = judge(best.fitted, best.step)
+    verdict = judge(best.fitted, best.step, noise=noise_density(best.image))
     if verdict.none_of_these:
         notes.append(f"another structure may be shown: {verdict.reason.replace('the best', 'it')}")
     if alike:

@@ -117,7 +117,8 @@ def match(
             "constant fits as well; give --sampling to tell them apart"
         )
     names = tuple(index.entries[hit.member].name for hit in matches.hits)
-    judgment = judge(matches.hits[0].fitted, matches.hits[0].tile.fine.sampling[0])
+    best = matches.hits[0]
+    judgment = judge(best.fitted, best.tile.fine.sampling[0], noise=best.tile.noise)
     return Answer(matches.hits, names, matches.half, scale_known, judgment, failed, tuple(notes))
 
 

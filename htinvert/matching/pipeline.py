@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed
-from htinvert.matching.pose import FittedPose, PlacedPose, Pose, Renderer, place, refine
+from htinvert.matching.pose import FittedPose, PlacedPose, Pose, Renderer, place, refine, slipped
 from htinvert.matching.target import Tile
+from htinvert.matching.verdict import judge
 from htinvert.metrics.log_polar import Singles, Turn, prepare_map, turns
 
 TURNS = 2  # for each tile: a crystal's spectrum looks alike in several
 LEADS = 6  # for each member
 STARTS = 2  # of these, how many are fitted shortly
+LOOKS = 2  # the second where none of the members explains the image
+SLIPS = 8  # places of the whole region that a fit to the end begins from
 LEAST_HALF = 12.0  # Å: half the side of the smallest region that is compared
 
 
@@ -168,11 +171,14 @@ def settle(
         except EvaluationFailed as reason:
             failed[member] = str(reason)
     hits.sort(key=lambda hit: -hit.correlation)
-    final = []
-    for number, hit in enumerate(hits[: effort.fitted], 1):
-        progress(f"fitting {number} of {min(effort.fitted, len(hits))}")
-        final.append(_finish(candidates[hit.member], hit, effort, half))
-    final.sort(key=lambda hit: -hit.correlation)
+    final = hits[: effort.fitted]
+    for look in range(LOOKS):
+        for number, hit in enumerate(final):
+            progress(f"fitting {number + 1} of {len(final)}")
+            final[number] = _finish(candidates[hit.member], hit, effort, half, again=look > 0)
+        final.sort(key=lambda hit: -hit.correlation)
+        if not final or not none_of_these(final[0]):
+            break
     return Matches(tuple(final), tuple(found), half, failed)
 
 
@@ -212,19 +218,34 @@ def _relocate(candidate: Renderer, hit: Hit, effort: Effort, half: float) -> Hit
     return Hit(hit.member, hit.tile, max(fits, key=lambda fit: fit.correlation), hit.lead)
 
 
-def _finish(candidate: Renderer, hit: Hit, effort: Effort, half: float) -> Hit:
-    """Fit to the end in fine pixels, after one more look for a better place."""
-    better = _relocate(candidate, hit, effort, half)
-    low, high = effort.magnification
+def _finish(candidate: Renderer, hit: Hit, effort: Effort, half: float, *, again: bool) -> Hit:
+    """Fit to the end in fine pixels, after a look for a better place of the whole region.
+
+    ``again`` is for a hit that was fitted to the end before: it is kept where nothing is better.
+    """
+    known, low, high = hit.fitted.pose, *effort.magnification
+    starts = slipped(candidate, known, hit.tile.fine, half=half, count=SLIPS)
+    fits = [
+        refine(candidate, pose, hit.tile.coarse, half=half, iterations=2)
+        for pose in (known, *starts)
+    ]
     fitted = refine(
         candidate,
-        better.fitted.pose,
+        max(fits, key=lambda fit: fit.correlation).pose,
         hit.tile.fine,
         half=half,
         iterations=10,
         magnification=(low / 1.03, high * 1.03),
     )
+    if again and fitted.correlation <= hit.correlation:
+        return hit
     return Hit(hit.member, hit.tile, fitted, hit.lead)
+
+
+def none_of_these(best: Hit) -> bool:
+    """Whether the best member is not what the image shows."""
+    tile = best.tile
+    return judge(best.fitted, tile.fine.sampling[0], noise=tile.noise).none_of_these
 
 
 def _window(tile: Tile, half: float) -> float:

@@ -23,6 +23,7 @@ LONGEST_STEP = 1.0  # Å per iteration
 LARGEST_CHANGE = 0.05  # of the matrix per iteration
 ANISOTROPY = 1.2  # ratio of the two magnifications beyond which a fit has gone astray
 APART = 1.2  # Å between places that are tried
+SLIP = 20.0  # Å: how far a pose is moved where all of a region is compared
 DRIFTS = slice(0, 3)  # of the derivatives: the image itself and a bent drift, free in every fit
 ENOUGH = 2e-5  # gain in correlation below which a fit ends
 
@@ -156,6 +157,31 @@ class PosedPatch:
     def of(self, image: Signal) -> Floats:
         """The pixels."""
         return image.data[self.rows, self.columns].astype(np.float64)
+
+
+def slipped(
+    candidate: Renderer, pose: Pose, image: Signal, *, half: float, count: int
+) -> list[Pose]:
+    """The pose moved by up to ``SLIP`` [Å] to where all of its region fits best, the best first.
+
+    On a dense net a pose may fit one grain well and be one column off in the other, so the whole
+    region, ``half`` [Å] to each side, is compared, in the image's own pixels: columns 2 Å apart are
+    lost in coarser ones.
+    """
+    sampling = image.sampling[0]
+    region = PosedPatch.around(pose.shift, image, half=half)
+    observed, margin = region.of(image), round(SLIP / sampling)
+    shape = (observed.shape[0] + 2 * margin, observed.shape[1] + 2 * margin)
+    centered = replace(pose, shift=pose.shift - region.middle)
+    wide = np.asarray(candidate.render(centered, shape, sampling))
+    try:
+        ncc = normalized_cross_correlation(observed, wide)
+    except (EvaluationFailed, ValueError):
+        return []
+    peaks = ncc == maximum_filter(ncc, 2 * round(APART / sampling) + 1, mode="nearest")
+    places = np.argwhere(peaks)
+    best = places[np.argsort(-ncc[peaks], kind="stable")[:count]]
+    return [replace(pose, shift=pose.shift - (at[::-1] - margin) * sampling) for at in best]
 
 
 @dataclass(frozen=True, eq=False)

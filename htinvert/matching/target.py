@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from htinvert.core import Signal, UserError
+from htinvert.image.evidence import noise_level
 from htinvert.metrics.log_polar import signature, spectrum_map
 
 FINE, COARSE = 0.3, 0.6  # Å/px of fits and of descriptors, and of finding a place
@@ -31,6 +32,8 @@ class Tile:
         guess: the pixel size that was assumed, (y, x) [Å/px].
         spectrum: its log-polar map.
         invariant: the map's signature.
+        noise: variance of the image's white noise times a pixel's area [Å²]: what is left of it
+            where it is averaged over a large area is ``noise`` divided by that area.
     """
 
     fine: Signal
@@ -39,6 +42,7 @@ class Tile:
     guess: tuple[float, float]
     spectrum: NDArray[np.float32]
     invariant: NDArray[np.float32]
+    noise: float = 0.0
 
 
 def tiles(image: Signal, *, scale_known: bool = True) -> list[Tile]:
@@ -69,6 +73,7 @@ def tiles(image: Signal, *, scale_known: bool = True) -> list[Tile]:
 def _cut(image: Signal, most: int) -> list[Tile]:
     """Overlapping tiles of an image, or all of it."""
     fine, coarse = (resampled(image, step) for step in (FINE, COARSE))
+    noise = noise_density(image)
     spans = []
     for size, step in zip(fine.data.shape, fine.sampling, strict=True):
         side = size * step
@@ -95,8 +100,17 @@ def _cut(image: Signal, most: int) -> list[Tile]:
         found_map = spectrum_map(parts[0].data, parts[0].sampling[0])
         place = (float(middle[0]), float(middle[1]))
         steps = (image.sampling[0], image.sampling[1])
-        found.append(Tile(parts[0], parts[1], place, steps, found_map, signature(found_map)))
+        known = found_map, signature(found_map)
+        found.append(Tile(parts[0], parts[1], place, steps, *known, noise))
     return found
+
+
+def noise_density(image: Signal) -> float:
+    """Variance of an image's white noise times its pixels' area [Å²].
+
+    What is left of the noise in an average over an area is this, divided by the area.
+    """
+    return noise_level(image.data) ** 2 * float(np.prod(image.sampling))
 
 
 def resampled(image: Signal, step: float) -> Signal:

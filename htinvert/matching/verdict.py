@@ -1,9 +1,9 @@
 """Whether the best match is the right one, or none of the library is.
 
 Thickness and brightness differ from place to place, so each place is compared with a gain and
-offset of its own. What a right structure then leaves of the image is noise, much the same
-everywhere; a wrong one fits in one grain and fails in the other, or at the boundary. How the limits
-were chosen: docs/matching.md.
+offset of its own, and the image's own noise does not count as unexplained. What a right structure
+then leaves is little, much the same everywhere; a wrong one fits in one grain and fails in the
+other, or at the boundary. How the limits were chosen: docs/matching.md.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter, uniform_filter
 
+from htinvert.core import Floats
 from htinvert.matching.pose import FittedPose
 
 WINDOW = 14.0  # Å: side of the places that are looked at, a few columns
-SMOOTH = 0.3  # Å: noise from pixel to pixel does not count
+SMOOTH = 0.3  # Å: noise from pixel to pixel counts little
+RESAMPLED = 0.4  # of a pixel: the Gaussian that an image is resampled with, matching.target
 UNEVEN = 0.11  # unexplained share of a bad place (98th percentile) less that of a good one (20th)
-WORSE = 3.0  # and at least so many times as much; noise and the renderer's errors are everywhere
+WORSE = 3.0  # and at least so many times as much; the renderer's errors are everywhere
 NOWHERE = 0.5  # unexplained share of a good place beyond which the fit is bad everywhere
 
 
@@ -27,7 +29,8 @@ class Verdict:
     """Whether none of the candidates is what the image shows, and the numbers that say so.
 
     ``good`` and ``bad`` are the shares of the image's variance that the best candidate leaves
-    unexplained where it fits well and where it does not: the 20th and 98th percentile of places.
+    unexplained beyond its noise where it fits well and where it does not: the 20th and 98th
+    percentile of places.
     """
 
     none_of_these: bool
@@ -40,13 +43,19 @@ class Verdict:
         if self.good > NOWHERE:
             return f"the best leaves {100 * self.good:.0f} % of the image unexplained everywhere"
         return (
-            f"the best leaves {100 * self.bad:.0f} % of the image unexplained in one place and "
-            f"{100 * self.good:.0f} % in others"
+            f"the best leaves {100 * self.bad:.0f} % of the image unexplained in one place, its "
+            f"noise apart, and {100 * self.good:.0f} % in others"
         )
 
 
-def judge(fitted: FittedPose, sampling: float) -> Verdict:
-    """Judge the best fit; ``sampling`` is the pixel size of its images [Å]."""
+def judge(fitted: FittedPose, sampling: float, *, noise: float) -> Verdict:
+    """Judge the best fit.
+
+    Args:
+        fitted: in square pixels.
+        sampling: their size [Å].
+        noise: variance of the image's white noise times the area of its own pixels [Å²].
+    """
     observed, simulated = (
         gaussian_filter(image, SMOOTH / sampling) for image in (fitted.observed, fitted.simulated)
     )
@@ -57,8 +66,34 @@ def judge(fitted: FittedPose, sampling: float) -> Verdict:
     common = np.maximum(uniform_filter(observed * simulated, size) - mean * other, 0.0)
     floor = 1e-9 * max(float((variance * its).max()), 1e-300)
     unexplained = 1 - common**2 / np.maximum(variance * its, floor)
-    edge = size // 2
-    good, bad = np.percentile(unexplained[edge:-edge, edge:-edge], (20, 98))
+    edge = slice(size // 2, -(size // 2))
+    left, variance, mean = (part[edge, edge] for part in (unexplained, variance, mean))
+    left -= _noise_share(left, variance, mean, noise / _averaged(sampling))
+    good, bad = np.percentile(left, (20, 98))
+    good = max(float(good), 0.0)
     uneven = bad - good > UNEVEN and bad > WORSE * good
     none = bool(uneven or good > NOWHERE)
-    return Verdict(none, float(good), float(bad))
+    return Verdict(none, good, float(bad))
+
+
+def _averaged(sampling: float) -> float:
+    """Area [Å²] over which noise is averaged in pixels of ``sampling`` [Å] that are smoothed.
+
+    That of two Gaussians: the one here and the one before resampling, whatever the size of the
+    image's own pixels.
+    """
+    return float(4 * np.pi * (SMOOTH**2 + (RESAMPLED * sampling) ** 2))
+
+
+def _noise_share(unexplained: Floats, variance: Floats, mean: Floats, noise: float) -> Floats:
+    """The share of each place's variance that noise of that variance makes.
+
+    The noise of counts grows with their mean. Noise that is not white is overrated where it is
+    measured: never more of it than good places leave unexplained.
+    """
+    level = float(mean.mean())
+    brighter = np.clip(mean / level, 0.2, 5.0) if level > 0 and mean.min() >= 0 else 1.0
+    share = np.minimum(noise * brighter / np.maximum(variance, 1e-300), 1.0)
+    if noise <= 0 or not share.any():
+        return np.zeros_like(unexplained)
+    return np.asarray(share * min(1.0, float(np.percentile(unexplained / share, 20))))

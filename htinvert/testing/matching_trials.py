@@ -19,12 +19,32 @@ from htinvert.forward.stem_convolution import StemConvolution
 
 SIDE = 170.0  # Å of a bicrystal: more than the diagonal of any field below
 CDTE = 6.48  # Å, lattice constant
+Net = tuple[float, float, float, tuple[tuple[float, float, float, int], ...]]
+_W, _SI = 3.165, 5.431  # Å, lattice constants of tungsten and silicon
+_CU = 3.615  # Å, of copper
+NETS: dict[str, Net] = {
+    "fcc [110]": (_CU / 2**0.5, _CU, _CU / 2**0.5, ((0.0, 0.0, 0.0, 29), (0.5, 0.5, 0.5, 29))),
+    "bcc [110]": (_W * 2**0.5, _W, _W * 2**0.5, (
+        (0.0, 0.0, 0.0, 74), (0.0, 0.5, 0.5, 74), (0.5, 0.0, 0.5, 74), (0.5, 0.5, 0.0, 74),
+    )),
+    "Si [111]": (_SI / 6**0.5, _SI / 2**0.5, _SI * 3**0.5, (
+        (0.0, 0.0, 0.0, 14), (0.0, 0.0, 0.25, 14), (0.5, 0.5, 1 / 3, 14), (0.5, 0.5, 7 / 12, 14),
+    )),
+}  # fmt: skip
+"""Dense nets of one element: width, height and depth [Å] of a cell, and its atoms as fractions of
+them to the right, up and along the beam, with atomic numbers."""
 STATES = ((0.0, 0.0), (0.8, 0.0), (1.6, 0.0), (0.0, 0.8), (0.8, 0.8))
 """How far the upper grain is slid to the right and lifted [Å]."""
 
 
 def tilt_boundary(
-    angle: float, *, slide: float = 0.0, lift: float = 0.0, a: float = CDTE, side: float = SIDE
+    angle: float,
+    *,
+    slide: float = 0.0,
+    lift: float = 0.0,
+    a: float = CDTE,
+    side: float = SIDE,
+    net: str | None = None,
 ) -> Atoms:
     """A symmetric tilt boundary of CdTe seen along [110], one repeat thick, not relaxed.
 
@@ -34,8 +54,10 @@ def tilt_boundary(
         lift: how far it is moved up [Å].
         a: lattice constant [Å].
         side: width and height [Å]; the boundary is at half the height, normal to z.
+        net: one of :data:`NETS` instead of CdTe, with its own lattice constant.
     """
-    columns = _columns(a, side)
+    unit = NETS[net] if net else _zinc_blende(a)
+    columns = _columns(unit, side)
     parts, numbers, grains = [], [], []
     for grain, sign in ((0, -1.0), (1, 1.0)):
         turn = np.radians(sign * angle / 2)
@@ -49,7 +71,7 @@ def tilt_boundary(
         parts.append(np.stack([depth, y + side / 2, z + side / 2], axis=1)[inside])
         numbers.append(kind[inside])
         grains.append(np.full(int(inside.sum()), grain))
-    cell = (a / np.sqrt(2), side, side)
+    cell = (unit[2], side, side)
     atoms = Atoms(
         np.concatenate(numbers), np.concatenate(parts), cell=cell, pbc=(True, False, False)
     )
@@ -57,14 +79,20 @@ def tilt_boundary(
     return _without_collisions(atoms)
 
 
-def _columns(a: float, side: float) -> tuple[Floats, Floats, Floats, NDArray[np.int_]]:
-    """Right, up, depth [Å] and atomic number of zinc blende's columns along [110], up is [001]."""
+def _zinc_blende(a: float) -> Net:
+    """CdTe along [110]; up is [001]."""
     half = a / np.sqrt(2)
-    cells = np.arange(-int(side / half) - 2, int(side / half) + 3)
     basis = ((0.0, 0.0, 0.0, 48), (0.5, 0.5, 0.5, 48), (0.5, 0.25, 0.0, 52), (0.0, 0.75, 0.5, 52))
+    return half, a, half, basis
+
+
+def _columns(net: Net, side: float) -> tuple[Floats, Floats, Floats, NDArray[np.int_]]:
+    """Right, up, depth [Å] and atomic number of a net's columns."""
+    width, height, thick, basis = net
+    cells = np.arange(-int(side / width) - 2, int(side / width) + 3)
     i, k = (grid.ravel() for grid in np.meshgrid(cells, cells, indexing="ij"))
     lists = [
-        ((i + x) * half, (k + z) * a, np.full(i.size, d * half), np.full(i.size, number))
+        ((i + x) * width, (k + z) * height, np.full(i.size, d * thick), np.full(i.size, number))
         for x, z, d, number in basis
     ]
     right, up, depth, number = (np.concatenate(part) for part in zip(*lists, strict=True))
@@ -83,11 +111,14 @@ def _without_collisions(atoms: Atoms, nearest: float = 1.3) -> Atoms:
 
 
 def library(
-    angles: Sequence[float], states: Sequence[tuple[float, float]] = STATES
+    angles: Sequence[float],
+    states: Sequence[tuple[float, float]] = STATES,
+    *,
+    net: str | None = None,
 ) -> list[tuple[str, Atoms]]:
     """Bicrystals of all misorientations [degrees] in all rigid-body states, by name."""
     return [
-        (f"tilt{angle:06.2f}-state{number}", tilt_boundary(angle, slide=slide, lift=lift))
+        (f"tilt{angle:06.2f}-state{number}", tilt_boundary(angle, slide=slide, lift=lift, net=net))
         for angle in angles
         for number, (slide, lift) in enumerate(states)
     ]

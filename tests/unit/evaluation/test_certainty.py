@@ -39,3 +39,12 @@ def test_a_value_that_may_lie_in_a_quarter_of_its_range_is_not_determined():
     assert not Certainty(0.0, 1.0, (-3.0, 3.0)).determined
     assert Certainty(0.0, 0.1, (-3.0, 3.0), spread=(-0.2, 0.1)).determined
     assert Certainty(2.9, 1.0, (-3.0, 3.0)).reach == (1.9, 3.0)
+
+
+def test_a_value_that_takes_up_what_the_model_leaves_out_is_said_not_to_stand_alone():
+    source = Certainty(1.2, 0.02, (0.3, 3.0), takes_up="thermal motion")
+    assert source.determined
+    assert source.word == "0.02000, not it alone"
+    assert source.note("source_size", "Å") == (
+        "source_size holds thermal motion, too: fit it, but do not read more out of it"
+    )

@@ -1,0 +1,71 @@
+"""Dense nets of one element: where a boundary lies, and whether it is the right one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from htinvert.core import Signal
+from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.matching.member import Structure
+from htinvert.matching.pose import FittedPose, Pose, refine, slipped
+from htinvert.matching.target import FINE, noise_density, resampled
+from htinvert.matching.verdict import judge
+from htinvert.testing.matching_trials import NETS, Spoiled, tilt_boundary
+
+SPOILED = Spoiled(
+    rotation=0.0, magnification=1.0, stretch=(0.0, 0.0), shear=0.0, shift=(1.0, -2.0),
+    source_size=1.1, jitter=0.3, drift=(0.2, -0.2), peak=4.0,
+)  # fmt: skip
+TRUE = replace(Pose.turned(0.0, 1.0), shift=np.array(SPOILED.shift))
+
+
+def structure(net: str, slide: float = 0.0) -> Structure:
+    return Structure(tilt_boundary(30.0, side=110.0, slide=slide, net=net), StemConvolution())
+
+
+def image(net: str, peak: float) -> Signal:
+    rng = np.random.default_rng(2)
+    return replace(SPOILED, peak=peak).take(structure(net).atoms, sampling=0.2, size=300, rng=rng)
+
+
+def fitted(candidate: Structure, fine: Signal) -> FittedPose:
+    return refine(candidate, TRUE, fine, half=30.0, iterations=5)
+
+
+def test_a_boundary_one_column_off_is_moved_to_where_both_grains_fit() -> None:
+    """2.24 and 1.58 Å apart are tungsten's columns along [110]; 0.4 Å is far from either."""
+    fine = resampled(image("bcc [110]", 20.0), FINE)
+    candidate = structure("bcc [110]")
+    for off in ((0.0, 1.58), (2.24, 0.0)):
+        pose = replace(TRUE, shift=TRUE.shift + np.array(off))
+        moved = slipped(candidate, pose, fine, half=30.0, count=4)
+        assert min(np.hypot(*(found.shift - TRUE.shift)) for found in moved) < 0.4
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_noise_alone_is_no_reason_to_say_none_of_these(net: str) -> None:
+    """Four counts in the brightest pixel: much is left unexplained, and none of it is wrong."""
+    raw = image(net, 4.0)
+    fine, noise = resampled(raw, FINE), noise_density(raw)
+    right = fitted(structure(net), fine)
+    assert judge(right, FINE, noise=0.0).good > 0.05  # what counting leaves
+    verdict = judge(right, FINE, noise=noise)
+    assert not verdict.none_of_these
+    assert verdict.bad < 0.08
+    assert judge(fitted(structure(net, slide=0.7), fine), FINE, noise=noise).none_of_these
+
+
+def test_a_bad_place_in_a_noisy_image_is_seen_behind_its_noise() -> None:
+    """Good places 15 % noise, a bad one 40 %: by shares alone that is less than three times."""
+    rng = np.random.default_rng(1)
+    y, x = np.indices((200, 200)) * 0.3
+    shown = 10 + np.cos(2.5 * x) + np.cos(2.5 * y)
+    observed = shown + rng.normal(scale=1.9, size=shown.shape)
+    observed[:60, :60] += 0.7 * np.cos(1.7 * x + 0.9 * y)[:60, :60]
+    pose = FittedPose(TRUE, 0.9, None, shown, observed)  # type: ignore[arg-type]
+    without, knowing = judge(pose, 0.3, noise=0.0), judge(pose, 0.3, noise=1.9**2 * 0.3**2)
+    assert not without.none_of_these
+    assert knowing.none_of_these
