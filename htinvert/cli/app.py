@@ -41,13 +41,13 @@ PANELS = {
     "Campaigns": ("check", "run", "watch", "status"),
     "Results": ("rank", "decide", "report", "export", "verify", "migrate"),
     "Data and structures": (
-        *("calibrate", "locate", "register", "match", "compare", "fit", "edges", "build"),
+        *("calibrate", "locate", "register", "match", "compare", "fit", "edges", "scan", "build"),
     ),
     "From images to laws": ("columns", "hamiltonian", "fluctuations", "series"),
 }
 """Commands in groups, as the list of all shows them."""
 PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
-BARE = ("calibrate", "register", "locate", "match", "init")  # take an image without a block
+BARE = ("calibrate", "register", "locate", "match", "init", "scan")  # take data without a block
 OPTIONS = {
     "set the experiment's sampling": "give --sampling",
     "Set the experiment's sampling": "Give --sampling",

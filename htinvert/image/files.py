@@ -20,6 +20,13 @@ INSTRUMENTS: Mapping[str, str] = {
     ".ser": "tia",
     ".blo": "blockfile",
     ".mib": "quantumdetector",
+    ".xml": "empad",
+    ".h5": "arina",
+    ".tvips": "tvips",
+    ".de5": "emd",
+    ".nxs": "nexus",
+    ".prz": "pantarhei",
+    ".zspy": "zspy",
 }  # and the name that rosettasciio gives its reader
 MRC = (".mrc", ".mrcs", ".map", ".st", ".rec")
 TIFF = (".tif", ".tiff")
@@ -27,10 +34,11 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 READERS = (*INSTRUMENTS, *MRC, *TIFF, *PICTURES)
 
 
-def read_records(path: Path, *, images_only: bool = False) -> list[Record]:
+def read_records(path: Path, *, images_only: bool = False, lazy: bool = False) -> list[Record]:
     """All that a file holds of two dimensions or more, by the ending of its name.
 
-    With ``images_only`` spectra that lie beside images are not loaded. Raises whatever a reader
+    With ``images_only`` spectra that lie beside images are not loaded; with ``lazy`` values stay in
+    the file where its reader can leave them there, until a part is taken. Raises whatever a reader
     does, see :func:`htinvert.image.parsing.parsing`.
     """
     ending = path.suffix.lower()
@@ -41,7 +49,7 @@ def read_records(path: Path, *, images_only: bool = False) -> list[Record]:
     if ending in PICTURES:
         return read_picture(path)
     options = {"select_type": "images"} if ending == ".emd" and images_only else {}
-    return read_instrument(path, INSTRUMENTS.get(ending, "mrc"), **options)
+    return read_instrument(path, INSTRUMENTS.get(ending, "mrc"), lazy=lazy, **options)
 
 
 def _is_scan(path: Path) -> bool:

@@ -8,16 +8,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from htinvert.image.record import FileAxis, Record, upright
 from htinvert.image.units import known_unit
 
 
-def read_instrument(path: Path, reader: str, **options: Any) -> list[Record]:
-    """One record per signal of two dimensions or more that is no spectrum, or map of them."""
+class Lazy:
+    """Values of a reader that leaves them in the file, taken part by part in this thread."""
+
+    def __init__(self, values: Any) -> None:
+        self.values, self.shape, self.dtype = values, tuple(values.shape), values.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, part: Any) -> NDArray[Any]:
+        found = self.values[part]
+        compute = getattr(found, "compute", None)  # of Dask, which might use a cluster's workers
+        return np.asarray(found if compute is None else compute(scheduler="synchronous"))
+
+
+def read_instrument(path: Path, reader: str, *, lazy: bool = False, **options: Any) -> list[Record]:
+    """One record per signal of two dimensions or more that is no spectrum, or map of them.
+
+    With ``lazy`` its values are :class:`Lazy`, colors apart.
+    """
     records: list[Record] = []
-    for found in importlib.import_module(f"rsciio.{reader}").file_reader(str(path), **options):
-        record = _record(found, {record.name for record in records})
+    given = {**options, "lazy": True} if lazy else options
+    for found in importlib.import_module(f"rsciio.{reader}").file_reader(str(path), **given):
+        record = _record(found, {record.name for record in records}, lazy=lazy)
         records += [record] if record is not None else []
     return records
 
@@ -35,10 +53,12 @@ def jeol_axes(path: Path) -> tuple[FileAxis, FileAxis] | None:
     return y, x
 
 
-def _record(found: Mapping[str, Any], names: set[str]) -> Record | None:
-    data = np.asarray(found["data"])
+def _record(found: Mapping[str, Any], names: set[str], *, lazy: bool = False) -> Record | None:
+    data = found["data"]
     colors = bool(data.dtype.names)
-    if data.dtype.names:  # colors as a structure
+    if colors or not lazy:
+        data = np.asarray(data)
+    if colors:  # colors as a structure
         data = np.stack([data[name] for name in data.dtype.names], axis=-1)
     dimensions = data.ndim - colors
     parts = _in_order(found["axes"])
@@ -54,7 +74,12 @@ def _record(found: Mapping[str, Any], names: set[str]) -> Record | None:
     title = title if title not in names else f"{title}#{len(names) + 1}"
     kind = str(found["metadata"].get("Signal", {}).get("signal_type") or "")
     return Record(
-        title, data, ordered, colors, _detector(found), diffraction="diffraction" in kind.lower()
+        title,
+        Lazy(data) if lazy and not colors else data,
+        ordered,
+        colors,
+        _detector(found),
+        diffraction="diffraction" in kind.lower(),
     )
 
 

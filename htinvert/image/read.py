@@ -35,7 +35,10 @@ from htinvert.image.units import angstrom
 ARRAYS = (".npy", ".npz", ".txt")
 SIZES = {"sampling": "Å", "pixel_size_angstrom": "Å", "pixel_size_nm": "nm"}  # names in .npz
 KNOWN = (*READERS, *ARRAYS)
-SCAN = ", or compare a scan of patterns by a forward model of the kind pattern (docs/kinds.md)"
+SCAN = (
+    ", or make one of a scan of patterns by the first step of prepare, such as virtual: "
+    "{inner: 60, outer: 200}, or compare it by a forward model of the kind pattern (docs/scans.md)"
+)
 LARGEST_FILE = 2_000_000_000  # bytes
 FEWEST_COLUMNS = 8  # of an image as text; files of curves have two to seven
 MOST_VALUES = 100_000_000  # of one image, colors apart
@@ -113,21 +116,34 @@ def read_described(
     with np.errstate(over="ignore"):  # becomes infinite, which is refused below
         image = Signal.image(pixels, steps)
     del pixels  # a large frame is not kept twice
+    image, notes = pre_processed(image, path.name, crop=crop, prepare=prepare)
+    return image, replace(source, notes=(*source.notes, *notes))
+
+
+def pre_processed(
+    image: Signal,
+    file: str,
+    *,
+    crop: tuple[int, int, int, int] | None = None,
+    prepare: Iterable[Mapping[str, Any]] = (),
+) -> tuple[Signal, tuple[str, ...]]:
+    """An image of a file cropped, without bad pixels, prepared; and what is to be said of it.
+
+    Raises :class:`UserError` where a step does not fit, or nothing is left to compare.
+    """
     try:
         if crop is not None:
             image = cropped(image, crop)
         image, outliers = without_outliers(image)
-        if outliers is not None:
-            source = replace(source, notes=(*source.notes, str(outliers)))
         image = prepared(image, prepare)
     except UserError as error:
-        raise UserError(f"{path.name}: {error}") from error
+        raise UserError(f"{file}: {error}") from error
     if not np.isfinite(image.data).all():
-        raise UserError(f"{path.name} has pixels that are not finite numbers; mask or crop them")
+        raise UserError(f"{file} has pixels that are not finite numbers; mask or crop them")
     if np.ptp(image.data) == 0:
-        raise UserError(f"{path.name} is the same everywhere; check the file, its crop and prepare")
-    check_saturation(image.data, path.name)
-    return image, source
+        raise UserError(f"{file} is the same everywhere; check the file, its crop and prepare")
+    check_saturation(image.data, file)
+    return image, () if outliers is None else (str(outliers),)
 
 
 def describe(path: Path, *, signal: str | None = None, channel: int | None = None) -> Source:

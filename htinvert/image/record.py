@@ -29,11 +29,12 @@ class FileAxis(NamedTuple):
 class Record:
     """One signal of a file: values (..., ny, nx), or (..., ny, nx, n) with ``colors``.
 
-    ``axes`` are those of the values, colors apart. ``diffraction`` says that the file calls it so.
+    ``data`` is an array, or stays in the file until a part is taken of it. ``axes`` are those of
+    the values, colors apart. ``diffraction`` says that the file calls it so.
     """
 
     name: str
-    data: NDArray[Any]
+    data: Any
     axes: tuple[FileAxis, ...]
     colors: bool = False
     detector: str = ""

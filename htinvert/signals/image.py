@@ -18,6 +18,8 @@ from htinvert.image.place import place_image
 from htinvert.image.prepare import STEPS
 from htinvert.image.read import read_described
 from htinvert.signals.kind import Frame, Part, Step
+from htinvert.signals.scan_image import DetectorPart, read_reduced, reduces
+from htinvert.signals.virtual import REDUCTIONS
 
 Crop = tuple[int, int, int, int]
 
@@ -53,7 +55,8 @@ class ImageKeys(Part):
     of a series, ``sampling`` [Å/px] replaces the file's pixel size, ``crop`` is top, bottom, left,
     right [px]. ``calibrate`` measures the pixel size from a known crystal in the image first.
     ``place: auto`` finds the start structure in the image, whatever its turn, and appends to
-    ``prepare`` what stands it upright.
+    ``prepare`` what stands it upright. ``patterns`` says how patterns are read where ``prepare``
+    begins with an image of a scan of them.
     """
 
     signal: str | None = None
@@ -62,6 +65,7 @@ class ImageKeys(Part):
     crop: Crop | None = None
     calibrate: CalibrationPart | None = None
     place: Literal["auto"] | None = None
+    patterns: DetectorPart | None = None
 
 
 class Image:
@@ -69,12 +73,28 @@ class Image:
 
     name = "image"
     keys: type[BaseModel] = ImageKeys
-    steps: Mapping[str, Step] = STEPS
+    steps: Mapping[str, Step] = {**REDUCTIONS, **STEPS}
 
     def read(
         self, path: Path, keys: Any, prepare: Iterable[Mapping[str, Any]] = ()
     ) -> tuple[Signal, str]:
-        """Read and prepare an image; see :func:`htinvert.image.read.read_described`."""
+        """Read and prepare an image; see :func:`htinvert.image.read.read_described`.
+
+        Where the first step makes one of a scan, the file is read as patterns.
+        """
+        prepare = list(prepare)
+        if any(reduces(step) for step in prepare[1:]):
+            raise UserError(
+                f"{path.name}: virtual, com and idpc make an image of a scan, so only the first "
+                "step of prepare can be one; steps before it belong into patterns: prepare"
+            )
+        if prepare and reduces(prepare[0]):
+            return read_reduced(path, keys, prepare)
+        if keys.patterns is not None:
+            raise UserError(
+                f"{path.name}: patterns says how a scan is read, so prepare must begin with a step "
+                "that makes an image of it, such as virtual: {inner: 60, outer: 200}, com or idpc"
+            )
         observed, source = read_described(
             path,
             sampling=keys.sampling,

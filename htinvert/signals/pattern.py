@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,15 @@ from pydantic import BaseModel, Field
 
 from htinvert.core import Floats, Signal, UserError
 from htinvert.evaluation.placed import Placed
-from htinvert.evaluation.steps import apply_steps
 from htinvert.image.draw import caption, draw_bar, name_panels
 from htinvert.image.panels import diverging, gray
 from htinvert.signals.correlated import blocks
 from htinvert.signals.equal_axes import place_equal, squared_shares
-from htinvert.signals.kind import Frame, Part, Step
-from htinvert.signals.pattern_file import read_pattern, words
-from htinvert.signals.pattern_steps import PLACING, STEPS, mean_pattern
+from htinvert.signals.kind import Frame, Step
+from htinvert.signals.pattern_file import words
+from htinvert.signals.pattern_steps import mean_pattern
+from htinvert.signals.scan_keys import DetectorKeys, open_scan
+from htinvert.signals.scan_steps import STEPS, prepare_scan
 
 TITLES = (
     ("experiment", "experiment"),
@@ -33,14 +34,9 @@ CAPTION = (
 )
 
 
-class PatternKeys(Part):
-    """What an experiment says of patterns.
+class PatternKeys(DetectorKeys):
+    """What an experiment says of patterns; ``scan`` is the step between places [Å]."""
 
-    ``sampling`` is the step per pixel (y, x) in ``unit``, ``scan`` that between places [Å].
-    """
-
-    sampling: float | tuple[float, float] | None = None
-    unit: Literal["1/Å", "1/nm", "mrad"] | None = None
     scan: float | None = Field(default=None, gt=0)
 
 
@@ -57,15 +53,15 @@ class Pattern:
         self, path: Path, keys: Any, prepare: Iterable[Mapping[str, Any]] = ()
     ) -> tuple[Signal, str]:
         """Read, then prepare."""
-        pattern, said = read_pattern(path, sampling=keys.sampling, unit=keys.unit, scan=keys.scan)
+        scan = open_scan(path, keys, step=keys.scan)
         try:
-            pattern = apply_steps(pattern, prepare, STEPS, placing=PLACING)
+            pattern = prepare_scan(scan, prepare).load()
         except UserError as error:
             raise UserError(f"{path.name}: {error}") from error
         seen = pattern.data[np.isfinite(pattern.data)]
         if seen.size < 4 or np.ptp(seen) == 0:
             raise UserError(f"{path.name} is the same everywhere; check the file and its prepare")
-        return pattern, said
+        return pattern, f"{path.name}: {words(scan)}"
 
     def pieces(
         self,

@@ -1,11 +1,10 @@
-"""Steps that ``prepare`` may name for diffraction patterns and scans of them.
+"""Steps of ``prepare`` that are the same for every diffraction pattern of a scan.
 
 Rows and columns are those of the detector, the last two axes; a scan's axes come before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -100,32 +99,6 @@ def subtract(pattern: Signal, level: float | Literal["border"] = "border") -> Si
         edge[1:-1, 1:-1] = False
         return _with(pattern, data - np.nanmedian(data[..., edge], axis=-1)[..., None, None])
     return _with(pattern, data - level)
-
-
-def average(pattern: Signal, box: tuple[int, ...] | None = None) -> Signal:
-    """The mean pattern of a scan, or of its part first to last along each scan axis (last out)."""
-    before = pattern.data.ndim - 2
-    if not before:
-        raise UserError("average needs a scan of patterns, and this is one pattern; leave it out")
-    if box is not None and len(box) != 2 * before:
-        raise UserError(f"average takes first and last of {before} axes; give {2 * before} numbers")
-    pairs = zip(box[::2], box[1::2], strict=True) if box else ((0, None) for _ in range(before))
-    part = pattern.data[tuple(slice(first, last or None) for first, last in pairs)]
-    if not part.size:
-        raise UserError(f"average {box} holds none of {pattern.data.shape[:before]} patterns")
-    mean = part.astype(float).mean(axis=tuple(range(before)))
-    return Signal(np.asarray(mean, dtype=np.float32), pattern.axes[-2:], pattern.quantity)
-
-
-STEPS: Mapping[str, Callable[..., Signal]] = {
-    "crop": crop,
-    "center": center,
-    "mask": mask,
-    "bin": binned,
-    "subtract": subtract,
-    "average": average,
-}
-PLACING = tuple(STEPS)  # all of them may meet what was not measured
 
 
 def mean_pattern(pattern: Signal) -> NDArray[np.float64]:
