@@ -23,15 +23,19 @@ from htinvert.core import UserError
 if TYPE_CHECKING:
     from htinvert.config.experiment import Experiment
 
+PATTERN = "cbed"  # the forward model whose data are a pattern
+
 
 @app.command()
 def fit(
     structure: Annotated[Path, typer.Argument(help="A structure file, or a folder of them.")],
-    experiment: Annotated[Path, typer.Argument(help="A curve, or a YAML file of an experiment.")],
+    experiment: Annotated[
+        Path, typer.Argument(help="A curve or pattern, or a YAML file of an experiment.")
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder that results are written to.")
     ] = Path("fit"),
-    model: Annotated[str, typer.Option(help="Forward model, for a curve.")] = "pdf",
+    model: Annotated[str, typer.Option(help="Forward model, for data.")] = "pdf",
     span: Annotated[
         str | None,
         typer.Option(
@@ -50,33 +54,55 @@ def fit(
         list[str] | None,
         typer.Option(help="Fit this parameter, too, such as diameter=10:200 [none]; repeatable."),
     ] = None,
+    sampling: Annotated[
+        float | None, typer.Option(help="Step of a pattern [mrad per px; from its disk].", min=1e-4)
+    ] = None,
     as_json: Json = False,
     trust: Trust = False,
 ) -> None:
-    """Fit the forward model's free parameters to a measured curve; the same on every run.
+    """Fit the forward model's free parameters to measured data; the same on every run.
 
     Example: htinvert fit Pt.cif Pt.gr --range 1.5:50 --set qdamp=0.0376 --free diameter=10:200
     """
+    answer_for(trust)
+    also = dict(_bounds(text) for text in free or ())
+    if model == PATTERN and experiment.suffix not in YAML:
+        from htinvert.report.pattern_fit import pattern_block
+
+        block = pattern_block(experiment, sampling, dict(map(_value, given or ())))
+    else:
+        block = _experiment(experiment, model=model, span=span, axis=axis, given=given or ())
+    folder = experiment.parent if experiment.suffix in YAML else Path()
+    values = _fitted(structure, block, folder, output, also, console(quiet=as_json))
+    if as_json:
+        say_json(values)
+
+
+def _fitted(
+    structure: Path,
+    block: Experiment,
+    folder: Path,
+    output: Path,
+    also: dict[str, tuple[float, float]],
+    out: Any,
+) -> Any:
+    """Fit and report as the data want it; what came of it as plain values."""
     from htinvert.report.as_json import fit_values
     from htinvert.report.curve_fit import fit_with_progress
     from htinvert.report.curve_rank import rank_with_progress
+    from htinvert.report.pattern_fit import thickness_with_progress
 
-    answer_for(trust)
-    block = _experiment(experiment, model=model, span=span, axis=axis, given=given or ())
-    folder = experiment.parent if experiment.suffix in YAML else Path()
-    also = dict(_bounds(text) for text in free or ())
-    out = console(quiet=as_json)
-    result: Any
-    if structure.is_dir():
-        result = rank_with_progress(
-            structure, block, base=folder, output=output, also=also, console=out
-        )
-    else:
-        result = fit_with_progress(
+    if block.forward["use"] == PATTERN:
+        return thickness_with_progress(
             structure, block, folder=folder, output=output, also=also, console=out
         )
-    if as_json:
-        say_json(fit_values(result))
+    if structure.is_dir():
+        return fit_values(
+            rank_with_progress(structure, block, base=folder, output=output, also=also, console=out)
+        )
+    return fit_values(
+        fit_with_progress(structure, block, folder=folder, output=output, also=also, console=out)
+    )
 
 
 @app.command()

@@ -245,8 +245,15 @@ def _specimen(
     return through
 
 
-def transmission_slices(box: Supercell, beam_energy: float) -> NDArray[np.complex64]:
+def transmission_slices(
+    box: Supercell,
+    beam_energy: float,
+    phase_of: Callable[[int, Floats], NDArray[Any]] | None = None,
+) -> NDArray[np.complex64]:
     """What each slice does to a wave, ``exp(i s V)``, shape (slices, nx, ny), band limited.
+
+    ``phase_of`` is the Fourier transform [rad Å²] of what one atom of a number adds to the phase,
+    by squared frequencies [1/Å²]; complex where it absorbs. Without it, that of Kirkland's atoms.
 
     The potential V is summed in Fourier space, with every atom in its exact position, and the
     exponential is taken on a grid ``_FINER`` times as fine, where the steep potential of a nucleus
@@ -257,22 +264,26 @@ def transmission_slices(box: Supercell, beam_energy: float) -> NDArray[np.comple
     fine = (_FINER * nx, _FINER * ny)
     kx, ky = fft.fftfreq(fine[0], width / fine[0]), fft.rfftfreq(fine[1], height / fine[1])
     squared = kx[:, None] ** 2 + ky**2
-    scale = interaction_parameter(beam_energy) * BORN * fine[0] * fine[1] / (width * height)
-    factors = {
-        int(z): (scale * scattering_factor(int(z), squared)).astype(np.float32)
-        for z in np.unique(box.numbers)
-    }
+    scale = fine[0] * fine[1] / (width * height)
+    born = interaction_parameter(beam_energy) * BORN
+    phase_of = phase_of or (lambda z, squared: born * scattering_factor(z, squared))
+    factors = {int(z): scale * phase_of(int(z), squared) for z in np.unique(box.numbers)}
     level = np.clip(box.positions[:, 2] / depth * box.slices, 0, box.slices - 1).astype(int)
     rows, columns = (fft.fftfreq(n, 1 / n).astype(int) for n in (nx, ny))
     passed = np.hypot(rows[:, None] / width, columns / height) <= min(nx / width, ny / height) / 3
     array = np.empty((box.slices, nx, ny), dtype=np.complex64)
     for index in range(box.slices):
-        spectrum = np.zeros(squared.shape, dtype=np.complex64)
+        spectra = np.zeros((2, *squared.shape), dtype=np.complex64)  # of phase and absorption
         for number, factor in factors.items():
             x, y, _ = box.positions[(level == index) & (box.numbers == number)].T
             across, down = (np.exp(-2j * np.pi * np.outer(k, r)) for k, r in ((kx, x), (ky, y)))
-            spectrum += factor * (across.astype(np.complex64) @ down.astype(np.complex64).T)
-        phase = fft.irfft2(spectrum, s=fine)
+            places = across.astype(np.complex64) @ down.astype(np.complex64).T
+            spectra[0] += factor.real.astype(np.float32) * places
+            if np.iscomplexobj(factor):
+                spectra[1] += factor.imag.astype(np.float32) * places
+        phase = fft.irfft2(spectra[0], s=fine)
+        if spectra[1].any():
+            phase = phase + np.complex64(1j) * fft.irfft2(spectra[1], s=fine)
         wave = fft.fft2(np.exp(np.complex64(1j) * phase))[np.ix_(rows, columns)]
         array[index] = fft.ifft2(wave * passed) / _FINER**2
     return array

@@ -56,7 +56,15 @@ def eels_spectrum():
     return Signal.curve(energy, counts, name="energy loss", unit="eV", quantity="counts")
 
 
+ON_K_PLANE = {
+    "axes": (Axis("ky", "mrad", 1.5, -21.0), Axis("kx", "mrad", 1.5, -21.0)),
+    "shape": (29, 29),
+}
 CASES = {  # parameters beside sampling and shape, and what may be fitted
+    "cbed": (
+        {**ON_K_PLANE, "semiangle": 10.0, "thickness": 60.0, "step": 1.0},
+        ["thickness", "tilt_x", "rotation", "blur"],
+    ),
     "eels": ({"observed": eels_spectrum(), "elements": ("C", "Si")}, ["fine"]),
     "exafs": (ON_K, ["e0", "zoom", "theta", "s02", "third"]),
     "pdf": ({**ON_R, "qmax": 20.0, "diameter": 30.0}, ["delta2", "qdamp", "zoom", "diameter"]),
