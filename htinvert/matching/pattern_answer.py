@@ -30,6 +30,7 @@ ROOM = np.array([0, 0, 0, 0, 8.0, 6.0, 6.0, 0.08, 0.02, 3.0])
 LEVELS = 21  # at which the misfit is profiled
 STARTS = 3
 FIRST, NEXT = 6, 2
+VAGUE_SPREAD = 0.15  # of the library's levels: a standard error as large determines nothing
 _FAINT = 0.1  # of counting noise: less than that is no structure that could be explained
 POOR = 0.5  # of what a plain disk leaves beside counting noise: explained by less, none of these
 

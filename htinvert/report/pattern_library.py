@@ -16,7 +16,9 @@ from htinvert.core import Signal, UserError
 from htinvert.image.draw import ACCENT
 from htinvert.matching.pattern_answer import NAMES, UNITS, PatternAnswer, answer
 from htinvert.matching.pattern_library import PatternLibrary, Wanted, build_library, cost_of
+from htinvert.matching.pattern_map import map_levels
 from htinvert.report.figures import pyplot
+from htinvert.report.pattern_map import write_map
 from htinvert.report.save import save
 from htinvert.report.terminal import counted_bar, spinner
 from htinvert.signals.pattern_file import read_pattern
@@ -79,10 +81,14 @@ def answer_with_progress(
 ) -> dict[str, Any]:
     """Ask a library what patterns of strips show, print and write the answer; returns numbers.
 
-    ``data`` is a file (strip, ky, kx) with its step ``sampling`` [mrad per px], or an experiment.
+    ``data`` is a file (strip, ky, kx), or (position, strip, ky, kx) for a map, with its step
+    ``sampling`` [mrad per px], or an experiment.
     """
     known = PatternLibrary.open(library / STORE)
-    observed = _read(data, sampling, folder)
+    whole = _read(data, sampling, folder)
+    observed = whole
+    if whole.data.ndim == 4:  # positions of one session: the mean tells the instrument
+        observed = Signal(whole.data.mean(axis=0), whole.axes[1:])
     with spinner(console, "asking") as status:
         found = answer(known, observed, observer=getattr(status, "update", None))
     values = answer_values(known, found)
@@ -97,7 +103,10 @@ def answer_with_progress(
         for v, m, w in zip(found.levels, found.misfit, found.level.weights, strict=True)
     ]
     write_table(table, rows)
-    for path in (figure, numbers, table):
+    paths = [figure, numbers, table]
+    if whole is not observed:
+        paths += write_map(known, map_levels(known, whole, found), output)
+    for path in paths:
         console.print(f"written: {path}")
     return values
 

@@ -17,6 +17,7 @@ from htinvert.matching.pattern_library import (
     build_library,
     cost_of,
 )
+from htinvert.matching.pattern_map import map_levels
 from htinvert.structures.perovskite_stack import perovskite_stack
 
 MIDDLE = np.array([0.4, 80.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.8])
@@ -89,6 +90,24 @@ def test_a_planted_level_is_found_with_all_of_the_instrument(store: Path) -> Non
     assert found.point["tilt_x"] == pytest.approx(-0.6, abs=0.2)
     assert found.chi_square == pytest.approx(1.0, abs=0.1)
     assert not found.none_of_these
+
+
+def test_a_map_answers_at_every_position(store: Path) -> None:
+    library = PatternLibrary.open(store)
+    points = np.repeat(MIDDLE[None], 4, axis=0)
+    points[:, 0] = (0.1, 0.3, 0.5, 0.7)
+    stacks = [planted(library, point) for point in points]
+    mean = replace(stacks[0], data=np.mean([stack.data for stack in stacks], axis=0))
+    whole = Signal(
+        np.stack([stack.data for stack in stacks]), (Axis("x", "Å", 4.0), *stacks[0].axes)
+    )
+    known = answer(library, mean)
+    found = map_levels(library, whole, known)
+    assert np.abs(found.values[:, 0] - points[:, 0]).max() < 0.1
+    assert np.abs(found.values[:, 1] - 80.0).max() < 2.0
+    assert found.determined.all()
+    with pytest.raises(UserError, match="position, strip"):
+        map_levels(library, mean, known)
 
 
 def test_what_is_no_pattern_of_the_library_is_none_of_these(store: Path) -> None:
