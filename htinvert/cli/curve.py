@@ -28,7 +28,9 @@ PATTERN = "cbed"  # the forward model whose data are a pattern
 
 @app.command()
 def fit(
-    structure: Annotated[Path, typer.Argument(help="A structure file, or a folder of them.")],
+    structure: Annotated[
+        Path, typer.Argument(help="A structure file, a folder of them, a library.")
+    ],
     experiment: Annotated[
         Path, typer.Argument(help="A curve or pattern, or a YAML file of an experiment.")
     ],
@@ -66,16 +68,39 @@ def fit(
     """
     answer_for(trust)
     also = dict(_bounds(text) for text in free or ())
-    if model == PATTERN and experiment.suffix not in YAML:
+    out = console(quiet=as_json)
+    if (structure / "patterns.zarr").is_dir():
+        values = _asked(structure, experiment, sampling, output, out)
+    elif model == PATTERN and experiment.suffix not in YAML:
         from htinvert.report.pattern_fit import pattern_block
 
         block = pattern_block(experiment, sampling, dict(map(_value, given or ())))
+        values = _fitted(structure, block, Path(), output, also, out)
     else:
         block = _experiment(experiment, model=model, span=span, axis=axis, given=given or ())
-    folder = experiment.parent if experiment.suffix in YAML else Path()
-    values = _fitted(structure, block, folder, output, also, console(quiet=as_json))
+        values = _fitted(structure, block, _folder(experiment), output, also, out)
     if as_json:
         say_json(values)
+
+
+def _folder(experiment: Path) -> Path:
+    """What paths of an experiment are relative to."""
+    return experiment.parent if experiment.suffix in YAML else Path()
+
+
+def _asked(library: Path, data: Path, sampling: float | None, output: Path, out: Any) -> Any:
+    """Ask a library of patterns what data show; the answer as plain values."""
+    from htinvert.config.campaign import load_experiment
+    from htinvert.report.pattern_library import answer_with_progress
+
+    return answer_with_progress(
+        library,
+        load_experiment(data) if data.suffix in YAML else data,
+        sampling=sampling,
+        folder=_folder(data),
+        output=output,
+        console=out,
+    )
 
 
 def _fitted(

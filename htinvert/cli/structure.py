@@ -26,7 +26,7 @@ def build(
     beam: Annotated[str, typer.Option(help="Zone axis, toward the viewer.")] = "x",
     up: Annotated[str, typer.Option(help="Direction that is up in the picture.")] = "z",
     library: Annotated[
-        bool, typer.Option("--library", help="Build every combination of the vary block.")
+        bool, typer.Option("--library", help="Build all of the vary block, or their patterns.")
     ] = False,
     trust: Trust = False,
 ) -> None:
@@ -34,7 +34,9 @@ def build(
 
     Example: htinvert build configs/structures/cdte_twin.yaml -o twin
     """
+    from htinvert.config.pattern_block import asks_for_patterns
     from htinvert.report.library import write_library
+    from htinvert.report.pattern_library import build_with_progress
     from htinvert.report.structure import explain, write_built
     from htinvert.report.terminal import spinner
 
@@ -43,7 +45,10 @@ def build(
     if library:
         if choice is not None:
             raise UserError("--choice and --library do not go together; put choice under vary")
-        write_library(config, output, console=out)
+        if asks_for_patterns(config):
+            build_with_progress(config, output, console=out)
+        else:
+            write_library(config, output, console=out)
         return
     with spinner(out, f"building {config.stem}"):
         atoms = _structure(config, choice)

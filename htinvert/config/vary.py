@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, product
 from pathlib import Path
@@ -76,9 +76,14 @@ class Enumeration:
                     break
                 yield Built(next(numbers), tried, atoms)
 
+    def build_one(self, values: Values) -> Atoms:
+        """The structure with these values; UserError where it cannot be built."""
+        atoms: Atoms = plugins.build("structure", _block(self.block, values), self.folder)
+        return atoms
 
-def read_enumeration(path: Path) -> Enumeration:
-    """Read a structure's description with its ``vary`` block.
+
+def read_enumeration(path: Path, *, leave: Sequence[str] = ()) -> Enumeration:
+    """Read a structure's description with its ``vary`` block; ``leave`` names blocks of others.
 
     Raises :class:`UserError` where that is missing, a value is no list or range, or a key is
     unknown to the description.
@@ -88,7 +93,8 @@ def read_enumeration(path: Path) -> Enumeration:
         raise UserError("\n".join(f"{path.name}: {problem}" for problem in wrong))
     described = dict(raw.get("structure", raw))
     vary = raw.get("vary") or described.pop("vary", None)
-    described.pop("vary", None)
+    for name in ("vary", *leave):
+        described.pop(name, None)
     if not isinstance(vary, dict) or not vary:
         raise UserError(
             f"{path.name} has no vary; list what changes, such as vary: {{top.tilt: [0, 5, 10]}}"

@@ -85,16 +85,22 @@ def copies(
     return np.stack(found)
 
 
-def brought(columns: Floats, observed: Floats) -> tuple[Floats, Floats]:
+def brought(
+    columns: Floats, observed: Floats, weights: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Copies and a constant brought to an observation by least squares, none below zero.
 
-    ``columns`` (c, *pixels), ``observed`` (pixels), NaN where nothing was measured. Returns the sum
-    everywhere and the factors, shape (c + 1,), the constant last.
+    ``columns`` (c, *pixels), ``observed`` (pixels), NaN where nothing was measured; ``weights`` are
+    one over the noise of each pixel, even where None. Returns the sum everywhere and the factors,
+    shape (c + 1,), the constant last.
     """
     seen = np.isfinite(observed)
     matrix = np.column_stack([*(column[seen] for column in columns), np.ones(int(seen.sum()))])
+    target = observed[seen]
+    if weights is not None:
+        matrix, target = matrix * weights[seen][:, None], target * weights[seen]
     norms = np.maximum(np.linalg.norm(matrix, axis=0), 1e-300)
-    reduced, rest = _triangular(matrix / norms, observed[seen])
+    reduced, rest = _triangular(matrix / norms, target)
     factors = nnls(reduced, rest)[0] / norms
     return np.tensordot(factors[:-1], columns, 1) + factors[-1], factors
 

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from scipy.optimize import lsq_linear
 
 from htinvert.core import Floats, Signal
+from htinvert.declaration.declared import declared
+from htinvert.forward.cbed.descent import descend
 from htinvert.forward.cbed.detector import brought
 from htinvert.forward.cbed.model import Cbed
 from htinvert.forward.cbed.posterior import Posterior, independent_points, posterior
@@ -33,7 +34,6 @@ STEPS: Mapping[str, float] = {
     "semiangle": 0.1,
 }
 """Of each nuisance, for differences; degrees, mrad, and of the scale 1."""
-MOST = 10.0  # of those steps at once
 FIRST, NEXT, LAST = 8, 1, 3  # steps of Gauss and Newton: at the start, elsewhere, near the best
 NEAR = 12.0  # of the logarithm of a likelihood, doubled, that is refined
 WORTH = 0.12  # of correlation below the survey's best, beyond which no fit is made
@@ -152,38 +152,22 @@ def _misfit(model: Cbed, atoms: Atoms, seen: Signal) -> float:
 
 
 def _refined(model: Cbed, atoms: Atoms, seen: Signal, names: tuple[str, ...], count: int) -> Cbed:
-    """A model after so many steps of Gauss and Newton, each halved until it is better."""
-    here = _residual(model, atoms, seen)
-    steps = np.array([STEPS[name] for name in names])
-    for _ in range(count):
-        slopes = np.column_stack(
-            [_residual(_moved(model, {name: STEPS[name]}), atoms, seen) - here for name in names]
-        )
-        damping = 1e-3 * np.linalg.norm(slopes, axis=0).max() * np.eye(len(names))
-        wanted = lsq_linear(
-            np.vstack([slopes, damping]),
-            np.concatenate([-here, np.zeros(len(names))]),
-            bounds=(-MOST, MOST),
-        ).x
-        for part in (1.0, 0.5, 0.2):
-            tried = _moved(model, dict(zip(names, part * wanted * steps, strict=True)))
-            there = _residual(tried, atoms, seen)
-            if there @ there < here @ here:
-                gained = 1.0 - (there @ there) / (here @ here)
-                model, here = tried, there
-                break
-        else:
-            return model
-        if gained < 1e-4:
-            return model
-    return model
+    """A model after so many steps of Gauss and Newton."""
 
+    def at(point: Floats) -> Cbed:
+        changed: dict[str, Any] = dict(zip(names, map(float, point), strict=True))
+        return replace(model, **changed)
 
-def _moved(model: Cbed, by: Mapping[str, float]) -> Cbed:
-    changed = {name: getattr(model, name) + value for name, value in by.items()}
-    if "blur" in changed:
-        changed["blur"] = max(changed["blur"], 0.0)
-    return replace(model, **changed)
+    bounds = declared(Cbed)
+    point, *_ = descend(
+        lambda point: _residual(at(point), atoms, seen),
+        np.array([getattr(model, name) for name in names], dtype=float),
+        np.array([STEPS[name] for name in names]),
+        lower=np.array([bounds[name].lower for name in names]),
+        upper=np.array([bounds[name].upper for name in names]),
+        count=count,
+    )
+    return at(point)
 
 
 def _independent(model: Cbed, atoms: Atoms, seen: Signal) -> float:

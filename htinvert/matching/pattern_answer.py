@@ -1,0 +1,305 @@
+"""Which level of a descriptor, thickness and tilt measured patterns show, with an error bar.
+
+Structure and instrument are fitted together: gain, broader copies and background of each strip in
+closed form, geometry and blur by descent, at every level of a list. The misfit over levels is a
+likelihood in which only as many pixels count as are independent in the residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from htinvert.core import Floats, Signal, UserError
+from htinvert.forward.cbed.descent import descend
+from htinvert.forward.cbed.detector import HALOS, DetectorGeometry, angles, brought, copies
+from htinvert.forward.cbed.posterior import Posterior, independent_points, posterior
+from htinvert.matching.pattern_library import PatternLibrary
+
+NAMES = (
+    *("level", "thickness", "tilt_x", "tilt_y"),
+    *("rotation", "center_x", "center_y", "scale", "ellipticity", "blur"),
+)
+UNITS = ("1", "Å", "mrad", "mrad", "degrees", "mrad", "mrad", "1", "1", "mrad")
+STEPS = np.array([0.1, 1.0, 0.1, 0.1, 0.2, 0.05, 0.05, 0.003, 0.002, 0.05])
+ROOM = np.array([0, 0, 0, 0, 8.0, 6.0, 6.0, 0.08, 0.02, 3.0])
+"""How far the instrument may be from what is stated."""
+LEVELS = 21  # at which the misfit is profiled
+STARTS = 3
+FIRST, NEXT = 6, 2
+VAGUE_SPREAD = 0.15  # of the library's levels: a standard error as large determines nothing
+_FAINT = 0.1  # of counting noise: less than that is no structure that could be explained
+POOR = 0.5  # of what a plain disk leaves beside counting noise: explained by less, none of these
+
+
+@dataclass(frozen=True, eq=False)
+class PatternAnswer:
+    """What patterns say of a library.
+
+    Attributes:
+        level: posterior of the descriptor.
+        levels: at which it was profiled, shape (l,).
+        misfit: at each, with all else fitted, shape (l,).
+        point: best values by name, see :data:`NAMES`.
+        errors: standard errors by name.
+        matched: best patterns on the detector, shape (rows, ky, kx).
+        chi_square: misfit per pixel in units of counting noise.
+        independent: pixels of the residual that are independent.
+        explained: part of what a featureless disk leaves, counting noise apart, that the best
+            explains, 1 at most.
+    """
+
+    level: Posterior
+    levels: Floats
+    misfit: Floats
+    point: Mapping[str, float]
+    errors: Mapping[str, float]
+    matched: Floats
+    chi_square: float
+    independent: float
+    explained: float
+
+    @property
+    def none_of_these(self) -> bool:
+        """Whether no level explains what is seen."""
+        return self.explained < POOR
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Measured patterns (rows, ky, kx) and a library to ask.
+
+    Raises :class:`UserError` where rows or units do not agree.
+    """
+
+    library: PatternLibrary
+    observed: Signal
+
+    def __post_init__(self) -> None:
+        shape, rows = self.observed.data.shape, self.library.mean.shape[0]
+        if len(shape) != 3 or shape[0] != rows:
+            raise UserError(
+                f"the library has {rows} strips but the data have shape {shape}; give patterns "
+                f"(strip, ky, kx) of {rows} strips"
+            )
+
+    @property
+    def data(self) -> Floats:
+        """Counts, NaN where nothing was measured."""
+        return self.observed.data.astype(float)
+
+    @property
+    def weights(self) -> Floats:
+        """One over the noise of counting of each pixel."""
+        return np.asarray(1.0 / np.sqrt(np.maximum(self.data, 1.0) + 1.0))
+
+    def columns(self, point: Floats) -> Floats:
+        """Sharp patterns and broader copies on the detector, shape (rows, copies, ky, kx)."""
+        return self.seen(self.library.patterns(point[:4]), point, HALOS)
+
+    def seen(self, patterns: Floats, point: Floats, halos: tuple[float, ...]) -> Floats:
+        """Patterns (n, down, right) and broader copies by the instrument of a point."""
+        ky, kx = self.observed.axes[-2:]
+        x = angles(kx, self.observed.data.shape[-1], self.library.beam_energy)
+        y = angles(ky, self.observed.data.shape[-2], self.library.beam_energy)
+        rotation, center_x, center_y, scale, ellipticity, blur = map(float, point[4:])
+        geometry = DetectorGeometry(
+            rotation=rotation,
+            center=(center_x, center_y),
+            scale=scale,
+            ellipticity=ellipticity,
+            blur=blur,
+        )
+        directions = geometry.directions(*np.meshgrid(x, y))
+        widths = tuple(h * self.library.semiangle for h in halos)
+        return np.stack(
+            [
+                copies(pattern, self.library.step, directions, blur=blur, widths=widths)
+                for pattern in patterns
+            ]
+        )
+
+    def matched(self, point: Floats) -> Floats:
+        """The best patterns at a point, gain, copies and background of each strip solved for."""
+        data, weights = self.data, self.weights
+        return np.stack(
+            [
+                brought(columns, row, weight)[0]
+                for columns, row, weight in zip(self.columns(point), data, weights, strict=True)
+            ]
+        )
+
+    def residual(self, point: Floats) -> Floats:
+        """Misfit of each measured pixel in units of counting noise, flat."""
+        apart = (self.matched(point) - self.data) * self.weights
+        return np.asarray(apart[np.isfinite(self.data)])
+
+    def bounds(self) -> tuple[Floats, Floats]:
+        """Least and largest values of a point."""
+        axes = self.library.axes
+        lower = np.array([*(axis[0] for axis in axes), *(-ROOM[4:])])
+        upper = np.array([*(axis[-1] for axis in axes), *ROOM[4:]])
+        lower[7] += 1.0
+        upper[7] += 1.0
+        lower[9] = 0.05
+        return lower, upper
+
+
+def answer(
+    library: PatternLibrary, observed: Signal, *, observer: Callable[[str], Any] | None = None
+) -> PatternAnswer:
+    """Fit structure and instrument to patterns of strips (rows, ky, kx).
+
+    Args:
+        library: what may have made them.
+        observed: counts, axes in mrad or 1/Å, zero near the bright disk's middle.
+        observer: told what is done.
+
+    Raises:
+        UserError: where the strips are not as many as the library's.
+    """
+    question = Question(library, observed)
+    tell = observer or _silent
+    tell("comparing with every pattern of the library")
+    lower, upper = question.bounds()
+    fits = []
+    for start in begin(question):
+        tell("fitting structure and instrument")
+        fits.append(descend(question.residual, start, STEPS, lower=lower, upper=upper, count=FIRST))
+    point, least, slopes = min(fits, key=lambda fit: fit[1])
+    levels = np.linspace(library.axes[0][0], library.axes[0][-1], LEVELS)
+    misfit, points = _profiled(question, point, levels, tell)
+    best = int(np.argmin(misfit))
+    if misfit[best] < least:
+        point, least = points[best], float(misfit[best])
+    matched = question.matched(point)
+    apart = (matched - question.data) * question.weights
+    independent = independent_points(apart)
+    plain, noise = _plain_misfit(question, point), float(np.isfinite(apart).sum())
+    known = posterior(levels, misfit, independent)
+    return PatternAnswer(
+        level=known,
+        levels=levels,
+        misfit=misfit,
+        point=dict(zip(NAMES, map(float, point), strict=True)),
+        errors=_errors(slopes, least, independent, known),
+        matched=matched,
+        chi_square=least / noise,
+        independent=independent,
+        explained=(plain - least) / max(plain - noise, _FAINT * noise),
+    )
+
+
+def begin(question: Question) -> list[Floats]:
+    """Where descents begin: the nodes of the library that fit best by the stated instrument.
+
+    Gain, halo and background of each strip are taken out in closed form; a second start lies at
+    another thickness or tilt.
+    """
+    misfit = node_misfits(question)
+    starts: list[Floats] = []
+    taken: list[tuple[int, ...]] = []
+    for flat in np.argsort(misfit, axis=None):
+        place = np.unravel_index(int(flat), misfit.shape)
+        here = tuple(int(p) for p in place[1:])
+        if any(max(abs(a - b) for a, b in zip(here, o, strict=True)) < 2 for o in taken):
+            continue
+        taken.append(here)
+        values = [axis[p] for axis, p in zip(question.library.axes, place, strict=True)]
+        starts.append(np.array([*values, *stated(question)[4:]]))
+        if len(starts) == STARTS:
+            break
+    return starts
+
+
+def stated(question: Question) -> Floats:
+    """A point in the middle of the library, with the instrument as it is stated."""
+    middle = [float(axis[len(axis) // 2]) for axis in question.library.axes]
+    pixel = abs(question.observed.axes[-1].step)
+    if question.observed.axes[-1].unit != "mrad":
+        pixel = pixel * float(angles_per_step(question))
+    return np.array([*middle, 0.0, 0.0, 0.0, 1.0, 0.0, 0.5 * pixel])
+
+
+def angles_per_step(question: Question) -> float:
+    """Milliradians per unit of the detector's axes."""
+    axis = question.observed.axes[-1]
+    first, second = angles(axis, 2, question.library.beam_energy)
+    return float((second - first) / axis.step)
+
+
+def node_misfits(question: Question, point: Floats | None = None) -> Floats:
+    """Misfit of every pattern of the library under one instrument, shape of its axes."""
+    library = question.library
+    here = stated(question) if point is None else point
+    rows, total = library.mean.shape[0], 0.0
+    coefficients = library.coefficients.reshape(-1, library.coefficients.shape[-1])
+    misfit = np.zeros(len(coefficients))
+    for row in range(rows):
+        weight = question.weights[row]
+        data = np.where(np.isfinite(question.data[row]), question.data[row], 0.0)
+        weight = np.where(np.isfinite(question.data[row]), weight, 0.0)
+        mean = question.seen(library.mean[row][None].astype(float), here, HALOS)[0] * weight
+        parts = question.seen(library.components[:, row].astype(float), here, ())[:, 0] * weight
+        halo = np.stack([*mean[1:], weight]).reshape(len(HALOS) + 1, -1)
+        plain = np.linalg.qr(halo.T)[0]
+        target = (data * weight).ravel()
+        target = target - plain @ (plain.T @ target)
+        simulated = mean[0].ravel() + coefficients @ parts.reshape(len(parts), -1)
+        simulated -= (simulated @ plain) @ plain.T
+        gain = np.maximum(simulated @ target, 0.0)
+        power = np.einsum("ij,ij->i", simulated, simulated)
+        misfit -= gain**2 / np.maximum(power, 1e-30)
+        total += float(target @ target)
+    return np.asarray((misfit + total).reshape(library.coefficients.shape[:-1]))
+
+
+def _silent(what: str) -> None:
+    del what
+
+
+def _profiled(
+    question: Question, point: Floats, levels: Floats, tell: Callable[[str], Any]
+) -> tuple[Floats, list[Floats]]:
+    """Misfit and point at each level, all else fitted from the neighbor's values."""
+    lower, upper = question.bounds()
+    free = np.arange(len(point)) > 0
+    points: list[Any] = [None] * len(levels)
+    misfit = np.empty(len(levels))
+    middle = int(np.argmin(np.abs(levels - point[0])))
+    for place in [*range(middle, len(levels)), *range(middle - 1, -1, -1)]:
+        near = point if place == middle else points[place - 1 if place > middle else place + 1]
+        start = np.array([levels[place], *near[1:]])
+        tell(f"fitting all else at a level of {levels[place]:.2f}")
+        points[place], misfit[place], _ = descend(
+            question.residual, start, STEPS, lower=lower, upper=upper, count=NEXT, free=free
+        )
+    return misfit, points
+
+
+def _plain_misfit(question: Question, point: Floats) -> float:
+    """Misfit of a featureless disk and its broader copies, by the instrument of a point."""
+    library = question.library
+    down, right = (np.arange(n) - (n - 1) / 2 for n in library.mean.shape[1:])
+    radius = np.hypot(down[:, None] * library.step[0], right * library.step[1])
+    disk = np.clip((library.semiangle - radius) / min(library.step) + 0.5, 0.0, 1.0)
+    columns = question.seen(disk[None], point, HALOS)[0]
+    total = 0.0
+    for row, weight in zip(question.data, question.weights, strict=True):
+        total += float(np.nansum(((brought(columns, row, weight)[0] - row) * weight) ** 2))
+    return total
+
+
+def _errors(
+    slopes: Floats, misfit: float, independent: float, level: Posterior
+) -> dict[str, float]:
+    """Standard errors by the curvature at the best, scaled to the points that are independent."""
+    curvature = slopes.T @ slopes
+    curvature += 1e-9 * np.trace(curvature) * np.eye(len(curvature))
+    variance = np.diag(np.linalg.inv(curvature)) * misfit / max(independent - len(NAMES), 1.0)
+    errors = dict(zip(NAMES, map(float, np.sqrt(variance) * STEPS), strict=True))
+    errors["level"] = level.spread
+    return errors

@@ -1,0 +1,95 @@
+"""Two perovskites on one another, intermixed at their boundary to a stated level.
+
+The level is the standard deviation of an error function, the profile of diffusion from a step
+(Crank, *The Mathematics of Diffusion*, 2nd ed. (1975), eq. 2.14), in cells of the lower one.
+"""
+
+from __future__ import annotations
+
+from math import erf, sqrt
+from typing import Annotated
+
+import numpy as np
+from ase import Atoms
+from ase.data import atomic_numbers
+
+from htinvert.core import UserError
+from htinvert.declaration.declared import Parameter, cites
+
+
+@cites("J. Crank, The Mathematics of Diffusion, 2nd ed., Oxford (1975), eq. 2.14.")
+def perovskite_stack(
+    *,
+    lower: tuple[str, str] = ("Sr", "Ti"),
+    upper: tuple[str, str] = ("La", "Al"),
+    side: Annotated[float, Parameter("Å", 3.0, 5.0)] = 3.905,
+    heights: tuple[float, float] = (3.905, 3.75),
+    cells: Annotated[int, Parameter("1", 2, 40)] = 5,
+    intermixing: Annotated[float, Parameter("1", 0.0, 10.0)] = 0.0,
+    step: Annotated[float, Parameter("1", -2.0, 2.0)] = 0.0,
+) -> Atoms:
+    """Build (001) layers of two cubic perovskites along y, repeated in x, y and z, strained to one.
+
+    Planes AO lie at a quarter and BO2 at three quarters of each cell. Sites that two elements share
+    are told by ``info["occupancy"]``, as of CIF files. The cell repeats along y, so it holds a
+    second boundary, as sharp or wide as the first, ``cells`` away.
+
+    Args:
+        lower: its elements on A and B.
+        upper: the same of the other one.
+        side: lattice constant in the plane [Å].
+        heights: of cells of the lower and the upper one [Å].
+        cells: of each.
+        intermixing: standard deviation of the profile [cells of the lower one].
+        step: how far the boundary lies beyond the middle [cells of the lower one].
+
+    Raises:
+        UserError: for an unknown element.
+    """
+    for symbol in (*lower, *upper):
+        if symbol not in atomic_numbers:
+            raise UserError(f'perovskite_stack has no element "{symbol}"; give symbols such as Sr')
+    bottoms = np.concatenate(
+        [np.arange(cells) * heights[0], cells * heights[0] + np.arange(cells) * heights[1]]
+    )
+    tall = np.repeat(heights, cells)
+    length = float(tall.sum())
+    boundary = cells * heights[0]
+    symbols: list[str] = []
+    positions: list[tuple[float, float, float]] = []
+    occupancy: dict[str, dict[str, float]] = {}
+    for bottom, height in zip(bottoms, tall, strict=True):
+        for place, site in ((0.25, 0), (0.75, 1)):
+            y = bottom + place * height
+            share = _share((y - boundary) / heights[0] - step, intermixing, length / heights[0])
+            pair = {lower[site]: 1.0 - share}
+            pair[upper[site]] = pair.get(upper[site], 0.0) + share
+            occupancy[str(len(symbols))] = {k: v for k, v in pair.items() if v > 1e-6}
+            symbols.append(max(pair, key=lambda symbol: pair[symbol]))
+            shift = 0.5 * side * site
+            positions.append((shift, y, shift))
+            oxygens = [(0.5, 0.5)] if site == 0 else [(0.0, 0.5), (0.5, 0.0)]
+            for x, z in oxygens:
+                occupancy[str(len(symbols))] = {"O": 1.0}
+                symbols.append("O")
+                positions.append((x * side, y, z * side))
+    atoms = Atoms(symbols, positions=positions, cell=[side, length, side], pbc=True)
+    atoms.set_array("spacegroup_kinds", np.arange(len(atoms)))
+    atoms.info["occupancy"] = occupancy
+    atoms.info["boundary"] = boundary
+    return atoms
+
+
+def _share(distance: float, width: float, length: float) -> float:
+    """Part of the upper one [1] at a distance from the boundary; the other boundary is half away.
+
+    ``distance``, ``width`` and the repeat ``length`` are in cells.
+    """
+    found = 0.0
+    for turn in (-1, 0, 1):  # the slab of the upper one, and its images
+        for edge, sign in ((0.0, 1.0), (length / 2.0, -1.0)):
+            apart = distance - edge - turn * length
+            found += sign * (
+                0.5 * (1.0 + erf(apart / (sqrt(2.0) * width))) if width > 0.0 else float(apart > 0)
+            )
+    return min(max(found, 0.0), 1.0)

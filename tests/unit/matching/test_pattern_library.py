@@ -1,0 +1,132 @@
+"""A library of patterns: built once, gone on with, asked; what it cannot know it says."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from htinvert.core import Axis, Signal, UserError
+from htinvert.matching import pattern_answer, pattern_library
+from htinvert.matching.pattern_answer import Question, answer
+from htinvert.matching.pattern_library import (
+    PatternLibrary,
+    Wanted,
+    binned_down,
+    build_library,
+    cost_of,
+)
+from htinvert.matching.pattern_map import map_levels
+from htinvert.structures.perovskite_stack import perovskite_stack
+
+MIDDLE = np.array([0.4, 80.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.8])
+WANTED = Wanted(
+    descriptor="intermixing",
+    levels=(0.0, 0.4, 0.8),
+    build=lambda level: perovskite_stack(intermixing=level, cells=3),
+    semiangle=10.0,
+    rows=3,
+    thickness=(62.0, 100.0, 11.7),
+    tilt=(0.9, 1.9),
+    outer=24.0,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_library(WANTED, tmp_path_factory.mktemp("library") / "patterns.zarr")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pattern_answer, "LEVELS", 8)
+    monkeypatch.setattr(pattern_answer, "STARTS", 1)
+    monkeypatch.setattr(pattern_answer, "NEXT", 1)
+
+
+def planted(library: PatternLibrary, point: np.ndarray, dose: float = 3e5) -> Signal:
+    axes = (Axis("strip", "Å", 3.905), *(Axis(n, "mrad", 1.6, -22.4) for n in ("ky", "kx")))
+    blank = Signal(np.ones((3, 29, 29), dtype=np.float32), axes)
+    columns = Question(library, blank).columns(point)
+    bright = columns[:, 0] / columns[:, 0].sum(axis=(1, 2), keepdims=True)
+    halo = columns[:, 2] / columns[:, 2].sum(axis=(1, 2), keepdims=True)
+    counts = np.random.default_rng(3).poisson(dose * (0.8 * bright + 0.2 * halo) + 5.0)
+    return replace(blank, data=counts.astype(np.float32))
+
+
+def test_a_build_goes_on_where_it_was_killed(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = zarr.open_group(str(store), mode="a")
+    before = np.asarray(group["level-001"])
+    group.attrs["done"] = [0, 2]
+    del group["coefficients"], group["mean"], group["components"]
+    made = []
+    real = pattern_library.strip_patterns
+    monkeypatch.setattr(
+        pattern_library, "strip_patterns", lambda *given: made.append(1) or real(*given)
+    )
+    build_library(WANTED, store)
+    assert len(made) == 1, "only the level that is missing"
+    assert np.array_equal(np.asarray(group["level-001"]), before)
+    with pytest.raises(UserError, match="another library"):
+        build_library(replace(WANTED, semiangle=11.0), store)
+
+
+def test_principal_components_hold_the_patterns(store: Path) -> None:
+    library = PatternLibrary.open(store)
+    exact = np.asarray(zarr.open_group(str(store), mode="r")["level-001"])[2, 4] / 1e3
+    values = [axis[place] for axis, place in zip(library.axes, (1, 2, 2, 1), strict=True)]
+    again = library.patterns(np.array(values))
+    assert np.abs(again - exact).max() < 2e-3 * exact.max()
+
+
+def test_a_planted_level_is_found_with_all_of_the_instrument(store: Path) -> None:
+    library = PatternLibrary.open(store)
+    truth = np.array([0.3, 83.0, -0.6, 0.4, 1.0, 0.4, -0.3, 1.01, 0.0, 0.8])
+    found = answer(library, planted(library, truth))
+    low, high = found.level.interval()
+    assert low < 0.3 < high and high - low < 0.5
+    assert found.point["thickness"] == pytest.approx(83.0, abs=2.0)
+    assert found.point["tilt_x"] == pytest.approx(-0.6, abs=0.2)
+    assert found.chi_square == pytest.approx(1.0, abs=0.1)
+    assert not found.none_of_these
+
+
+def test_a_map_answers_at_every_position(store: Path) -> None:
+    library = PatternLibrary.open(store)
+    points = np.repeat(MIDDLE[None], 4, axis=0)
+    points[:, 0] = (0.1, 0.3, 0.5, 0.7)
+    stacks = [planted(library, point) for point in points]
+    mean = replace(stacks[0], data=np.mean([stack.data for stack in stacks], axis=0))
+    whole = Signal(
+        np.stack([stack.data for stack in stacks]), (Axis("x", "Å", 4.0), *stacks[0].axes)
+    )
+    known = answer(library, mean)
+    found = map_levels(library, whole, known)
+    assert np.abs(found.values[:, 0] - points[:, 0]).max() < 0.1
+    assert np.abs(found.values[:, 1] - 80.0).max() < 2.0
+    assert found.determined.all()
+    with pytest.raises(UserError, match="position, strip"):
+        map_levels(library, mean, known)
+
+
+def test_what_is_no_pattern_of_the_library_is_none_of_these(store: Path) -> None:
+    library = PatternLibrary.open(store)
+    observed = planted(library, MIDDLE)
+    rng = np.random.default_rng(0)
+    scrambled = observed.data.reshape(3, -1)[:, rng.permutation(29 * 29)].reshape(3, 29, 29)
+    assert answer(library, replace(observed, data=scrambled)).none_of_these
+    with pytest.raises(UserError, match="3 strips"):
+        answer(library, replace(observed, data=observed.data[:2]))
+
+
+def test_rows_are_binned_about_the_middle() -> None:
+    for count in (11, 13):
+        ramp = np.abs(np.arange(count) - count // 2)[:, None] * np.ones(3)
+        seen = binned_down(ramp.astype(np.float32))
+        assert np.array_equal(seen, seen[::-1]) and seen.shape[0] % 2 == 1
+        assert seen[len(seen) // 2, 0] == 1.0, "0 and halves of two ones"
+
+
+def test_the_cost_is_said_before() -> None:
+    assert "patterns, about" in str(cost_of(WANTED))
