@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from ase import Atoms
@@ -25,7 +25,7 @@ from htinvert.forward.mesh import mesh_image, mesh_points
 from htinvert.forward.probe import sampled_transfer, transfer
 from htinvert.forward.scene import Window, check_scene
 from htinvert.forward.stem import STEM, Stem, check_ring
-from htinvert.forward.view import view_frame
+from htinvert.forward.view import Direction, view_frame
 
 Complexes = NDArray[np.complex128]
 
@@ -143,7 +143,26 @@ class Lattice:
         return self.basis.T[[index for index in (0, 1) if index not in self.limits]]
 
 
-def projected_lattice(model: StemConvolution, atoms: Atoms, window: Window) -> Lattice:
+class Bordered(Protocol):
+    """A model of images of which atoms in a margin around the window show."""
+
+    @property
+    def beam(self) -> Direction:
+        """From where the specimen is seen."""
+        ...
+
+    @property
+    def up(self) -> Direction:
+        """What is up in the image."""
+        ...
+
+    @property
+    def margin(self) -> float:
+        """Distance [Å] beyond which an atom's tail does not show."""
+        ...
+
+
+def projected_lattice(model: Bordered, atoms: Atoms, window: Window) -> Lattice:
     """Repeat vectors of the projection; an empty margin stands in for a missing one."""
     frame = view_frame(model.beam, model.up)
     periodic = [v for v, pbc in zip(atoms.cell, atoms.pbc, strict=True) if pbc and v.any()]

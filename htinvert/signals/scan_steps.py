@@ -36,17 +36,22 @@ def prepare_scan(scan: PatternScan, steps: Iterable[Mapping[str, Any]]) -> Patte
     return scan
 
 
-def center(scan: PatternScan, by: Literal["mass", "symmetry", "disk"] = "mass") -> PatternScan:
+def center(
+    scan: PatternScan, by: Literal["mass", "symmetry", "disk", "frame"] = "mass"
+) -> PatternScan:
     """Put the zero of both axes at the center of the mean pattern; no pixel is resampled.
 
     ``mass`` is the center of mass of what lies above half of the maximum, as of a bright disk;
     ``symmetry`` the point about which the pattern is most like itself turned by 180 degrees (the
     highest self-convolution, to a quarter pixel); ``disk`` that of the circle with the sharpest
-    edge. The mean is that of at most 16 x 16 places.
+    edge; ``frame`` the middle pixel, n // 2, as of what is simulated. The mean is that of at most
+    16 x 16 places.
     """
     if by == "disk":
         found = find_disk(middle_pattern(scan))
         return centered(scan, (found.row, found.column))
+    if by == "frame":
+        return centered(scan, tuple(n // 2 for n in scan.pattern.data.shape[-2:]))
     sample = scan.sample()
     axes = pattern_steps.center(sample, by).axes[-2:]
     return scan.then(partial(_with_axes, axes=axes))
@@ -107,7 +112,7 @@ def cells(scan: PatternScan, a: Vector, b: Vector, origin: Vector = (0.0, 0.0)) 
     return _held(Signal(mean.astype(np.float32), (*axes, *one.axes)), scan)
 
 
-def centered(scan: PatternScan, middle: tuple[float, float]) -> PatternScan:
+def centered(scan: PatternScan, middle: tuple[float, ...]) -> PatternScan:
     """The scan with the zero of its detector's axes at a place (row, column) [px]."""
     axes = tuple(
         replace(axis, origin=-axis.step * place)

@@ -88,6 +88,7 @@ def idpc(
     outer: Annotated[float, Field(gt=0)] | None = None,
     rotation: float = 0.0,
     highpass: Annotated[float, Field(gt=0)] | None = None,
+    edges: Literal["mirrored", "periodic"] = "mirrored",
 ) -> Signal:
     """Integral of the center of mass, the phase [rad] that a thin specimen gives the wave: (y, x).
 
@@ -97,30 +98,40 @@ def idpc(
         outer: how far the center of mass counts [mrad].
         rotation: of the detector's axes, counter-clockwise against the scan's [degrees].
         highpass: longest period that is kept [Å]; None: all.
+        edges: how the scan goes on beyond them: mirrored, so that it need not be periodic, or
+            periodic, for a simulated one of whole cells.
 
-    Integrated in Fourier space with the scan mirrored at its edges, so that it need not be periodic
-    (I. Lazić, E. G. T. Bosch and S. Lazar, Ultramicroscopy 160, 265 (2016), eq. 12). The mean is 0.
+    Integrated in Fourier space (I. Lazić, E. G. T. Bosch and S. Lazar, Ultramicroscopy 160, 265
+    (2016), eq. 12). The mean is 0.
     """
     from htinvert.forward.cross_section import wavelength
 
     moments = _moments(scan, outer, rotation) * 2e-3 * np.pi / wavelength(beam_energy)
-    steps = (scan.axes[0].step, scan.axes[1].step)
-    return _image(integrated(moments[..., 0], moments[..., 1], steps, highpass=highpass), scan)
+    steps, slopes = (scan.axes[0].step, scan.axes[1].step), (moments[..., 0], moments[..., 1])
+    return _image(integrated(*slopes, steps, highpass=highpass, edges=edges), scan)
 
 
 def integrated(
-    along_x: Values, along_y: Values, steps: tuple[float, float], *, highpass: float | None = None
+    along_x: Values,
+    along_y: Values,
+    steps: tuple[float, float],
+    *,
+    highpass: float | None = None,
+    edges: str = "mirrored",
 ) -> Values:
-    """The function whose slopes (ny, nx) are nearest to these, of mean 0, mirrored at the edges.
+    """The function whose slopes (ny, nx) are nearest to these, of mean 0.
 
     Args:
         along_x: slope to the right [1/Å times its unit].
         along_y: slope downward.
         steps: of the grid (y, x) [Å].
         highpass: longest period that is kept [Å]; None: all.
+        edges: ``mirrored`` or ``periodic``.
     """
-    x = np.block([[along_x, -along_x[:, ::-1]], [along_x[::-1], -along_x[::-1, ::-1]]])
-    y = np.block([[along_y, along_y[:, ::-1]], [-along_y[::-1], -along_y[::-1, ::-1]]])
+    x, y = along_x, along_y
+    if edges == "mirrored":
+        x = np.block([[along_x, -along_x[:, ::-1]], [along_x[::-1], -along_x[::-1, ::-1]]])
+        y = np.block([[along_y, along_y[:, ::-1]], [-along_y[::-1], -along_y[::-1, ::-1]]])
     ky, kx = (np.fft.fftfreq(n, step) for n, step in zip(x.shape, steps, strict=True))
     squared = ky[:, None] ** 2 + kx[None] ** 2
     squared[0, 0] = 1.0  # whose term is left out: the mean is not known
