@@ -54,7 +54,10 @@ def series_with_progress(
             doing = f"frame {number} of {count}: {progress.evaluated} done{best}"
             bar.update(task, completed=number, total=count, description=doing)
 
-        found = run_series(campaign, output, observer=observe, **settings)
+        try:
+            found = run_series(campaign, output, observer=observe, **settings)
+        except KeyboardInterrupt:  # between two frames, or by who insists; all is on disk
+            found = None
     if found is None:
         console.print(f"interrupted; {GOES_ON}")
         return None
