@@ -233,7 +233,10 @@ def test_every_kind_of_data_goes_all_the_way(campaign: tuple[Case, Path]) -> Non
     }
 
     state = State(run, plan)
-    assert state.look() and state.facts["pictures"] == ["best-seen", "pareto"]
+    assert state.look() and state.facts["pareto"].startswith("<svg")
+    (shown,) = state.facts["signals"]
+    assert set(state.pictures) == {name for name, _ in shown["panels"]}
+    assert set(state.pictures) == {"seen-experiment", *(f"seen-{key}" for key in panels)}
 
 
 def assert_signals_are_kept(evaluations: list[Any], observed: Signal) -> None:
