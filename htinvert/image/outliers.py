@@ -23,7 +23,7 @@ BEYOND_COUNTS = 4.0  # the same where the others have few levels, for few counts
 MIDDLE = (5.0, 95.0)  # percentiles that a bad line or two do not reach
 FAR = 3.0  # distance of a bad line's median from that of all lines, in units of theirs
 FEWEST_LINES = 16
-ALONG = 1024  # pixels of a line, about, that its median is taken of
+ALONG = 1024  # pixels of a line at most that its median is taken of
 BAND = 256  # rows that are looked at together
 LEVELS = 16  # an image of fewer is one of counts
 ALIKE = 0.28  # share of a pixel's own excess from which a neighbor shares it: 1.5 px FWHM
@@ -121,7 +121,7 @@ def _lines(data: NDArray[np.float32]) -> NDArray[np.bool_]:
         return bad
     low, high = np.percentile(sample, MIDDLE)
     for axis in (0, 1):
-        every = max(data.shape[1 - axis] // ALONG, 1)
+        every = -(-data.shape[1 - axis] // ALONG)
         thin = data[:, ::every] if axis == 0 else data[::every]
         medians = np.median(thin, axis=1 - axis).astype(float)
         excess = np.abs(medians - np.median(medians))

@@ -159,11 +159,11 @@ def test_a_registration_is_what_it_is_without_the_bad_pixel(intensity: str) -> N
 
 
 def test_a_large_frame_is_not_copied_to_look_for_bad_pixels() -> None:
-    """A sample of a million values takes some 35 MB however large the frame; this one is 72 MB."""
+    """A frame of 72 MB: a mask of a byte per pixel and a third of the pixels, no copy of it."""
     rows = np.random.default_rng(0).poisson(50, (300, 3000)).astype(np.float32)
     image = Signal.image(np.tile(rows, (20, 1)), 0.1)
     tracemalloc.start()
     assert without_outliers(image)[1] is None
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 0.6 * image.data.nbytes
+    assert peak < 0.75 * image.data.nbytes
