@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from htinvert import plugins
@@ -30,14 +31,20 @@ from htinvert.signals.image import calibration_asked
 from htinvert.signals.kind import kind_named
 from htinvert.signals.read import read
 
+Read = tuple[Signal, str]
+"""Prepared data, and a sentence on what their file holds."""
+
 
 def make_channels(
-    config: Config, folder: Path
+    config: Config, folder: Path, known: Mapping[str, Read] = MappingProxyType({})
 ) -> tuple[tuple[Channel, ...], dict[str, Calibration], dict[str, str]]:
-    """Every experiment of a campaign, calibrations where asked for, a sentence on each file."""
+    """Every experiment of a campaign, calibrations where asked for, a sentence on each file.
+
+    What is ``known`` already is not read again.
+    """
     channels, measured, files = [], {}, {}
     for name, experiment in config.experiments.items():
-        observed, files[name] = read_experiment(experiment, folder=folder)
+        observed, files[name] = known.get(name) or read_experiment(experiment, folder=folder)
         calibration = measure(name, experiment, observed, folder)
         if calibration is not None:
             measured[name] = calibration
@@ -53,9 +60,14 @@ def make_channel(name: str, experiment: Experiment, *, folder: Path) -> Channel:
     return make_described(name, experiment, folder=folder)[0]
 
 
-def make_described(name: str, experiment: Experiment, *, folder: Path) -> tuple[Channel, str]:
-    """A channel as :func:`make_channel` makes it, and a sentence on what its file holds."""
-    observed, said = read_experiment(experiment, folder=folder)
+def make_described(
+    name: str, experiment: Experiment, *, folder: Path, known: Read | None = None
+) -> tuple[Channel, str]:
+    """A channel as :func:`make_channel` makes it, and a sentence on what its file holds.
+
+    What is ``known`` already is not read again.
+    """
+    observed, said = known or read_experiment(experiment, folder=folder)
     measured = measure(name, experiment, observed, folder)
     return _channel(name, experiment, observed, measured, folder), said
 
@@ -65,7 +77,7 @@ def observe(experiment: Experiment, *, folder: Path) -> Signal:
     return read_experiment(experiment, folder=folder)[0]
 
 
-def read_experiment(experiment: Experiment, *, folder: Path) -> tuple[Signal, str]:
+def read_experiment(experiment: Experiment, *, folder: Path) -> Read:
     """The prepared data of an experiment, and a sentence on what its file holds."""
     path = plugins.resolve(experiment.data, folder)
     return kind_named(experiment.kind).read(path, experiment, experiment.prepare)

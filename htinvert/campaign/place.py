@@ -8,7 +8,7 @@ from pathlib import Path
 from ase import Atoms
 
 from htinvert import plugins
-from htinvert.campaign.channels import observe
+from htinvert.campaign.channels import Read, read_experiment
 from htinvert.config.campaign import Config
 from htinvert.config.experiment import Experiment
 from htinvert.core import Signal, UserError
@@ -22,23 +22,29 @@ CHOSEN = ("rotation", "stretch_x", "stretch_y", "shear_x", "shear_y", "shift_x",
 
 def place_experiments(
     config: Config, atoms: Atoms, *, folder: Path
-) -> tuple[Config, dict[str, Located]]:
-    """The same configuration with its ``place: auto`` carried out, and what was found.
+) -> tuple[Config, dict[str, Located], dict[str, Read]]:
+    """The same configuration with its ``place: auto`` carried out, what was found, and the images.
+
+    These are as the new configuration prepares them, so that no file is read twice.
 
     Raises :class:`UserError` where a structure is not found.
     """
     found: dict[str, Located] = {}
+    images: dict[str, Read] = {}
     experiments = dict(config.experiments)
     for name, experiment in experiments.items():
         if is_auto(experiment):
             try:
-                found[name] = located(experiment, atoms, folder=folder)
+                image, said = read_experiment(experiment, folder=folder)
+                found[name] = located(experiment, atoms, folder=folder, image=image)
             except UserError as error:
                 raise UserError(f"experiments.{name}: {error}") from error
+            del image  # a large frame is not kept
+            images[name] = found[name].upright.image, said
             experiments[name] = at_its_place(experiment, found[name])
     if not found:
-        return config, {}
-    return config.model_copy(update={"experiments": experiments}), found
+        return config, {}, {}
+    return config.model_copy(update={"experiments": experiments}), found, images
 
 
 def is_auto(experiment: Experiment) -> bool:
@@ -51,11 +57,11 @@ def located(
     atoms: Atoms,
     *,
     folder: Path,
-    image: Signal | None = None,
+    image: Signal,
     tolerance: float = 0.1,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Located:
-    """Find a structure in an experiment's image, or in ``image`` where that is read already.
+    """Find a structure in an experiment's ``image``, read and prepared as it says.
 
     Raises :class:`UserError` for what is no image of a scanning electron microscope, and where the
     structure is not found.
@@ -69,7 +75,6 @@ def located(
             raise UserError(f"place: auto decides forward.{name}; leave one of both out")
     if getattr(experiment, "calibrate", None) is not None:
         raise UserError("place: auto measures the pixel size, too; leave calibrate out")
-    image = image or observe(experiment, folder=folder)
     return locate(image, atoms, forward=forward, tolerance=tolerance, progress=progress)
 
 

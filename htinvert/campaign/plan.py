@@ -166,8 +166,8 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     if isinstance(energy, ChecksElements):
         energy.check_elements(symbols)
     energy = with_length(energy, region)
-    config, found = place_experiments(config, atoms, folder=folder)
-    channels, measured, files = make_channels(config, folder)
+    config, found, images = place_experiments(config, atoms, folder=folder)
+    channels, measured, files = make_channels(config, folder, images)
     files |= {name: f"{files[name]}; {place.sentence}" for name, place in found.items()}
     config = with_generators(config, channels)
     objectives, said = objectives_in(config, channels, space)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from htinvert.config.curve_block import CurveBlock
     from htinvert.config.starter import Answers, Microscope
+    from htinvert.image.read import Opened
 
 HEIGHTS = (".txt", ".asc")  # of files that are an image of heights more often than a micrograph
 
@@ -52,10 +53,11 @@ def answered(name: str, given: Given, *, asks: bool) -> Answers:
     image, looks = _image(given, asks)
     only_curve = given.curve is not None and image is None
     kind = starter.subject(atoms, stm=looks == "stm", curve=only_curve)
-    scope = starter.Microscope()
+    scope, held = starter.Microscope(), None
     if image:
-        scope = _microscope(image, looks, given.sampling, asks)
-    beam, up, region = _place(kind, atoms, image, scope, asks)
+        held = _opened(image)
+        scope = _microscope(held, looks, given.sampling, asks)
+    beam, up, region = _place(kind, atoms, held, scope, asks)
     if given.composition is not None:
         amounts = starter.amounts_of(given.composition)
     elif region is None:
@@ -102,7 +104,7 @@ def _image(given: Given, asks: bool) -> tuple[str | None, Literal["haadf", "stm"
 
 
 def _place(
-    kind: str, atoms: Atoms, image: str | None, scope: Microscope, asks: bool
+    kind: str, atoms: Atoms, image: Opened | None, scope: Microscope, asks: bool
 ) -> tuple[str, str, tuple[float, float] | None]:
     """Beam, normal, and what may change [Å], by what the structure is of."""
     from htinvert.config import starter
@@ -129,10 +131,9 @@ def _place(
     return beam, up, (low, _number("to [Å]", high, asks))
 
 
-def _seen_along(image: str, atoms: Atoms, scope: Microscope, likely: tuple[str, str]) -> str:
+def _seen_along(image: Opened, atoms: Atoms, scope: Microscope, likely: tuple[str, str]) -> str:
     """The axis along which the image shows the structure; the likely one where none is found."""
     from htinvert.forward.stem_convolution import StemConvolution
-    from htinvert.image.read import read_image
     from htinvert.matching.locate import seen_along
 
     beam, up = likely
@@ -144,8 +145,8 @@ def _seen_along(image: str, atoms: Atoms, scope: Microscope, likely: tuple[str, 
         inner=scope.inner,
         outer=scope.outer,
     )
-    typer.echo(f"looking for {atoms.get_chemical_formula()} in {image}")
-    found = seen_along(read_image(Path(image), sampling=scope.sampling), atoms, forward=forward)
+    typer.echo(f"looking for {atoms.get_chemical_formula()} in {image.source.file}")
+    found = seen_along(image.image(scope.sampling)[0], atoms, forward=forward)
     if not found:
         typer.echo(f"not found; beam: {beam} is a guess, which htinvert check will question")
         return beam
@@ -204,13 +205,20 @@ def _curve(given: Given, atoms: Atoms, symbols: set[str]) -> CurveBlock | None:
     return block_of(given.curve, chosen, atoms=atoms, symbols=symbols)
 
 
-def _microscope(image: str, looks: str, sampling: float | None, asks: bool) -> Microscope:
+def _opened(image: str) -> Opened:
+    """The image's file, read once, and what it holds said."""
+    from htinvert.image.read import opened
+
+    found = opened(Path(image))
+    typer.echo(str(found.source))
+    return found
+
+
+def _microscope(image: Opened, looks: str, sampling: float | None, asks: bool) -> Microscope:
     """How the image was taken; a pixel size that the file has is not asked for."""
     from htinvert.config.starter import Microscope
-    from htinvert.image.read import describe
 
-    source = describe(Path(image))
-    typer.echo(str(source))
+    source = image.source
     if source.sampling is None and sampling is None:
         sampling = _float(_ask("pixel size [Å/px]", None, asks), "pixel size")
     if looks == "stm":

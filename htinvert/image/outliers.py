@@ -7,7 +7,9 @@ instrument has resolved is no single pixel: its neighbors have their share of it
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ BEYOND_COUNTS = 4.0  # the same where the others have few levels, for few counts
 MIDDLE = (5.0, 95.0)  # percentiles that a bad line or two do not reach
 FAR = 3.0  # distance of a bad line's median from that of all lines, in units of theirs
 FEWEST_LINES = 16
+ALONG = 1024  # pixels of a line at most that its median is taken of
+BAND = 256  # rows that are looked at together
 LEVELS = 16  # an image of fewer is one of counts
 ALIKE = 0.28  # share of a pixel's own excess from which a neighbor shares it: 1.5 px FWHM
 MOST_ALIKE = 2  # neighbors that may: pairs and lines of bad pixels do, atoms have more
@@ -60,6 +64,8 @@ def without_outliers(image: Signal) -> tuple[Signal, Outliers | None]:
     image is left as it is, for few counts look so, too.
     """
     lines = _lines(image.data)
+    if not lines.any() and not _any_outside(image.data):
+        return image, None  # as most are; masks of a large frame would be as large as it
     bad = _bad(image.data, lines)
     if not bad.any():
         return image, None
@@ -81,6 +87,32 @@ def cleaned(image: Signal) -> Signal:
     return good
 
 
+def bands(data: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """An image, shape (ny, nx), in bands of rows, so that what is made of them stays small."""
+    for top in range(0, len(data), BAND):
+        yield data[top : top + BAND]
+
+
+def _any_outside(data: NDArray[np.float32]) -> bool:
+    """Whether any pixel lies where bad ones do."""
+    found = _inside(_sample(data))
+    if found is None:
+        return False
+    low, _, high = found
+    return any(bool(((band > high) | (band < low)).any()) for band in bands(data))
+
+
+def _inside(sample: NDArray[np.float64]) -> tuple[float, float, float] | None:
+    """Least good value, median and largest good value of a sample; None where it tells nothing."""
+    if not sample.size:
+        return None
+    low, middle, high = np.percentile(sample, (INSIDE[0], 50.0, INSIDE[1]))
+    inside = sample[(sample >= low) & (sample <= high)]
+    few = len(np.unique(inside[:: max(len(inside) // 10_000, 1)])) < LEVELS
+    reach = (BEYOND_COUNTS if few else BEYOND) * (high - low)
+    return (float(low - reach), float(middle), float(high + reach)) if reach > 0.0 else None
+
+
 def _lines(data: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Pixels of rows and columns that stand alone outside, by their medians."""
     bad = np.zeros(data.shape, dtype=bool)
@@ -89,7 +121,9 @@ def _lines(data: NDArray[np.float32]) -> NDArray[np.bool_]:
         return bad
     low, high = np.percentile(sample, MIDDLE)
     for axis in (0, 1):
-        medians = np.median(data, axis=1 - axis).astype(float)
+        every = -(-data.shape[1 - axis] // ALONG)
+        thin = data[:, ::every] if axis == 0 else data[::every]
+        medians = np.median(thin, axis=1 - axis).astype(float)
         excess = np.abs(medians - np.median(medians))
         beside = np.maximum(
             np.concatenate([[0.0], excess[:-1]]), np.concatenate([excess[1:], [0.0]])
@@ -108,17 +142,12 @@ def _sample(data: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _bad(data: NDArray[np.float32], lines: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which pixels stand alone outside, whole lines that do included."""
-    sample = _sample(np.where(lines, np.nan, data))
+    found = _inside(_sample(np.where(lines, np.nan, data) if lines.any() else data))
     bad = lines.copy()
-    if not sample.size:
+    if found is None:
         return bad
-    low, middle, high = np.percentile(sample, (INSIDE[0], 50.0, INSIDE[1]))
-    inside = sample[(sample >= low) & (sample <= high)]
-    few = len(np.unique(inside[:: max(len(inside) // 10_000, 1)])) < LEVELS
-    reach = (BEYOND_COUNTS if few else BEYOND) * (high - low)
-    if not reach > 0.0:
-        return bad
-    outside = (data > high + reach) | (data < low - reach)
+    low, middle, high = found
+    outside = (data > high) | (data < low)
     outside &= np.isfinite(data) & ~lines
     for row, column in np.argwhere(outside)[: _most(data) + 1]:
         around = data[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].astype(float)

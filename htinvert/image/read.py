@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from htinvert import plugins
 from htinvert.core import Signal, UserError
 from htinvert.image.files import READERS, read_records
-from htinvert.image.outliers import without_outliers
+from htinvert.image.outliers import bands, without_outliers
 from htinvert.image.parsing import parsing
 from htinvert.image.plausible import (
     Steps,
@@ -106,18 +106,42 @@ def read_described(
     prepare: Iterable[Mapping[str, Any]] = (),
 ) -> tuple[Signal, Source]:
     """An image as :func:`read_image` reads it, and what is to be said of it; read once."""
-    pixels, source = _read(path, signal, channel)
-    steps = source.sampling if sampling is None else sampling
-    if steps is None:
-        raise UserError(
-            f"{path.name} has no pixel size; set the experiment's sampling [Å/px], such as 0.25"
-        )
-    check_steps((steps, steps) if isinstance(steps, int | float) else steps, path.name)
-    with np.errstate(over="ignore"):  # becomes infinite, which is refused below
-        image = Signal.image(pixels, steps)
-    del pixels  # a large frame is not kept twice
-    image, notes = pre_processed(image, path.name, crop=crop, prepare=prepare)
-    return image, replace(source, notes=(*source.notes, *notes))
+    return opened(path, signal=signal, channel=channel).image(sampling, crop, prepare)
+
+
+@dataclass(eq=False)
+class Opened:
+    """A file's image before anything is made of it; its pixels are given away once."""
+
+    pixels: NDArray[Any] | None
+    source: Source
+
+    def image(
+        self,
+        sampling: float | Steps | None = None,
+        crop: tuple[int, int, int, int] | None = None,
+        prepare: Iterable[Mapping[str, Any]] = (),
+    ) -> tuple[Signal, Source]:
+        """The image, and what is to be said of it; raises as :func:`read_image`."""
+        source, name = self.source, self.source.file
+        steps = source.sampling if sampling is None else sampling
+        if steps is None:
+            raise UserError(
+                f"{name} has no pixel size; set the experiment's sampling [Å/px], such as 0.25"
+            )
+        check_steps((steps, steps) if isinstance(steps, int | float) else steps, name)
+        if self.pixels is None:
+            raise ValueError(f"the pixels of {name} were given away before")
+        with np.errstate(over="ignore"):  # becomes infinite, which is refused
+            image = Signal.image(self.pixels, steps)
+        self.pixels = None  # a large frame is not kept twice
+        image, notes = pre_processed(image, name, crop=crop, prepare=prepare)
+        return image, replace(source, notes=(*source.notes, *notes))
+
+
+def opened(path: Path, *, signal: str | None = None, channel: int | None = None) -> Opened:
+    """Read a file's image and say what it holds; raises as :func:`read_image`."""
+    return Opened(*_read(path, signal, channel))
 
 
 def pre_processed(
@@ -138,7 +162,7 @@ def pre_processed(
         image = prepared(image, prepare)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
-    if not np.isfinite(image.data).all():
+    if not all(np.isfinite(band).all() for band in bands(image.data)):
         raise UserError(f"{file} has pixels that are not finite numbers; mask or crop them")
     if np.ptp(image.data) == 0:
         raise UserError(f"{file} is the same everywhere; check the file, its crop and prepare")

@@ -96,6 +96,8 @@ def upright(image: Signal, sighting: Sighting, structure: Structure) -> Upright:
     rows = shown.shape[0] // 2
     contrasts = shown[:rows].std(), shown[rows:].std()
     both = bool(min(contrasts) > EMPTY * max(contrasts))
+    whole = np.ascontiguousarray(prepared.data)  # no view, which would keep a large frame
+    prepared = replace(prepared, data=whole)
     return Upright(steps, sampling, shape, start, prepared, fitted, square.sampling[0], both)
 
 

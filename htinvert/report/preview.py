@@ -32,7 +32,7 @@ from htinvert.declaration.abilities import HasEstimate, Wraps
 from htinvert.declaration.declared import unit_of
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
-from htinvert.evaluation.certainty import bound_notes
+from htinvert.evaluation.certainty import Certainty
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.matching.doubt import judge
 from htinvert.ranking.rank import fit_alone, raw_energies
@@ -77,7 +77,7 @@ def _preview(plan: Plan, picture: Path, console: Any) -> dict[str, Any]:
         parameters = fit_to_start(plan)
     for channel in plan.recipe.channels:
         if channel.name in parameters:
-            console.print(_fitted(plan, channel, parameters[channel.name]))
+            console.print(fitted_line(plan, channel, parameters[channel.name]))
     plan = plan.calibrated(parameters)
     with working(console, "looking for the start structure in the data"):
         unjudged = _judged(plan, picture, console)
@@ -252,19 +252,23 @@ def draw_measured(plan: Plan, folder: Path, *, stem: str = "") -> list[Path]:
     return paths
 
 
-def _fitted(plan: Plan, channel: Channel, parameters: Mapping[str, float]) -> str:
+def fitted_line(plan: Plan, channel: Channel, parameters: Mapping[str, float]) -> str:
     """What was fitted to the start structure, with standard errors."""
     errors: Mapping[str, float] = {}
     with suppress(EvaluationFailed, ValueError):
         errors = intervals(see(channel, plan.space.template, parameters), channel.free)
+    sure = {
+        name: Certainty(value, errors.get(name, 0.0), channel.free[name])
+        for name, value in parameters.items()
+    }
     values = ", ".join(
         f"{name} {value:.4g}" + (f" ± {errors[name]:.1g}" if name in errors else "")
         for name, value in parameters.items()
     )
     refitted = ", ".join(plan.config.experiments[channel.name].refitted)
     tail = f"; each candidate fits {refitted} again" if refitted else ""
-    units = {name: unit_of(channel.forward, name) for name in parameters}
-    notes = "".join(f"; {note}" for note in bound_notes(parameters, channel.free, units))
+    told = [one.note(name, unit_of(channel.forward, name)) for name, one in sure.items()]
+    notes = "".join(f"; {note}" for note in told if note)
     return f"{channel.name}: fitted to the start structure: {values}{tail}{notes}"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ase import Atoms
 
-from htinvert.campaign.channels import make_described
+from htinvert.campaign.channels import make_described, read_experiment
 from htinvert.campaign.place import at_its_place, is_auto, located
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
@@ -93,6 +93,7 @@ def record(observed: Signal, result: Registered) -> dict[str, Any]:
                 "at_bound": result.certainties[key].bound is not None,
                 "determined": result.certainties[key].determined,
                 "from_to": list(result.certainties[key].reach),
+                "takes_up": result.certainties[key].takes_up,
             }
             for key, value in result.parameters.items()
         },
@@ -156,12 +157,15 @@ def register_with_progress(
     """
     atoms, name = from_file(structure), structure.stem
     require_image(experiment)
+    known = None
     if is_auto(experiment):
+        image, said = read_experiment(experiment, folder=folder)
         with spinner(console, "looking for the structure") as status:
-            place = located(experiment, atoms, folder=folder, progress=status.update)
+            place = located(experiment, atoms, folder=folder, image=image, progress=status.update)
+        known = place.upright.image, said
         console.print(place.sentence, soft_wrap=True)
         experiment = at_its_place(experiment, place)
-    channel, said = make_described(name, experiment, folder=folder)
+    channel, said = make_described(name, experiment, folder=folder, known=known)
     console.print(said, soft_wrap=True)
     with answerable([channel], at=""), progress_bar(console) as bar:
         result = registered_now(atoms, channel, bar)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from pathlib import Path
 
@@ -155,3 +156,14 @@ def test_a_registration_is_what_it_is_without_the_bad_pixel(intensity: str) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         register(start, Signal.image(lattice(), 0.3), forward=MODEL, metric=metric, free=free)
+
+
+def test_a_large_frame_is_not_copied_to_look_for_bad_pixels() -> None:
+    """A frame of 72 MB: a mask of a byte per pixel and a third of the pixels, no copy of it."""
+    rows = np.random.default_rng(0).poisson(50, (300, 3000)).astype(np.float32)
+    image = Signal.image(np.tile(rows, (20, 1)), 0.1)
+    tracemalloc.start()
+    assert without_outliers(image)[1] is None
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.75 * image.data.nbytes

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from htinvert.campaign.channels import make_channel
+from htinvert.campaign.channels import make_channel, observe
 from htinvert.campaign.place import at_its_place, is_auto, located
 from htinvert.config.experiment import of_its_kind
 from htinvert.core import Channel, Signal, UserError
@@ -93,9 +93,13 @@ def test_place_auto_becomes_steps_that_stand_it_upright(boundary: Atoms, tmp_pat
     }
     experiment = of_its_kind(block)
     assert is_auto(experiment)
-    placed = at_its_place(experiment, located(experiment, boundary, folder=tmp_path))
+    image = observe(experiment, folder=tmp_path)
+    found = located(experiment, boundary, folder=tmp_path, image=image)
+    placed = at_its_place(experiment, found)
     assert [next(iter(step)) for step in placed.prepare] == ["crop", "rotate", "flip", "center"]
     made = make_channel("haadf", placed, folder=tmp_path)
+    np.testing.assert_array_equal(made.observed.data, found.upright.image.data)
+    assert made.observed.sampling == found.upright.image.sampling
     assert made.observed.sampling[0] == pytest.approx(0.2, rel=0.005)
     score = next(iter(made.metrics.values()))(made.forward(boundary), made.observed)
     upside_down = replace(made.forward, rotation=180.0)
@@ -113,7 +117,7 @@ def test_place_auto_becomes_steps_that_stand_it_upright(boundary: Atoms, tmp_pat
 def test_what_place_auto_cannot_do_is_one_sentence(
     boundary: Atoms, tmp_path: Path, change: dict[str, object], message: str
 ) -> None:
-    np.savez(tmp_path / "raw.npz", image=np.eye(300), sampling=0.2)
     block = {"data": "raw.npz", "place": "auto", "metrics": {"registration": {}}, **change}
+    image = Signal.image(np.eye(300), 0.2)
     with pytest.raises(UserError, match=message):
-        located(of_its_kind(block), boundary, folder=tmp_path)
+        located(of_its_kind(block), boundary, folder=tmp_path, image=image)
