@@ -17,7 +17,7 @@ GUIDED: list[dict[str, Any]] = [
 """Where data show where atoms are missing; on a silicon boundary of 24 free atoms these met the
 answer as candidate 44, genetic and basin hopping alone not within 1 500."""
 COLUMNS: dict[str, Any] = {"use": "columns", "share": 1.0}
-"""Besides, where atoms may be put: its few proposals met planted boundaries as candidates 1 to 3
+"""Besides, where atoms may be put: its few proposals met planted boundaries as candidates 1 to 4
 (docs/guided.md)."""
 
 
