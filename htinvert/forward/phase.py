@@ -1,4 +1,4 @@
-"""Phase image of a thin specimen, as ptychography gives it: the projected potential, blurred.
+"""PhaseImage image of a thin specimen, as ptychography gives it: the projected potential, blurred.
 
 ``phi(r) = s sum_j v_j(r - r_j)`` with the interaction parameter s and each atom's projected
 potential (E. J. Kirkland, *Advanced Computing in Electron Microscopy*, 2nd ed. (2010), eqs. 5.6 and
@@ -33,10 +33,10 @@ _TAIL = 6.0  # Å beyond which an atom's potential is negligible
 
 
 @dataclass(frozen=True, kw_only=True)
-class Phase(Scene):
+class PhaseImage(Scene):
     """Simulate the phase [rad] that a thin specimen gives the electron wave, as a blurred image.
 
-    ``simulate = Phase(sampling=0.2, shape=(256, 256), beam="z", up="y"); image = simulate(atoms)``.
+    ``simulate = PhaseImage(sampling=0.2, shape=(256, 256), beam="z", up="y"); image = simulate(atoms)``.
     Right where all atoms are within the depth of focus and the phase is small: monolayers, thin
     films of light atoms. View and pixels are those of :class:`~htinvert.forward.scene.Scene`. A
     reconstruction's phase has no known zero: compare by a metric that fits an offset.
@@ -83,7 +83,7 @@ class Phase(Scene):
         return _TAIL + 2 * self.blur
 
     def __call__(self, atoms: Atoms) -> Signal:
-        """Phase [rad] of ``atoms``, repeated along its periodic directions: (ny, nx), float32.
+        """PhaseImage [rad] of ``atoms``, repeated along its periodic directions: (ny, nx), float32.
 
         Only one cell's thickness counts along the beam.
 
@@ -103,7 +103,7 @@ PARAMETERS = {
     "beam_energy": Parameter("eV", 1e4, 3e6),
     "blur": Parameter("Å", 0.2, 10.0),
 }
-Phase.declares = PARAMETERS
+PhaseImage.declares = PARAMETERS
 
 KNOWN_ANSWERS = (
     KnownAnswer(
@@ -120,7 +120,7 @@ KNOWN_ANSWERS = (
 
 
 def _series(
-    model: Phase, lattice: Lattice, positions: Floats, numbers: NDArray[np.int_]
+    model: PhaseImage, lattice: Lattice, positions: Floats, numbers: NDArray[np.int_]
 ) -> Complexes:
     """Coefficients [rad], shape (2 H + 1, L + 1), of the image's series.
 
