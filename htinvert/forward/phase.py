@@ -1,4 +1,4 @@
-"""PhaseImage image of a thin specimen, as ptychography gives it: the projected potential, blurred.
+"""Phase image of a thin specimen, as ptychography gives it: the projected potential, blurred.
 
 ``phi(r) = s sum_j v_j(r - r_j)`` with the interaction parameter s and each atom's projected
 potential (E. J. Kirkland, *Advanced Computing in Electron Microscopy*, 2nd ed. (2010), eqs. 5.6 and
@@ -36,9 +36,9 @@ _TAIL = 6.0  # Å beyond which an atom's potential is negligible
 class PhaseImage(Scene):
     """Simulate the phase [rad] that a thin specimen gives the electron wave, as a blurred image.
 
-    ``simulate = PhaseImage(sampling=0.2, shape=(256, 256), beam="z", up="y"); image = simulate(atoms)``.
-    Right where all atoms are within the depth of focus and the phase is small: monolayers, thin
-    films of light atoms. View and pixels are those of :class:`~htinvert.forward.scene.Scene`. A
+    ``PhaseImage(sampling=0.2, shape=(256, 256), beam="z", up="y")(atoms)`` is an image. It is right
+    where all atoms are within the depth of focus and the phase is small: monolayers, thin films of
+    light atoms. View and pixels are those of :class:`~htinvert.forward.scene.Scene`. A
     reconstruction's phase has no known zero: compare by a metric that fits an offset.
 
     Args:
@@ -83,7 +83,7 @@ class PhaseImage(Scene):
         return _TAIL + 2 * self.blur
 
     def __call__(self, atoms: Atoms) -> Signal:
-        """PhaseImage [rad] of ``atoms``, repeated along its periodic directions: (ny, nx), float32.
+        """Phase [rad] of ``atoms``, repeated along its periodic directions: (ny, nx), float32.
 
         Only one cell's thickness counts along the beam.
 

@@ -352,7 +352,34 @@ def test_steps_of_patterns_come_before_the_image(made: tuple[Path, np.ndarray]) 
         ht.read(path, sampling=0.3)
 
 
-# ---------------------------------------------------------------- the command
+# ---------------------------------------------------------------- a campaign, the command
+
+
+def test_an_experiment_of_a_campaign_may_be_an_image_of_a_scan(
+    made: tuple[Path, np.ndarray],
+) -> None:
+    from pydantic import ValidationError
+
+    from htinvert.campaign.channels import make_described
+    from htinvert.config.experiment import of_its_kind
+
+    path, share = made
+    block: dict[str, Any] = {
+        "data": path.name,
+        "sampling": 0.3,
+        "patterns": {"disk": RADIUS, "prepare": [{"repair": None}]},
+        "prepare": [*RING, {"crop": [1, 11, 1, 9]}],
+        "forward": {"use": "stem_convolution", "inner": 18, "outer": 27},
+        "metrics": {"registration": None},
+    }
+    channel, said = make_described("haadf", of_its_kind(block), folder=path.parent)
+    assert channel.observed.data.shape == (10, 8) and channel.forward.sampling == 0.3
+    assert np.corrcoef(channel.observed.data.ravel(), share[1:11, 1:9].ravel())[0, 1] > 0.999
+    assert "12 x 10 places of 0.3 x 0.3 Å" in said
+    with pytest.raises(ValidationError, match="beamstop is no step"):
+        of_its_kind(block | {"patterns": {"prepare": [{"beamstop": None}]}})
+    with pytest.raises(ValidationError, match="outer"):
+        of_its_kind(block | {"prepare": [{"virtual": {"inner": 3}}]})
 
 
 def test_the_command_draws_and_writes_every_image(
