@@ -85,7 +85,7 @@ def campaign(*, seed: int, evaluations: int) -> dict:
         "experiments": {
             "phase": {
                 "data": "image.npz",
-                "prepare": [{"flatten": "plane"}],
+                "prepare": [{"flatten": "plane"}, {"wiener": 5}],
                 "forward": {"use": "phase", "beam": "-z", "up": "-y", "beam_energy": 80e3,
                             "shape": [78, 78], "blur": 0.9},
                 "metrics": {"registration": {"alpha": 0.0}},

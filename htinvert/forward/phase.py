@@ -33,12 +33,12 @@ _TAIL = 6.0  # Å beyond which an atom's potential is negligible
 
 
 @dataclass(frozen=True, kw_only=True)
-class Phase(Scene):
+class PhaseImage(Scene):
     """Simulate the phase [rad] that a thin specimen gives the electron wave, as a blurred image.
 
-    ``simulate = Phase(sampling=0.2, shape=(256, 256), beam="z", up="y"); image = simulate(atoms)``.
-    Right where all atoms are within the depth of focus and the phase is small: monolayers, thin
-    films of light atoms. View and pixels are those of :class:`~htinvert.forward.scene.Scene`. A
+    ``PhaseImage(sampling=0.2, shape=(256, 256), beam="z", up="y")(atoms)`` is an image. It is right
+    where all atoms are within the depth of focus and the phase is small: monolayers, thin films of
+    light atoms. View and pixels are those of :class:`~htinvert.forward.scene.Scene`. A
     reconstruction's phase has no known zero: compare by a metric that fits an offset.
 
     Args:
@@ -103,7 +103,7 @@ PARAMETERS = {
     "beam_energy": Parameter("eV", 1e4, 3e6),
     "blur": Parameter("Å", 0.2, 10.0),
 }
-Phase.declares = PARAMETERS
+PhaseImage.declares = PARAMETERS
 
 KNOWN_ANSWERS = (
     KnownAnswer(
@@ -120,7 +120,7 @@ KNOWN_ANSWERS = (
 
 
 def _series(
-    model: Phase, lattice: Lattice, positions: Floats, numbers: NDArray[np.int_]
+    model: PhaseImage, lattice: Lattice, positions: Floats, numbers: NDArray[np.int_]
 ) -> Complexes:
     """Coefficients [rad], shape (2 H + 1, L + 1), of the image's series.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 from htinvert.image.instrument import read_instrument
 from htinvert.image.mrc import read_mrc
@@ -34,12 +35,19 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 READERS = (*INSTRUMENTS, *MRC, *TIFF, *PICTURES)
 
 
-def read_records(path: Path, *, images_only: bool = False, lazy: bool = False) -> list[Record]:
+def read_records(
+    path: Path,
+    *,
+    images_only: bool = False,
+    lazy: bool = False,
+    places: tuple[int, int] | None = None,
+) -> list[Record]:
     """All that a file holds of two dimensions or more, by the ending of its name.
 
     With ``images_only`` spectra that lie beside images are not loaded; with ``lazy`` values stay in
-    the file where its reader can leave them there, until a part is taken. Raises whatever a reader
-    does, see :func:`htinvert.image.parsing.parsing`.
+    the file where its reader can leave them there, until a part is taken; ``places`` are rows and
+    columns of a scan whose file has no word of them. Raises whatever a reader does, see
+    :func:`htinvert.image.parsing.parsing`.
     """
     ending = path.suffix.lower()
     if ending in MRC and not _is_scan(path):
@@ -48,7 +56,10 @@ def read_records(path: Path, *, images_only: bool = False, lazy: bool = False) -
         return read_tiff(path)
     if ending in PICTURES:
         return read_picture(path)
-    options = {"select_type": "images"} if ending == ".emd" and images_only else {}
+    images = ending == ".emd" and images_only
+    options: dict[str, Any] = {"select_type": "images"} if images else {}
+    if ending == ".mib" and places is not None:
+        options["navigation_shape"] = places[::-1]
     return read_instrument(path, INSTRUMENTS.get(ending, "mrc"), lazy=lazy, **options)
 
 

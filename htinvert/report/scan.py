@@ -181,7 +181,9 @@ def _draw_pattern(figure: Any, place: Any, found: Reduced) -> None:
     place.set_title("mean pattern (root scale)", fontsize=10)
     place.set_xlabel(f"kx [{found.pattern.axes[1].unit}]")
     place.set_ylabel(f"ky [{found.pattern.axes[0].unit}]")
-    figure.colorbar(shown, ax=place, shrink=0.8, ticks=[0.0, 0.05 * top, 0.3 * top, top])
+    figure.colorbar(
+        shown, ax=place, shrink=0.8, ticks=[0.0, 0.05 * top, 0.3 * top, top], format="%.2g"
+    )
 
 
 def _draw_image(figure: Any, place: Any, image: Signal, name: str) -> None:

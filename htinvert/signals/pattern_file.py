@@ -194,7 +194,7 @@ def _read(path: Path, ending: str, places: tuple[int, int] | None) -> _Record:
     if ending in (".dm3", ".dm4", ".mrc"):
         check_size(path)
     read = path.with_suffix(".xml") if ending == RAW else path
-    records = read_records(read, lazy=ending in LAZY)
+    records = read_records(read, lazy=ending in LAZY, places=places)
     if not records:
         raise UserError(f"{path.name} holds no pattern, only spectra or numbers")
     return _of_instrument(max(records, key=lambda record: record.data.ndim))

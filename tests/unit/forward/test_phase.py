@@ -1,4 +1,4 @@
-"""Phase images: against abTEM's projected potential, and what blurs them."""
+"""PhaseImage images: against abTEM's projected potential, and what blurs them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from htinvert.core import UserError
 from htinvert.forward.cross_section import interaction_parameter
-from htinvert.forward.phase import Phase
+from htinvert.forward.phase import PhaseImage
 
 A = 2.504  # Å
 
@@ -38,7 +38,7 @@ def test_it_is_abtems_projected_potential_times_the_interaction_parameter(sheet:
     steps = sheet.cell.lengths()[1] / ny, sheet.cell.lengths()[0] / nx
     width = np.hypot(0.8 / (2 * np.sqrt(2 * np.log(2))), 0.07)
     phase = ndimage.gaussian_filter(phase, [width / step for step in steps], mode="wrap")
-    model = Phase(
+    model = PhaseImage(
         sampling=steps, shape=(ny, nx), beam="-z", up="-y", beam_energy=80e3, blur=0.8,
         rms_displacement=0.07, center=(-(ny - 1) / 2 * steps[0], (nx - 1) / 2 * steps[1]),
     )  # fmt: skip
@@ -46,7 +46,7 @@ def test_it_is_abtems_projected_potential_times_the_interaction_parameter(sheet:
 
 
 def test_the_sum_of_a_phase_does_not_depend_on_its_blur(sheet: Atoms) -> None:
-    model = Phase(sampling=0.2, shape=(65, 50), beam="z", up="y")
+    model = PhaseImage(sampling=0.2, shape=(65, 50), beam="z", up="y")
     sharp, blurred = (replace(model, blur=blur)(sheet).data for blur in (0.5, 2.0))
     assert sharp.max() > 2 * blurred.max()
     assert sharp.mean() == pytest.approx(blurred.mean(), rel=2e-3)
@@ -56,15 +56,15 @@ def test_a_missing_atom_is_a_hole_at_its_place(sheet: Atoms) -> None:
     whole = sheet.copy()
     whole.append("N")
     whole.positions[-1] = [5.0, 6.0, 3.0]
-    model = Phase(sampling=0.1, shape=(120, 90), beam="z", up="y", center=(6.0, 5.0))
+    model = PhaseImage(sampling=0.1, shape=(120, 90), beam="z", up="y", center=(6.0, 5.0))
     row, column = np.unravel_index(np.argmax(model(whole).data - model(sheet).data), (120, 90))
     assert (row, column) == pytest.approx((59.5, 44.5), abs=0.6)
 
 
 def test_motion_by_element_names_every_one(sheet: Atoms) -> None:
     with pytest.raises(UserError, match="names no value for N"):
-        Phase(sampling=0.2, shape=(9, 9), beam="z", up="y", rms_displacement={"B": 0.1})(sheet)
-    still = Phase(sampling=0.2, shape=(9, 9), beam="z", up="y", rms_displacement=0.0)
+        PhaseImage(sampling=0.2, shape=(9, 9), beam="z", up="y", rms_displacement={"B": 0.1})(sheet)
+    still = PhaseImage(sampling=0.2, shape=(9, 9), beam="z", up="y", rms_displacement=0.0)
     assert np.isfinite(still(sheet).data).all()
     with pytest.raises(ValueError, match="rms_displacement"):
         replace(still, rms_displacement=2.0)

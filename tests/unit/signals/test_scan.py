@@ -219,6 +219,26 @@ def test_files_of_instruments_stay_where_they_are(
     )
 
 
+def test_empads_xml_and_merlins_mib_are_read_as_scans(tmp_path: Path) -> None:
+    data, _ = scan(places=(6, 5))
+    np.save(tmp_path / "a.npy", data)
+    frames = np.zeros((6, 5, 130, 128), np.float32)
+    frames[..., :128, :] = data
+    frames.tofile(tmp_path / "b.raw")
+    (tmp_path / "b.xml").write_text(
+        '<root><raw_file filename="b.raw"/><pix_x>5</pix_x><pix_y>6</pix_y></root>'
+    )
+    expected = image(tmp_path / "a.npy")
+    for name in ("b.xml", "b.raw"):
+        np.testing.assert_allclose(image(tmp_path / name), expected, rtol=1e-6)
+    head = "MQ1,{:06d},00384,01,0128,0128,U16,   1x1,01,2020-01-01T00:00:00.000000Z,1000000ns,0,12"
+    with (tmp_path / "c.mib").open("wb") as file:
+        for number, frame in enumerate(data.reshape(-1, 128, 128), 1):
+            file.write(head.format(number).encode().ljust(384, b" "))
+            file.write(frame[::-1].astype(">u2").tobytes())  # Merlin's rows count from below
+    np.testing.assert_allclose(image(tmp_path / "c.mib", places=(6, 5)), expected, rtol=1e-6)
+
+
 # ---------------------------------------------------------------- what detectors do
 
 
@@ -332,7 +352,34 @@ def test_steps_of_patterns_come_before_the_image(made: tuple[Path, np.ndarray]) 
         ht.read(path, sampling=0.3)
 
 
-# ---------------------------------------------------------------- the command
+# ---------------------------------------------------------------- a campaign, the command
+
+
+def test_an_experiment_of_a_campaign_may_be_an_image_of_a_scan(
+    made: tuple[Path, np.ndarray],
+) -> None:
+    from pydantic import ValidationError
+
+    from htinvert.campaign.channels import make_described
+    from htinvert.config.experiment import of_its_kind
+
+    path, share = made
+    block: dict[str, Any] = {
+        "data": path.name,
+        "sampling": 0.3,
+        "patterns": {"disk": RADIUS, "prepare": [{"repair": None}]},
+        "prepare": [*RING, {"crop": [1, 11, 1, 9]}],
+        "forward": {"use": "stem_convolution", "inner": 18, "outer": 27},
+        "metrics": {"registration": None},
+    }
+    channel, said = make_described("haadf", of_its_kind(block), folder=path.parent)
+    assert channel.observed.data.shape == (10, 8) and channel.forward.sampling == 0.3
+    assert np.corrcoef(channel.observed.data.ravel(), share[1:11, 1:9].ravel())[0, 1] > 0.999
+    assert "12 x 10 places of 0.3 x 0.3 Å" in said
+    with pytest.raises(ValidationError, match="beamstop is no step"):
+        of_its_kind(block | {"patterns": {"prepare": [{"beamstop": None}]}})
+    with pytest.raises(ValidationError, match="outer"):
+        of_its_kind(block | {"prepare": [{"virtual": {"inner": 3}}]})
 
 
 def test_the_command_draws_and_writes_every_image(
