@@ -72,7 +72,7 @@ def decide(
     And whether the data can be of one structure at all. Example: htinvert decide runs/joint
     """
     from htinvert.report.as_json import decision_values
-    from htinvert.report.decide import show_decision
+    from htinvert.report.page.decide import show_decision
 
     answer_for(trust)
     out = console(quiet=as_json)

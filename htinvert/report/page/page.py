@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -14,11 +16,12 @@ from htinvert.core import ENERGIES
 from htinvert.energy.accuracy import Accuracy
 from htinvert.metrics.likelihood import in_words
 from htinvert.ranking.bounds import SMOOTHED
-from htinvert.ranking.rank import Ranked, counts_of, fit_alone, raw_energies
+from htinvert.ranking.rank import Ranked, counts_of, fit_alone, raw_energies, unit_of_sum
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.figures import footnote, phrase
 from htinvert.report.page import charts, checks, scenes
 from htinvert.report.page.citations import citations, potential
+from htinvert.report.page.decide import decided, draw_decision, sentences
 from htinvert.report.page.facts import Facts
 from htinvert.report.page.surety import (
     COMPARED,
@@ -65,6 +68,7 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
         "models": _models(facts, shown, surety),
         "channels": _channels(facts, pictures),
         "floors": _floors(facts, surety),
+        **_deciding(facts, engine),
         "data": _data(facts, shown, pictures),
         "checks": [checks.per_family(entry, facts) for entry in facts.ranked[:TOP]],
         "imaging": checks.imaging(facts, facts.ranked[0].evaluation.atoms),
@@ -77,6 +81,22 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
         **extra,
     }
     return _render(context), surety
+
+
+def _deciding(facts: Facts, engine: Accuracy) -> dict[str, Any]:
+    """What each datum leaves: a picture and sentences, empty where nothing is to be decided."""
+    several = sum(o.weight > 0 and o.name not in ENERGIES for o in facts.objectives) > 1
+    found = decided(facts, engine) if several else None
+    if found is None:
+        return {"deciding": "", "decided": []}
+    with tempfile.TemporaryDirectory(prefix="htinvert-") as folder:
+        path = Path(folder) / "decide.png"
+        draw_decision(path, found, title=facts.config.name)
+        picture = base64.b64encode(path.read_bytes()).decode("ascii")
+    return {
+        "deciding": f"data:image/png;base64,{picture}",
+        "decided": sentences(found, unit_of_sum(facts.objectives)),
+    }
 
 
 def _problems(facts: Facts, problems: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ from htinvert.campaign.funnel import objectives_of
 from htinvert.campaign.plan import Plan
 from htinvert.core import UserError
 from htinvert.report.as_json import ranking_values
-from htinvert.report.decide import show_decision
+from htinvert.report.page.decide import show_decision
 from htinvert.report.plan_table import plan_table
 
 DEMO = Path(ht.__file__).parent / "data" / "demo_pdf" / "demo.yaml"
@@ -82,9 +82,9 @@ def test_a_run_keeps_them_and_ranks_by_others_from_what_is_stored(tmp_path: Path
     found = [entry.evaluation.objectives for entry in other]
     assert other[0].total == pytest.approx(min(o["energy"] + 40 * o["pdf.rw"] for o in found))
     console = Console(width=100, record=True, file=io.StringIO(), markup=False)
-    found = show_decision(run.path, console=console)
-    assert [len(choice) for choice in found.choices] == [1, 1, 2]
-    assert found.inside[:, 0].any() and "nats" in console.export_text()
+    decision = show_decision(run.path, console=console)
+    assert [len(choice) for choice in decision.choices] == [1, 1, 2]
+    assert decision.inside[:, 0].any() and "nats" in console.export_text()
     assert (run.path / "decide.png").is_file()
     again = ht.run(plan(LIKELY, stop={"evaluations": 4}), tmp_path / "run")
     assert again.counts().ok == 4

@@ -10,7 +10,7 @@ from htinvert.core import Candidate, Evaluation, Objective, Relaxation
 from htinvert.metrics.likelihood import Likelihood
 from htinvert.ranking.decide import Decision, choices_of, contenders
 from htinvert.ranking.rank import rank
-from htinvert.report.decide import sentences
+from htinvert.report.page.decide import sentences
 
 NAMES = ("energy", "haadf.correlation", "xray.rw")
 
