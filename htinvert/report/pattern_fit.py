@@ -225,6 +225,8 @@ def draw_profile(path: Path, found: Profile, atoms: Any, *, title: str, note: st
     axes[3].plot(found.thicknesses / 10, found.misfit / found.misfit.min(), ".-", ms=3, lw=0.8)
     axes[3].axvspan(low / 10, high / 10, color=ACCENT, alpha=0.3, label="90 %")
     axes[3].set(xlabel="thickness [nm]", ylabel="misfit / least", yscale="log")
+    for numbers in (axes[3].yaxis.set_major_formatter, axes[3].yaxis.set_minor_formatter):
+        numbers("{x:g}")
     axes[3].legend(fontsize=8)
     words = f"{title}: {found.answer.mean / 10:.1f} ± {found.answer.spread / 10:.1f} nm"
     figure.suptitle(f"{words}. {note}" if note else words, fontsize=9)
