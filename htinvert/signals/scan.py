@@ -237,11 +237,12 @@ class PatternScan:
         """
         if not self.places:
             return self._read(())
-        total, count, one = 0.0, 0, self.pattern
+        one, count = self.pattern, 0
+        total = np.zeros(one.data.shape)
         for _, block in self.blocks():
             data = block.data.reshape(-1, *one.data.shape)
             seen = np.isfinite(data).any(axis=(1, 2))
-            total = total + data.sum(axis=0, dtype=np.float64, where=seen[:, None, None])
+            total += data.sum(axis=0, dtype=np.float64, where=seen[:, None, None])
             count += int(seen.sum())
         return Signal(np.asarray(total / max(count, 1), dtype=np.float32), one.axes)
 
