@@ -241,7 +241,7 @@ class PatternScan:
         total = np.zeros(one.data.shape)
         for _, block in self.blocks():
             data = block.data.reshape(-1, *one.data.shape)
-            seen = np.isfinite(data).any(axis=(1, 2))
+            seen = np.asarray(np.isfinite(data).any(axis=(1, 2)))
             total += data.sum(axis=0, dtype=np.float64, where=seen[:, None, None])
             count += int(seen.sum())
         return Signal(np.asarray(total / max(count, 1), dtype=np.float32), one.axes)
