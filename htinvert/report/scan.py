@@ -187,7 +187,7 @@ def _draw_pattern(figure: Any, place: Any, found: Reduced) -> None:
 
 
 def _draw_image(figure: Any, place: Any, image: Signal, name: str) -> None:
-    low, high = np.percentile(image.data, (0.5, 99.5))
+    low, high = np.nanpercentile(image.data, (0.5, 99.5))
     signed = name.startswith("com")
     span = max(abs(low), abs(high))
     limits = {"vmin": -span, "vmax": span} if signed else {"vmin": low, "vmax": high}

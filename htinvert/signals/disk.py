@@ -58,7 +58,7 @@ def find_disk(pattern: NDArray[np.floating]) -> Disk:
     smooth = ndimage.gaussian_filter(plain, 0.7)
     known = ndimage.binary_erosion(seen, border_value=1).astype(float)
     found = []
-    for row, column in _middles(smooth):
+    for row, column in _middles(smooth) if smooth.max() > 0.0 else []:
         radii = np.arange(SMALLEST, 0.75 * max(pattern.shape), 1.0)
         edges = np.array([_edge((row, column, radius), smooth, known) for radius in radii])
         peaks = [i for i in range(1, len(radii) - 1) if edges[i] >= max(edges[i - 1], edges[i + 1])]

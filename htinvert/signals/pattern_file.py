@@ -25,10 +25,9 @@ RAW = ".raw"  # of EMPAD, whose frames have two rows of its own below the patter
 FOLDERS = (".zarr", ".zspy")
 LAZY = (
     *(".npy", ".zarr", ".raw", ".xml", ".mib", ".blo", ".hspy", ".zspy", ".emd", ".de5", ".dm3"),
-    *(".dm4", ".h5", ".nxs", ".tvips", ".prz", ".ser", ".mrc"),
+    *(".dm4", ".nxs", ".tvips", ".prz", ".ser", ".mrc"),
 )  # kinds that are left in the file
 FRAME = (130, 128)
-MOST_PIXELS = 16_777_216  # of one pattern
 AXES = ("ky", "kx")
 
 

@@ -204,14 +204,19 @@ class PatternScan:
         return Signal(data, axes)
 
     def sample(self) -> Signal:
-        """Patterns of at most 16 x 16 places, evenly spread, and at most 16 MB: (n, ny, nx)."""
+        """Patterns of at most 16 x 16 places, evenly spread, and at most 16 MB: (n, ny, nx).
+
+        Patterns of nothing but NaN, of places that were not measured, are left out.
+        """
         if not self.places:
             block = self._read(())
             return Signal(block.data[None], (Axis("x", "Å", 1.0), *block.axes))
         if "sample" not in self.kept:
             self.kept["sample"] = self._sample()
         axes = (Axis("x", "Å", 1.0), *self.axes[-2:])
-        return self._done(Signal(self.kept["sample"], axes))
+        found = self._done(Signal(self.kept["sample"], axes))
+        lost = ~np.isfinite(found.data).any(axis=(1, 2))  # whole patterns, which tell nothing
+        return replace(found, data=found.data[~lost]) if lost.any() and not lost.all() else found
 
     def _sample(self) -> NDArray[np.float32]:
         """Values of evenly spread places as they are in the file: (n, ny, nx)."""
@@ -226,14 +231,20 @@ class PatternScan:
         return data
 
     def mean(self) -> Signal:
-        """The mean pattern over all places, in double precision."""
+        """The mean pattern over all places, in double precision.
+
+        Patterns of nothing but NaN, of places that were not measured, do not count.
+        """
         if not self.places:
             return self._read(())
-        total, one = 0.0, self.pattern
+        one, count = self.pattern, 0
+        total = np.zeros(one.data.shape)
         for _, block in self.blocks():
             data = block.data.reshape(-1, *one.data.shape)
-            total = total + data.sum(axis=0, dtype=np.float64)
-        return Signal(np.asarray(total / prod(self.places), dtype=np.float32), one.axes)
+            seen = np.asarray(np.isfinite(data).any(axis=(1, 2)))
+            total += data.sum(axis=0, dtype=np.float64, where=seen[:, None, None])
+            count += int(seen.sum())
+        return Signal(np.asarray(total / max(count, 1), dtype=np.float32), one.axes)
 
     def _read(self, part: tuple[slice, ...]) -> Signal:
         """A part with every step done."""

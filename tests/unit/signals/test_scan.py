@@ -400,3 +400,16 @@ def test_the_command_draws_and_writes_every_image(
         assert np.corrcoef(found["annular"].ravel(), share.ravel())[0, 1] > 0.999
     read = ht.read(tmp_path / "out" / "scan-images.npz", signal="annular")
     assert read.sampling == pytest.approx((0.3, 0.3))
+
+
+def test_places_that_were_not_measured_are_named_and_may_be_cropped(
+    made: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    path, share = made
+    data = np.load(path).astype(np.float32)
+    data[0, 0] = np.nan
+    np.save(tmp_path / "lost.npy", data)
+    with pytest.raises(UserError, match="not finite numbers"):
+        image(tmp_path / "lost.npy")
+    found = image(tmp_path / "lost.npy", [*RING, {"crop": [1, 0, 0, 0]}])
+    assert np.corrcoef(found.ravel(), share[1:].ravel())[0, 1] > 0.999
