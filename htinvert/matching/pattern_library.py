@@ -316,12 +316,11 @@ class PatternLibrary:
 
     def mixed(self, point: Floats) -> Floats:
         """Coefficients (c,) at a point (level, thickness, tilt x, tilt y), cubic in between."""
-        values: NDArray[Any] = self.coefficients
-        for axis, x in zip(self.axes, point, strict=True):
-            place, weights = _weights(axis, float(x))
-            values = np.tensordot(
-                weights.astype(np.float32), values[place : place + len(weights)], 1
-            )
+        found = [_weights(axis, float(x)) for axis, x in zip(self.axes, point, strict=True)]
+        near = tuple(slice(place, place + len(weights)) for place, weights in found)
+        values: NDArray[Any] = self.coefficients[near]
+        for _, weights in found:
+            values = np.tensordot(weights.astype(np.float32), values, 1)
         return np.asarray(values)
 
     def patterns(self, point: Floats) -> Floats:
