@@ -184,8 +184,9 @@ def build_library(
             group.attrs["done"] = done
         if observer is not None:
             observer(len(done), len(wanted.levels))
-    if "coefficients" not in group:
+    if not group.attrs.get("finished"):
         _reduce(group, len(wanted.levels), len(strips.tilts))
+        group.attrs["finished"] = True
     return path
 
 
@@ -249,9 +250,14 @@ def _reduce(group: Any, levels: int, tilts: int) -> None:
                     found[index, place, : middle + 1] = coefficients[::-1]
                 else:
                     found[index, place, middle:] = coefficients
-    group.create_array("mean", data=mean.reshape(shape).astype(np.float32))
-    group.create_array("components", data=basis.reshape(most, *shape).astype(np.float32))
-    group.create_array("coefficients", data=found)
+    for name, array in (
+        ("mean", mean.reshape(shape).astype(np.float32)),
+        ("components", basis.reshape(most, *shape).astype(np.float32)),
+        ("coefficients", found),
+    ):
+        if name in group:  # of a build that was killed here
+            del group[name]
+        group.create_array(name, data=array)
 
 
 @dataclass(frozen=True, eq=False)
@@ -287,7 +293,7 @@ class PatternLibrary:
             group: Any = zarr.open_group(str(path), mode="r")
         except (FileNotFoundError, KeyError) as error:
             raise UserError(f"{path} is no library of patterns; build one first") from error
-        if "coefficients" not in group:
+        if not group.attrs.get("finished"):
             raise UserError(f"{path} is not finished; run htinvert build --library again")
         known = group.attrs
         tilts = np.array(known["tilts_x"], float)
@@ -310,12 +316,11 @@ class PatternLibrary:
 
     def mixed(self, point: Floats) -> Floats:
         """Coefficients (c,) at a point (level, thickness, tilt x, tilt y), cubic in between."""
-        values: NDArray[Any] = self.coefficients
-        for axis, x in zip(self.axes, point, strict=True):
-            place, weights = _weights(axis, float(x))
-            values = np.tensordot(
-                weights.astype(np.float32), values[place : place + len(weights)], 1
-            )
+        found = [_weights(axis, float(x)) for axis, x in zip(self.axes, point, strict=True)]
+        near = tuple(slice(place, place + len(weights)) for place, weights in found)
+        values: NDArray[Any] = self.coefficients[near]
+        for _, weights in found:
+            values = np.tensordot(weights.astype(np.float32), values, 1)
         return np.asarray(values)
 
     def patterns(self, point: Floats) -> Floats:

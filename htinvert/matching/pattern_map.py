@@ -79,11 +79,13 @@ def map_levels(library: PatternLibrary, stacks: Signal, found: PatternAnswer) ->
     question = Question(library, mean)
     strips = [_strip(question, point, row) for row in range(len(mean.data))]
     lower, upper = (bound[:4] for bound in question.bounds())
-    nodes = _nodes(library, strips)
-    values, errors = np.empty((2, len(stacks.data), 4))
-    for place, stack in enumerate(stacks.data):
-        targets = [strip.of(row.astype(float)) for strip, row in zip(strips, stack, strict=True)]
-        start = _nearest(library, nodes, targets)
+    every = [
+        [strip.of(row.astype(float)) for strip, row in zip(strips, stack, strict=True)]
+        for stack in stacks.data
+    ]
+    starts = _nearest(library, strips, every)
+    values, errors = np.empty((2, len(every), 4))
+    for place, (targets, start) in enumerate(zip(every, starts, strict=True)):
         here, misfit, slopes = descend(
             lambda at, targets=targets: _residual(library, strips, targets, at),  # type: ignore[misc]
             start,
@@ -116,26 +118,22 @@ def _simulated(strip: _Strip, coefficients: Floats) -> Floats:
     return np.asarray(strip.triangle[:, 0] + strip.triangle[:, 1:] @ coefficients)
 
 
-def _nodes(library: PatternLibrary, strips: Sequence[_Strip]) -> list[Floats]:
-    """Every pattern of the library in each strip's basis, of length 1, shape (nodes, c + 1)."""
-    flat = library.coefficients.reshape(-1, library.coefficients.shape[-1])
-    found = []
-    for strip in strips:
-        values = strip.triangle[:, 0] + flat @ strip.triangle[:, 1:].T
-        found.append(values / np.linalg.norm(values, axis=1, keepdims=True))
-    return found
-
-
 def _nearest(
-    library: PatternLibrary, nodes: Sequence[Floats], targets: Sequence[tuple[Floats, float]]
+    library: PatternLibrary,
+    strips: Sequence[_Strip],
+    every: Sequence[Sequence[tuple[Floats, float]]],
 ) -> Floats:
-    """The node that leaves least, as a point."""
-    score = sum(
-        np.maximum(values @ inside, 0.0) ** 2
-        for values, (inside, _) in zip(nodes, targets, strict=True)
-    )
-    place = np.unravel_index(int(np.argmax(score)), library.coefficients.shape[:-1])
-    return np.array([axis[p] for axis, p in zip(library.axes, place, strict=True)])
+    """The node of the library that leaves least at each position, shape (positions, 4)."""
+    flat = library.coefficients.reshape(-1, library.coefficients.shape[-1])
+    score = np.zeros((len(flat), len(every)), dtype=np.float32)
+    for row, strip in enumerate(strips):
+        triangle = strip.triangle.astype(np.float32)
+        values = triangle[:, 0] + flat @ triangle[:, 1:].T
+        values /= np.linalg.norm(values, axis=1, keepdims=True)
+        targets = np.stack([targets[row][0] for targets in every], axis=1).astype(np.float32)
+        score += np.maximum(values @ targets, 0.0) ** 2
+    places = np.unravel_index(score.argmax(axis=0), library.coefficients.shape[:-1])
+    return np.column_stack([axis[p] for axis, p in zip(library.axes, places, strict=True)])
 
 
 def _residual(

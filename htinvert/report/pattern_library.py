@@ -13,6 +13,7 @@ from htinvert.campaign.channels import observe
 from htinvert.config.experiment import Experiment
 from htinvert.config.pattern_block import read_patterns
 from htinvert.core import Signal, UserError
+from htinvert.forward.cbed.detector import angles
 from htinvert.image.draw import ACCENT
 from htinvert.matching.pattern_answer import NAMES, UNITS, PatternAnswer, answer
 from htinvert.matching.pattern_library import PatternLibrary, Wanted, build_library, cost_of
@@ -163,6 +164,16 @@ def lines_of(library: PatternLibrary, found: PatternAnswer) -> list[str]:
     ]
 
 
+def _about_the_disk(library: PatternLibrary, observed: Signal) -> tuple[slice, slice]:
+    """Rows and columns within 1.7 semiangles of the axes' zero; noise of counting lies beyond."""
+    found = []
+    for axis, count in zip(observed.axes[-2:], observed.data.shape[-2:], strict=True):
+        near = np.abs(angles(axis, count, library.beam_energy)) <= 1.7 * library.semiangle
+        places = np.flatnonzero(near)
+        found.append(slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(None))
+    return found[0], found[1]
+
+
 def draw_answer(
     path: Path, library: PatternLibrary, observed: Signal, found: PatternAnswer
 ) -> None:
@@ -174,6 +185,7 @@ def draw_answer(
         *(3, rows + 2), figsize=(1.5 * rows + 3.6, 4.6), layout="constrained"
     )
     high = float(np.nanpercentile(data, 99.9))
+    part = _about_the_disk(library, observed)
     for row in range(rows):
         apart = (found.matched[row] - data[row]) / np.sqrt(np.maximum(data[row], 1.0) + 1.0)
         for axis, image, limits in zip(
@@ -183,7 +195,7 @@ def draw_answer(
             strict=True,
         ):
             cmap = "RdBu_r" if limits[0] else "inferno"
-            shown = axis.imshow(image, cmap=cmap, vmin=limits[0], vmax=limits[1])
+            shown = axis.imshow(image[part], cmap=cmap, vmin=limits[0], vmax=limits[1])
             axis.set(xticks=[], yticks=[])
         axes[0, row].set_title(f"strip {row + 1}", fontsize=8)
     for axis, words in zip(axes[:, 0], ("measured", "best", "difference / noise"), strict=True):

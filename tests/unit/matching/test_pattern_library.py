@@ -59,7 +59,9 @@ def test_a_build_goes_on_where_it_was_killed(store: Path, monkeypatch: pytest.Mo
     group = zarr.open_group(str(store), mode="a")
     before = np.asarray(group["level-001"])
     group.attrs["done"] = [0, 2]
-    del group["coefficients"], group["mean"], group["components"]
+    group.attrs["finished"] = False
+    with pytest.raises(UserError, match="not finished"):
+        PatternLibrary.open(store)
     made = []
     real = pattern_library.strip_patterns
     monkeypatch.setattr(
