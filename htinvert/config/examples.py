@@ -48,6 +48,10 @@ EXAMPLES: Mapping[str, Example] = {
         _campaign("curve"),
         shared={"particle.gr": "demo_pdf/experiment.gr", "answer.xyz": "demo_pdf/truth.xyz"},
     ),
+    "joint": Example(
+        "the order of elements in a particle, by an image, a G(r) and an energy together",
+        _campaign("joint", "decide"),
+    ),
     "cluster": Example("a copper cluster by its energy alone", _campaign("cluster", "rank")),
     "surface": Example("silver atoms on copper, in a scan by STM", _campaign("surface")),
     "bicrystal": Example(
