@@ -241,8 +241,8 @@ def map_(store: Path) -> None:
     taken = time.process_time() - begun
     error = shown.values[:, 0] - points[:, 0]
     print(
-        f"100 positions in {taken:.2f} s, {once:.2f} s of it once per map; level rms "
-        f"{np.sqrt(np.mean(error**2)):.3f}"
+        f"100 positions in {taken:.2f} s, {once:.2f} s of it once per map; "
+        f"level rms {np.sqrt(np.mean(error**2)):.3f}"
     )
 
 
