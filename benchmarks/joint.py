@@ -52,7 +52,9 @@ def search(folder: Path, seeds: list[int], most: int) -> None:
     print("| seed | truth met as | evaluations | CPU s | first at the end |")
     print("|---|---|---|---|---|")
     for seed in seeds:
-        plan = ht.load(folder / "joint.yaml", seed=seed, workers=0, stop={"evaluations": most})
+        plan = ht.load(
+            folder / "joint.yaml", seed=seed, workers=0, stop={"evaluations": most, "minutes": 600}
+        )
         met: list[int] = []
 
         def watch(progress: Progress, target: Path, met: list[int] = met) -> None:
