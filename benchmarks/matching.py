@@ -20,7 +20,7 @@ import numpy as np
 from htinvert.core import EvaluationFailed, Signal
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.matching.member import Structure
-from htinvert.matching.pipeline import Effort, leads, likely_pairs, none_of_these, settle
+from htinvert.matching.pipeline import Effort, judged, leads, likely_pairs, settle
 from htinvert.matching.target import FINE, resampled, tiles
 from htinvert.metrics.hog import Hog
 from htinvert.metrics.log_polar import signature, spectrum_map
@@ -112,11 +112,11 @@ def run(name: str, seed: int, count: int | None, absent: int, slow: int) -> None
         note("spectra alone", spectra)
         found.clear()
         note("whole pipeline", pipeline)
-        alarms["right one there"].append(none_of_these(kept["matches"].hits[0]))
+        alarms["right one there"].append(judged(kept["matches"].hits[0]).none_of_these)
         if number < absent:
             others = [lead for lead in found if lead.member != truth]
             wrong = settle(others, candidates.__getitem__, effort).hits[0]
-            alarms["right one taken out"].append(none_of_these(wrong))
+            alarms["right one taken out"].append(judged(wrong).none_of_these)
         if (number + 1) % EVERY == 0 or number + 1 == (count or targets):
             report(name, len(members), ranks, taken, alarms)
 

@@ -60,14 +60,18 @@ class Certainty:
         if self.bound is not None:
             return bound_note(name, self.bound, unit)
         if self.determined:
-            return self.takes_up and (
-                f"{name} holds {self.takes_up}, too: fit it, but do not read more out of it"
-            )
+            return ""
         lower, upper = self.reach
         measured = f"{upper:.3g} {unit}" if unit not in ("", "1") else f"{upper:.3g}"
         return (
             f"{name} is not determined (from {lower:.3g} to {measured} fit as well): do not use "
             "its value; give it if it is known, or take it out of free"
+        )
+
+    def remark(self, name: str) -> str:
+        """A sentence on what else is in the parameter of that name; empty where nothing is."""
+        return self.takes_up and (
+            f"{name} holds {self.takes_up}, too: fit it, but do not read more out of it"
         )
 
 

@@ -14,13 +14,14 @@ from htinvert.matching.pipeline import (
     Hit,
     Lead,
     Matches,
+    judged,
     leads,
     likely_pairs,
     settle,
 )
 from htinvert.matching.pose import Renderer
 from htinvert.matching.target import tiles
-from htinvert.matching.verdict import Verdict, judge
+from htinvert.matching.verdict import Verdict
 
 FREE_TOLERANCE = 0.14  # of a pixel size that was guessed: half the way to the next guess
 CLOSE = 0.05  # of a pixel size that a first fit has found
@@ -117,8 +118,7 @@ def match(
             "constant fits as well; give --sampling to tell them apart"
         )
     names = tuple(index.entries[hit.member].name for hit in matches.hits)
-    best = matches.hits[0]
-    judgment = judge(best.fitted, best.tile.fine.sampling[0], noise=best.tile.noise)
+    judgment = judged(matches.hits[0])
     return Answer(matches.hits, names, matches.half, scale_known, judgment, failed, tuple(notes))
 
 

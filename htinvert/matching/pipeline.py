@@ -15,15 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed
-from htinvert.matching.pose import FittedPose, PlacedPose, Pose, Renderer, place, refine, slipped
+from htinvert.matching.pose import (
+    FittedPose,
+    PlacedPose,
+    Pose,
+    Renderer,
+    place,
+    refine,
+    slipped,
+)
 from htinvert.matching.target import Tile
-from htinvert.matching.verdict import judge
+from htinvert.matching.verdict import Verdict, judge
 from htinvert.metrics.log_polar import Singles, Turn, prepare_map, turns
 
 TURNS = 2  # for each tile: a crystal's spectrum looks alike in several
 LEADS = 6  # for each member
 STARTS = 2  # of these, how many are fitted shortly
-LOOKS = 2  # the second where none of the members explains the image
+LOOKS = 2  # the second where the best member does not explain the image evenly
+ENDS = 3  # places that the second look fits to the end: coarse pixels hardly tell dense nets apart
 SLIPS = 8  # places of the whole region that a fit to the end begins from
 LEAST_HALF = 12.0  # Å: half the side of the smallest region that is compared
 
@@ -177,7 +186,7 @@ def settle(
             progress(f"fitting {number + 1} of {len(final)}")
             final[number] = _finish(candidates[hit.member], hit, effort, half, again=look > 0)
         final.sort(key=lambda hit: -hit.correlation)
-        if not final or not none_of_these(final[0]):
+        if not final or judged(final[0]).even:
             break
     return Matches(tuple(final), tuple(found), half, failed)
 
@@ -224,28 +233,33 @@ def _finish(candidate: Renderer, hit: Hit, effort: Effort, half: float, *, again
     ``again`` is for a hit that was fitted to the end before: it is kept where nothing is better.
     """
     known, low, high = hit.fitted.pose, *effort.magnification
-    starts = slipped(candidate, known, hit.tile.fine, half=half, count=SLIPS)
+    count = SLIPS * (2 if again else 1)
+    starts = slipped(candidate, known, hit.tile.fine, half=half, count=count)
     fits = [
         refine(candidate, pose, hit.tile.coarse, half=half, iterations=2)
         for pose in (known, *starts)
     ]
-    fitted = refine(
-        candidate,
-        max(fits, key=lambda fit: fit.correlation).pose,
-        hit.tile.fine,
-        half=half,
-        iterations=10,
-        magnification=(low / 1.03, high * 1.03),
-    )
+    fits.sort(key=lambda fit: -fit.correlation)
+    ended = [
+        refine(
+            candidate,
+            fit.pose,
+            hit.tile.fine,
+            half=half,
+            iterations=10,
+            magnification=(low / 1.03, high * 1.03),
+        )
+        for fit in fits[: ENDS if again else 1]
+    ]
+    fitted = max(ended, key=lambda fit: fit.correlation)
     if again and fitted.correlation <= hit.correlation:
         return hit
     return Hit(hit.member, hit.tile, fitted, hit.lead)
 
 
-def none_of_these(best: Hit) -> bool:
-    """Whether the best member is not what the image shows."""
-    tile = best.tile
-    return judge(best.fitted, tile.fine.sampling[0], noise=tile.noise).none_of_these
+def judged(best: Hit) -> Verdict:
+    """Whether the best member is what the image shows."""
+    return judge(best.fitted, best.tile.fine.sampling[0], noise=best.tile.noise)
 
 
 def _window(tile: Tile, half: float) -> float:

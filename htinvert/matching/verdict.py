@@ -38,6 +38,11 @@ class Verdict:
     bad: float
 
     @property
+    def even(self) -> bool:
+        """Whether the best explains the image so evenly that no other place need be looked for."""
+        return not self.none_of_these and self.bad - self.good < UNEVEN / 2
+
+    @property
     def reason(self) -> str:
         """What speaks against the best candidate."""
         if self.good > NOWHERE:

@@ -112,6 +112,12 @@ def notes(result: Registered) -> list[str]:
     return [note for note in found if note]
 
 
+def remarks(result: Registered) -> list[str]:
+    """A sentence for each fitted parameter that holds more than its name says."""
+    found = [certainty.remark(key) for key, certainty in result.certainties.items()]
+    return [remark for remark in found if remark]
+
+
 def definitions(observed: Signal, result: Registered) -> dict[str, float]:
     """Figure of merit of the same images in every definition, so that none is mistaken.
 
@@ -182,8 +188,8 @@ def register_with_progress(
         )
     console.print(f"{name}: {score_phrase(result)}, {len(result.trials)} trials")
     console.print(_table(result))
-    for note in notes(result):
-        console.print(f"warning: {note}", soft_wrap=True)
+    for line in (*(f"warning: {note}" for note in notes(result)), *remarks(result)):
+        console.print(line, soft_wrap=True)
     costs = definitions(channel.observed, result).items()
     listed = "; ".join(f"{definition} {cost:.4f}" for definition, cost in costs)
     console.print(f"in every definition (SSIM, intensity): {listed}")

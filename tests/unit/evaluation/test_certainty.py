@@ -45,6 +45,7 @@ def test_a_value_that_takes_up_what_the_model_leaves_out_is_said_not_to_stand_al
     source = Certainty(1.2, 0.02, (0.3, 3.0), takes_up="thermal motion")
     assert source.determined
     assert source.word == "0.02000, not it alone"
-    assert source.note("source_size", "Å") == (
+    assert source.note("source_size", "Å") == ""  # nothing is wrong with it
+    assert source.remark("source_size") == (
         "source_size holds thermal motion, too: fit it, but do not read more out of it"
     )
