@@ -122,19 +122,10 @@ KNOWN_ANSWERS = (
 def _series(
     model: PhaseImage, lattice: Lattice, positions: Floats, numbers: NDArray[np.int_]
 ) -> Complexes:
-    """Coefficients [rad], shape (2 H + 1, L + 1), of the image's series.
-
-    Orders -H..H along the first basis vector, 0..L along the second; negative orders of the latter
-    are the complex conjugates.
-    """
-    inside = np.ones(len(positions), dtype=bool)
-    for index, (lower, upper) in lattice.limits.items():
-        along = positions @ (lattice.basis[:, index] / np.linalg.norm(lattice.basis[:, index]))
-        inside &= (lower <= along) & (along < upper)
+    """Coefficients [rad] of the image's series, shape (2 H + 1, L + 1): see Lattice.orders."""
+    inside = lattice.shown(positions)
     fractional, kinds = np.linalg.solve(lattice.basis, positions[inside].T), numbers[inside]
-    reciprocal: Floats = np.linalg.inv(lattice.basis).astype(np.float64)  # one vector per row
-    h_max, l_max = (int(model.band_limit * np.linalg.norm(vector)) for vector in lattice.basis.T)
-    h, k = np.arange(-h_max, h_max + 1), np.arange(l_max + 1)
+    reciprocal, (h, k) = lattice.reciprocal, lattice.orders(model.band_limit)
     vectors = h[:, None, None] * reciprocal[0] + k[:, None] * reciprocal[1]
     squared = (vectors**2).sum(axis=-1)
     motion = displacements(numbers, model.rms_displacement)[inside]
@@ -144,5 +135,5 @@ def _series(
         structure_factor = waves(h, -fractional[0, of_kind]) @ waves(k, -fractional[1, of_kind]).T
         smeared = np.exp(-2 * (np.pi * motion[of_kind][0]) ** 2 * squared)
         total += structure_factor * smeared * scattering_factor(int(number), squared)
-    per_area = interaction_parameter(model.beam_energy) * BORN / abs(np.linalg.det(lattice.basis))
+    per_area = interaction_parameter(model.beam_energy) * BORN / lattice.area
     return np.asarray(total * per_area * source_transfer(model.blur, squared=squared))

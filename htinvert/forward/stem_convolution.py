@@ -142,6 +142,32 @@ class Lattice:
         """The repeat vectors, without margins that stand in for one, shape (0 to 2, 2)."""
         return self.basis.T[[index for index in (0, 1) if index not in self.limits]]
 
+    @property
+    def reciprocal(self) -> Floats:
+        """Reciprocal vectors [1/Å], one per row, shape (2, 2)."""
+        return np.asarray(np.linalg.inv(self.basis), dtype=np.float64)
+
+    @property
+    def area(self) -> float:
+        """Of the cell [Å²]."""
+        return float(abs(np.linalg.det(self.basis)))
+
+    def shown(self, positions: Floats) -> NDArray[np.bool_]:
+        """Which of positions, shape (n, 2) [Å], are not left out."""
+        inside = np.ones(len(positions), dtype=bool)
+        for index, (lower, upper) in self.limits.items():
+            along = positions @ (self.basis[:, index] / np.linalg.norm(self.basis[:, index]))
+            inside &= (lower <= along) & (along < upper)
+        return inside
+
+    def orders(self, band: float) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+        """Orders of a series up to a spatial frequency [1/Å]: -H..H and 0..L.
+
+        Negative orders along the second basis vector are the complex conjugates.
+        """
+        h, k = (int(band * np.linalg.norm(vector)) for vector in self.basis.T)
+        return np.arange(-h, h + 1), np.arange(k + 1)
+
 
 class Bordered(Protocol):
     """A model of images of which atoms in a margin around the window show."""
@@ -209,21 +235,10 @@ def _is_aligned(lattice: Lattice, window: Window) -> bool:
 def _series(
     model: StemConvolution, lattice: Lattice, positions: Floats, numbers: NDArray[np.int_]
 ) -> Complexes:
-    """Coefficients [1], shape (2 H + 1, L + 1), of the image's series.
-
-    Orders -H..H along the first basis vector, 0..L along the second; negative orders of the latter
-    are the complex conjugates.
-    """
-    inside = np.ones(len(positions), dtype=bool)
-    for index, (lower, upper) in lattice.limits.items():
-        normal = lattice.basis[:, index] / np.linalg.norm(lattice.basis[:, index])
-        along = positions[:, :2] @ normal
-        inside &= (lower <= along) & (along < upper)
+    """Coefficients [1] of the image's series, shape (2 H + 1, L + 1): see Lattice.orders."""
+    inside = lattice.shown(positions[:, :2])
     fractional = np.linalg.solve(lattice.basis, positions[inside, :2].T)
-    reciprocal: Floats = np.linalg.inv(lattice.basis).astype(np.float64)  # one vector per row
-    band = model.band_limit
-    h_max, l_max = (int(band * np.linalg.norm(vector)) for vector in lattice.basis.T)
-    h, k = np.arange(-h_max, h_max + 1), np.arange(l_max + 1)
+    reciprocal, (h, k) = lattice.reciprocal, lattice.orders(model.band_limit)
     weights = _cross_sections(model, numbers[inside])
     structure_factor = (waves(h, -fractional[0]) * weights) @ waves(k, -fractional[1]).T
     if model.aperture == "cell":
@@ -231,7 +246,7 @@ def _series(
     else:
         vectors = h[:, None, None] * reciprocal[0] + k[:, None] * reciprocal[1]
         passed = transfer(model, np.hypot(vectors[..., 0], vectors[..., 1]))
-    return np.asarray(structure_factor * passed / abs(np.linalg.det(lattice.basis)))
+    return np.asarray(structure_factor * passed / lattice.area)
 
 
 def _cross_sections(model: StemConvolution, numbers: NDArray[np.int_]) -> Floats:
@@ -258,7 +273,7 @@ def columns_of(positions: Floats, weights: Floats) -> tuple[Floats, Floats]:
 
 def sum_series(series: Complexes, lattice: Lattice, window: Window) -> Floats:
     """Value of the series at each pixel, shape (ny, nx)."""
-    reciprocal = np.linalg.inv(lattice.basis)
+    reciprocal = lattice.reciprocal
     origin, step = reciprocal @ window.origin, reciprocal @ window.per_pixel
     if _is_aligned(lattice, window):
         return sum_rows(series, origin, step, window.shape)
