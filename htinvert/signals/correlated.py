@@ -16,15 +16,11 @@ def correlation_time(residual: Floats, axis: int = -1) -> float:
     ``1 + 2 sum rho(k)`` up to the first k >= 5 tau (Sokal, *Monte Carlo Methods in Statistical
     Mechanics* (1997), section 3); 1 for white noise. Points that are NaN count as 0.
     """
-    values = np.moveaxis(np.nan_to_num(residual - np.nanmean(residual)), axis, -1)
-    rows = values.reshape(-1, values.shape[-1])
-    size = rows.shape[1]
-    power = (np.abs(np.fft.rfft(rows, n=2 * size, axis=1)) ** 2).sum(axis=0)
-    covariance = np.fft.irfft(power)[:size]
+    covariance = _covariance(residual, axis)
     if covariance[0] <= 0.0:
         return 1.0
     times = 2.0 * np.cumsum(covariance / covariance[0]) - 1.0
-    enough = np.flatnonzero(np.arange(size) >= 5.0 * times)
+    enough = np.flatnonzero(np.arange(len(times)) >= 5.0 * times)
     return float(max(times[enough[0]] if enough.size else times.max(), 1.0))
 
 
@@ -35,16 +31,21 @@ def decay(values: Floats, axis: int = -1) -> float:
     fewer points a variance is known than there are (Bartlett, J. R. Stat. Soc. Suppl. 8, 27
     (1946)). Points that are NaN count as 0.
     """
+    covariance = _covariance(values, axis)
+    if covariance[0] <= 0.0:
+        return 1.0
+    ends = np.flatnonzero(covariance <= 0.0)
+    correlation = covariance[1 : ends[0] if ends.size else len(covariance)] / covariance[0]
+    return float(1.0 + 2.0 * (correlation**2).sum())
+
+
+def _covariance(values: Floats, axis: int) -> Floats:
+    """Autocovariance by lag along an axis, summed over the others; NaN count as the mean."""
     data = np.moveaxis(np.nan_to_num(values - np.nanmean(values)), axis, -1)
     rows = data.reshape(-1, data.shape[-1])
     size = rows.shape[1]
     power = (np.abs(np.fft.rfft(rows, n=2 * size, axis=1)) ** 2).sum(axis=0)
-    covariance = np.fft.irfft(power)[:size]
-    if covariance[0] <= 0.0:
-        return 1.0
-    ends = np.flatnonzero(covariance <= 0.0)
-    correlation = covariance[1 : ends[0] if ends.size else size] / covariance[0]
-    return float(1.0 + 2.0 * (correlation**2).sum())
+    return np.asarray(np.fft.irfft(power)[:size])
 
 
 def stretches(size: int, time: float) -> NDArray[np.intp]:

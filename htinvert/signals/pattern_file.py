@@ -18,7 +18,7 @@ from htinvert.image.parsing import parsing
 from htinvert.image.record import LOST, Record
 from htinvert.image.sizes import check_size, load_arrays
 from htinvert.image.units import RECIPROCAL, angstrom, known_unit
-from htinvert.signals.scan import LARGEST, Flat, InParts, PatternScan, Reordered
+from htinvert.signals.scan import LARGEST, Flat, InParts, PatternScan, Reordered, Section
 
 ARRAYS = (".npy", ".npz", ".zarr")
 RAW = ".raw"  # of EMPAD, whose frames have two rows of its own below the pattern
@@ -229,29 +229,8 @@ def _of_empad(path: Path, places: tuple[int, int] | None) -> InParts:
     shape = places or (side, side)
     if shape[0] * shape[1] != frames:
         raise UserError(f"{path.name} holds {frames} frames, not {shape[0]} x {shape[1]}")
-    return _Cut(Flat(path, np.dtype("<f4"), (*shape, *FRAME)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Cut:
-    """Frames without the rows below the square one."""
-
-    inside: Flat
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.inside.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.inside.ndim
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*self.inside.shape[:-2], FRAME[1], FRAME[1])
-
-    def __getitem__(self, part: Any) -> NDArray[Any]:
-        return self.inside[(*part, slice(0, FRAME[1]), slice(None))]
+    whole = Flat(path, np.dtype("<f4"), (*shape, *FRAME))
+    return Section(whole, tuple(slice(0, size) for size in (*shape, FRAME[1])))
 
 
 def _ordered(

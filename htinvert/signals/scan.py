@@ -79,6 +79,37 @@ class Flat:
 
 
 @dataclass(frozen=True, eq=False)
+class Section:
+    """A part of values: bounded slices along their first axes, all there is along the others."""
+
+    inside: InParts
+    part: tuple[slice, ...]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values."""
+        return self.inside.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.inside.ndim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the part."""
+        return (*(p.stop - p.start for p in self.part), *self.inside.shape[len(self.part) :])
+
+    def __getitem__(self, part: Any) -> NDArray[Any]:
+        asked = (*part, *(slice(None) for _ in self.part[len(part) :]))
+        moved = []
+        for own, wanted in zip(self.part, asked, strict=False):
+            first, last, _ = wanted.indices(own.stop - own.start)
+            moved.append(slice(own.start + first, own.start + last))
+        return np.asarray(self.inside[(*moved, *asked[len(moved) :])])
+
+
+@dataclass(frozen=True, eq=False)
 class Reordered:
     """Other values with their axes in another order or number; parts are taken of what is inside.
 
@@ -176,7 +207,7 @@ class PatternScan:
             replace(axis, origin=axis.origin + p.start * axis.step)
             for axis, p in zip(self.axes, part, strict=False)
         ]
-        data = _Part(self.data, tuple(part))
+        data = Section(self.data, tuple(part))
         return replace(self, data=data, axes=(*axes, *self.axes[-2:]), kept={})
 
     def blocks(self) -> Iterator[tuple[tuple[slice, ...], Signal]]:
@@ -255,33 +286,6 @@ class PatternScan:
         for step in self.each:
             block = step(block)
         return block
-
-
-@dataclass(frozen=True, eq=False)
-class _Part:
-    """A region of a scan."""
-
-    inside: InParts
-    part: tuple[slice, ...]
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.inside.dtype
-
-    @property
-    def ndim(self) -> int:
-        return self.inside.ndim
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*(p.stop - p.start for p in self.part), *self.inside.shape[-2:])
-
-    def __getitem__(self, part: Any) -> NDArray[Any]:
-        moved = []
-        for own, asked in zip(self.part, part, strict=True):
-            first, last, _ = asked.indices(own.stop - own.start)
-            moved.append(slice(own.start + first, own.start + last))
-        return np.asarray(self.inside[tuple(moved)])
 
 
 def _parts(places: tuple[int, ...], most: int) -> Iterator[tuple[slice, ...]]:
