@@ -96,8 +96,3 @@ def objectives_in(
             likelihood, said[name] = likelihood_of(known[channel], metric, worth)
             found.append(Objective(name, 1.0, likelihood))
     return tuple(found), said
-
-
-def is_likely(objectives: Sequence[Objective]) -> bool:
-    """Whether some of the objectives are likelihoods."""
-    return any(objective.likelihood is not None for objective in objectives)

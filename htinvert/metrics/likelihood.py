@@ -8,7 +8,7 @@ Vaart, J. Am. Stat. Assoc. 95, 449 (2000).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,3 +87,8 @@ def in_words(objective: Objective) -> str:
     if not isinstance(told, Likelihood):
         return f"{objective.weight:g} x {objective.name}"
     return f"-ln L({objective.name}; {told.points:g} points, floor {told.floor:g})"
+
+
+def is_likely(objectives: Sequence[Objective]) -> bool:
+    """Whether some of the objectives are likelihoods."""
+    return any(objective.likelihood is not None for objective in objectives)

@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from htinvert.core import ENERGIES, Evaluation, Objective, region_mask, weighted_sum
 from htinvert.generators.walks import START
 from htinvert.geometry.known import Known
+from htinvert.metrics.likelihood import is_likely
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ def unit_of_sum(objectives: Sequence[Objective]) -> str:
     A weight is what a unit is worth, so that costs count in the unit of an energy of weight 1. A
     sum with a likelihood in it is one of logarithms, in nats.
     """
-    if any(objective.likelihood is not None for objective in objectives):
+    if is_likely(objectives):
         return "nats"
     energies = [objective for objective in objectives if objective.name in ENERGIES]
     if len(energies) == 1 and energies[0].weight == 1.0:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from htinvert.campaign.likelihood import is_likely
 from htinvert.campaign.plan import Plan, evaluate_start, fit_to_start, has_start
 from htinvert.campaign.references import strays
 from htinvert.campaign.room import TRIALS, crowded, none_came
@@ -35,6 +34,7 @@ from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.certainty import Certainty
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.matching.doubt import judge
+from htinvert.metrics.likelihood import is_likely
 from htinvert.ranking.rank import fit_alone, raw_energies
 from htinvert.report.calibration import draw_calibration
 from htinvert.report.plan_table import plan_table
