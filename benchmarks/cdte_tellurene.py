@@ -27,8 +27,8 @@ from htinvert.campaign.loop import run
 from htinvert.campaign.plan import make_plan
 from htinvert.config.campaign import parse
 from htinvert.config.yaml_file import read_yaml
-from htinvert.core import region_mask
 from htinvert.geometry.fingerprint import LIKE, Fingerprints, fingerprint
+from htinvert.geometry.roles import region_mask
 from htinvert.store import RunStore
 
 ROOT = Path(__file__).parents[1]

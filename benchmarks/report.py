@@ -21,7 +21,8 @@ from time import perf_counter
 
 import numpy as np
 
-from htinvert.core import Evaluation, region_mask
+from htinvert.core import Evaluation
+from htinvert.geometry.roles import region_mask
 from htinvert.store import RunStore, snap, structure_key
 
 

@@ -281,7 +281,7 @@ class Recipe:
     channels: tuple[Channel, ...] = ()
     chemical_potentials: Mapping[str, float] = field(default_factory=dict)
     region: Region | None = None
-    refine: Any = None  # or a htinvert.evaluation.refine.Refinement
+    refine: Refinement | None = None
 
 
 @dataclass(frozen=True)
@@ -298,6 +298,15 @@ class Objective:
     def worth(self, value: Any) -> Any:
         """What a value adds to the weighted sum; of a number one, of an array one."""
         return self.weight * (value if self.likelihood is None else self.likelihood(value))
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """At most ``steps`` down a weighted sum, where no fit of it costs more than ``below``."""
+
+    steps: int
+    below: float
+    objectives: tuple[Objective, ...]
 
 
 @dataclass(frozen=True)
@@ -381,18 +390,10 @@ class Space:
     composition: Mapping[str, tuple[int, int]]
     min_distance: Mapping[frozenset[str], float]
 
-
-def region_mask(atoms: Atoms) -> NDArray[np.bool_]:
-    """Which atoms a search may exchange, shape (n,)."""
-    return np.asarray(atoms.get_tags() == REGION_TAG)
-
-
-def frozen_mask(atoms: Atoms) -> NDArray[np.bool_]:
-    """Which atoms no relaxation may move, shape (n,)."""
-    from ase.constraints import FixAtoms  # here: it loads half of scipy, which no help page needs
-
-    held = [c.get_indices() for c in atoms.constraints if isinstance(c, FixAtoms)]
-    return np.isin(np.arange(len(atoms)), np.concatenate([[], *held]))
+    @property
+    def puts_atoms(self) -> bool:
+        """True where the composition allows atoms in the region; else only grains move."""
+        return any(most for _, most in self.composition.values())
 
 
 def weighted_sum(values: Mapping[str, float], objectives: Iterable[Objective]) -> float:

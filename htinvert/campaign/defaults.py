@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from htinvert.config.campaign import Config
-from htinvert.core import Channel
+from htinvert.core import Channel, Space
 from htinvert.image.residual import Residuals
 
 GUIDED: list[dict[str, Any]] = [
@@ -21,13 +21,12 @@ COLUMNS: dict[str, Any] = {"use": "columns", "share": 1.0}
 (docs/guided.md)."""
 
 
-def with_generators(config: Config, channels: Sequence[Channel]) -> Config:
+def with_generators(config: Config, channels: Sequence[Channel], space: Space) -> Config:
     """A configuration whose generators are guided, where it names none and the data can guide."""
     search = config.search
     if "generators" in search.model_fields_set or not Residuals(tuple(channels)):
         return config
-    puts = any(most for _, most in config.composition.values())
-    generators = [COLUMNS, *GUIDED] if puts else GUIDED
+    generators = [COLUMNS, *GUIDED] if space.puts_atoms else GUIDED
     guided = search.model_copy(update={"generators": generators})
     return config.model_copy(update={"search": guided})
 

@@ -12,7 +12,8 @@ from ase import Atoms
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.optimize import linear_sum_assignment
 
-from htinvert.core import Floats, frozen_mask
+from htinvert.core import Floats
+from htinvert.geometry.roles import frozen_mask
 from htinvert.statistics.change_point import change_point, steadiest
 
 TOGETHER = 0.4  # Å: atoms that are nearer in projection are one column

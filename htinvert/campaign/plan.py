@@ -28,6 +28,7 @@ from htinvert.core import (
     Generator,
     Objective,
     Recipe,
+    Refinement,
     Region,
     Space,
     UserError,
@@ -40,7 +41,7 @@ from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.evaluation.fit import fit
-from htinvert.evaluation.refine import Refinement, check_refinable
+from htinvert.evaluation.refine import check_refinable
 from htinvert.generators.mixture import Mixture
 from htinvert.geometry.distances import covalent_distances
 from htinvert.image.calibration.calibrate import Calibration
@@ -169,7 +170,7 @@ def make_plan(config: Config, *, folder: Path) -> Plan:
     config, found, images = place_experiments(config, atoms, folder=folder)
     channels, measured, files = make_channels(config, folder, images)
     files |= {name: f"{files[name]}; {place.sentence}" for name, place in found.items()}
-    config = with_generators(config, channels)
+    config = with_generators(config, channels, space)
     objectives, said = objectives_in(config, channels, space)
     if objectives is None:
         names = default_objectives(config)

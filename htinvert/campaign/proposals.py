@@ -11,8 +11,9 @@ from htinvert.campaign.known import KnownStructures
 from htinvert.campaign.plan import Plan
 from htinvert.campaign.progress import Progress
 from htinvert.campaign.start import start_candidate
-from htinvert.core import Candidate, Exhausted, Generator, Infeasible, region_mask
+from htinvert.core import Candidate, Exhausted, Generator, Infeasible
 from htinvert.geometry.distances import clashes
+from htinvert.geometry.roles import region_mask
 from htinvert.store import RunStore, snap, structure_key
 
 FRUITLESS = 2000  # proposals refused in a row after which there is nothing new to be found

@@ -14,9 +14,10 @@ from ase.formula import Formula
 
 from htinvert import plugins
 from htinvert.config.potentials import STRUCTURE, PhasesPart
-from htinvert.core import EnergyModel, Space, UserError, region_mask
+from htinvert.core import EnergyModel, Space, UserError
 from htinvert.energy.bulk_energy import bulk_energy
 from htinvert.forward.memo import fingerprint, remember
+from htinvert.geometry.roles import region_mask
 from htinvert.ranking.chemical_potentials import Scan
 from htinvert.ranking.stability import Phase, Stability, limits, outside
 from htinvert.structures.own_bulk import own_bulk

@@ -29,13 +29,13 @@ from htinvert.core import (
     Objective,
     Recipe,
     Space,
-    region_mask,
     weighted_sum,
 )
 from htinvert.declaration.abilities import Resumable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.geometry.fingerprint import LIKE, difference, fingerprint
 from htinvert.geometry.regions import Regions
+from htinvert.geometry.roles import region_mask
 from htinvert.ranking.rank import distance
 from htinvert.store import snap
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ase import Atoms
 
 from htinvert.campaign.plan import Plan
-from htinvert.core import Candidate, Evaluation, Recipe, region_mask
+from htinvert.core import Candidate, Evaluation, Recipe
 from htinvert.evaluation import evaluate as evaluation
+from htinvert.geometry.roles import region_mask
 from htinvert.structures.region import search_space
 
 

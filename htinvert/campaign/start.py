@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from htinvert.config.campaign import Config
-from htinvert.core import Candidate, Space, region_mask
+from htinvert.core import Candidate, Space
 from htinvert.generators.walks import START
+from htinvert.geometry.roles import region_mask
 
 
 def start_candidate(space: Space, config: Config) -> Candidate | None:

@@ -23,7 +23,7 @@ from ase.geometry import find_mic
 from ase.stress import full_3x3_to_voigt_6_stress
 from numpy.typing import NDArray
 
-from htinvert.core import EvaluationFailed, Relaxation, frozen_mask
+from htinvert.core import EvaluationFailed, Relaxation
 from htinvert.declaration.abilities import Given
 from htinvert.declaration.declared import Parameter
 from htinvert.energy.accuracy import POTENTIAL, Accuracy
@@ -36,7 +36,7 @@ from htinvert.energy.potential_files import (
     style_of,
 )
 from htinvert.energy.potential_sources import potential_sources
-from htinvert.geometry.roles import RigidBody, rigid_bodies
+from htinvert.geometry.roles import RigidBody, frozen_mask, rigid_bodies
 
 TIGHTER = 0.25  # factor on the threshold of a minimization that left a rigid body unrelaxed
 

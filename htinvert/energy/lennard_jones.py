@@ -14,11 +14,11 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import EvaluationFailed, Relaxation, UserError, frozen_mask
+from htinvert.core import EvaluationFailed, Relaxation, UserError
 from htinvert.declaration.declared import Parameter
 from htinvert.energy.accuracy import POTENTIAL, Accuracy
 from htinvert.energy.offer import SinglePoint
-from htinvert.geometry.roles import rigid_bodies
+from htinvert.geometry.roles import frozen_mask, rigid_bodies
 
 MEMORY = 8  # steps that the minimizer remembers
 WORST_RISE = 1e-10  # by which a step may raise the energy, relative

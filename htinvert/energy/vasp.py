@@ -22,14 +22,14 @@ from ase.io import read
 from numpy.typing import NDArray
 from pydantic import PositiveFloat
 
-from htinvert.core import EvaluationFailed, Relaxation, UserError, frozen_mask
+from htinvert.core import EvaluationFailed, Relaxation, UserError
 from htinvert.declaration.declared import Parameter
 from htinvert.energy import vasp_files
 from htinvert.energy.accuracy import DFT, Accuracy
 from htinvert.energy.descent import VACUUM, check_optimizer, enclosed
 from htinvert.energy.offer import Offer, SinglePoint, check_covered
 from htinvert.energy.program import k_points, price_with, relax_with, scratch
-from htinvert.geometry.roles import rigid_bodies
+from htinvert.geometry.roles import frozen_mask, rigid_bodies
 
 
 @dataclass(frozen=True)

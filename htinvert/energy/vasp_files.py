@@ -16,7 +16,7 @@ from ase.constraints import FixAtoms
 from ase.io.vasp import write_vasp
 from numpy.typing import NDArray
 
-from htinvert.core import frozen_mask
+from htinvert.geometry.roles import frozen_mask
 
 # Elements by the ending of their dataset, as pymatgen's MPRelaxSet has them (MIT license).
 DATASETS: Mapping[str, str] = {

@@ -9,7 +9,6 @@ only as far as the data pay for. L-BFGS on analytic gradients: Liu & Nocedal, Ma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,26 +24,16 @@ from htinvert.core import (
     Relaxation,
     Score,
     UserError,
-    frozen_mask,
 )
 from htinvert.declaration.abilities import Differentiable, HasSlope, PricesAsItStands
 from htinvert.energy.lennard_jones import minimize
 from htinvert.evaluation.fit import adjusted
-from htinvert.geometry.roles import rigid_bodies
+from htinvert.geometry.roles import frozen_mask, rigid_bodies
 from htinvert.metrics.likelihood import slope
 
 LONGEST = 0.1  # Å, that an atom moves in one step
 FLAT = 1e-3  # per Å, of the weighted sum: less is not worth a step
 ENERGY = ("energy", "total_energy")  # whose slope by positions is that of the engine's energy
-
-
-@dataclass(frozen=True)
-class Refinement:
-    """At most ``steps`` down a weighted sum, where no fit of it costs more than ``below``."""
-
-    steps: int
-    below: float
-    objectives: tuple[Objective, ...]
 
 
 def check_refinable(
@@ -81,7 +70,7 @@ def refined(
     scores: Mapping[str, Score],
     parameters: Mapping[str, Mapping[str, float]],
 ) -> Relaxation | None:
-    """The structure a few steps further down; None where the fit is too poor to be worth it.
+    """The structure a few steps further down; None where none is asked for or the fit is too poor.
 
     Args:
         relaxation: in a minimum of the energy.
@@ -92,7 +81,9 @@ def refined(
     Raises:
         EvaluationFailed: where engine or simulation gives up.
     """
-    asked: Refinement = recipe.refine
+    asked = recipe.refine
+    if asked is None:
+        return None
     fits = {o.name: o for o in asked.objectives if o.weight and o.name in scores}
     if not fits or any(scores[name].cost > asked.below for name in fits):
         return None

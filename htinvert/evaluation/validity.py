@@ -10,21 +10,13 @@ from ase import Atoms
 from ase.geometry import find_mic
 from scipy.sparse.csgraph import minimum_spanning_tree
 
-from htinvert.core import (
-    EnergyModel,
-    EvaluationFailed,
-    Recipe,
-    Region,
-    Relaxation,
-    frozen_mask,
-    region_mask,
-)
+from htinvert.core import EnergyModel, EvaluationFailed, Recipe, Region, Relaxation
 from htinvert.declaration.wording import shown
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.objectives import energies
 from htinvert.geometry.distances import distance_outside, shortest_ratio
 from htinvert.geometry.once import Once
-from htinvert.geometry.roles import rigid_mask
+from htinvert.geometry.roles import frozen_mask, region_mask, rigid_mask
 
 STATUSES = (
     "not converged", "exploded", "fused", "left the region", "in a grain", "not finite",

@@ -57,7 +57,7 @@ class FromColumns:
                 "shows where a position appears; add one, such as stem_convolution, or leave "
                 "columns out of search.generators"
             )
-        if not any(most for _, most in self.space.composition.values()):
+        if not self.space.puts_atoms:
             raise UserError(
                 "columns has no atoms to propose; give composition, or leave columns out of "
                 "search.generators"

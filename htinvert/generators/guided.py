@@ -72,7 +72,7 @@ class Guided:
                 f"operator {unknown[0]} is unknown to guided; choose among {', '.join(OPERATORS)}"
             )
         useful = {SHIFT} if rigid_bodies(self.space.template) else set()
-        if any(most for _, most in self.space.composition.values()):
+        if self.space.puts_atoms:
             useful |= set(OPERATORS) - {SHIFT}
         self._rates = {name: rate for name, rate in self.operators.items() if name in useful}
         if not sum(self._rates.values()) > 0:

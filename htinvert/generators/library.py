@@ -22,13 +22,11 @@ from htinvert.core import (
     Objective,
     Space,
     UserError,
-    frozen_mask,
-    region_mask,
 )
 from htinvert.geometry.distances import distance_outside, nearest_image
 from htinvert.geometry.heights import around_region
 from htinvert.geometry.read import read_structures
-from htinvert.geometry.roles import motion, restore_roles, rigid_bodies
+from htinvert.geometry.roles import frozen_mask, motion, region_mask, restore_roles, rigid_bodies
 
 ENDINGS = (".xyz", ".extxyz", ".cif", ".vasp", ".poscar", ".traj", ".json")
 

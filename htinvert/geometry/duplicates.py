@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
 
-from htinvert.core import frozen_mask, region_mask
 from htinvert.geometry.congruent import cluster_distance, least_distance
 from htinvert.geometry.distances import MANY_PAIRS, with_images, wrapped
-from htinvert.geometry.roles import rigid_bodies, rigid_mask
+from htinvert.geometry.roles import frozen_mask, region_mask, rigid_bodies, rigid_mask
 
 SAME_HOST = 0.1  # Å: how far a frozen atom may be from its image under a symmetry of the host
 LOOSE_HOST = 0.4  # Å: the same where no atom is frozen and the host has relaxed

@@ -7,9 +7,8 @@ from ase import Atoms
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from htinvert.core import region_mask
 from htinvert.geometry.distances import MANY_PAIRS, distances, near_pairs
-from htinvert.geometry.roles import motion, rigid_bodies
+from htinvert.geometry.roles import motion, region_mask, rigid_bodies
 
 FINGERPRINT_CUTOFF = 6.0  # Å
 

@@ -8,8 +8,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import region_mask
-from htinvert.geometry.roles import motion, rigid_mask
+from htinvert.geometry.roles import motion, region_mask, rigid_mask
 
 STEP = 1e-3  # Å, what positions are rounded to
 MOST = 32767  # steps from the frame's own place

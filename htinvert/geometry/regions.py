@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.geometry import complete_cell
 from numpy.typing import NDArray
 
-from htinvert.core import region_mask
+from htinvert.geometry.roles import region_mask
 
 CHUNK = 512  # structures that are compared at once
 

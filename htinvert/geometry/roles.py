@@ -23,7 +23,7 @@ from ase.constraints.constraint import IndexedConstraint
 from ase.io.cif import parse_cif
 from numpy.typing import NDArray
 
-from htinvert.core import DIRECTIONS, HOST_TAG, REGION_TAG, UserError, frozen_mask, region_mask
+from htinvert.core import DIRECTIONS, HOST_TAG, REGION_TAG, UserError
 
 FREE, HOST, FROZEN = "free", "host", "frozen"
 MOST_BODIES = 30  # its number and directions share a byte, and LAMMPS knows 32 groups
@@ -85,6 +85,20 @@ class RigidBody(IndexedConstraint):
 
     def __repr__(self) -> str:
         return f"RigidBody(indices={self.index.tolist()}, move={self.move!r})"
+
+
+def region_mask(atoms: Atoms) -> NDArray[np.bool_]:
+    """Which atoms a search may exchange, shape (n,)."""
+    return np.asarray(atoms.get_tags() == REGION_TAG)
+
+
+def frozen_mask(atoms: Atoms) -> NDArray[np.bool_]:
+    """Which atoms no relaxation may move, shape (n,)."""
+    mask = np.zeros(len(atoms), dtype=bool)
+    for constraint in atoms.constraints:
+        if isinstance(constraint, FixAtoms):
+            mask[constraint.index] = True
+    return mask
 
 
 def rigid_bodies(atoms: Atoms) -> list[RigidBody]:

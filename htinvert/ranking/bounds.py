@@ -12,18 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from ase import Atoms
 
-from htinvert.core import (
-    EvaluationFailed,
-    Floats,
-    Metric,
-    Region,
-    Signal,
-    Space,
-    UserError,
-    region_mask,
-)
+from htinvert.core import EvaluationFailed, Floats, Metric, Region, Signal, Space, UserError
 from htinvert.generators.random import Random
 from htinvert.geometry.distances import covalent_distances
+from htinvert.geometry.roles import region_mask
 from htinvert.signals.kind import Repeating
 from htinvert.signals.seen import Seen
 

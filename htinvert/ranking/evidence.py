@@ -12,14 +12,10 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from htinvert.core import (
-    Floats,
-    Metric,
-    Objective,
-    frozen_mask,
-)
+from htinvert.core import Floats, Metric, Objective
 from htinvert.energy.accuracy import Accuracy
 from htinvert.geometry.distances import MANY_PAIRS, near_pairs
+from htinvert.geometry.roles import frozen_mask
 from htinvert.metrics.likelihood import Likelihood
 from htinvert.ranking.confidence import Evidence, energy_weight
 from htinvert.ranking.rank import Ranked

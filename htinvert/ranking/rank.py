@@ -12,9 +12,10 @@ from ase.geometry import find_mic
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from htinvert.core import ENERGIES, Evaluation, Objective, region_mask, weighted_sum
+from htinvert.core import ENERGIES, Evaluation, Objective, weighted_sum
 from htinvert.generators.walks import START
 from htinvert.geometry.known import Known
+from htinvert.geometry.roles import region_mask
 from htinvert.metrics.likelihood import is_likely
 
 

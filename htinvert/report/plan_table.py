@@ -9,10 +9,9 @@ from typing import Any
 from htinvert.campaign.defaults import why
 from htinvert.campaign.plan import Plan, has_start
 from htinvert.cluster.needs import LOCAL, engine_memory, machine_memory
-from htinvert.core import frozen_mask, region_mask
 from htinvert.declaration.abilities import HasEstimate
 from htinvert.energy.offer import offer_of
-from htinvert.geometry.roles import rigid_bodies
+from htinvert.geometry.roles import frozen_mask, region_mask, rigid_bodies
 from htinvert.metrics.likelihood import in_words
 from htinvert.signals.kind import kind_of
 

@@ -12,10 +12,10 @@ from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 from numpy.typing import NDArray
 
-from htinvert.core import Floats, region_mask
+from htinvert.core import Floats
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.view import Direction, view_frame
-from htinvert.geometry.roles import has_roles, rigid_mask, roles
+from htinvert.geometry.roles import has_roles, region_mask, rigid_mask, roles
 from htinvert.image.draw import ACCENT, scale_bar
 from htinvert.report.figures import FRONT, PALE, pyplot
 from htinvert.report.save import save

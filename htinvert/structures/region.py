@@ -12,7 +12,7 @@ from ase.data import covalent_radii
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
-from htinvert.core import HOST_TAG, REGION_TAG, Region, Space, UserError, frozen_mask, region_mask
+from htinvert.core import HOST_TAG, REGION_TAG, Region, Space, UserError
 from htinvert.geometry.distances import (
     RATIO_CUTOFF,
     distance_outside,
@@ -21,7 +21,14 @@ from htinvert.geometry.distances import (
     shortest_ratio,
 )
 from htinvert.geometry.heights import around_region, period
-from htinvert.geometry.roles import HELD, RigidBody, rigid_bodies, rigid_mask
+from htinvert.geometry.roles import (
+    HELD,
+    RigidBody,
+    frozen_mask,
+    region_mask,
+    rigid_bodies,
+    rigid_mask,
+)
 
 TOUCHING = 1.2  # of the covalent sum: closer atoms are bonded
 FUSED = 0.5  # of the covalent sum: nothing is that close

@@ -19,7 +19,8 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, cKDTree
 
-from htinvert.core import REGION_TAG, UserError, frozen_mask, region_mask
+from htinvert.core import REGION_TAG, UserError
+from htinvert.geometry.roles import frozen_mask, region_mask
 from htinvert.structures.sanity import coordination_of
 from htinvert.structures.symmetry import operations, permutations
 

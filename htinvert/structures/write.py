@@ -22,12 +22,13 @@ from ase.cell import Cell
 from ase.constraints import FixAtoms
 from ase.io import write
 
-from htinvert.core import UserError, frozen_mask
+from htinvert.core import UserError
 from htinvert.geometry.read import read_structures
 from htinvert.geometry.roles import (
     CIF_ITEM,
     COLUMN,
     HELD,
+    frozen_mask,
     has_roles,
     restore_roles,
     rigid_bodies,

@@ -26,9 +26,9 @@ from htinvert.core import (
     Region,
     Relaxation,
     Space,
-    region_mask,
 )
 from htinvert.declaration.abilities import Resumable
+from htinvert.geometry.roles import region_mask
 from htinvert.store.checkpoint import Checkpoint
 from htinvert.structures.region import search_space
 from htinvert.testing.conformance import NotConforming, require, same_atoms

@@ -18,10 +18,10 @@ import numpy as np
 from ase import Atoms
 from scipy.optimize import linear_sum_assignment
 
-from htinvert.core import Region, Space, region_mask
+from htinvert.core import Region, Space
 from htinvert.energy.lammps import Lammps
 from htinvert.geometry.distances import covalent_distances
-from htinvert.geometry.roles import rigid_mask
+from htinvert.geometry.roles import region_mask, rigid_mask
 from htinvert.structures.region import search_space
 
 VACUUM = 8.0  # Å, at either end

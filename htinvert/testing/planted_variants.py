@@ -29,13 +29,13 @@ from htinvert.core import (
     Objective,
     Relaxation,
     Signal,
-    region_mask,
 )
 from htinvert.energy.accuracy import POTENTIAL
 from htinvert.energy.lammps import Lammps
 from htinvert.evaluation.fit import adjusted, fit, score
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.geometry.known import Known
+from htinvert.geometry.roles import region_mask
 from htinvert.metrics.registration import Registration
 from htinvert.ranking.confidence import claim
 from htinvert.ranking.evidence import gather

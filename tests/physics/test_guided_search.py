@@ -14,10 +14,11 @@ from ase import Atoms
 
 import htinvert as ht
 from htinvert.campaign.plan import Plan, fit_to_start
-from htinvert.core import Candidate, Evaluation, Generator, region_mask
+from htinvert.core import Candidate, Evaluation, Generator
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.genetic import Genetic
 from htinvert.generators.guided import Guided
+from htinvert.geometry.roles import region_mask
 from htinvert.image.residual import Residuals
 from htinvert.ranking.rank import distance
 from htinvert.report import demo

@@ -10,8 +10,8 @@ import pytest
 
 import htinvert as ht
 from htinvert.campaign.loop import run
-from htinvert.core import region_mask
 from htinvert.geometry.distances import clashes
+from htinvert.geometry.roles import region_mask
 from htinvert.ranking.rank import distance, rank
 from htinvert.report import demo
 from htinvert.store import RunStore

@@ -25,14 +25,13 @@ from htinvert.core import (
     Signal,
     Space,
     UserError,
-    frozen_mask,
 )
 from htinvert.declaration.declared import Parameter, check_bounds
 from htinvert.energy.offer import Offer, SinglePoint
 from htinvert.forward.scene import SCENE, Scene, check_scene
 from htinvert.forward.view import view_frame
 from htinvert.generators.operators import random_structure
-from htinvert.geometry.roles import rigid_bodies
+from htinvert.geometry.roles import frozen_mask, rigid_bodies
 from htinvert.signals.curve import Curve, CurveKeys
 from htinvert.signals.curve_steps import STEPS as CURVE_STEPS
 from htinvert.signals.kind import Step

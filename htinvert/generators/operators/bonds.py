@@ -11,8 +11,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import region_mask
 from htinvert.geometry.distances import distances
+from htinvert.geometry.roles import region_mask
 
 REACH = 1.35  # of a bond length: between the first and the second shell of close packing (1.41)
 EXPONENT = 6  # of the attraction, as Lennard-Jones has it

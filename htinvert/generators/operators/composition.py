@@ -10,7 +10,7 @@ from math import factorial, prod
 import numpy as np
 from ase import Atoms
 
-from htinvert.core import Infeasible, Space, region_mask
+from htinvert.core import Infeasible, Space
 from htinvert.generators.operators.legal import (
     attempt,
     composition_of,
@@ -20,6 +20,7 @@ from htinvert.generators.operators.legal import (
     without,
 )
 from htinvert.geometry.fingerprint import Fingerprints, fingerprint
+from htinvert.geometry.roles import region_mask
 
 MOST_ORDERINGS = 500  # arrangements of elements over sites that are looked at one by one
 SAME_ORDERING = 1e-6  # difference of fingerprints: equivalent by symmetry

@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import Infeasible, Space, frozen_mask, region_mask
+from htinvert.core import Infeasible, Space
 from htinvert.generators.operators.legal import (
     TRIES,
     attempt,
@@ -16,7 +16,7 @@ from htinvert.generators.operators.legal import (
     without,
 )
 from htinvert.geometry.distances import clashes, distances
-from htinvert.geometry.roles import RigidBody, rigid_bodies, rigid_mask
+from htinvert.geometry.roles import RigidBody, frozen_mask, region_mask, rigid_bodies, rigid_mask
 
 HOST_REACH = 6.0  # Å beyond the margin in which a host atom finds the grain that it belongs to
 GRAIN_SHIFT = 1.5  # Å: half of the way to the next equivalent place, about

@@ -17,9 +17,10 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import REGION_TAG, Floats, Infeasible, Space, region_mask
+from htinvert.core import REGION_TAG, Floats, Infeasible, Space
 from htinvert.generators.operators import composition_of, host_of, is_valid, shift_grain
 from htinvert.geometry.distances import room
+from htinvert.geometry.roles import region_mask
 
 PLACES = 400  # points drawn at once for a new atom
 CLIMBS = 3  # times that a chosen point is drawn anew around its best

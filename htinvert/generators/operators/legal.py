@@ -9,8 +9,9 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import REGION_TAG, Infeasible, Space, region_mask
+from htinvert.core import REGION_TAG, Infeasible, Space
 from htinvert.geometry.distances import clashes, clearance, distance_outside, heights, limits
+from htinvert.geometry.roles import region_mask
 
 TRIES = 30  # children drawn before an operator gives up
 PLACES = 200  # points drawn at once for a new atom

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from ase import Atoms
 
-from htinvert.core import Infeasible, Space, region_mask
+from htinvert.core import Infeasible, Space
 from htinvert.generators.operators.legal import (
     attempt,
     free_indices,
@@ -13,6 +13,7 @@ from htinvert.generators.operators.legal import (
     is_free_cluster,
     without,
 )
+from htinvert.geometry.roles import region_mask
 
 
 def rattle(

@@ -9,9 +9,10 @@ from ase import Atoms
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from htinvert.core import Infeasible, Space, region_mask
+from htinvert.core import Infeasible, Space
 from htinvert.generators.operators.legal import attempt, host_of, is_free_cluster, mend, region_of
 from htinvert.geometry.heights import rising
+from htinvert.geometry.roles import region_mask
 
 Part = Callable[[Atoms], NDArray[np.bool_]]
 

@@ -9,9 +9,9 @@ import numpy as np
 from ase import Atoms
 from ase.data import covalent_radii
 
-from htinvert.core import region_mask
 from htinvert.declaration.declared import unit_of
 from htinvert.geometry.distances import near_pairs
+from htinvert.geometry.roles import region_mask
 from htinvert.ranking.rank import Ranked
 from htinvert.report.page.facts import Facts
 from htinvert.report.page.surety import composition

@@ -9,8 +9,9 @@ import numpy as np
 from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 
-from htinvert.core import Channel, EvaluationFailed, region_mask
+from htinvert.core import Channel, EvaluationFailed
 from htinvert.forward.view import view_frame
+from htinvert.geometry.roles import region_mask
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.seen import Seen, see
 

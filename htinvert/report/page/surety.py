@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from htinvert.core import ENERGIES, Objective, Region, region_mask
+from htinvert.core import ENERGIES, Objective, Region
 from htinvert.energy.accuracy import CLASSES, UNKNOWN, Accuracy
 from htinvert.geometry.duplicates import displacement
+from htinvert.geometry.roles import region_mask
 from htinvert.ranking.bounds import Bounds, bounds
 from htinvert.ranking.confidence import (
     Claim,

@@ -38,16 +38,19 @@ def generators(made: Plan) -> dict[str, float]:
     return {g["use"]: g["share"] for g in made.config.search.generators}
 
 
+GUIDED = {"guided": 0.5, "genetic": 0.3, "basin_hopping": 0.2}
+
+
 def test_an_image_guides_where_nobody_says_who_proposes(tmp_path: Path) -> None:
     made = plan(tmp_path)
-    assert generators(made) == {"guided": 0.5, "genetic": 0.3, "basin_hopping": 0.2}
+    assert generators(made) == {"columns": 1.0} | GUIDED  # the composition is that of the start
     assert why(made.config, made.recipe.channels) == "where atoms are missing shows in haadf"
 
 
-def test_columns_are_read_off_it_where_atoms_may_be_put(tmp_path: Path) -> None:
-    made = plan(tmp_path, composition={"Cu": [2, 8]})
-    assert generators(made) == {"columns": 1.0, "guided": 0.5, "genetic": 0.3, "basin_hopping": 0.2}
-    assert why(made.config, made.recipe.channels) == "where atoms are missing shows in haadf"
+def test_no_columns_are_read_off_it_where_only_a_grain_moves(tmp_path: Path) -> None:
+    region = {"axis": "z", "lower": 6.0, "upper": 6.5, "margin": 2.0, "above": "rigid", "move": "z"}
+    region |= {"length": "free"}
+    assert generators(plan(tmp_path, region=region)) == GUIDED
 
 
 def test_other_search_keys_do_not_undo_it(tmp_path: Path) -> None:

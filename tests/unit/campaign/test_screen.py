@@ -25,12 +25,12 @@ from htinvert.core import (
     Signal,
     Space,
     UserError,
-    region_mask,
 )
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.generators.mixture import Mixture
 from htinvert.generators.random import Random
 from htinvert.geometry.fingerprint import LIKE, difference, fingerprint
+from htinvert.geometry.roles import region_mask
 from htinvert.store.checkpoint import Checkpoint
 from htinvert.structures.region import search_space
 

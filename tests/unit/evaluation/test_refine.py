@@ -11,10 +11,10 @@ from ase.build import minimize_rotation_and_translation
 from ase.cluster import Octahedron
 
 from htinvert.campaign.load import load
-from htinvert.core import Axis, Candidate, Channel, Objective, Recipe, Signal, UserError
+from htinvert.core import Axis, Candidate, Channel, Objective, Recipe, Refinement, Signal, UserError
 from htinvert.energy.lennard_jones import LennardJones
 from htinvert.evaluation.evaluate import evaluate
-from htinvert.evaluation.refine import Refinement, check_refinable
+from htinvert.evaluation.refine import check_refinable
 from htinvert.forward.pdf.model import Pdf
 from htinvert.metrics.rw import Rw
 

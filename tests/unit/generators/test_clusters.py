@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from htinvert.config.campaign import load
-from htinvert.core import Infeasible, Space, region_mask
+from htinvert.core import Infeasible, Space
 from htinvert.generators import operators
 from htinvert.generators.catalog import CATALOG
 from htinvert.generators.operators import bonds
@@ -24,6 +24,7 @@ from htinvert.generators.operators.symmetry import (
 )
 from htinvert.geometry.distances import covalent_distances
 from htinvert.geometry.fingerprint import difference, fingerprint
+from htinvert.geometry.roles import region_mask
 from htinvert.structures.box import box
 
 OXIDE = Space(box(14.0), None, {"O": (4, 6), "Ti": (2, 4)}, covalent_distances(["Ti", "O"]))

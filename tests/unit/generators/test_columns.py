@@ -20,12 +20,12 @@ from htinvert.core import (
     Relaxation,
     Space,
     UserError,
-    region_mask,
 )
 from htinvert.generators.columns import OPERATOR, FromColumns
 from htinvert.generators.operators.column_contents import layers, neighbors_of
 from htinvert.generators.operators.columns import find_columns
 from htinvert.generators.operators.guided import Guide, Look
+from htinvert.geometry.roles import region_mask
 from htinvert.structures.region import search_space
 
 WIDTH = 0.5  # Å, standard deviation of a column's picture

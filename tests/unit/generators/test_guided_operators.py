@@ -17,7 +17,6 @@ from htinvert.core import (
     Relaxation,
     Space,
     UserError,
-    region_mask,
 )
 from htinvert.generators.guided import Guided
 from htinvert.generators.operators import composition_of, is_valid
@@ -32,6 +31,7 @@ from htinvert.generators.operators.guided import (
     guided_shift,
     guided_substitute,
 )
+from htinvert.geometry.roles import region_mask
 from htinvert.structures.region import search_space
 
 CELL = (4.0, 12.0, 20.0)  # Å; the beam is x

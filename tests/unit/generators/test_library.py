@@ -11,8 +11,9 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
-from htinvert.core import Evaluation, Exhausted, Region, Space, UserError, frozen_mask, region_mask
+from htinvert.core import Evaluation, Exhausted, Region, Space, UserError
 from htinvert.generators.library import Library
+from htinvert.geometry.roles import frozen_mask, region_mask
 
 COPPER = bulk("Cu", cubic=True).repeat((1, 1, 4))
 

@@ -8,14 +8,21 @@ from ase import Atoms
 from ase.build import bulk
 from scipy.spatial.distance import cdist
 
-from htinvert.core import Infeasible, Objective, Region, Space, UserError, frozen_mask, region_mask
+from htinvert.core import Infeasible, Objective, Region, Space, UserError
 from htinvert.generators import operators
 from htinvert.generators.basin_hopping import BasinHopping
 from htinvert.generators.catalog import CATALOG
 from htinvert.generators.genetic import Genetic
 from htinvert.geometry.distances import clashes, covalent_distances
 from htinvert.geometry.fingerprint import difference, fingerprint
-from htinvert.geometry.roles import motion, rigid_bodies, rigid_mask, roles
+from htinvert.geometry.roles import (
+    frozen_mask,
+    motion,
+    region_mask,
+    rigid_bodies,
+    rigid_mask,
+    roles,
+)
 from htinvert.structures.region import search_space
 
 

@@ -10,10 +10,12 @@ from ase.build import bulk
 from ase.constraints import FixAtoms, FixedPlane
 from ase.io import read, write
 
-from htinvert.core import UserError, frozen_mask, region_mask
+from htinvert.core import UserError
 from htinvert.geometry.roles import (
     RigidBody,
+    frozen_mask,
     motion,
+    region_mask,
     rigid_bodies,
     rigid_mask,
     roles,

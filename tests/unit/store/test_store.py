@@ -26,9 +26,8 @@ from htinvert.core import (
     Score,
     Signal,
     UserError,
-    frozen_mask,
 )
-from htinvert.geometry.roles import RigidBody, motion
+from htinvert.geometry.roles import RigidBody, frozen_mask, motion
 from htinvert.store import Damaged, RunStore, archive, snap, structure_key
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks

@@ -8,10 +8,10 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
-from htinvert.core import Region, Space, UserError, frozen_mask, region_mask
+from htinvert.core import Region, Space, UserError
 from htinvert.density.files import read_density
 from htinvert.generators.library import Library
-from htinvert.geometry.roles import roles
+from htinvert.geometry.roles import frozen_mask, region_mask, roles
 from htinvert.structures.file import from_file
 from htinvert.structures.region import search_space
 from htinvert.structures.write import read_structure

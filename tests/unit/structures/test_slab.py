@@ -9,8 +9,9 @@ from ase.build import fcc111, make_supercell
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from htinvert.core import HOST_TAG, UserError, frozen_mask, region_mask
+from htinvert.core import HOST_TAG, UserError
 from htinvert.geometry.fingerprint import fingerprint
+from htinvert.geometry.roles import frozen_mask, region_mask
 from htinvert.structures.prototype import prototype
 from htinvert.structures.sanity import coordination_of
 from htinvert.structures.slab import slab, terminations

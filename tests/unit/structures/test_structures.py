@@ -9,8 +9,16 @@ from ase.build import bulk, fcc111
 from ase.constraints import FixAtoms
 from ase.io import write
 
-from htinvert.core import Region, UserError, frozen_mask, region_mask
-from htinvert.geometry.roles import RigidBody, rigid_bodies, rigid_mask, roles, set_roles
+from htinvert.core import Region, UserError
+from htinvert.geometry.roles import (
+    RigidBody,
+    frozen_mask,
+    region_mask,
+    rigid_bodies,
+    rigid_mask,
+    roles,
+    set_roles,
+)
 from htinvert.structures.file import from_file
 from htinvert.structures.prototype import prototype
 from htinvert.structures.region import search_space

@@ -6,7 +6,8 @@ from ase import Atoms
 from ase.build import fcc111
 from ase.neighborlist import neighbor_list
 
-from htinvert.core import REGION_TAG, UserError, frozen_mask
+from htinvert.core import REGION_TAG, UserError
+from htinvert.geometry.roles import frozen_mask
 from htinvert.structures.prototype import prototype
 from htinvert.structures.sanity import coordination_of
 from htinvert.structures.slab import slab

@@ -11,8 +11,8 @@ from ase.build import bulk
 from ase.geometry import find_mic
 from ase.io import read, write
 
-from htinvert.core import UserError, frozen_mask
-from htinvert.geometry.roles import roles, set_roles
+from htinvert.core import UserError
+from htinvert.geometry.roles import frozen_mask, roles, set_roles
 from htinvert.structures.write import read_structure, write_structure, write_structures, write_table
 
 FILES = ["best.xyz", "best.extxyz", "best.cif", "best.vasp", "POSCAR"]
