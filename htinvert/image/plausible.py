@@ -32,10 +32,10 @@ def saturation_notes(pixels: NDArray[Any]) -> tuple[str, ...]:
     for word, value in (("largest", finite.max()), ("smallest", finite.min())):
         share = float(np.mean(finite == value))
         if share > SATURATED:
-            notes.append(
-                f"{share:.0%} of the pixels have the {word} value, {value:g}: "
-                "saturated, or drawn over; crop or mask them"
-            )
+            meaning = "saturated, or drawn over; crop or mask them"
+            if word == "smallest" and value == 0:
+                meaning = "empty, as around a particle; if they are drawn over, crop or mask them"
+            notes.append(f"{share:.0%} of the pixels have the {word} value, {value:g}: {meaning}")
     return tuple(notes)
 
 
