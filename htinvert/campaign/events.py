@@ -114,7 +114,7 @@ def noise_of(totals: Floats) -> float:
     return max(1.4826 * middle / np.sqrt(2.0), least)
 
 
-def columns_of(atoms: Atoms, across: Floats) -> list[AtomColumn]:
+def atom_columns(atoms: Atoms, across: Floats) -> list[AtomColumn]:
     """Columns of those atoms of a structure that are not frozen; ``across`` as :func:`events_of`.
 
     Periodic images along the beam fall into one column; a column at the cell's edge is where its
@@ -143,7 +143,7 @@ def differences(
     before: Atoms, after: Atoms, across: Floats
 ) -> list[tuple[str, str, tuple[float, float, float], float]]:
     """Kind, formula, place [Å] and way [Å] of every column in which two structures differ."""
-    old, new = columns_of(before, across), columns_of(after, across)
+    old, new = atom_columns(before, across), atom_columns(after, across)
     found = []
     paired: list[tuple[int, int]] = []
     if old and new:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 
-from htinvert.campaign.events import Event, columns_of
+from htinvert.campaign.events import Event, atom_columns
 from htinvert.campaign.progress import GOES_ON, Progress
 from htinvert.campaign.resume import plan_of
 from htinvert.campaign.series import FrameAnswer, SeriesAnswers, run_series
@@ -173,7 +173,7 @@ def _seen(found: SeriesAnswers, frame: FrameAnswer) -> _SeenFrame:
     if not isinstance(forward, HasView):
         return _SeenFrame(channel, seen.placed, np.empty((0, 2)))
     view: Any = forward.view(atoms)
-    places = np.array([column.place for column in columns_of(atoms, view.frame[:2])])
+    places = np.array([column.place for column in atom_columns(atoms, view.frame[:2])])
     pixels = _copies(places, atoms, view)
     inside = ((pixels > 0) & (pixels < np.array(seen.placed.simulated.data.shape) - 1)).all(axis=1)
     return _SeenFrame(channel, seen.placed, pixels[inside] + np.array(seen.placed.start))

@@ -5,7 +5,7 @@ import pytest
 from ase import Atoms
 from ase.constraints import FixAtoms
 
-from htinvert.campaign.events import columns_of, differences, events_of, noise_of
+from htinvert.campaign.events import atom_columns, differences, events_of, noise_of
 
 ACROSS = np.array([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0]])  # beam x, up z
 
@@ -27,7 +27,7 @@ def test_atoms_behind_each_other_are_one_column_also_across_the_edge_of_the_cell
     atoms = boundary()
     atoms.positions[6, 1] -= 0.2  # to -0.1, whose neighbor at 0.1 lies in the next cell's image
     atoms.wrap()
-    found = columns_of(atoms, ACROSS)
+    found = atom_columns(atoms, ACROSS)
     assert [column.formula for column in found] == ["Te2"] * 6
     edge = [c.place[1] % 9.0 for c in found if c.place[1] % 9.0 < 1.0 or c.place[1] % 9.0 > 8.0]
     assert min(edge) == pytest.approx(0.0, abs=0.11)

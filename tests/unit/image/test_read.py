@@ -220,7 +220,7 @@ def test_a_saturated_image_is_noted_and_one_of_few_counts_is_not(tmp_path: Path)
     np.save(tmp_path / "clipped.npy", np.minimum(PIXELS, 200))
     (note,) = describe(tmp_path / "clipped.npy").notes
     assert "17% of the pixels have the largest value, 200" in note
-    np.save(tmp_path / "particle.npy", np.where(PIXELS > np.median(PIXELS), PIXELS, 0))
+    np.save(tmp_path / "particle.npy", PIXELS * (np.median(PIXELS) < PIXELS))
     (note,) = describe(tmp_path / "particle.npy").notes
     assert "have the smallest value, 0: empty, as around a particle" in note
     np.save(tmp_path / "counts.npy", PIXELS % 3)
