@@ -343,8 +343,7 @@ class Region:
                 raise UserError(
                     f"the region goes from {span}; its lower bound must be below its upper"
                 )
-        wrong = sorted(set(self.box) - set("xyz".replace(self.axis, "")))
-        if wrong:
+        if wrong := sorted(set(self.box) - set("xyz".replace(self.axis, ""))):
             raise UserError(
                 f"region.box bounds {wrong[0]}, but lower and upper bound {self.axis} and a box "
                 "the two others; leave it out or name another axis"

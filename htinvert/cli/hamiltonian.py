@@ -19,6 +19,10 @@ def hamiltonian(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("hamiltonian"),
     lattice: Annotated[str, typer.Option(help="square, or hexagonal.")] = "hexagonal",
     shells: Annotated[int, typer.Option(min=1, help="Shells of neighbors that interact.")] = 2,
+    cluster: Annotated[
+        list[str] | None,
+        typer.Option(help="Larger: triangle, rhombus; of a square lattice corner, square. [none]"),
+    ] = None,
     error_rate: Annotated[
         str, typer.Option(help="Share of misclassified columns, or FIRST:SECOND of each species.")
     ] = "0",
@@ -37,6 +41,7 @@ def hamiltonian(
         images,
         lattice=lattice,
         count=shells,
+        larger=cluster or (),
         rates=_rates(error_rate),
         temperatures=temperature or (),
         seed=seed,

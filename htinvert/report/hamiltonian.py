@@ -15,6 +15,7 @@ from htinvert.image.draw import ACCENT
 from htinvert.report.figures import FRONT, PALE, pyplot
 from htinvert.report.save import drop_links, save
 from htinvert.report.terminal import spinner
+from htinvert.statistics.clusters import MEMBERS
 from htinvert.statistics.hamiltonian import Hamiltonian, hamiltonian
 from htinvert.statistics.lattice import Occupations, read_occupations
 from htinvert.statistics.order import Prediction, ShortRangeOrder, predict, short_range_order
@@ -35,6 +36,7 @@ def hamiltonian_with_progress(
     *,
     lattice: str,
     count: int,
+    larger: Sequence[str],
     rates: tuple[float, float],
     temperatures: Sequence[float],
     seed: int,
@@ -55,7 +57,9 @@ def hamiltonian_with_progress(
         raise UserError("a temperature is not above 0 K")
     scales = [temperatures[0] / kelvin for kelvin in temperatures] if temperatures else None
     with spinner(console, "fitting interactions"):
-        found = hamiltonian(images, count=count, rates=rates, scales=scales, seed=seed)
+        found = hamiltonian(
+            images, count=count, larger=larger, rates=rates, scales=scales, seed=seed
+        )
         law = make_law(images, found, seed=seed)
     tell(law, console)
     output.mkdir(parents=True, exist_ok=True)
@@ -72,7 +76,10 @@ def make_law(images: Sequence[Occupations], found: Hamiltonian, *, seed: int = 0
     observed = short_range_order(found.hidden, found.lattice)
     sites = np.concatenate([spins[spins != 0] for spins in found.hidden])
     fraction = float((sites == 1).mean())
-    prediction = predict(found.lattice, found.couplings, fraction=fraction, seed=seed)
+    larger = [name for name in found.clusters if name in MEMBERS[found.lattice]]
+    prediction = predict(
+        found.lattice, found.couplings, fraction=fraction, larger=larger, seed=seed
+    )
     return Law(tuple(images), found, observed, prediction)
 
 
@@ -84,18 +91,22 @@ def tell(law: Law, console: Any) -> None:
     found = law.found
     console.print(f"{found.sites} sites have all their neighbors in {len(law.images)} image(s)")
     view = Table(box=SIMPLE_HEAD)
-    for column in ("shell", "J [kT]", "standard error", "uncorrected", "order", "predicted"):
-        view.add_column(column, justify="right")
-    for k, alpha in enumerate(law.observed.alpha):
-        fitted = k < len(found.couplings)
-        view.add_row(
-            str(k + 1),
-            f"{found.couplings[k]:.4f}" if fitted else "",
-            f"{found.errors[k]:.4f}" if fitted else "",
-            f"{found.uncorrected[k]:.4f}" if fitted else "",
-            f"{alpha:.3f} ± {law.observed.error[k]:.3f}",
-            f"{law.prediction.at_images[k]:.3f}",
+    for column in ("cluster", "J ± error [kT]", "uncorrected", "order", "predicted"):
+        view.add_column(column, justify="right", no_wrap=True)
+    fitted = {
+        name: (f"{coupling:.4f} ± {error:.4f}", f"{plain:.4f}")
+        for name, coupling, error, plain in zip(
+            found.clusters, found.couplings, found.errors, found.uncorrected, strict=True
         )
+    }
+    ordered = {
+        f"shell {k + 1}": (f"{alpha:.3f} ± {error:.3f}", f"{predicted:.3f}")
+        for k, (alpha, error, predicted) in enumerate(
+            zip(law.observed.alpha, law.observed.error, law.prediction.at_images, strict=True)
+        )
+    }
+    for name in (*ordered, *(name for name in fitted if name not in ordered)):
+        view.add_row(name, *fitted.get(name, ("", "")), *ordered.get(name, ("", "")))
     console.print(view)
     for image, field, error in zip(law.images, found.fields, found.field_errors, strict=True):
         first, second = image.species
@@ -121,10 +132,10 @@ def notes(law: Law) -> list[str]:
             f"the order of shell {worst + 1} is {off[worst]:+.1f} standard errors from what the "
             "interactions predict; add shells, or look for domains and other causes"
         )
-    weak = np.flatnonzero(np.abs(law.found.couplings) < 2.0 * law.found.errors) + 1
+    weak = np.flatnonzero(np.abs(law.found.couplings) < 2.0 * law.found.errors)
     if len(weak):
-        listed = ", ".join(map(str, weak))
-        said.append(f"J of shell {listed} does not differ from 0 by two standard errors")
+        listed = ", ".join(law.found.clusters[k] for k in weak)
+        said.append(f"J of {listed} does not differ from 0 by two standard errors")
     if law.found.rates == (0.0, 0.0) and not all(image.weighed for image in law.images):
         said.append(
             "no column is taken as misclassified: 1 % of them would make J some 5 % too small; "
@@ -137,12 +148,13 @@ def record(law: Law) -> dict[str, Any]:
     """A law as plain values."""
     found, prediction = law.found, law.prediction
     return {
-        "convention": "E/kT = - sum J s s' - sum h s, s = -1 (first species), +1 (second)",
+        "convention": "E/kT = - sum J product(s) - sum h s, s = -1 (first species), +1 (second)",
         "images": [image.name for image in law.images],
         "species": [list(image.species) for image in law.images],
         "lattice": found.lattice,
         "sites": found.sites,
         "rates": found.rates,
+        "clusters": list(found.clusters),
         "couplings": found.couplings.tolist(),
         "standard_errors": found.errors.tolist(),
         "covariance": found.covariance.tolist(),
@@ -172,7 +184,8 @@ def draw_law(path: Path, law: Law, *, title: str) -> None:
                      label="J ± two standard errors")  # fmt: skip
     if found.rates != (0.0, 0.0):
         axes[0].plot(shell, found.uncorrected, "x", color=ACCENT, label="without misclassification")
-    axes[0].set(xlabel="shell of neighbors", ylabel="J [kT]", xticks=shell)
+    axes[0].set_xticks(shell, [name.replace(" ", "\n") for name in found.clusters])
+    axes[0].set(ylabel="J [kT]")
     axes[0].set_xlim(0.5, len(shell) + 0.5)
     order, predicted = law.observed, law.prediction.at_images
     shell = np.arange(1, len(order.alpha) + 1)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from htinvert.core import Floats
-from htinvert.statistics.ising import Spins, exchange, neighbor_sums
-from htinvert.statistics.lattice import shells
+from htinvert.statistics.clusters import Cluster, around, clusters, order_of, reach
+from htinvert.statistics.ising import Spins, exchange
 
 SHELLS = 6  # whose order is told
 SIDE = 48  # sites along a simulated cell, a multiple of all orders' periods up to 4, and of 6
@@ -36,18 +35,15 @@ def short_range_order(
     images: Sequence[Spins], lattice: str, count: int = SHELLS
 ) -> ShortRangeOrder:
     """Order of sites with spins ±1 (0: no site), each image about its own composition."""
-    offsets = shells(lattice, count)
+    pairs = clusters(lattice, count)
     above, below = [], []
     for spins in images:
         there = spins != 0
         mean = float(spins[there].mean())
         left = np.where(there, spins - mean, 0.0)
-        around = neighbor_sums(spins, offsets) - mean * neighbor_sums(
-            there.astype(np.int8), offsets
-        )
-        pairs = neighbor_sums(there.astype(np.int8), offsets) * there
-        above.append(_blocks(left * around))
-        below.append(_blocks(pairs * (1.0 - mean**2)))
+        known = around(there.astype(np.int8), pairs)
+        above.append(_blocks(left * (around(spins, pairs) - mean * known)))
+        below.append(_blocks(known * there * (1.0 - mean**2)))
     top, bottom = np.concatenate(above, axis=1), np.concatenate(below, axis=1)
     total = bottom.sum(axis=1)
     alpha = top.sum(axis=1) / total
@@ -85,19 +81,27 @@ class Prediction:
 
 
 def predict(
-    lattice: str, couplings: Floats, *, fraction: float, seed: int = 0, side: int = SIDE
+    lattice: str,
+    couplings: Floats,
+    *,
+    fraction: float,
+    larger: Sequence[str] = (),
+    seed: int = 0,
+    side: int = SIDE,
 ) -> Prediction:
     """Cool a cell of fixed composition by Monte Carlo, from five times the images' temperature.
 
     Args:
         lattice: ``square`` or ``hexagonal``.
-        couplings: J / kT of each shell, at the temperature at which the images were frozen.
+        couplings: J / kT of each shell, then of each larger cluster, at the temperature at which
+            the images were frozen.
         fraction: of the second species.
+        larger: names of the clusters of more than two sites.
         seed: of the random numbers.
         side: sites along the periodic cell.
     """
     rng = np.random.default_rng(seed)
-    offsets = shells(lattice, len(couplings))
+    interacting = clusters(lattice, len(couplings) - len(larger), larger)
     row = np.full(side * side, -1, dtype=np.int8)
     row[: round(fraction * side * side)] = 1
     spins = rng.permutation(row).reshape(side, side)
@@ -106,7 +110,7 @@ def predict(
     rows = []
     frozen = np.zeros(SHELLS)
     for temperature in ladder:
-        order, heat, alpha = _at(spins, offsets, couplings / temperature, lattice, rng)
+        order, heat, alpha = _at(spins, interacting, couplings / temperature, lattice, rng)
         rows.append((temperature, order, heat, alpha[0]))
         if temperature == 1.0:
             frozen = alpha
@@ -116,36 +120,35 @@ def predict(
 
 def _at(
     spins: Spins,
-    offsets: Sequence[NDArray[np.int_]],
+    interacting: Sequence[Cluster],
     couplings: Floats,
     lattice: str,
     rng: np.random.Generator,
 ) -> tuple[float, float, Floats]:
     """Order, heat capacity per site, and order of the shells of a cell at one temperature."""
-    exchange(spins, offsets, couplings, sweeps=SETTLE, rng=rng)
+    exchange(spins, interacting, couplings, sweeps=SETTLE, rng=rng)
     energies, alphas = [], []
     power = np.zeros(spins.shape)
-    every = shells(lattice, SHELLS)
+    every = clusters(lattice, SHELLS)
+    share = couplings / [order_of(cluster) for cluster in interacting]
     mean = float(spins.mean())
     for turn in range(COUNT):
-        exchange(spins, offsets, couplings, sweeps=1, rng=rng)
-        sums = [_wrapped(spins, shell) for shell in (every if turn % 10 == 0 else offsets)]
-        products = np.array([float((spins * part).mean()) for part in sums])
-        energies.append(-0.5 * float(couplings @ products[: len(couplings)]) * spins.size)
+        exchange(spins, interacting, couplings, sweeps=1, rng=rng)
+        energies.append(-float(share @ _products(spins, interacting)) * spins.size)
         if turn % 10 == 0:
-            z = np.array([len(shell) for shell in every])
-            alphas.append((products / z - mean**2) / (1.0 - mean**2))
+            seen = _products(spins, every) / [len(shell) for shell in every]
+            alphas.append((seen - mean**2) / (1.0 - mean**2))
             power += np.abs(np.fft.fft2(spins - mean)) ** 2
     peak = float(np.sqrt(power.max() / len(alphas))) / spins.size
     return peak, float(np.var(energies)) / spins.size, np.asarray(np.mean(alphas, axis=0))
 
 
-def _wrapped(spins: Spins, shell: NDArray[np.int_]) -> Floats:
-    """Sum over a shell's neighbors in a periodic cell."""
-    margin = int(np.abs(shell).max())
+def _products(spins: Spins, interacting: Sequence[Cluster]) -> Floats:
+    """What a site of a periodic cell adds up with its neighbors, on average, shape (clusters,)."""
+    margin = reach(interacting)
     padded = np.pad(spins, margin, mode="wrap")
-    inner = slice(margin, margin + spins.shape[0])
-    return np.asarray(neighbor_sums(padded, [shell])[0][inner, inner])
+    inner = (slice(None), *[slice(margin, margin + side) for side in spins.shape])
+    return np.asarray((spins * around(padded, interacting)[inner]).mean(axis=(1, 2)), dtype=float)
 
 
 def _transition(table: Floats) -> float:

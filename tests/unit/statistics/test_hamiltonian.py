@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from htinvert.cli import app
 from htinvert.core import UserError
+from htinvert.statistics.clusters import MEMBERS, around, clusters
 from htinvert.statistics.hamiltonian import hamiltonian
 from htinvert.statistics.ising import exchange, heat_bath
 from htinvert.statistics.lattice import make_occupations, read_occupations, shells
@@ -20,9 +21,17 @@ from htinvert.statistics.order import predict, short_range_order
 Grid = NDArray[np.int8]
 J = (-0.15, 0.05)
 BONDS = (((0, 1), (1, 0), (1, -1)), ((1, 1), (2, -1), (1, -2)))  # of the hexagonal lattice
+RING = (
+    (0, 1),
+    (1, 0),
+    (1, -1),
+    (0, -1),
+    (-1, 0),
+    (-1, 1),
+)  # two in turn and the middle: a triangle
 
 
-def alloy(seed: int, *, field: float = 0.0, size: int = 72) -> Grid:
+def alloy(seed: int, *, field: float = 0.0, triangle: float = 0.0, size: int = 72) -> Grid:
     """A periodic alloy ±1; sites of a color (i + 3 j) mod 6 do not interact and change at once."""
     rng = np.random.default_rng(seed)
     i, j = np.indices((size, size))
@@ -35,6 +44,9 @@ def alloy(seed: int, *, field: float = 0.0, size: int = 72) -> Grid:
                 for a, b in bonds:
                     both = np.roll(spins, (a, b), (0, 1)) + np.roll(spins, (-a, -b), (0, 1))
                     total += strength * both
+            if triangle:
+                ring = [np.roll(spins, (-a, -b), (0, 1)) for a, b in RING]
+                total += triangle * sum(ring[k] * ring[k - 1] for k in range(6))
             up = rng.random(spins.shape) < 1.0 / (1.0 + np.exp(-2.0 * total))
             spins = np.where(color == which, np.where(up, 1, -1), spins)
     return spins.astype(np.int8)
@@ -57,17 +69,17 @@ def test_the_energy_is_onsagers(way: str) -> None:
     tanh = np.tanh(2 * coupling)
     exact = -(1 + 2 / np.pi * (2 * tanh**2 - 1) * ellipk(k**2)) / tanh
     rng = np.random.default_rng(0)
-    offsets = shells("square", 1)
+    bonds_around = clusters("square", 1)
     side, margin = 96, 1 if way == "heat bath" else 0
     row = np.resize(np.array([-1, 1], dtype=np.int8), side * side)
     spins = np.pad(rng.permutation(row).reshape(side, side), margin)
     energies = []
     for turn in range(60):
         if way == "exchange":
-            exchange(spins, offsets, np.array([coupling]), sweeps=5, rng=rng)
+            exchange(spins, bonds_around, np.array([coupling]), sweeps=5, rng=rng)
         else:
             heat_bath(
-                spins, np.zeros(spins.shape), offsets, np.array([coupling]), sweeps=5, rng=rng
+                spins, np.zeros(spins.shape), bonds_around, np.array([coupling]), sweeps=5, rng=rng
             )
         bonds = (spins[:-1] * spins[1:]).mean() + (spins[:, :-1] * spins[:, 1:]).mean()
         if turn >= 20:
@@ -85,6 +97,45 @@ def test_the_couplings_come_back_within_two_errors() -> None:
     assert np.sqrt((off**2).mean()) < 1.5
     together = hamiltonian(images)
     assert (np.abs(together.couplings - J) < 3 * together.errors).all()
+
+
+@pytest.mark.parametrize("name", [name for named in MEMBERS.values() for name in named])
+def test_what_a_site_feels_is_how_the_energy_follows_it(name: str) -> None:
+    """The energy counts each cluster of a periodic grid once: all sites' sums, over its members."""
+    lattice = next(lattice for lattice, named in MEMBERS.items() if name in named)
+    cluster = clusters(lattice, 1, [name])[1:]
+    spins = np.random.default_rng(1).choice(np.array([-1, 1], dtype=np.int8), (8, 8))
+
+    def energy(grid: Grid) -> float:
+        wrapped = around(np.pad(grid, 2, mode="wrap"), cluster)[0, 2:-2, 2:-2]
+        return float((grid * wrapped).sum()) / len(MEMBERS[lattice][name])
+
+    felt = around(np.pad(spins, 2, mode="wrap"), cluster)[0, 2:-2, 2:-2]
+    for site in ((0, 0), (3, 5), (7, 2)):
+        other = spins.copy()
+        other[site] *= -1
+        change = energy(spins) - energy(other)
+        assert change == pytest.approx(2.0 * spins[site] * felt[site])
+    ones = around(np.ones((9, 9), dtype=np.int8), cluster)[0, 4, 4]
+    known = {"corner": 12, "square": 4, "triangle": 6, "rhombus": 12}  # drawn on paper
+    assert ones == known[name]
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.03])
+def test_three_sites_together_are_told_from_pairs(wrong: float) -> None:
+    """Also through misclassified columns; pairs alone are then off, for triangles make a field."""
+    rng = np.random.default_rng(5)
+    images = []
+    for seed in (20, 21, 22):
+        spins = alloy(seed, triangle=0.08)
+        seen = np.where(rng.random(spins.shape) < wrong, -spins, spins)
+        images.append(make_occupations(occupied(seen), "hexagonal"))
+    found = hamiltonian(images, larger=["triangle"], rates=(wrong, wrong))
+    assert found.clusters == ("shell 1", "shell 2", "triangle")
+    assert (np.abs(found.couplings - [*J, 0.08]) < 3 * found.errors).all()
+    assert found.couplings[2] > 5 * found.errors[2]
+    with pytest.raises(UserError, match="cluster triangel of a hexagonal lattice is unknown; did"):
+        hamiltonian(images, larger=["triangel"])
 
 
 def test_misclassified_columns_are_accounted_for() -> None:
@@ -112,7 +163,7 @@ def test_where_few_columns_are_told_rightly_errors_are_looked_at_one_error_farth
     seen = np.where(rng.random(spins.shape) < 0.2, -spins, spins)
     images = [make_occupations(occupied(seen), "hexagonal")]
     found = hamiltonian(images, rates=(0.2, 0.2))
-    monkeypatch.setattr("htinvert.statistics.hamiltonian.AMPLIFIED", np.inf)
+    monkeypatch.setattr("htinvert.statistics.hidden.AMPLIFIED", np.inf)
     near = hamiltonian(images, rates=(0.2, 0.2))
     assert np.array_equal(found.couplings, near.couplings)
     assert np.array_equal(found.hidden[0], near.hidden[0])
@@ -204,7 +255,8 @@ def test_the_command_prints_interactions_and_writes_a_figure(tmp_path: Path) -> 
     np.save(tmp_path / "alloy.npy", occupied(alloy(10, size=30)))
     out = tmp_path / "out"
     typed = ["hamiltonian", str(tmp_path / "alloy.npy"), "-o", str(out), "--error-rate", "0.02"]
+    typed += ["--cluster", "triangle"]
     done = CliRunner().invoke(app, typed)
     assert done.exit_code == 0, done.output
-    assert "standard error" in done.stdout
+    assert "J ± error [kT]" in done.stdout
     assert {path.name for path in out.iterdir()} == {"hamiltonian.png", "hamiltonian.json"}
