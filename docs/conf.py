@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -14,6 +15,7 @@ OUTSIDE = {
     "CHANGELOG.md": "changelog",
     "LICENSE": "license",
     "benchmarks/README.md": "benchmarks",
+    "benchmarks/results.md": "measurements",
     "deploy/README.md": "deployment",
 }  # pages of the repository that are shown here, too
 
@@ -40,14 +42,15 @@ def copy_pages(app: Any) -> None:
             text = f"# License\n\n```text\n{text}\n```\n"
         text = re.sub(r"\]\((\.\./)?docs/", "](../", text)
         for other, page in OUTSIDE.items():
-            text = text.replace(f"]({other})", f"]({page}.md)")
+            link = os.path.relpath(other, Path(path).parent)
+            text = re.sub(rf"\]\({re.escape(link)}(?=[)#])", f"]({page}.md", text)
         (folder / f"{name}.md").write_text(text, encoding="utf-8")
 
 
 def show_inside(app: Any, name: str, source: list[str]) -> None:  # noqa: ARG001
     """Lead links that leave the folder to the pages that are shown here."""
     for path, page in OUTSIDE.items():
-        source[0] = source[0].replace(f"](../{path})", f"](_pages/{page}.md)")
+        source[0] = source[0].replace(f"](../{path}", f"](_pages/{page}.md")
 
 
 def setup(app: Any) -> None:

@@ -124,7 +124,8 @@ def _loaded(kind: str, use: str, load: Callable[[], Any]) -> Any:
         raise UserError(f"{kind} {use} cannot be imported ({reason}); {advice}") from error
     except (Exception, SystemExit, GeneratorExit) as error:
         raise UserError(
-            f"{kind} {use} cannot be imported, for its module raises {told(error)}; correct that"
+            f"{kind} {use} cannot be imported, because its module raises {told(error)}; "
+            "correct that"
         ) from error
 
 

@@ -38,7 +38,7 @@ class Fork:
         ):
             if before[stage] != now[stage]:
                 raise UserError(
-                    f"nothing of {path} holds under this recipe, for {what} differs; start "
+                    f"nothing of {path} holds under this recipe, because {what} differs; start "
                     "without --fork"
                 )
         self.same = {stage for stage, key in now.items() if before.get(stage) == key}

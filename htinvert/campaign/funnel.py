@@ -202,7 +202,7 @@ def objectives_of(
             raise UserError(f"the weight of {name} is {weight:g}; give a finite number, 0 or more")
     merged = known | {name: Objective(name, float(w)) for name, w in (weights or {}).items()}
     if weights and not any(objective.weight for objective in merged.values()):
-        raise UserError("nothing ranks where all weights are 0; give one a weight above 0")
+        raise UserError("nothing ranks if all weights are 0; give one a weight above 0")
     return tuple(merged.values())
 
 

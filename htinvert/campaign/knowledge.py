@@ -25,7 +25,7 @@ from htinvert.metrics.likelihood import as_plain
 from htinvert.store import RunStore
 
 FORMAT = 3  # of a checkpoint; to be raised with every change of what generators keep
-BEST, SAMPLE = 20, 200  # images are kept of so many of the best, and of every so many-th
+BEST, SAMPLE = 20, 200  # images are kept of this many of the best, and of every 200th
 
 
 class Knowledge:

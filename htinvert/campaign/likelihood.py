@@ -32,14 +32,14 @@ def likelihood_of(channel: Channel, metric: str, part: LikelihoodPart) -> tuple[
     misfit = part.misfit or (judge.misfit if isinstance(judge, HasMisfit) else None)
     if misfit is None:
         raise UserError(
-            f"objectives.{channel.name}.{metric} has no likelihood, for {metric} is no residual of "
-            "least squares; take correlation, rw or cosine, or give a weight"
+            f"objectives.{channel.name}.{metric} has no likelihood, because {metric} is no "
+            "residual of least squares; take correlation, rw or cosine, or give a weight"
         )
     points, counted = independent_points(channel.forward, channel.observed)
     if part.points is not None:
         points, counted = part.points, "as given"
     forward = channel.forward
-    floor, source = MODEL_ERROR, "a convention, for the model declares none"
+    floor, source = MODEL_ERROR, "a convention, because the model declares none"
     if isinstance(forward, HasModelError):
         floor, source = forward.model_error, forward.model_error_source
     if part.floor is not None:

@@ -64,7 +64,7 @@ def changed(plan: Plan, **changes: Any) -> Plan:
 
 
 def further(plan: Plan, folder: Path, more: int) -> Plan:
-    """The plan with a stop rule of so many evaluations beyond those that a folder holds.
+    """The plan with a stop rule of this many evaluations beyond those that a folder holds.
 
     Of the other rules only the minutes of the session stay: one that is met would end it at once.
     """

@@ -228,7 +228,7 @@ class Campaign:
 
 
 def rule_met(stop: Stop, progress: Progress, *, minutes: float) -> str:
-    """Which of the rules ends a campaign that has gone on for so many minutes, empty where none."""
+    """Which of the rules ends a campaign that has gone on for this many minutes; or empty."""
     if stop.evaluations is not None and progress.evaluated >= stop.evaluations:
         return f"{stop.evaluations} evaluations are done"
     if stop.minutes is not None and minutes >= stop.minutes:

@@ -41,7 +41,7 @@ from htinvert.store import snap
 
 STRIDE = 232_792_560 * 2**20  # a multiple of 1 to 20, so that walkers, by index, stay the same
 NOISE = 0.1  # of the differences' deviation: relaxations into one minimum do not end alike
-OUTLIER = 3.0  # a weighted sum further above the median than so many times median less best is cut
+OUTLIER = 3.0  # times median less best: a weighted sum further above the median is cut
 ALIKE = 0.05  # of an image's cost: structures of one fingerprint that differ more are not alike
 LEARNED = 400  # evaluations, the latest, that the surrogate learns from
 

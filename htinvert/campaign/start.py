@@ -25,7 +25,7 @@ def left_out(space: Space, config: Config) -> str:
         return "the stage before has evaluated it"
     held = Counter(space.template.symbols[region_mask(space.template)])
     wrong = [
-        f"{held[symbol]} {symbol} where composition asks for {low} to {high}"
+        f"{held[symbol]} {symbol} but composition asks for {low} to {high}"
         for symbol, (low, high) in space.composition.items()
         if not low <= held[symbol] <= high
     ]

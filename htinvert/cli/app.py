@@ -98,7 +98,7 @@ def program(
     context: typer.Context,
     version: Annotated[  # noqa: ARG001  (its callback has answered)
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Say which it is."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Entry of every command."""

@@ -190,7 +190,7 @@ def rank(
 @app.command()
 def export(
     folder: RunFolder,
-    target: Annotated[Path, typer.Argument(help="What to write: .xyz, .cif, .vasp or .csv.")],
+    target: Annotated[Path, typer.Argument(help="File to write: .xyz, .cif, .vasp or .csv.")],
     top: Top = 10,
 ) -> None:
     """Write the best structures (extended XYZ, CIF, POSCAR) or the table of all families (CSV).

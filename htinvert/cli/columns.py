@@ -19,7 +19,7 @@ def columns(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder.")] = Path("columns"),
     alternative: Annotated[
         list[str] | None,
-        typer.Option(help="What a column may hold instead: Mo=W, or S2=S,vacancy [nothing else]."),
+        typer.Option(help="Other contents of a column: Mo=W, or S2=S,vacancy [none]."),
     ] = None,
     registered: Annotated[
         Path | None, typer.Option(help="A parameters.json of register [a fit now].")
@@ -33,7 +33,7 @@ def columns(
     detector: Annotated[str, typer.Option(help="Detector angles [mrad].")] = "80:200",
     trust: Trust = False,
 ) -> None:
-    """Measure every column of a structure in its image: place, intensity, and what sits in it.
+    """Measure place, intensity and species of every column of a structure in its image.
 
     Example: htinvert columns layer.tif MoS2.cif --beam z --up y --alternative Mo=W
     """

@@ -29,9 +29,9 @@ def hamiltonian(
     temperature: Annotated[
         list[float] | None, typer.Option(help="At which each image's order was frozen in [K].")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random numbers.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random numbers.")] = 0,
 ) -> None:
-    """Find the interactions behind who sits beside whom, in units of kT, and what they predict.
+    """Find the interactions behind the order of species, in kT, and the order they predict.
 
     Example: htinvert hamiltonian a.csv b.csv --lattice hexagonal --shells 2 --error-rate 0.02
     """

@@ -38,7 +38,7 @@ def calibrate(
         list[Path] | None,
         typer.Option(help="File of another phase to compare with [none]; repeatable."),
     ] = None,
-    picture: Annotated[Path | None, typer.Option(help="Where [IMAGE-calibration.png].")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Picture [IMAGE-calibration.png].")] = None,
 ) -> None:
     """Measure pixel size, shear and rotation from the lattice of a known phase.
 
@@ -86,7 +86,9 @@ def register(
         list[str] | None,
         typer.Option(help="Fit this, too, such as interface_width=-1:1 [none]; repeatable."),
     ] = None,
-    method: Annotated[str | None, typer.Option(help="What fits in the end [powell].")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Optimizer of the last stage [powell].")
+    ] = None,
     movie: Annotated[bool, typer.Option(help="Draw frames and a movie.")] = True,
     trust: Trust = False,
 ) -> None:

@@ -32,7 +32,7 @@ def locate(
         Path | None,
         typer.Option("--output", "-o", help="Write the block to this YAML file, too [none]."),
     ] = None,
-    picture: Annotated[Path | None, typer.Option(help="Where [IMAGE-located.png].")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Picture [IMAGE-located.png].")] = None,
     trust: Trust = False,
 ) -> None:
     """Find where a structure lies in a whole micrograph: turn, mirror, place and pixel size.

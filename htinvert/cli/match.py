@@ -36,7 +36,7 @@ def match(
     ] = None,
     trust: Trust = False,
 ) -> None:
-    """Find which structure of a library a micrograph shows, whatever its orientation.
+    """Find the structure of a library that a micrograph shows, whatever its orientation.
 
     Example: htinvert match twin.dm3 bicrystals/ --workers 2
     """

@@ -199,7 +199,7 @@ def _curve(given: Given, atoms: Atoms, symbols: set[str]) -> CurveBlock | None:
     if chosen is None:
         known = f"installed are {', '.join(models)}" if models else "none is installed"
         raise UserError(
-            f"what simulates {given.curve} is not known; name a forward model with --forward: "
+            f"no forward model is known for {given.curve}; name one with --forward: "
             f'{known}, and "module:attribute" is one of your own (docs/plugin.md)'
         )
     return block_of(given.curve, chosen, atoms=atoms, symbols=symbols)

@@ -67,7 +67,7 @@ def decide(
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
-    """Say which datum decides: what families each leaves alone, with others, and all together.
+    """Say which datum decides: the families that each leaves, alone and with others.
 
     And whether the data can be of one structure at all. Example: htinvert decide runs/joint
     """

@@ -29,13 +29,15 @@ def scan(
     beam_stop: Annotated[
         bool, typer.Option("--beam-stop", help="Find its shadow and leave it out.")
     ] = False,
-    inner: Annotated[float | None, typer.Option(help="Of the annular detector [mrad].")] = None,
-    outer: Annotated[float | None, typer.Option(help="Of the annular detector [mrad].")] = None,
+    inner: Annotated[
+        float | None, typer.Option(help="Inner angle of the annular detector [mrad].")
+    ] = None,
+    outer: Annotated[float | None, typer.Option(help="Its outer angle [mrad].")] = None,
     energy: Annotated[
-        float | None, typer.Option(help="Of the beam [eV], to integrate the center of mass.")
+        float | None, typer.Option(help="Beam energy [eV], to integrate the center of mass.")
     ] = None,
     rotation: Annotated[
-        float, typer.Option(help="Of the detector against the scan [degrees].")
+        float, typer.Option(help="Turn of the detector against the scan [degrees].")
     ] = 0.0,
 ) -> None:
     """Show what a scan of diffraction patterns holds: mean pattern, virtual images, center of mass.

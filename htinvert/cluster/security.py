@@ -52,7 +52,7 @@ def require_safe(host: str, *, encrypt: bool, trust_network: bool) -> None:
     if not encrypt and not trust_network and not is_loopback(host):
         raise UserError(
             f"encrypt is false and {host} can be reached from other machines: anybody there could "
-            "run programs as you; set encrypt: true, or trust_network: true where nobody else is"
+            "run programs as you; set encrypt: true, or trust_network: true if nobody else is"
         )
 
 

@@ -99,7 +99,7 @@ def read_walltime(text: str, system: str) -> float:
     days, *rest = match.groups()
     parts = [int(part) for part in rest if part is not None]
     if any(part > 59 for part in parts[1:]):
-        raise UserError(f"walltime {shown(text)} is no time, for 60 minutes are 1:00:00; {advice}")
+        raise UserError(f"walltime {shown(text)} is no time: 60 minutes are 1:00:00; {advice}")
     if len(parts) == 3:
         seconds = 3600 * parts[0] + 60 * parts[1] + parts[2]
     elif len(parts) == 2:

@@ -192,7 +192,7 @@ class Config(Part):
             if isinstance(weight, float) and weight < 0:
                 raise ValueError(f"{name} weighs {weight:g}, which looks for the worst; {WEIGHTS}")
         if weights is not None and not any(weights.values()):
-            raise ValueError(f"nothing ranks where all weights are 0; {WEIGHTS}")
+            raise ValueError(f"nothing ranks if all weights are 0; {WEIGHTS}")
         return weights
 
     @property

@@ -64,7 +64,7 @@ class CurveBlock:
         limits = {"use": "pdf"} | {name: f"{q:g}" for name, q in (self.limits or {}).items()}
         guess = "   # 1/Å, seen in the curve; the header does not say it" if self.limits else ""
         free = [f"      {name}: [{a:.3g}, {b:.3g}]" for name, (a, b) in (self.free or {}).items()]
-        size = ["      # diameter: [10, 200]   # Å, where the sample is particles of this crystal"]
+        size = ["      # diameter: [10, 200]   # Å, if the sample is particles of this crystal"]
         low, high = self.span or (LOWEST, FARTHEST)
         return [
             "  pdf:",

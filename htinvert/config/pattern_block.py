@@ -23,7 +23,7 @@ from htinvert.signals.kind import Part
 
 
 class PatternsBlock(Part):
-    """What is simulated: ``rows`` strips of ``width``, ``thickness`` from, to, ``every`` so many Å.
+    """Simulated are ``rows`` strips of ``width``, ``thickness`` from, to, ``every`` this many Å.
 
     ``semiangle`` is in mrad, ``beam_energy`` in eV, ``tilt`` the largest to the right and down
     [mrad], ``rms_displacement`` per direction [Å].

@@ -262,7 +262,7 @@ def _structure(answers: Answers) -> list[str]:
     return [
         *lines,
         "# What may change, and how far around it relaxes [Å]; fewest and most atoms inside of it,",
-        "# as built where it holds any.",
+        "# as built if it holds any.",
         f"region: {{axis: {answers.up}, lower: {low:g}, upper: {high:g}, margin: {margin}}}",
         composition,
     ]
@@ -281,7 +281,7 @@ def box_size(composition: Mapping[str, tuple[int, int]]) -> float:
 def _potentials(answers: Answers) -> list[str]:
     """The phases that chemical potentials follow from."""
     if not any(low < high for low, high in answers.composition.values()):
-        return ["# chemical_potentials only matter where the number of atoms may change"]
+        return ["# chemical_potentials only matter if the number of atoms may change"]
     if not answers.phases:
         return [
             "# The number of atoms may change, so name the phases that they come from and go to:",
@@ -322,7 +322,7 @@ def _haadf(answers: Answers) -> list[str]:
         "  haadf:",
         f"    image: {answers.image}",
         *_pixels(scope),
-        "    place: auto   # finds the structure in the image; leave out where prepare: does it",
+        "    place: auto   # finds the structure in the image; leave out if prepare: does it",
         "    # or measure the pixel size first, from a crystal that the image shows:",
         "    # calibrate:",
         "    #   phase: {use: prototype, formula: CdTe, crystal: zincblende, a: 6.48}   # Å",

@@ -53,7 +53,7 @@ def reason(error: BaseException) -> str:
     except Interrupted:
         raise
     except BaseException as second:  # a component may raise anything, and its __str__ as well
-        words = f"it cannot say why, for that raises {type(second).__name__}"
+        words = f"it cannot say why, because that raises {type(second).__name__}"
     kind = type(error).__name__
     if isinstance(error, EvaluationFailed | UserError) and words:
         return shortened(words, LONGEST_REASON)

@@ -40,7 +40,7 @@ class Abinit(PlaneWaves):
         xc: exchange-correlation functional, ``LDA`` or ``PBE``: that of the pseudopotentials.
         width: of the Fermi-Dirac distribution [eV].
         fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
-        steps: the relaxation ends after so many steps.
+        steps: the relaxation ends after this many steps.
         optimizer: ``lbfgs`` or ``fire``.
     """
 

@@ -88,7 +88,7 @@ class AseCalculator:
             files whose origin you trust.
         model_argument: the keyword by which the calculator takes the file.
         fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
-        steps: the relaxation ends after so many steps.
+        steps: the relaxation ends after this many steps.
         optimizer: ``lbfgs`` or ``fire``.
     """
 

@@ -39,7 +39,7 @@ class Chgnet(NetworkEngine):
     Attributes:
         model: one of those in the wheel: ``0.3.0``, ``0.2.0`` or ``r2scan``.
         fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
-        steps: the relaxation ends after so many steps.
+        steps: the relaxation ends after this many steps.
         optimizer: ``lbfgs`` or ``fire``.
         device: ``cpu``, or ``cuda`` where torch was built for it.
     """

@@ -46,7 +46,7 @@ class Gpaw:
         width: of the Fermi-Dirac distribution [eV].
         magnetic_moments: initial moment by element [Bohr magnetons], in place of the structure's.
         fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
-        steps: the relaxation ends after so many steps; with 0 a structure is only priced, and the
+        steps: the relaxation ends after this many steps; with 0 a structure is only priced, and the
             iterations end at 1e-5 eV per electron instead of 1e-6.
         optimizer: ``lbfgs`` or ``fire``.
     """

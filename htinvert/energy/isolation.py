@@ -49,7 +49,7 @@ SINGLE_THREAD = dict.fromkeys(
 class Limits:
     """What one evaluation may take: wall-clock seconds, memory [GB], disk [GB] in its folder.
 
-    After a crash it is tried so many more times, each in a fresh process.
+    After a crash it is tried this many more times, each in a fresh process.
     """
 
     seconds: PositiveFloat = 60.0

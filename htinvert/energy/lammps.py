@@ -54,7 +54,7 @@ class Lammps:
             ffield.reax* or ffield.comb.
         fmax: the minimization ends when no atom and no rigid body as a whole feels a larger force
             [eV/Å].
-        steps: the minimization ends after so many iterations.
+        steps: the minimization ends after this many iterations.
         maximum_move: largest move of an atom in one iteration [Å].
     """
 

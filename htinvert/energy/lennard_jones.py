@@ -38,7 +38,7 @@ class LennardJones:
         epsilon: depth of a pair [eV].
         sigma: where the energy of a pair is zero [Å].
         fmax: the minimization ends when no atom feels a larger force [eV/Å].
-        steps: the minimization ends after so many steps.
+        steps: the minimization ends after this many steps.
         maximum_move: largest move of an atom in one step, in units of sigma.
     """
 

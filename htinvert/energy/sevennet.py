@@ -30,7 +30,7 @@ class SevenNet(NetworkEngine):
         model: one of those in the wheel: ``7net-0``, or ``7net-l3i5``, which is more accurate and
             takes two and a half times as long.
         fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
-        steps: the relaxation ends after so many steps.
+        steps: the relaxation ends after this many steps.
         optimizer: ``lbfgs`` or ``fire``.
         device: ``cpu``, or ``cuda`` where torch was built for it.
     """

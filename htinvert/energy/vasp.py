@@ -47,7 +47,7 @@ class Vasp:
         magnetic_moments: initial moment by element [Bohr magnetons]; without any there is no spin.
         settings: further lines of INCAR, such as ``{IVDW: 12}``; they replace ours.
         fmax: the relaxation ends when no atom and no rigid body feels a larger force [eV/Å].
-        steps: the relaxation ends after so many steps.
+        steps: the relaxation ends after this many steps.
         optimizer: ``vasp`` for its own conjugate gradients, which know no rigid grains, or
             ``lbfgs`` or ``fire``, which start VASP anew for every step.
     """

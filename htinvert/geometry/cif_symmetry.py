@@ -113,7 +113,7 @@ def _told(block: CIFBlock) -> tuple[list[Operations] | None, int]:
         return None, 0  # the operations are what counts
     if not chosen:
         raise UserError(
-            f"what it says of its space group contradicts itself ({', '.join(said)}); correct or "
+            f"its words on the space group contradict each other ({', '.join(said)}); correct or "
             "remove what is wrong"
         )
     return chosen, chosen[0].number

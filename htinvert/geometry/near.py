@@ -40,7 +40,7 @@ def code(vector: NDArray[np.float64]) -> Codes:
 
 @cache
 def _cosines(length: int) -> NDArray[np.float64]:
-    """Orthonormal columns that a fingerprint of so many numbers is projected on."""
+    """Orthonormal columns that a fingerprint of this many numbers is projected on."""
     stretch = STRETCH if length % STRETCH == 0 else length
     pairs = length // stretch
     basis = dct(np.eye(stretch), norm="ortho", axis=0)

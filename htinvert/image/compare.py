@@ -235,7 +235,7 @@ def windows_of(
 
 
 def some(windows: Sequence[SurfaceWindow], most: int) -> list[SurfaceWindow]:
-    """At most so many windows, evenly spread over the given ones."""
+    """At most this many windows, evenly spread over the given ones."""
     count = min(most, len(windows))
     return [windows[int((index + 0.5) * len(windows) / count)] for index in range(count)]
 

@@ -65,7 +65,7 @@ def scale_bar(axis: Any, observed: Signal) -> None:
 def draw_bar(
     axis: Any, shape: tuple[int, ...], pixels: float, label: str, *, bbox: Any = None
 ) -> None:
-    """A white bar of so many ``pixels`` with its label, at the lower left of a picture."""
+    """A white bar of this many ``pixels`` with its label, at the lower left of a picture."""
     height, width = shape
     left, low = 0.06 * width, 0.94 * height
     axis.plot([left, left + pixels], [low, low], color="w", lw=3, solid_capstyle="butt")

@@ -50,7 +50,11 @@ class Outliers:
         pixels = "pixel stands" if self.count == 1 else "pixels stand"
         return (
             f"{self.count} {pixels} alone far outside of all others ({values}; hot or dead): "
-            + ("replaced by the median around" if self.replaced else "left, for they are so many")
+            + (
+                "replaced by the median around"
+                if self.replaced
+                else "left, because they are too many"
+            )
         )
 
 

@@ -20,7 +20,7 @@ WINDOW = 14.0  # Å: side of the places that are looked at, a few columns
 SMOOTH = 0.3  # Å: noise from pixel to pixel counts little
 RESAMPLED = 0.4  # of a pixel: the Gaussian that an image is resampled with, matching.target
 UNEVEN = 0.11  # unexplained share of a bad place (98th percentile) less that of a good one (20th)
-WORSE = 3.0  # and at least so many times as much; the renderer's errors are everywhere
+WORSE = 3.0  # and at least this many times as much; the renderer's errors are everywhere
 NOWHERE = 0.5  # unexplained share of a good place beyond which the fit is bad everywhere
 
 

@@ -119,8 +119,8 @@ class HerePool:
         if files_are_closed():
             raise UserError(
                 f"a component closed the files of this program at candidate {candidate.index}; "
-                "what is committed is safe: start the same command with workers: 1, where such a "
-                "candidate costs a worker"
+                "what is committed is safe: start the same command with workers: 1, so that such a "
+                "candidate costs only a worker"
             )
         return [evaluation]
 

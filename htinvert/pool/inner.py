@@ -143,7 +143,7 @@ def started(parcel: Parcel, memory: float) -> Process:
             sleep(attempt)
     raise UserError(
         f"a process of the inner pool on {os.uname().nodename} does not start: {trouble}; look "
-        "into the job's log, and whether its memory suffices for so many"
+        "into the job's log, and whether its memory suffices for this many"
     )
 
 

@@ -305,7 +305,9 @@ class DaskPool:
                 f"{reason}, also after {REBUILDS} new beginnings; what is committed is safe: look "
                 "for lack of memory, set energy.limits.seconds, then start the same command again"
             )
-        self._news.append(f"{reason}: starting workers anew, what is on its way is sent again")
+        self._news.append(
+            f"{reason}: starting workers anew; candidates on their way are sent again"
+        )
         blocks = list(self._blocks.values())
         self._blocks.clear()
         self._futures.clear()

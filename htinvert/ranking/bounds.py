@@ -123,7 +123,7 @@ def scatter(metric: Metric, found: Seen, *, seed: int = 1) -> tuple[float, float
 def _noisy_costs(
     metric: Metric, found: Seen, noise: float, rng: np.random.Generator, count: int
 ) -> list[float]:
-    """Costs of a perfect structure in so many draws of white noise."""
+    """Costs of a perfect structure in this many draws of white noise."""
     clean = found.placed.matched
     draws = (clean + rng.normal(0.0, max(noise, 1e-12), clean.shape) for _ in range(count))
     return [metric(_like(clean, found), _like(noisy, found)).cost for noisy in draws]

@@ -80,8 +80,8 @@ class Survey:
         for objective, given in zip(self.objectives, values[ok].T, strict=True):
             if np.isnan(given).any():
                 raise UserError(
-                    f"{store.path} has no {objective.name}, for it was made without; rank without "
-                    "it"
+                    f"{store.path} has no {objective.name}, because it was made without; "
+                    "rank without it"
                 )
         sums = np.zeros(len(ok))
         for objective, given in zip(self.objectives, values.T, strict=True):

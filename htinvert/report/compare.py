@@ -45,7 +45,7 @@ def compare_with_progress(
     console.print(said, soft_wrap=True)
     atoms = {path.stem: from_file(path) for path in structures}
     if len(atoms) < len(structures):
-        raise UserError("two structures have one name; rename a file, for the table names them")
+        raise UserError("two structures have one name; rename a file, because the table names them")
     with answerable([channel], at=""), _bar(console) as advance:
         if isinstance(channel.forward, Stm):
             whole = observe(experiment.model_copy(update={"crop": None}), folder=folder)

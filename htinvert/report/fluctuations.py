@@ -48,7 +48,9 @@ def fluctuations_with_progress(
         )
     names = [path.stem for path in paths]
     if len(set(names)) < len(names):
-        raise UserError("two series have the same name; rename one, for results are named by it")
+        raise UserError(
+            "two series have the same name; rename one, because results are named by it"
+        )
     found = []
     for path in paths:
         with spinner(console, f"correlating {path.name}"):

@@ -104,7 +104,7 @@ def _evaluate(plan: Plan, unjudged: list[Channel], picture: Path, console: Any) 
     if start.ok:
         values = ", ".join(f"{name} {value:.4f}" for name, value in start.objectives.items())
         out = left_out(plan.space, plan.config)
-        rest = f"; it is no candidate, for {out}" if out else "; it is candidate #0"
+        rest = f"; it is no candidate, because {out}" if out else "; it is candidate #0"
         console.print(f"start structure, relaxed: {values}{rest}")
         for channel in unjudged:
             scores = [start.scores[f"{channel.name}.{metric}"] for metric in channel.metrics]

@@ -97,7 +97,7 @@ def spinner(console: Any, doing: str) -> Any:
 def working(console: Any, doing: str, *, after: float = SILENT) -> Iterator[None]:
     """Say what is being done meanwhile: on a terminal as long as it lasts, in a log in one line.
 
-    That line appears ``after`` so many seconds [s]: what is quick needs no word.
+    That line appears ``after`` this many seconds [s]: what is quick needs no word.
     """
     if console.is_terminal:
         with spinner(console, f"{doing} ..."):

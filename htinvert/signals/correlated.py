@@ -49,7 +49,7 @@ def _covariance(values: Floats, axis: int) -> Floats:
 
 
 def stretches(size: int, time: float) -> NDArray[np.intp]:
-    """Number of the stretch that each of so many points belongs to, shape (size,).
+    """Number of the stretch that each of this many points belongs to, shape (size,).
 
     A stretch is four correlation times long, or a sixth of all where that is longer.
     """

@@ -204,8 +204,8 @@ def _refuse_anew(x: Floats, file: str) -> None:
     back = np.flatnonzero(steps < 0.0)  # none but these: x is in order within each data set
     if 0 < len(back) < len(x) / FEWEST_ROWS and (steps[back] < -0.5 * np.ptp(x)).all():
         raise UserError(
-            f"{file} holds {len(back) + 1} data sets, for x begins anew in row {back[0] + 2} of "
-            "the numbers; keep one in the file"
+            f"{file} holds {len(back) + 1} data sets, because x begins anew in row {back[0] + 2} "
+            "of the numbers; keep one in the file"
         )
 
 

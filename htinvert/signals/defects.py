@@ -13,7 +13,7 @@ from htinvert.core import Signal
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
 
-RANK = 2  # of the 24 values around, so many of the largest and smallest may be bad themselves
+RANK = 2  # of the 24 values around, this many of the largest and smallest may be bad themselves
 FAR = 2.0  # distance beyond the others in units of their range
 LEAST = 0.01  # the same at least, in units of what is bright
 MOST = 0.02  # share of the pixels beyond which they are none of a few bad ones

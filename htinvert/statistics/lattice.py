@@ -95,7 +95,7 @@ def make_occupations(
         wrong = known.min() if known.min() < 0.0 else known.max()
         raise UserError(
             f"{name} has an occupation of {wrong:g}; give 0 or 1, a probability between, or nan "
-            "where there is no site"
+            "for no site"
         )
     return Occupations(name, lattice, grid)
 

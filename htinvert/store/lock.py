@@ -88,8 +88,8 @@ class Owner:
         if self._is_fenced():
             who = _name(self.folder / "lock")
             raise Fenced(
-                f"run {self.folder} was taken over by {who}; this driver has stopped, what it had "
-                "committed is kept"
+                f"run {self.folder} was taken over by {who}; this driver has stopped; its "
+                "committed results are kept"
             )
 
     def release(self) -> None:
@@ -167,7 +167,7 @@ def _lock(folder: Path, descriptor: int) -> bool:
         if path.stat().st_size and _age(path) < STALE:
             raise Held(
                 f"run {folder} is held by {_name(path)}, and its file system has no locks; wait "
-                f"for it, or where it is dead for {STALE:.0f} s after its last heartbeat"
+                f"for it, or, if it is dead, for {STALE:.0f} s after its last heartbeat"
             ) from error
         with suppress(OSError):
             (folder / "journal.sqlite.lock").rmdir()  # SQLite's lock, left by a killed process

@@ -136,7 +136,9 @@ def _repair(folder: Path, found: Findings, observer: Observer) -> None:
     whole = len(left.problems) == left.texts and found.code < 2
     if whole:
         _close_anew(folder, sources[0].recipe)
-        found.notes.append("what could be was written again; no result depends on the rest")
+        found.notes.append(
+            "all that could be read was written again; no result depends on the rest"
+        )
     elif not found.lost and _is_in_journal(folder, left, sources):
         _fold_anew(folder, sources[0].recipe)
         found.notes.append("results.zarr was made again from journal.sqlite")

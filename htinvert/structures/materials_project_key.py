@@ -45,7 +45,7 @@ def checked_key(value: str, origin: str) -> tuple[SecretStr, str]:
     """Refuse what no key can be, for a header with a line break would be shown by its error."""
     if not KEY.fullmatch(value):
         raise UserError(
-            f"what {origin} holds is no key of the Materials Project, which has 32 letters and "
+            f"{origin} holds no key of the Materials Project, which has 32 letters and "
             "digits in one word; copy it again from materialsproject.org/api"
         )
     return SecretStr(value), origin

@@ -145,7 +145,7 @@ def slab(
 
 
 def _check(layers: int, atoms: int, *, fixed: int, vacuum: float, repeat: tuple[int, int]) -> None:
-    """Refuse sizes that make no slab of so many layers, of so many atoms each."""
+    """Refuse sizes that make no slab, of this many layers and atoms each."""
     if not 0 <= fixed < layers:
         raise UserError(f"fixed is {fixed} of {layers} layers; leave at least one free")
     if not 0.0 < vacuum < math.inf:

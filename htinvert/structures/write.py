@@ -113,6 +113,6 @@ def _require_orientation(path: Path, atoms: Atoms) -> None:
     standard = Cell.fromcellpar(atoms.cell.cellpar())
     if not np.allclose(standard.array, atoms.cell.array, atol=1e-6):
         raise UserError(
-            f"{path.name} cannot keep along which of x, y and z a rigid grain moves, for CIF turns "
-            "the cell to its standard orientation; write .xyz or .vasp"
+            f"{path.name} cannot keep along which of x, y and z a rigid grain moves, because CIF "
+            "turns the cell to its standard orientation; write .xyz or .vasp"
         )

@@ -129,7 +129,7 @@ def _unpacked(uri: str) -> tuple[str, bytes]:
 
 
 def history(survey: Survey) -> list[tuple[int, float]]:
-    """Best weighted sum after so many evaluations: where it changed, and the end; 400 at most."""
+    """Best weighted sum after a number of evaluations: its changes and the end; 400 at most."""
     curve = [(step.after, step.total) for step in survey.steps()]
     if curve:
         curve.append((len(survey.totals), curve[-1][1]))

@@ -104,7 +104,7 @@ def test_one_family_does_not_stand_alone(
         (("rank", "RUN", "--weight", "energy=-1"), "the weight of energy is -1; give a finite"),
         (
             ("rank", "RUN", "--weight", "energy=0", "--weight", "haadf.registration=0"),
-            "nothing ranks where all weights are 0",
+            "nothing ranks if all weights are 0",
         ),
         (("report", "RUN", "--energy-error", "nan"), "must be finite and not negative"),
         (("report", "RUN", "--position-error", "inf"), "must be finite and not negative"),

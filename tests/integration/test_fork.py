@@ -39,7 +39,7 @@ def test_a_fork_with_another_metric_relaxes_nothing_again(
         assert before["index"].tolist() == after["index"].tolist()
         assert "scores.haadf.correlation" in after and "scores.haadf.registration" not in after
     other = campaign(energy={"use": "lammps", "potential": "CdTe.sw", "fmax": 0.2})
-    with pytest.raises(UserError, match=r"nothing of .* holds under this recipe, for energy"):
+    with pytest.raises(UserError, match=r"nothing of .* holds under this recipe, because energy"):
         run(ht.load(other), tmp_path / "third", fork=tmp_path / "old")
 
 

@@ -152,7 +152,7 @@ def _misfit(model: Cbed, atoms: Atoms, seen: Signal) -> float:
 
 
 def _refined(model: Cbed, atoms: Atoms, seen: Signal, names: tuple[str, ...], count: int) -> Cbed:
-    """A model after so many steps of Gauss and Newton."""
+    """A model after this many steps of Gauss and Newton."""
 
     def at(point: Floats) -> Cbed:
         changed: dict[str, Any] = dict(zip(names, map(float, point), strict=True))

@@ -52,7 +52,7 @@ def chi_of(mu: Signal, background: Background, *, absorber: str, edge: str) -> S
     if not energy[0] < place < energy[-1]:
         raise UserError(
             f"the data go from {energy[0]:.0f} to {energy[-1]:.0f} eV but the {edge} edge of "
-            f"{absorber} lies at {place:.0f} eV; name another absorber or edge, or, where energies "
+            f"{absorber} lies at {place:.0f} eV; name another absorber or edge, or, if energies "
             "are in keV, axis: energy [keV]"
         )
     _check_rise(energy, values, place, f"the {edge} edge of {absorber}")

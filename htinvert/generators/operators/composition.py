@@ -145,7 +145,7 @@ def _allowed(ranges: Mapping[str, tuple[int, int]], sites: int) -> list[dict[str
 
 
 def _ways(counts: Mapping[str, int], sites: int) -> int:
-    """How many ways there are to put so many atoms of each element on so many sites."""
+    """How many ways there are to put given numbers of atoms of each element on the sites."""
     empty = sites - sum(counts.values())
     return factorial(sites) // prod(map(factorial, (*counts.values(), empty)))
 

@@ -20,7 +20,7 @@ from htinvert.core import Floats, UserError
 _SMALLEST = 32  # px: below, no lattice has spots apart from the center
 _ABOVE = 30.0  # power over the background's median; noise reaches it in 1e-9 of all pixels
 _FAINTEST = 1e-5  # of the strongest spot; the window's far side lobes are weaker
-_SIDE_LOBE = 3e-3, 8.0  # of a stronger spot within so many bins: its side lobe
+_SIDE_LOBE = 3e-3, 8.0  # of a stronger spot within this many bins: its side lobe
 _CENTER = 3.5  # bins about zero frequency: the window's own transform and uneven brightness
 _FLOOR = 0.003  # bins: spots pull at each other by their side lobes
 _MOST = 60

@@ -240,7 +240,9 @@ def stability(surety: Surety) -> list[str]:
     engine = surety.engine
     named = engine.name
     if engine == UNKNOWN:
-        named = "of a class that is unknown, for the engine declares none, so the largest is taken"
+        named = (
+            "of a class that is unknown, because the engine declares none, so the largest is taken"
+        )
     return [
         f"{found.by_image[0]:.0%} of bootstraps of the image's windows keep it first.",
         f"{found.by_engine[0]:.0%} of draws of the engine's error do ({named}: "

@@ -87,7 +87,7 @@ def test_what_composition_does_not_allow_is_no_candidate(tmp_path: Path) -> None
     plan = campaign(tmp_path, composition={"Ar": [14, 15]})
     assert start_candidate(plan.space, plan.config) is None
     reason = left_out(plan.space, plan.config)
-    assert reason == "the part that may change holds 13 Ar where composition asks for 14 to 15"
+    assert reason == "the part that may change holds 13 Ar but composition asks for 14 to 15"
 
 
 @pytest.mark.parametrize("total", [-1e3, 1e3])

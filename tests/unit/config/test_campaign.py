@@ -192,5 +192,5 @@ def test_a_module_that_cannot_be_run_is_one_sentence(
     (tmp_path / "odd_module.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     text = mistakes(with_(energy={"use": "odd_module:thing"}))
-    assert f"odd_module:thing cannot be imported, for its module raises {reason}" in text
+    assert f"odd_module:thing cannot be imported, because its module raises {reason}" in text
     assert len(text.splitlines()) == 1

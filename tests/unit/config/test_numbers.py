@@ -168,8 +168,8 @@ def test_a_number_that_means_nothing_is_a_sentence(place: Place, number: int) ->
     ("weights", "says"),
     [
         ({"energy": -1.0}, "energy weighs -1, which looks for the worst; give one a weight above"),
-        ({"energy": 0.0}, "nothing ranks where all weights are 0; give one a weight above 0"),
-        ({}, "nothing ranks where all weights are 0"),
+        ({"energy": 0.0}, "nothing ranks if all weights are 0; give one a weight above 0"),
+        ({}, "nothing ranks if all weights are 0"),
     ],
 )
 def test_weights_must_rank(weights: dict[str, float], says: str) -> None:

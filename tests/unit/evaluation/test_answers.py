@@ -107,7 +107,7 @@ class Mute(Exception):
         (SystemExit(0), "SystemExit: 0"),
         (KeyboardInterrupt(), "KeyboardInterrupt"),
         (GeneratorExit(), "GeneratorExit"),
-        (Mute(), "Mute: it cannot say why, for that raises SystemExit"),
+        (Mute(), "Mute: it cannot say why, because that raises SystemExit"),
     ],
 )
 def test_whatever_is_raised_is_a_reason(error: BaseException, reason: str, ignoring: None) -> None:

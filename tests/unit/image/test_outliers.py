@@ -111,7 +111,7 @@ def test_a_flat_image_and_one_of_many_outliers_are_left() -> None:
     pixels[::9, ::15] = 1e7  # 0.9 % of the pixels: something else is wrong
     image, outliers = without_outliers(Signal.image(pixels, 0.3))
     np.testing.assert_array_equal(image.data, pixels.astype(np.float32))
-    assert "21 pixels stand alone" in str(outliers) and "left, for they are so many" in str(
+    assert "21 pixels stand alone" in str(outliers) and "left, because they are too many" in str(
         outliers
     )
 

@@ -102,7 +102,7 @@ def test_read_again_it_reads_what_is_new(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_an_objective_that_a_run_lacks_is_a_mistake_with_a_sentence(tmp_path: Path) -> None:
     run = stored(tmp_path / "run", [evaluation(0, 1.0)])
-    with pytest.raises(UserError, match=r"has no stm\.correlation, for it was made without"):
+    with pytest.raises(UserError, match=r"has no stm\.correlation, because it was made without"):
         Survey.of(run, (Objective("stm.correlation", 1.0),))
 
 
