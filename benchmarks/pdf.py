@@ -14,7 +14,8 @@ from ase.build import bulk
 
 from htinvert.core import Axis
 from htinvert.forward.pdf import pairs
-from htinvert.forward.pdf.model import Pdf, _counted
+from htinvert.forward.pdf.model import Pdf
+from htinvert.forward.pdf.pairs import _counted
 
 
 def ball(count: int) -> Atoms:

@@ -20,7 +20,7 @@ from ase.build import minimize_rotation_and_translation
 from htinvert import plugins
 from htinvert.core import Floats
 from htinvert.forward.pdf import pairs
-from htinvert.forward.pdf.model import Pdf, composition
+from htinvert.forward.pdf.model import Pdf
 from htinvert.forward.pdf.weights import pair_weights
 from htinvert.signals.curve_file import read_curve
 from htinvert.structures.file import from_file
@@ -39,7 +39,7 @@ class FastG:
     """Rw of a cluster whose atoms move one by one: G(r) as a matrix times the histogram."""
 
     def __init__(self, atoms: Atoms, model: Pdf, observed: Floats, r: Floats) -> None:
-        symbols, shares = composition(atoms)
+        symbols, shares = pairs.composition(atoms)
         q = np.arange(Q_STEP * round(model.qmin / Q_STEP), model.qmax, Q_STEP)
         weights = pair_weights(symbols, shares, "x-ray", model.qmax, Q_STEP, len(q) + 100)
         weights = weights[:, round(q[0] / Q_STEP) :][:, : len(q)]

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     from htinvert.config.experiment import Experiment
 
 PATTERN = "cbed"  # the forward model whose data are a pattern
+Mix = Annotated[
+    bool, typer.Option("--mix", help="Fit a folder's structures together, as phases of a mixture.")
+]
+Sampling = Annotated[
+    float | None, typer.Option(help="Step of a pattern [mrad per px; from its disk].", min=1e-4)
+]
 
 
 @app.command()
@@ -56,9 +62,8 @@ def fit(
         list[str] | None,
         typer.Option(help="Fit this parameter, too, such as diameter=10:200 [none]; repeatable."),
     ] = None,
-    sampling: Annotated[
-        float | None, typer.Option(help="Step of a pattern [mrad per px; from its disk].", min=1e-4)
-    ] = None,
+    sampling: Sampling = None,
+    mix: Mix = False,
     as_json: Json = False,
     trust: Trust = False,
 ) -> None:
@@ -78,7 +83,7 @@ def fit(
         values = _fitted(structure, block, Path(), output, also, out)
     else:
         block = _experiment(experiment, model=model, span=span, axis=axis, given=given or ())
-        values = _fitted(structure, block, _folder(experiment), output, also, out)
+        values = _fitted(structure, block, _folder(experiment), output, also, out, mix=mix)
     if as_json:
         say_json(values)
 
@@ -110,6 +115,8 @@ def _fitted(
     output: Path,
     also: dict[str, tuple[float, float]],
     out: Any,
+    *,
+    mix: bool = False,
 ) -> Any:
     """Fit and report as the data want it; what came of it as plain values."""
     from htinvert.report.as_json import fit_values
@@ -120,6 +127,12 @@ def _fitted(
     if block.forward["use"] == PATTERN:
         return thickness_with_progress(
             structure, block, folder=folder, output=output, also=also, console=out
+        )
+    if mix:
+        from htinvert.report.curve_mixture import mix_with_progress
+
+        return mix_with_progress(
+            structure, block, base=folder, output=output, also=also, console=out
         )
     if structure.is_dir():
         return fit_values(

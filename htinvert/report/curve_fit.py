@@ -14,11 +14,13 @@ from htinvert.campaign.channels import make_channel
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, UserError
 from htinvert.declaration.abilities import ChecksReach, ChoosesFree, HasFindings
+from htinvert.declaration.crystal_abilities import Derives, Reframes
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.certainty import Certainty
 from htinvert.evaluation.fit import Fitted, fit
 from htinvert.evaluation.optimize import LEAST_SQUARES
+from htinvert.evaluation.placed import Placed
 from htinvert.report.figures import draw_placed, footnote
 from htinvert.report.terminal import progress_bar
 from htinvert.signals.intervals import intervals
@@ -27,6 +29,7 @@ from htinvert.signals.seen import Seen, see
 from htinvert.structures.file import from_file
 from htinvert.structures.write import write_table
 
+Derived = Mapping[str, tuple[float, float | None, str]]
 TRIALS = 1200  # signals that are simulated at most
 
 
@@ -49,6 +52,7 @@ def fit_with_progress(
         raise UserError("the experiment is an image; use htinvert register STRUCTURE IMAGE")
     channel = make_channel(name, experiment, folder=folder)
     with answerable([channel], at=""), progress_bar(console) as bar:
+        atoms = reframed(channel, atoms)
         channel = fittable(channel, experiment, atoms, also)
         if isinstance(channel.forward, ChecksReach):
             channel.forward.check_reach(atoms)
@@ -66,11 +70,12 @@ def fit_with_progress(
             errors = intervals(seen, channel.free)
         except EvaluationFailed as failure:
             raise UserError(f"{name} could not be fitted: {failure}") from failure
-        paths = _write(output, seen, result, errors, experiment.credit)
+        derived = _derived(channel, atoms, result, errors)
+        paths = _write(output, seen, result, errors, derived, experiment.credit)
     metric, score = next(iter(result.scores.items()))
     console.print(f"{name}: {metric} {score.cost:.4f}, {len(result.trials)} trials")
     console.print(f"compared: {seen.kind.words(channel.observed)}")
-    console.print(_table(result, errors, channel))
+    console.print(_table(result, errors, derived, channel))
     for note in _notes(channel, result, errors):
         console.print(f"warning: {note}", soft_wrap=True)
     if isinstance(channel.forward, HasFindings):
@@ -83,6 +88,20 @@ def fit_with_progress(
     for path in paths:
         console.print(f"written: {path}")
     return result
+
+
+def reframed(channel: Channel, atoms: Atoms) -> Atoms:
+    """The structure in the cell in which the forward model of ``channel`` fits it best."""
+    return channel.forward.reframed(atoms) if isinstance(channel.forward, Reframes) else atoms
+
+
+def _derived(
+    channel: Channel, atoms: Atoms, result: Fitted, errors: Mapping[str, float]
+) -> Derived:
+    """What follows from fitted parameters: value, standard error, unit."""
+    if not isinstance(channel.forward, Derives):
+        return {}
+    return channel.forward.derived(atoms, result.parameters, errors)
 
 
 def fittable(
@@ -115,7 +134,12 @@ def _free_of(
 
 
 def _write(
-    folder: Path, seen: Seen, result: Fitted, errors: Mapping[str, float], credit: str
+    folder: Path,
+    seen: Seen,
+    result: Fitted,
+    errors: Mapping[str, float],
+    derived: Derived,
+    credit: str,
 ) -> list[Path]:
     """The figure, the parameters as JSON, and observed, simulated and difference as a table."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,11 +163,21 @@ def _write(
             }
             for key, value in result.parameters.items()
         },
+        "derived": {
+            key: {"value": value, "standard_error": error, "unit": unit}
+            for key, (value, error, unit) in derived.items()
+        },
         "notes": _notes(channel, result, errors),
         "trials": len(result.trials),
         "forward": str(result.forward),
     }
     paths[1].write_text(json.dumps(table, indent=1), encoding="utf-8")
+    write_curve(paths[2], placed)
+    return paths
+
+
+def write_curve(path: Path, placed: Placed) -> None:
+    """Observed, simulated and difference as a table."""
     x = placed.simulated.coordinates()
     columns = zip(x, placed.patch, placed.matched, placed.residual, strict=True)
     axis = placed.simulated.axes[0].name
@@ -151,8 +185,7 @@ def _write(
     rows: list[Mapping[str, Any]] = [
         dict(zip(heads, map(float, row), strict=True)) for row in columns
     ]
-    write_table(paths[2], rows)
-    return paths
+    write_table(path, rows)
 
 
 def _certainties(
@@ -174,7 +207,7 @@ def _notes(channel: Channel, result: Fitted, errors: Mapping[str, float]) -> lis
     return [note for note in found if note]
 
 
-def _table(result: Fitted, errors: Mapping[str, float], channel: Channel) -> Any:
+def _table(result: Fitted, errors: Mapping[str, float], derived: Derived, channel: Channel) -> Any:
     """The fitted parameters, and what was solved for, with standard errors and units."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -185,6 +218,8 @@ def _table(result: Fitted, errors: Mapping[str, float], channel: Channel) -> Any
     sure = _certainties(channel, result, errors)
     for key, value in result.parameters.items():
         view.add_row(key, f"{value:.5f}", sure[key].word, unit_of(channel.forward, key))
+    for key, (value, error, unit) in derived.items():
+        view.add_row(key, f"{value:.5f}", "" if error is None else f"{error:.5f}", unit)
     for key, value in next(iter(result.scores.values())).detail.items():
         view.add_row(key, f"{value:.5f}", "solved for", "1" if key == "scale" else "")
     return view

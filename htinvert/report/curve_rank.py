@@ -12,7 +12,7 @@ from htinvert.config.experiment import Experiment
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.fit import fit
-from htinvert.report.curve_fit import fittable
+from htinvert.report.curve_fit import fittable, reframed
 from htinvert.report.terminal import progress_bar
 from htinvert.signals.correlated import correlation_time
 from htinvert.signals.seen import Seen, see
@@ -95,6 +95,7 @@ def _fitted(
     atoms = from_file(path)
     channel = make_channel(path.stem, experiment, folder=base)
     with answerable([channel], at=""):
+        atoms = reframed(channel, atoms)
         channel = fittable(channel, experiment, atoms, also)
         result = fit(channel, atoms, start={}, max_evaluations=EACH)
         seen = see(channel, atoms, result.parameters)

@@ -11,29 +11,24 @@ S. J. L. Billinge,
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from ase import Atoms
-from ase.build import bulk, molecule
 
 from htinvert.core import Axis, Floats, Signal, UserError
-from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
-from htinvert.forward.memo import fingerprint, remember
-from htinvert.forward.pdf import adjoint, pairs, reciprocal, transform
+from htinvert.declaration.declared import Parameter, check_bounds, declared
+from htinvert.forward.pdf import adjoint, known, lattice, pairs, reciprocal, transform
 from htinvert.forward.pdf.data import check_g, check_radiation
-from htinvert.forward.pdf.weights import RADIATIONS, pair_weights
+from htinvert.forward.pdf.weights import RADIATIONS, mean_square, pair_weights
 
 Radiation = Literal["x-ray", "neutron", "atomic number"]
 Quantity = Literal["G", "F", "S", "I"]
 QMIN = 1.0  # 1/Å, where neither the file nor the user says it
 SMALL = 4.5  # standard deviations of damping, beyond which nothing is left: exp(-10)
 Elements = tuple[tuple[str, ...], tuple[float, ...]]  # and their fractions
-_REMEMBERED = 8  # histograms, so that a fit of the other parameters does not count pairs again
-_counted: OrderedDict[bytes, Floats] = OrderedDict()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +52,8 @@ class Pdf:
         delta2: correlated motion, at low temperature [Å²].
         qdamp: damping by the instrument, ``exp(-(qdamp r)^2 / 2)`` [1/Å].
         qbroad: broadening by the instrument [1/Å].
-        zoom: factor on all distances [1].
+        zoom: factor on all distances [1]; of a crystal also one per vector of its cell, ``ab`` and
+            ``c``.
         diameter: of a sphere cut out of a crystal [Å]; None where the crystal is large.
         axes: of the signal; the experiment's where None.
         shape: number of its points; the experiment's where None.
@@ -86,7 +82,7 @@ class Pdf:
     delta2: Annotated[float, Parameter("Å²", 0.0, 50.0)] = 0.0
     qdamp: Annotated[float, Parameter("1/Å", 0.0, 0.5)] = 0.0
     qbroad: Annotated[float, Parameter("1/Å", 0.0, 0.5)] = 0.0
-    zoom: Annotated[float, Parameter("1", 0.5, 2.0)] = 1.0
+    zoom: Annotated[float | dict[str, float], Parameter("1", 0.5, 2.0)] = 1.0
     diameter: Annotated[float | None, Parameter("Å", 2.0, 1e5)] = None
     axes: tuple[Axis, ...] | None = None
     shape: tuple[int, ...] | None = None
@@ -100,6 +96,8 @@ class Pdf:
             raise ValueError(
                 f'radiation is "{self.radiation}" but must be one of {", ".join(RADIATIONS)}'
             )
+        if isinstance(self.zoom, Mapping):
+            lattice.check_names(self.zoom)
         for element, value in self._u().items():
             if not 1e-5 <= value <= 1.0:
                 raise ValueError(f"u of {element} is {value} but must be from 1e-5 to 1 (Å²)")
@@ -113,10 +111,12 @@ class Pdf:
             UserError: where axes, shape or qmax are not set, the axis is another one, the
                 structure repeats in one or two directions only, or an element is not in the tables.
         """
+        if isinstance(self.zoom, Mapping):
+            return replace(self, zoom=1.0)(lattice.stretched(atoms, self.zoom))
         axis, count = self._axis()
         grid, reach, crystal = self._extent(atoms, axis, count)
-        counted = _histogram(atoms, reach)
-        elements = composition(atoms)
+        counted = pairs.known(atoms, reach)
+        elements = pairs.composition(atoms)
         values = self._values(atoms, counted, grid, reach if crystal else None, elements=elements)
         if self.quantity == "G":
             found = self._g(values, grid, elements)
@@ -136,23 +136,27 @@ class Pdf:
         """
         if self.quantity != "G":
             raise UserError("atoms are refined by G(r) only; leave refine out")
+        if isinstance(self.zoom, Mapping):
+            moved = lattice.stretched(atoms, self.zoom)
+            turn = np.linalg.solve(atoms.cell.array, moved.cell.array)
+            return np.asarray(replace(self, zoom=1.0).gradient(moved, slope) @ turn.T)
         axis, count = self._axis()
         grid, reach, crystal = self._extent(atoms, axis, count)
-        symbols, shares = elements = composition(atoms)
+        symbols, shares = elements = pairs.composition(atoms)
         window, weights = self._window(grid, elements)
         r = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
         shown = grid.origin + grid.step * grid.every * np.arange(count, dtype=float)
         by_f = adjoint.from_r(slope * self._damping(shown), grid, len(window)) * window * weights
         by_values = adjoint.from_q(by_f, grid) / len(atoms)
         if crystal:
-            whole = transform.fade(r, reach * self.zoom) * transform.sphere(r, self.diameter)
+            whole = transform.fade(r, reach * self._factor()) * transform.sphere(r, self.diameter)
             by_values = by_values * whole / np.maximum(r, 1e-9)
         bins = pairs.bins_of(reach)
         motion = (self.delta1, self.delta2, self.qbroad)
         by_bin = np.stack(
             [
                 adjoint.from_values(row, self._u_of(symbols[a]) + self._u_of(symbols[b]), motion,
-                                    self.zoom, grid, bins=bins)
+                                    self._factor(), grid, bins=bins)
                 for row, (a, b) in zip(by_values, pairs.couples(len(shares)), strict=True)
             ]
         )  # fmt: skip
@@ -167,9 +171,9 @@ class Pdf:
             last = self._resolved() if crystal else 0.0
         else:
             last = axis.origin + axis.step * count + transform.REACH
-        reach = last / self.zoom if crystal else pairs.bound(atoms)
+        reach = last / self._factor() if crystal else pairs.bound(atoms)
         make = transform.grid_for if self.quantity == "G" else reciprocal.grid_for
-        return make(axis, count, reach * self.zoom + transform.REACH), reach, crystal
+        return make(axis, count, reach * self._factor() + transform.REACH), reach, crystal
 
     def _window(self, grid: transform.Radial, elements: Elements) -> tuple[Floats, Floats]:
         """Limits of Q, and what each two elements scatter within."""
@@ -180,7 +184,7 @@ class Pdf:
 
     def _lengths(self, bins: int) -> Floats:
         """Distance [Å] of each bin, zoomed, the first not zero."""
-        return np.maximum(self.zoom * pairs.BIN * np.arange(bins, dtype=float), pairs.BIN)
+        return np.maximum(self._factor() * pairs.BIN * np.arange(bins, dtype=float), pairs.BIN)
 
     def _g(self, values: Floats, grid: transform.Radial, elements: Elements) -> Floats:
         """G(r) within the limits of Q, of a function of r per two elements."""
@@ -246,15 +250,34 @@ class Pdf:
 
         Of a cluster ``qmin``, too, where nobody says it: it decides the slope below the peaks.
         """
-        symbols, _ = composition(atoms)
+        symbols, _ = pairs.composition(atoms)
         nearest = pairs.shortest(atoms)
         free = {f"u.{symbol}": (5e-4, 0.1) for symbol in symbols}
-        free |= {"delta2": (0.0, 0.95 * nearest**2), "zoom": (0.95, 1.05)}
+        free |= {"delta2": (0.0, 0.95 * nearest**2)}
+        free |= dict.fromkeys(lattice.usual(atoms), (0.95, 1.05))
         if self.qdamp == 0.0:
             free["qdamp"] = (0.0, 0.15)
         if self.quantity == "G" and self.qmin is None and not self._is_crystal(atoms):
             free["qmin"] = (0.2, 3.0)
         return free
+
+    def scattering(self, atoms: Atoms) -> float:
+        """How strongly an atom scatters, ``<f>^2`` at Q = 0: what it weighs in a mixture's G(r)."""
+        return mean_square(*pairs.composition(atoms), self.radiation or "x-ray")
+
+    def reframed(self, atoms: Atoms) -> Atoms:
+        """A crystal in its conventional cell, whose lengths a fit may change one by one."""
+        return lattice.conventional(atoms)
+
+    def derived(
+        self, atoms: Atoms, parameters: Mapping[str, float], errors: Mapping[str, float]
+    ) -> dict[str, tuple[float, float | None, str]]:
+        """Cell lengths of a crystal that follow from fitted parameters, their errors and unit."""
+        zoom = {name: x for name, x in parameters.items() if name.partition(".")[0] == "zoom"}
+        return {
+            f"cell {vector}": (length, length * errors[name] / zoom[name], "Å")
+            for vector, (length, name) in lattice.lengths(atoms, zoom).items()
+        }
 
     def _values(
         self,
@@ -275,16 +298,21 @@ class Pdf:
         values = np.stack(
             [
                 transform.broadened(row, self._u_of(symbols[a]) + self._u_of(symbols[b]), motion,
-                                    self.zoom, grid)
+                                    self._factor(), grid)
                 for row, (a, b) in zip(counted, upper, strict=True)
             ]
         ) / len(atoms)  # fmt: skip
         if reach is None:
             return values
-        density = len(atoms) / atoms.get_volume() / self.zoom**3
+        density = len(atoms) / atoms.get_volume() / self._factor() ** 3
         portion = np.array([shares[a] * shares[b] * (1 if a == b else 2) for a, b in upper])
         values = values / np.maximum(r, 1e-9) - 4 * np.pi * density * r * portion[:, None]
-        return values * transform.fade(r, reach * self.zoom) * transform.sphere(r, self.diameter)
+        return (
+            values * transform.fade(r, reach * self._factor()) * transform.sphere(r, self.diameter)
+        )
+
+    def _factor(self) -> float:
+        return 1.0 if isinstance(self.zoom, Mapping) else self.zoom
 
     def _u(self) -> dict[str, float]:
         return dict(self.u) if isinstance(self.u, Mapping) else {"*": float(self.u)}
@@ -337,60 +365,4 @@ class Pdf:
         return bool(atoms.pbc.all())
 
 
-def composition(atoms: Atoms) -> tuple[tuple[str, ...], tuple[float, ...]]:
-    """Elements in alphabetical order and their fractions of all atoms."""
-    symbols, kinds = pairs.kinds_of(atoms)
-    return symbols, tuple(float(share) for share in np.bincount(kinds) / len(kinds))
-
-
-def _histogram(atoms: Atoms, reach: float) -> Floats:
-    """Pairs per bin, from a few that are kept."""
-    arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
-    key = fingerprint({"reach": reach}, *arrays)
-    if key not in _counted:
-        remember(_counted, key, pairs.histogram(atoms, reach), most=_REMEMBERED)
-    return _counted[key]
-
-
-def _on(first: float, step: float, count: int) -> dict[str, object]:
-    """Axes and shape of so many points."""
-    return {"axes": (Axis("r", "Å", step, first),), "shape": (count,)}
-
-
-def _at(place: float, first: float = 1.0, step: float = 0.01) -> Callable[[Signal], float]:
-    """Measure: the value at r [Å]."""
-    return lambda signal: float(signal.data[round((place - first) / step)])
-
-
-def _nickel(place: float, value: float) -> KnownAnswer:
-    return KnownAnswer(
-        f"G({place}) of nickel",
-        "PDFgui's engine, diffpy.pdffit2 1.5.1, whose own transform is good to 0.05",
-        {
-            **{"qmin": 0.0, "qmax": 25.0, "u": 0.005, "qdamp": 0.04},
-            **_on(1.0, 0.01, 1000),
-        },
-        lambda: bulk("Ni", "fcc", a=3.524, cubic=True),
-        _at(place),
-        value,
-        0.05,
-    )
-
-
-KNOWN_ANSWERS = (
-    _nickel(2.49, 16.113),
-    _nickel(4.32, 16.734),
-    _nickel(9.97, -5.885),
-    KnownAnswer(
-        "G(1.43) of C60",
-        "twice that of DebyeCalculator 1.1.1, which counts each pair once",
-        {
-            **{"qmin": 1.0, "qmax": 20.0, "u": 0.3 / (8 * np.pi**2), "qdamp": 0.06},
-            **_on(1.0, 0.01, 600),
-        },
-        lambda: molecule("C60"),
-        _at(1.43),
-        6.991,
-        0.02,
-    ),
-)
+KNOWN_ANSWERS = known.ANSWERS

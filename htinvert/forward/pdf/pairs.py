@@ -8,6 +8,7 @@ section 5.3.
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import combinations_with_replacement, product
 from typing import Any
@@ -18,11 +19,14 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from htinvert.core import Floats
+from htinvert.forward.memo import fingerprint, remember
 
 BIN = 0.01  # Å
 CELLS_PER_REACH = 3  # that a cell list divides the reach into
 MOST_CELLS = 2_000_000
 SPARE = 4  # bins behind the last, for distances beyond the reach
+REMEMBERED = 8  # histograms, so that a fit of other parameters does not count pairs again
+_counted: OrderedDict[bytes, Floats] = OrderedDict()
 
 
 def kinds_of(atoms: Atoms) -> tuple[tuple[str, ...], NDArray[np.int64]]:
@@ -38,6 +42,12 @@ def _kinds(numbers: bytes) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     kinds = which.astype(np.int64)
     kinds.setflags(write=False)
     return tuple(map(str, names)), kinds
+
+
+def composition(atoms: Atoms) -> tuple[tuple[str, ...], tuple[float, ...]]:
+    """Elements in alphabetical order and their fractions of all atoms."""
+    symbols, kinds = kinds_of(atoms)
+    return symbols, tuple(float(share) for share in np.bincount(kinds) / len(kinds))
 
 
 @functools.cache
@@ -74,6 +84,15 @@ def shortest(atoms: Atoms) -> float:
 def bins_of(reach: float) -> int:
     """Number of bins of a histogram up to a distance [Å]."""
     return int(reach / BIN) + 4
+
+
+def known(atoms: Atoms, reach: float) -> Floats:
+    """The histogram of :func:`histogram`, from a few that are kept."""
+    arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
+    key = fingerprint({"reach": reach}, *arrays)
+    if key not in _counted:
+        remember(_counted, key, histogram(atoms, reach), most=REMEMBERED)
+    return _counted[key]
 
 
 def histogram(atoms: Atoms, reach: float) -> Floats:

@@ -71,3 +71,11 @@ def pair_weights(
         raise UserError("the scattering lengths of this composition cancel; G(r) has no scale")
     upper = np.triu_indices(len(symbols))
     return np.asarray(f[upper[0]] * f[upper[1]] / mean**2)
+
+
+def mean_square(symbols: tuple[str, ...], shares: tuple[float, ...], radiation: str) -> float:
+    """Square of the mean scattering factor of a composition at Q = 0 [electrons² or fm²]."""
+    mean = sum(
+        x * factors(s, radiation, 1.0, 1.0, 1)[0] for s, x in zip(symbols, shares, strict=True)
+    )
+    return float(mean**2)
