@@ -25,6 +25,7 @@ from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, 
 from htinvert.forward.memo import fingerprint, remember
 from htinvert.forward.pdf import adjoint, pairs, reciprocal, transform
 from htinvert.forward.pdf.data import check_g, check_radiation
+from htinvert.forward.pdf.usual import usual
 from htinvert.forward.pdf.weights import RADIATIONS, pair_weights
 
 Radiation = Literal["x-ray", "neutron", "atomic number"]
@@ -75,6 +76,7 @@ class Pdf:
     packages: ClassVar[tuple[str, ...]] = ("periodictable", "numba")
     model_error: ClassVar[float] = 0.1
     model_error_source: ClassVar[str] = "published structures of particles, docs/pdf.md"
+    usual = classmethod(usual)
     header: ClassVar[Mapping[str, str]] = {"qmin": "qmin", "qmax": "qmax", "radiation": "mode"}
 
     quantity: Quantity = "G"
