@@ -15,11 +15,10 @@ from htinvert.config.campaign import Config
 from htinvert.config.weights import LikelihoodPart, named_objectives
 from htinvert.core import ENERGIES, Channel, Objective, Space, UserError
 from htinvert.declaration.abilities import HasMisfit, HasModelError
-from htinvert.metrics.likelihood import Likelihood
+from htinvert.metrics.likelihood import MODEL_ERROR, Likelihood
 from htinvert.ranking.confidence import declared_accuracy
 from htinvert.signals.independent import independent_points
 
-MODEL_ERROR = 0.1  # of a forward model that declares none: a convention
 ROOM = 300.0  # K
 
 

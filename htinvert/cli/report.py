@@ -64,18 +64,26 @@ def decide(
     folder: Annotated[Path, typer.Argument(help="The folder of a run.")],
     energy_error: EnergyError = None,
     position_error: PositionError = None,
+    further: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of measurements you could make [the usual ones]."),
+    ] = None,
     trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Say which datum decides: the families that each leaves, alone and with others.
 
-    And whether the data can be of one structure at all. Example: htinvert decide runs/joint
+    And whether the data can be of one structure at all, and which further measurement would decide
+    between the families left. Example: htinvert decide runs/joint --further plans.yaml
     """
     from htinvert.report.as_json import decision_values
     from htinvert.report.page.decide import show_decision
+    from htinvert.report.page.further import further_values
 
     answer_for(trust)
     out = console(quiet=as_json)
-    found = show_decision(folder, console=out, error=(energy_error, position_error))
+    found, wanted = show_decision(
+        folder, console=out, error=(energy_error, position_error), declared=further
+    )
     if as_json:
-        say_json(decision_values(found))
+        say_json(decision_values(found) | {"further": wanted and further_values(wanted)})

@@ -7,13 +7,15 @@ Python, such a question looks at names only, not at signatures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ase import Atoms
 
 if TYPE_CHECKING:
     from htinvert.core import Axis, Signal
+    from htinvert.declaration.measurement import Measurement
 
 Given = Mapping[str, Any]
 """Parameters of a component as plain values, as a campaign's file gives them."""
@@ -280,6 +282,15 @@ class HasModelError(Protocol):
 
     model_error: float
     model_error_source: str
+
+
+@runtime_checkable
+class HasUsual(Protocol):
+    """Says what is usually measured with it, for who asks which measurement would decide."""
+
+    def usual(self, atoms: Atoms, folder: Path) -> Sequence[Measurement]:
+        """Measurements that could be made of ``atoms``; a class method. ``folder`` takes files."""
+        ...
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
@@ -19,15 +20,20 @@ from numpy.typing import NDArray
 
 from htinvert.core import Floats, Signal
 from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds
+from htinvert.declaration.measurement import Measurement
 from htinvert.forward.cross_section import cross_section
 from htinvert.forward.fourier import interpolate, sum_rows, waves
 from htinvert.forward.mesh import mesh_image, mesh_points
 from htinvert.forward.probe import sampled_transfer, transfer
 from htinvert.forward.scene import Window, check_scene
 from htinvert.forward.stem import STEM, Stem, check_ring
-from htinvert.forward.view import Direction, view_frame
+from htinvert.forward.view import Direction, sides, view_frame
 
 Complexes = NDArray[np.complex128]
+
+PIXEL = 0.25  # Å, of an image that nobody has taken yet
+BESIDE, WIDEST = 3.0, 60.0  # Å of it beside the atoms, and in all
+DOSE = 1e4  # electrons per Å²
 
 _SAME = 1e-4  # Å: atoms in projection no farther apart are one column
 _PATIENCE = 1.5  # times as long as a mesh that the exact series may take
@@ -67,6 +73,35 @@ class StemConvolution(Stem):
         check_ring(self)
         if self.aperture not in ("continuous", "cell"):
             raise ValueError(f'aperture is "{self.aperture}" but must be "continuous" or "cell"')
+
+    @classmethod
+    def usual(
+        cls,
+        atoms: Atoms,
+        folder: Path,  # noqa: ARG003  (other models leave a file there)
+    ) -> list[Measurement]:
+        """An image from each side."""
+        found = []
+        for name, beam, up in sides(atoms):
+            frame = view_frame(beam, up)
+            reach = np.ptp(atoms.positions @ frame[:2].T, axis=0) + 2 * BESIDE
+            nx, ny = np.ceil(np.minimum(reach, WIDEST) / PIXEL).astype(int).tolist()
+            forward = cls(
+                beam=beam, up=up, sampling=PIXEL, shape=(ny, nx), semiangle=22.0, inner=60.0
+            )
+            found.append(
+                Measurement(
+                    f"HAADF {name}",
+                    forward,
+                    "correlation",
+                    "1e4 e/Å²",
+                    counts=DOSE * PIXEL**2,
+                    said=f"electrons counted, {forward.beam_energy / 1e3:g} kV, "
+                    f"{forward.semiangle:g} mrad, {forward.inner:g} to {forward.outer:g} mrad",
+                    free={"shift_x": (-1.0, 1.0), "shift_y": (-1.0, 1.0)},
+                )
+            )
+        return found
 
     def __call__(self, atoms: Atoms) -> Signal:
         """Image of ``atoms``, repeated along its periodic directions, shape (ny, nx), float32.

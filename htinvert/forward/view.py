@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from ase import Atoms
 
 from htinvert.core import Floats
 
@@ -58,6 +59,23 @@ class View:
         flat[:, 1] = -np.where(upper, up - self.width, below)
         flat[:, 0] -= self.slide * upper
         return np.asarray(flat @ self.frame[:2])
+
+
+def sides(atoms: Atoms) -> list[tuple[str, Direction, Direction]]:
+    """Directions from which a specimen may be looked at: words, toward the viewer, up.
+
+    Along the axes; of a free cluster also between each two of them.
+    """
+    found: list[tuple[str, Direction, Direction]] = [
+        ("along x", "x", "z"), ("along y", "y", "z"), ("along z", "z", "y")
+    ]  # fmt: skip
+    if not atoms.pbc.any():
+        found += [
+            ("along [110]", (1.0, 1.0, 0.0), "z"),
+            ("along [101]", (1.0, 0.0, 1.0), "y"),
+            ("along [011]", (0.0, 1.0, 1.0), "x"),
+        ]
+    return found
 
 
 def view_frame(beam: Direction, up: Direction) -> Floats:

@@ -16,6 +16,7 @@ import numpy as np
 
 from htinvert.core import Objective
 
+MODEL_ERROR = 0.1  # relative, of a forward model that declares none: a convention
 LEAST = 1e-6  # of a misfit: what two equal signals have in single precision
 
 

@@ -36,6 +36,7 @@ from htinvert.forward.exafs.transform import (
     Space,
     Window,
 )
+from htinvert.forward.exafs.usual import usual
 from htinvert.forward.memo import fingerprint, remember
 
 WARM = 150.0  # K, above which the third cumulant of first shells is usually seen
@@ -113,6 +114,7 @@ class Exafs:
     packages: ClassVar[tuple[str, ...]] = ("xraylarch",)
     model_error: ClassVar[float] = 0.1
     model_error_source: ClassVar[str] = "copper at 10 K, R-factor 0.0093, docs/exafs.md"
+    usual = classmethod(usual)
     header: ClassVar[Mapping[str, str]] = {"absorber": "element.symbol", "edge": "element.edge"}
 
     absorber: str | None = None

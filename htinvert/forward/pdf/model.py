@@ -22,6 +22,7 @@ from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import Parameter, check_bounds, declared
 from htinvert.forward.pdf import adjoint, known, lattice, pairs, reciprocal, transform
 from htinvert.forward.pdf.data import check_g, check_radiation
+from htinvert.forward.pdf.usual import usual
 from htinvert.forward.pdf.weights import RADIATIONS, mean_square, pair_weights
 
 Radiation = Literal["x-ray", "neutron", "atomic number"]
@@ -71,6 +72,7 @@ class Pdf:
     packages: ClassVar[tuple[str, ...]] = ("periodictable", "numba")
     model_error: ClassVar[float] = 0.1
     model_error_source: ClassVar[str] = "published structures of particles, docs/pdf.md"
+    usual = classmethod(usual)
     header: ClassVar[Mapping[str, str]] = {"qmin": "qmin", "qmax": "qmax", "radiation": "mode"}
 
     quantity: Quantity = "G"

@@ -16,8 +16,10 @@ from htinvert.ranking.decide import Decision, contenders, decide
 from htinvert.ranking.rank import unit_of_sum
 from htinvert.report.figures import pyplot
 from htinvert.report.page.facts import Facts, read_run
+from htinvert.report.page.further import Further, further, further_sentences, further_table
 from htinvert.report.page.scenes import signals_of
 from htinvert.report.save import drawn, save
+from htinvert.report.terminal import counted_bar
 
 SHOWN = 24  # families in the picture
 LEFT, GONE, INK = "#00798c", "#e3e7ea", "#30363c"
@@ -41,8 +43,11 @@ def show_decision(
     *,
     console: Any,
     error: tuple[float | None, float | None] = (None, None),
-) -> Decision:
-    """Print which data of a run leave which families, and draw it into its folder.
+    declared: Path | None = None,
+) -> tuple[Decision, Further | None]:
+    """Print which data of a run leave which families, draw it into its folder; and what next.
+
+    ``declared`` is a file of further measurements that are looked at instead of the usual ones.
 
     Raises :class:`UserError` where the folder is no run, or has fewer than two data or families.
     """
@@ -57,7 +62,15 @@ def show_decision(
         console.print(sentence, soft_wrap=True)
     draw = partial(draw_decision, decision=found, title=facts.config.name)
     console.print(drawn(folder / "decide.png", draw), soft_wrap=True)
-    return found
+    with counted_bar(console) as bar:
+        wanted = further(
+            facts, found, declared=declared, watched=partial(bar.track, description="simulating")
+        )
+    if wanted is not None:
+        console.print(further_table(wanted))
+        for sentence in further_sentences(wanted):
+            console.print(sentence, soft_wrap=True)
+    return found, wanted
 
 
 def decision_table(decision: Decision, *, unit: str = "") -> Any:

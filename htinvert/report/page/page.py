@@ -23,6 +23,7 @@ from htinvert.report.page import charts, checks, scenes
 from htinvert.report.page.citations import citations, potential
 from htinvert.report.page.decide import decided, draw_decision, sentences
 from htinvert.report.page.facts import Facts
+from htinvert.report.page.further import HEADS, further, further_sentences, row
 from htinvert.report.page.surety import (
     COMPARED,
     Surety,
@@ -88,7 +89,8 @@ def _deciding(facts: Facts, engine: Accuracy) -> dict[str, Any]:
     several = sum(o.weight > 0 and o.name not in ENERGIES for o in facts.objectives) > 1
     found = decided(facts, engine) if several else None
     if found is None:
-        return {"deciding": "", "decided": []}
+        return {"deciding": "", "decided": [], "wanted_words": []}
+    wanted = further(facts, found)
     with tempfile.TemporaryDirectory(prefix="htinvert-") as folder:
         path = Path(folder) / "decide.png"
         draw_decision(path, found, title=facts.config.name)
@@ -96,6 +98,9 @@ def _deciding(facts: Facts, engine: Accuracy) -> dict[str, Any]:
     return {
         "deciding": f"data:image/png;base64,{picture}",
         "decided": sentences(found, unit_of_sum(facts.objectives)),
+        "wanted": [row(one) for one in wanted.foreseen] if wanted else [],
+        "wanted_heads": [head.replace("\n", " ") for head in HEADS],
+        "wanted_words": further_sentences(wanted) if wanted else [],
     }
 
 

@@ -82,9 +82,19 @@ def test_a_run_keeps_them_and_ranks_by_others_from_what_is_stored(tmp_path: Path
     found = [entry.evaluation.objectives for entry in other]
     assert other[0].total == pytest.approx(min(o["energy"] + 40 * o["pdf.rw"] for o in found))
     console = Console(width=100, record=True, file=io.StringIO(), markup=False)
-    decision = show_decision(run.path, console=console)
+    plans = tmp_path / "plans.yaml"
+    plans.write_text("neutrons: {like: pdf, forward: {radiation: neutron}, noise: 0.02, per: d}")
+    decision, wanted = show_decision(
+        run.path,
+        console=console,
+        error=(5.0, None),
+        declared=plans,  # so that two are left
+    )
     assert [len(choice) for choice in decision.choices] == [1, 1, 2]
-    assert decision.inside[:, 0].any() and "nats" in console.export_text()
+    told = console.export_text()
+    assert decision.inside[:, 0].any() and "nats" in told
+    assert wanted is not None and wanted.foreseen[0].measurement.name == "neutrons"
+    assert "1 d" in told and "noise 0.02 of the signal per d, as given" in told
     assert (run.path / "decide.png").is_file()
     again = ht.run(plan(LIKELY, stop={"evaluations": 4}), tmp_path / "run")
     assert again.counts().ok == 4
