@@ -1,7 +1,7 @@
 """Compiled loop over the columns of an image: each fitted in its window, others taken off.
 
 A column is A ((1 - w) exp(-r² / 2 s²) + w exp(-r² / 2 (WIDE s)²)) on a background; pixels weigh by
-a variance v0 + v1 times the model, as counted electrons have it.
+a variance v0 + v1 times the model, as counted electrons have it, and at least v2.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ def fit_windows(
     shapes: Any,
     kinds: Any,
     variance: Any,
+    expected: Any,
+    hold: Any,
     half: Any,
     free: Any,
     errors: Any,
 ) -> None:
     """Improve ``columns`` (n, 4), amplitude, y, x and background, in place; ``model`` has all.
 
-    ``shapes`` (k, 2) are width and share of tails of each kind, ``half`` the windows' half width,
-    ``free`` 3, or 4 to fit the background, too. Variances and the covariance of y and x go to
+    ``shapes`` (k, 2) are width and share of tails of each kind, ``expected`` (n, 2) where columns
+    should be, to which ``hold`` [1/px²] ties them, ``half`` the windows' half width, ``free`` 3, or
+    4 to fit the background, too. Variances and the covariance of y and x go to
     ``errors`` (n, 5): amplitude, y, x, background; the last is that of y and x.
     """
     ny, nx = image.shape
@@ -52,12 +55,16 @@ def fit_windows(
                 tail = w * np.exp(-0.5 * r2 / (s * s * WIDE * WIDE))
                 pull = amplitude * (core + tail / (WIDE * WIDE)) / (s * s)
                 slope[0], slope[1], slope[2] = core + tail, pull * dy, pull * dx
-                weight = 1.0 / (variance[0] + variance[1] * max(model[i, j] + ground, 0.0))
+                noise = variance[0] + variance[1] * (model[i, j] + ground)
+                weight = 1.0 / max(noise, variance[2])
                 left_over = image[i, j] - model[i, j] - ground
                 for a in range(free):
                     right[a] += weight * slope[a] * left_over
                     for b in range(free):
                         normal[a, b] += weight * slope[a] * slope[b]
+        for a in range(2):
+            normal[a + 1, a + 1] += hold
+            right[a + 1] += hold * (expected[c, a] - columns[c, a + 1])
         inverse = np.linalg.inv(normal[:free, :free] + 1e-300 * np.eye(free))
         step = inverse @ right[:free]
         errors[c, :free] = np.diag(inverse)

@@ -27,8 +27,12 @@ AROUND = 40  # columns of which the background is made
 SWEEPS = (2, 3)  # with a background of each column, and with the field
 ROUNDS = 2  # of both, shapes and noise being measured between them
 SHAPED = 400  # columns whose shape is looked at
+NARROWEST = 0.4  # px of a core
+UNSURE = 0.1  # of a kind's width: beyond that relative error it shows none of its own
 BINS = 24  # of brightness, in which the noise is measured
 FEWEST = 4  # columns
+LOOSE = 0.25  # of the distance between columns: what holds one that is too dim to show its place
+HELD = 0.9  # of that: an error that says that nothing else holds it
 FAR = 0.45  # of the distance between columns, how far one may be from where it was expected
 UNEXPLAINED = 6.0  # standard deviations of a residual that no column explains
 
@@ -99,7 +103,7 @@ def measure_columns(
     half = int(np.clip(round(WINDOW * distance), SMALLEST, LARGEST))
     state = _start(data, np.asarray(places, dtype=float))
     shapes = np.tile([START_WIDTH * distance, 0.0], (len(names), 1))
-    fitter = _Fitter(data, which, half, shapes)
+    fitter = _Fitter(data, which, half, shapes, np.asarray(places, dtype=float), distance)
     for _ in range(ROUNDS):
         fitter.sweep(state, 4, SWEEPS[0])
         weights = 1.0 / np.maximum(fitter.errors[:, 3], 1e-300)
@@ -111,7 +115,7 @@ def measure_columns(
     weights = 1.0 / np.maximum(fitter.errors[:, 3], 1e-300)
     state[:, 3] = smooth_field(state[:, 1:3], state[:, 3], weights, neighbors(places, AROUND))
     fitter.sweep(state, 3, SWEEPS[1])
-    return fitter.result(state, np.asarray(places, dtype=float), names, distance, image.sampling)
+    return fitter.result(state, names, image.sampling)
 
 
 def _start(data: Floats, places: Floats) -> Floats:
@@ -125,9 +129,18 @@ def _start(data: Floats, places: Floats) -> Floats:
 class _Fitter:
     """The image, its model, shapes of kinds and noise, between sweeps."""
 
-    def __init__(self, data: Floats, kinds: NDArray[np.int_], half: int, shapes: Floats) -> None:
+    def __init__(
+        self,
+        data: Floats,
+        kinds: NDArray[np.int_],
+        half: int,
+        shapes: Floats,
+        places: Floats,
+        distance: float,
+    ) -> None:
         self.data, self.kinds, self.half, self.shapes = data, kinds, half, shapes
-        self.variance = np.array([max(float(np.var(data)), 1e-300), 0.0])
+        self.places, self.distance, self.loose = places, distance, LOOSE * distance
+        self.variance = np.array([max(float(np.var(data)), 1e-300), 0.0, 0.0])
         self.errors = np.zeros((len(kinds), 5))
         self.model = np.zeros_like(data)
         self.near = np.zeros_like(data)  # px from each pixel to the next column
@@ -146,6 +159,8 @@ class _Fitter:
                 self.shapes,
                 self.kinds,
                 self.variance,
+                self.places,
+                self.loose**-2.0,
                 self.half,
                 free,
                 self.errors,
@@ -163,31 +178,44 @@ class _Fitter:
         return np.asarray(np.where(gap <= 2.0 * self.half, near, np.nan))
 
     def measure_shapes(self, state: Floats) -> None:
-        """Width and tails of each kind by its columns' profiles, others taken off."""
-        for kind in range(len(self.shapes)):
-            mine = np.flatnonzero((self.kinds == kind) & (state[:, 0] > 0))
-            mine = mine[:: max(1, len(mine) // SHAPED)]
-            if not len(mine):
-                continue
-            radius, height = [], []
-            for c in mine:
-                r, h = self._profile(state[c], self.shapes[kind])
-                radius.append(r)
-                height.append(h)
-            s, w = self.shapes[kind]
-            try:
-                start = (1.0, s, min(max(w, 0.02), 0.4), 0.0)
-                fitted, _ = curve_fit(
-                    _shape,
-                    np.concatenate(radius),
-                    np.concatenate(height),
-                    p0=start,
-                    bounds=([0.2, 0.4, 0.0, -1.0], [5.0, self.half, 0.6, 1.0]),
-                )
-            except RuntimeError:  # no shape to be seen in so much noise: keep the last
-                continue
-            self.shapes[kind] = fitted[1:3]
+        """Width and tails of each kind by its columns' profiles, others taken off.
+
+        A kind that is too weak to show its width takes the shape of the brightest kind: one probe
+        scans them all.
+        """
+        doubt = np.array([self._fit_shape(kind, state) for kind in range(len(self.shapes))])
+        shares = np.bincount(self.kinds, state[:, 0] ** 2, minlength=len(self.shapes))
+        brightest = int(shares.argmax())
+        doubt[brightest] = 0.0
+        self.shapes[doubt >= UNSURE] = self.shapes[brightest]
         self.draw(state)
+
+    def _fit_shape(self, kind: int, state: Floats) -> float:
+        """Fit a kind's shape; the width's relative standard error, infinite where none shows."""
+        mine = np.flatnonzero((self.kinds == kind) & (state[:, 0] > 0))
+        mine = mine[:: max(1, len(mine) // SHAPED)]
+        if not len(mine):
+            return np.inf
+        s, w = self.shapes[kind]
+        profiles = [self._profile(state[c], self.shapes[kind]) for c in mine]
+        radius, height = (np.concatenate(part) for part in zip(*profiles, strict=True))
+        noise = np.repeat(1.0 / state[mine, 0], [len(r) for r, _ in profiles])
+        try:
+            fitted, covariance = curve_fit(
+                _shape,
+                radius,
+                height,
+                p0=(1.0, s, min(max(w, 0.02), 0.4), 0.0),
+                sigma=noise,  # of heights over the amplitude: a weak column says little
+                bounds=([0.2, NARROWEST, 0.0, -1.0], [5.0, self.half, 0.6, 1.0]),
+            )
+        except RuntimeError:  # no shape to be seen in so much noise: keep the last
+            return np.inf
+        self.shapes[kind] = fitted[1:3]
+        if not NARROWEST < fitted[1] < self.half:
+            return np.inf
+        error = float(np.sqrt(covariance[1, 1]) / fitted[1])
+        return error if np.isfinite(error) else np.inf
 
     def _profile(self, column: Floats, shape: Floats) -> tuple[Floats, Floats]:
         """Distances and heights over the amplitude of the pixels in a window."""
@@ -206,7 +234,10 @@ class _Fitter:
         return r[inside], left[inside] / amplitude
 
     def measure_noise(self, state: Floats) -> None:
-        """Variance of a pixel as a line over its brightness, by the residuals."""
+        """Variance of a pixel as a line over its brightness, by the residuals.
+
+        Nowhere below that of the darkest pixels: a model near zero would weigh without bound.
+        """
         expected = self.model + self.ground(state)
         inside = self.near <= self.half
         squares = (self.data - expected)[inside] ** 2
@@ -217,24 +248,18 @@ class _Fitter:
         relative = 1.0 / np.maximum(found, 1e-12 * found.max() + 1e-300)
         scale = max(float(bright.max()), 1e-300)
         line, _ = nnls(np.column_stack([relative, relative * bright / scale]), np.ones(len(found)))
-        self.variance = np.array([line[0], line[1] / scale])
-        self.variance[0] = max(self.variance[0], 1e-6 * float(found.mean()), 1e-300)
+        least = max(float(found.min()), 1e-6 * float(found.mean()), 1e-300)
+        self.variance = np.array([line[0], line[1] / scale, least])
 
-    def result(
-        self,
-        state: Floats,
-        places: Floats,
-        names: tuple[str, ...],
-        distance: float,
-        sampling: tuple[float, ...],
-    ) -> Columns:
+    def result(self, state: Floats, names: tuple[str, ...], sampling: tuple[float, ...]) -> Columns:
         s, w = self.shapes[self.kinds].T
         area = 2.0 * np.pi * s**2 * ((1.0 - w) + w * WIDE**2)
         fitted = self.model + self.ground(state)
         residual = np.where(np.isfinite(fitted), self.data - fitted, 0.0)
-        lost = np.linalg.norm(state[:, 1:3] - places, axis=1) > FAR * distance
-        lost |= (state[:, 0] <= 0.0) | ((self.errors[:, 1:3] ** 0.5).max(axis=1) > distance)
-        spread = np.sqrt(self.variance[0] + self.variance[1] * np.maximum(np.nan_to_num(fitted), 0))
+        lost = np.linalg.norm(state[:, 1:3] - self.places, axis=1) > FAR * self.distance
+        lost |= (state[:, 0] <= 0.0) | (self.errors[:, 1:3].max(axis=1) > (HELD * self.loose) ** 2)
+        constant, slope, least = self.variance
+        spread = np.sqrt(np.maximum(constant + slope * np.nan_to_num(fitted), least))
         return Columns(
             state[:, 1:3].copy(),
             np.sqrt(self.errors[:, 1:3]),
@@ -246,7 +271,7 @@ class _Fitter:
             lost,
             fitted,
             residual,
-            _unexplained(residual / spread, state[:, 1:3], float(s.mean()), distance),
+            _unexplained(residual / spread, state[:, 1:3], float(s.mean()), self.distance),
             (float(sampling[0]), float(sampling[1])),
         )
 

@@ -63,6 +63,28 @@ def test_places_come_near_the_bound_of_cramer_and_rao() -> None:
     assert len(found.unexplained) == 0
 
 
+def test_columns_too_dim_to_be_seen_stay_where_they_should_be_and_spoil_no_others() -> None:
+    """Oxygen beside strontium: 0.15 counts at the peak over a background of 0.1."""
+    rng = np.random.default_rng(1)
+    heavy = lattice(9, 12.0, rng)
+    places = np.r_[heavy, heavy + 6.0]
+    heights = np.repeat([6.0, 0.15], len(heavy))
+    image = rendered(places, heights, (126, 126), 0.1)
+    found = measure_columns(
+        Signal.image(rng.poisson(image).astype(float), 0.25),
+        places + rng.normal(0, 0.8, places.shape),
+        kinds=np.repeat([0, 1], len(heavy)),
+        names=("heavy", "dim"),
+    )
+    assert found.errors.max() < 0.25 * 8.5  # px: what holds a column, of the distance between them
+    assert not found.lost[: len(heavy)].any()
+    rows, columns = np.indices((51, 51)) - 25.0
+    square = rows**2 + columns**2
+    slope = 6.0 * rows * (1.0 + square / (6.0 * WIDTH**2)) ** -4 / WIDTH**2
+    bound = 1.0 / np.sqrt((slope**2 / (6.0 * moffat(square) + 0.1)).sum())  # no neighbors
+    assert np.sqrt(((found.places - places)[: len(heavy)] ** 2).mean()) < 1.3 * bound
+
+
 def test_a_column_that_the_structure_lacks_is_pointed_at() -> None:
     rng = np.random.default_rng(1)
     places = lattice(8, 12.0, rng)
