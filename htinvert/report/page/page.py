@@ -30,6 +30,7 @@ from htinvert.report.page.surety import (
     assess,
     composition,
     faces,
+    next_steps,
     stability,
     verdict,
     what_would_change,
@@ -146,6 +147,7 @@ def _words(facts: Facts, surety: Surety | None) -> dict[str, Any]:
         "verdict": verdict(facts, surety),
         "start": _start(facts, surety),
         "change": what_would_change(facts, surety),
+        "next": next_steps(facts, surety),
         "stability": [*filter(None, (*stability(surety), faces(surety)))] if surety else [],
         "counts": f"{facts.done.good} evaluated, {facts.done.failed} failed, "
         f"{sum(facts.refused.values())} refused before any cost, {facts.pending} on their way; "

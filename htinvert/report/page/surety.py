@@ -29,6 +29,8 @@ from htinvert.signals.seen import Seen
 
 COMPARED = 40
 """Families, the best first, that are compared window by window."""
+FIRM = 0.9  # share of draws that keep the first place, from which on data of this kind suffice
+LATE = 0.8  # of all evaluations, after which a best is met late
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +144,7 @@ def faces(surety: Surety) -> str:
     listed = ", ".join(f"{n} of {name}" for name, n in counts.most_common())
     best = surety.faces[0].evaluation.atoms
     like = [e for e in surety.faces[1:] if composition(e) == composition(surety.faces[0])]
-    text = f"The faces: {listed}"
+    text = f"The {len(surety.faces)} families: {listed}"
     if like:
         apart = [displacement(e.evaluation.atoms, best) for e in like]
         text += "; those of the best's composition are "
@@ -157,13 +159,6 @@ def what_would_change(facts: Facts, surety: Surety | None) -> list[str]:
     if len(facts.ranked) < 2:
         return ["Only one family was found: a longer search is what could change the answer."]
     found = [_rival(facts, surety)]
-    if len(surety.faces) > 1 and surety.better:
-        sizes = [f"{size} with {name} energies" for name, size in surety.better.items()]
-        found.append(
-            f"A better engine would tell more apart: of these {len(surety.faces)} families "
-            f"would stay {', '.join(sizes[::-1])}, if those came out the same. Refine the best "
-            "with one (a second campaign with the generator store)."
-        )
     for objective in facts.objectives:
         low, high = surety.ranges[objective.name]
         if len(facts.objectives) > 1 and (low > 0.2 or high < 5.0):
@@ -174,11 +169,40 @@ def what_would_change(facts: Facts, surety: Surety | None) -> list[str]:
     found += potentials(facts, surety)
     if surety.claim.inside[-1] and len(surety.ranked) == COMPARED:
         found.append(f"The set may be larger: only the {COMPARED} best families were compared.")
+    return found
+
+
+def next_steps(facts: Facts, surety: Surety | None) -> list[str]:
+    """Sentences on what to measure, compute or search next; empty where nothing is known of it."""
+    found = []
+    if surety is not None and len(surety.faces) > 1:
+        by_data, by_engine = surety.claim.by_image[0], surety.claim.by_engine[0]
+        if not facts.channels:
+            found.append("Measure: energies alone rank here; an image, a curve or a pattern could.")
+        elif by_data >= FIRM:
+            found.append(
+                f"Measure: more data of the same kind would hardly help, as {by_data:.0%} of draws "
+                "from these keep the first place; another direction of view or another kind of "
+                "data could."
+            )
+        else:
+            found.append(
+                f"Measure: only {by_data:.0%} of draws from the data keep the first place "
+                f"({by_engine:.0%} of the engine's errors do): take a longer exposure or larger "
+                "range, another direction of view, another kind of data."
+            )
+        if surety.better:
+            sizes = [f"{size} with {name} energies" for name, size in surety.better.items()]
+            found.append(
+                f"Compute: of these {len(surety.faces)} families a better engine would leave "
+                f"{', '.join(sizes[::-1])}, if energies came out the same: refine the best with "
+                "one (a second campaign with the generator store)."
+            )
     last = facts.done.steps()[-1].after
-    if last > 0.8 * facts.evaluated:
+    if last > LATE * facts.evaluated:
         found.append(
-            f"The best was met late, in evaluation {last} of {facts.evaluated}: a longer search "
-            "may find a better one (htinvert run with --more)."
+            "Search longer (htinvert run with --more): the best was met late, in evaluation "
+            f"{last} of {facts.evaluated}."
         )
     return found
 

@@ -37,6 +37,7 @@ from htinvert.report.page import charts, scenes
 from htinvert.report.page.checks import closest
 from htinvert.report.page.citations import SOURCES, citations
 from htinvert.report.page.page import command
+from htinvert.report.page.surety import next_steps
 
 UNCITED = {"store", "library"}  # generators that hand on what another run or a folder holds
 OBJECTIVES = (Objective("energy", 1.0), Objective("haadf.registration", 10.0))
@@ -189,3 +190,33 @@ def test_the_command_that_repeats_a_run_is_one_that_a_user_has(
     config = SimpleNamespace(name="planted", seed=4, workers=2)
     facts: Any = SimpleNamespace(folder=tmp_path, provenance=provenance, base=base, config=config)
     assert command(facts) == said
+
+
+@pytest.mark.parametrize(
+    ("channels", "by_data", "families", "last", "said"),
+    [
+        (
+            1,
+            0.99,
+            3,
+            10,
+            ["Measure: more data of the same kind would hardly help, as 99%", "Compute"],
+        ),
+        (1, 0.60, 3, 10, ["Measure: only 60% of draws from the data keep", "Compute: of these 3"]),
+        (0, 1.00, 3, 10, ["Measure: energies alone rank here", "Compute"]),
+        (1, 0.99, 1, 90, ["Search longer (htinvert run with --more): the best was met late"]),
+        (1, 0.99, 1, 10, []),
+    ],
+)
+def test_what_to_do_next_follows_from_what_leaves_a_doubt(
+    channels: int, by_data: float, families: int, last: int, said: list[str]
+) -> None:
+    step = SimpleNamespace(after=last)
+    facts: Any = SimpleNamespace(
+        channels=range(channels), evaluated=100, done=SimpleNamespace(steps=lambda: [step])
+    )
+    claim = SimpleNamespace(by_image=[by_data], by_engine=[0.55])
+    surety: Any = SimpleNamespace(faces=range(families), claim=claim, better={"dft": 1})
+    found = next_steps(facts, surety)
+    assert len(found) == len(said)
+    assert all(a.startswith(b) for a, b in zip(found, said, strict=True)), found
