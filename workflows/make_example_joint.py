@@ -33,6 +33,7 @@ DATA = Path(__file__).parents[1] / "htinvert" / "data" / "examples" / "joint"
 HEAVY, LIGHT, HEAVIES = "Pt", "Cu", 12
 NEIGHBOR = 2.62  # Å, before it is relaxed
 BOX, SAMPLING, SIDE = 13.0, 0.3, 40  # Å, Å/px, px
+GRID = 0.07  # Å, of the multislice
 SHIFT = (0.11, -0.07)  # Å, right and down, that nobody is told
 DOSE = 60.0  # counts of the brightest pixel
 BLUR = 0.35  # Å, of the source
@@ -154,7 +155,7 @@ def scan(atoms: Atoms) -> Floats:
     boxed.set_cell([BOX, BOX, BOX])
     boxed.positions += 0.5 * BOX
     phonons = abtem.FrozenPhonons(boxed, num_configs=1, sigmas=0.08, seed=5)
-    potential = abtem.Potential(phonons, sampling=0.07, slice_thickness=2.0)
+    potential = abtem.Potential(phonons, sampling=GRID, slice_thickness=2.0)
     probe = abtem.Probe(energy=200e3, semiangle_cutoff=22.0, defocus=20.0)
     middle, half = 0.5 * BOX, 0.5 * (SIDE - 1) * SAMPLING
     start = (middle - SHIFT[0] - half, middle - SHIFT[1] - half)

@@ -19,7 +19,15 @@ from pydantic import PositiveInt
 
 from htinvert.config.campaign import Config
 from htinvert.config.yaml_file import read_yaml, way
-from htinvert.core import ENERGIES, Candidate, Evaluation, Exhausted, Objective, UserError
+from htinvert.core import (
+    ENERGIES,
+    Candidate,
+    Evaluation,
+    Exhausted,
+    Objective,
+    UserError,
+    weighted_sum,
+)
 from htinvert.declaration.declared import Parameter
 from htinvert.metrics.likelihood import from_plain
 from htinvert.ranking.rank import Ranked, rank
@@ -40,13 +48,23 @@ class BestOf:
         top: how many families, in the order of their ranking; that of the start structure comes
             along, wherever it ranks.
         weights: other weights of its objectives to rank by, such as ``{energy: 0}``.
+        first: how many of the first families are wanted as if all were evaluated; ``top`` does not
+            count then. Families come in the order of what the other run knows of this campaign's
+            sum, until the next could not be among so many, were it as good as the best so far by
+            every datum that the other run lacks. None: the best ``top``.
+        objectives: the campaign's.
     """
 
     run: str
     top: Annotated[PositiveInt, Parameter("1")] = 10
     weights: Mapping[str, float] = field(default_factory=dict)
+    first: Annotated[PositiveInt | None, Parameter("1")] = None
+    objectives: tuple[Objective, ...] = ()
     _left: list[Evaluation] | None = field(default=None, init=False, repr=False)
     _told: set[Key] = field(default_factory=set, init=False, repr=False)
+    _known: list[dict[str, float]] = field(default_factory=list, init=False, repr=False)
+    _out: set[Key] = field(default_factory=set, init=False, repr=False)
+    _awaited: set[Key] | None = field(default=None, init=False, repr=False)
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose the next of the other run's best for each index.
@@ -55,30 +73,66 @@ class BestOf:
         """
         if self._left is None:
             self._left = self._best()
-        candidates = []
+        candidates: list[Candidate] = []
         for index in indices:
             while self._left and key_of(self._left[0]) in self._told:
                 self._left.pop(0)
+            if not candidates and (why := self._hopeless(self._left)):
+                raise Exhausted(why)
             if self._left:
                 best = self._left.pop(0)
                 start = best.parameters
                 candidates.append(Candidate(index, best.atoms, OPERATOR, start=start, given=True))
+                self._out.add(key_of(best))
         if indices and not candidates:
             raise Exhausted
         return candidates
 
     def tell(self, evaluations: Iterable[Evaluation]) -> None:
         """Remember what has been evaluated, so that a resumed campaign goes on behind it."""
-        handed = (one for one in evaluations if one.candidate.operator == OPERATOR)
+        handed = [one for one in evaluations if one.candidate.operator == OPERATOR]
         self._told.update(key_of(evaluation, proposed=True) for evaluation in handed)
+        self._out -= self._told
+        self._known += [dict(one.objectives) for one in handed if one.ok]
 
-    def state(self) -> list[str]:
-        """What has been evaluated, for :meth:`restore`."""
-        return sorted(key.hex() for key in self._told)
+    def state(self) -> list[Any]:
+        """What has been evaluated, and what came out, for :meth:`restore`."""
+        return [sorted(key.hex() for key in self._told), self._known]
 
-    def restore(self, state: Sequence[str]) -> None:
+    def restore(self, state: Sequence[Any]) -> None:
         """Go on behind what a :meth:`state` says was evaluated."""
-        self._told = {bytes.fromhex(key) for key in state}
+        told, self._known = state[0], [dict(values) for values in state[1]]
+        self._told = {bytes.fromhex(key) for key in told}
+
+    def _hopeless(self, left: Sequence[Evaluation]) -> str:
+        """Why none of those left could be among the first; empty where one could, or all count.
+
+        What was out when that was seen first is waited for, for it may say that one could.
+        """
+        if self.first is None or not left or len(self._known) < self.first:
+            return ""
+        last = sorted(weighted_sum(one, self.objectives) for one in self._known)[self.first - 1]
+        new = [o for o in self.objectives if o.name not in left[0].objectives]
+        least = sum(min(float(o.worth(one[o.name])) for one in self._known) for o in new)
+        bound = self._cheap(left[0]) + least
+        if bound <= last:
+            self._awaited = None
+            return ""
+        if self._awaited is None:
+            self._awaited = set(self._out)
+        if self._awaited & self._out:
+            return ""
+        names = " and ".join(o.name for o in new) or "what is new"
+        return (
+            f"{len(left)} families of {self.run} are not evaluated, because their sums are "
+            f"{bound:.4g} or more unless {names} is better than that of any evaluated, and number "
+            f"{self.first} has {last:.4g}"
+        )
+
+    def _cheap(self, evaluation: Evaluation) -> float:
+        """The part of this campaign's sum that the other run knows."""
+        known = evaluation.objectives
+        return weighted_sum(known, (o for o in self.objectives if o.name in known))
 
     def _best(self) -> list[Evaluation]:
         folder = Path(self.run)
@@ -88,6 +142,8 @@ class BestOf:
                 "that campaign first, from the same folder"
             )
         ranked = families(folder, objectives_of(folder, self.weights))
+        if self.first is not None:
+            return sorted((entry.evaluation for entry in ranked), key=self._cheap)
         start = [entry for entry in ranked[self.top :] if entry.has_start]
         return [entry.evaluation for entry in (*ranked[: self.top], *start)]
 

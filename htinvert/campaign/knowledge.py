@@ -24,7 +24,7 @@ from htinvert.declaration.abilities import LooksAlong, Resumable
 from htinvert.metrics.likelihood import as_plain
 from htinvert.store import RunStore
 
-FORMAT = 3  # of a checkpoint; to be raised with every change of what generators keep
+FORMAT = 4  # of a checkpoint; to be raised with every change of what generators keep
 BEST, SAMPLE = 20, 200  # images are kept of this many of the best, and of every 200th
 
 

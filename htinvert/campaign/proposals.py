@@ -45,7 +45,7 @@ class Proposals:
         self._without = "screened" if screen is not None else "infeasible"  # why there is none
         self._next = store.next_index
         self._given = list(plan.first)
-        self._spent = False  # all there is to propose was proposed
+        self._spent = ""  # why nothing more is to be proposed
         self._fruitless: Counter[str] = Counter()  # refused since the last good one, by reason
         self._unsent: set[bytes] = set()  # keys of given structures that the store does not know
 
@@ -53,7 +53,7 @@ class Proposals:
     def end(self) -> str:
         """Why nothing more is proposed, in words; empty where something may be."""
         if self._spent:
-            return "all that there was to propose is evaluated"
+            return self._spent
         if self._fruitless.total() < FRUITLESS:
             return ""
         why = ", ".join(f"{count} {reason}" for reason, count in self._fruitless.most_common())
@@ -68,8 +68,8 @@ class Proposals:
         while len(chosen) < count and not self.end and not leave():
             try:
                 proposal = self._propose()
-            except Exhausted:
-                self._spent = True
+            except Exhausted as end:
+                self._spent = str(end) or "all that there was to propose is evaluated"
                 break
             if proposal is not None:
                 self._fruitless.clear()

@@ -22,7 +22,7 @@ class Mixture:
     generators: tuple[Generator, ...]
     shares: tuple[float, ...]
     seed: int
-    _spent: set[int] = field(default_factory=set, init=False, repr=False)
+    _spent: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
     def ask(self, indices: Sequence[int]) -> list[Candidate]:
         """Propose one candidate per index, each from the generator that the index draws.
@@ -55,6 +55,6 @@ class Mixture:
             chosen = int(rng.choice(len(self.generators), p=left / left.sum()))
             try:
                 return self.generators[chosen].ask([index])
-            except Exhausted:
-                self._spent.add(chosen)
-        raise Exhausted
+            except Exhausted as end:
+                self._spent[chosen] = str(end)
+        raise Exhausted("; ".join(filter(None, self._spent.values())))

@@ -15,6 +15,9 @@ from htinvert.signals.plot import ticks
 
 WIDTH, HEIGHT = 640.0, 400.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 14.0, 14.0, 48.0
+NARROW = (440.0, 320.0)  # that a telephone shows as it is
+MOST_LEVEL, STAGGER = 4, 30.0  # axes whose names stand beside each other; px that others drop
+MOST_LINES = 40  # families that are drawn as lines
 MOST_POINTS = 1500  # of a Pareto plot; the worst are left out
 
 
@@ -100,6 +103,55 @@ def axes_of(objectives: Sequence[Objective]) -> tuple[str, str]:
     names = [objective.name for objective in objectives]
     x = next((name for name in names if name in ENERGIES), names[0])
     return x, next((name for name in names if name != x), x)
+
+
+def parallel(ranked: Sequence[Ranked], objectives: Sequence[Objective], unit: str) -> str:
+    """What each objective adds for the best families, above its least: an axis each, a line each.
+
+    Roots of the sum's unit, so that small differences show beside large ones.
+    """
+    shown = ranked[:MOST_LINES]
+    names = [o.name for o in objectives]
+    worths = np.array(
+        [[o.worth(e.evaluation.objectives[o.name]) for o in objectives] for e in shown]
+    )
+    heights = np.sqrt(worths - worths.min(axis=0))
+    top = max(float(heights.max()), 1e-9)
+    width, height = NARROW
+    at_x = np.linspace(LEFT, width - 40.0, len(names))
+    at_y = TOP + (1.0 - heights / top) * (height - TOP - BOTTOM)
+    parts = []
+    for value in [0.0, *(10.0**k * m for k in range(-3, 5) for m in (1, 3))]:
+        y = TOP + (1.0 - np.sqrt(value) / top) * (height - TOP - BOTTOM)
+        if np.sqrt(value) > top or (value and height - BOTTOM - y < 16.0):
+            continue
+        parts.append(
+            f'<line x1="{LEFT}" x2="{width - 40}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>'
+        )
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" class="tick end">{value:g}</text>')
+    for place, (x, name) in enumerate(zip(at_x, names, strict=True)):
+        drop = STAGGER * (place % 2) if len(names) > MOST_LEVEL else 0.0
+        parts.append(
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{height - BOTTOM}" class="axis"/>'
+        )
+        for row, words in enumerate(name.replace("_", " ").split(".")):
+            y = height - BOTTOM + 18 + 15 * row + drop
+            parts.append(f'<text x="{x:.1f}" y="{y}" class="tick middle">{escape(words)}</text>')
+    for entry, row in reversed(list(zip(shown, at_y, strict=True))):
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(at_x, row, strict=True))
+        css = "first" if entry.rank == 1 else "front" if entry.on_front else "other"
+        parts.append(
+            f'<polyline points="{line}" class="{css}"><title>rank {entry.rank}</title></polyline>'
+        )
+    middle = 0.5 * (TOP + height - BOTTOM)
+    label = f"above its least [{unit or 'of the sum'}]"
+    turn = f'transform="rotate(-90 16 {middle})"'
+    parts.append(f'<text x="16" y="{middle}" {turn} class="label middle">{label}</text>')
+    told = f"What each of {', '.join(names)} adds to the sum, for {len(shown)} families"
+    return (
+        f'<svg viewBox="0 0 {width:g} {height + STAGGER:g}" class="chart parallel" role="img" '
+        f'aria-label="{escape(told, quote=True)}">{"".join(parts)}</svg>'
+    )
 
 
 def pareto(

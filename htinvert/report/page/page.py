@@ -65,6 +65,7 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
         "ranking": ranking(facts, surety),
         "columns": [o.name for o in facts.objectives],
         "pareto": _pareto(facts, shown),
+        "parallel": _parallel(facts),
         "families": len(facts.ranked),
         "pictured": len(shown),
         "models": _models(facts, shown, surety),
@@ -244,6 +245,14 @@ def _pareto(facts: Facts, shown: Sequence[Ranked]) -> str:
         return ""
     choices = {entry.rank: number for number, entry in enumerate(shown)}
     return charts.pareto(facts.ranked, facts.objectives, choices)
+
+
+def _parallel(facts: Facts) -> str:
+    """An axis per objective, empty where the Pareto plot has them all."""
+    weighty = [objective for objective in facts.objectives if objective.weight]
+    if len(weighty) < 3:
+        return ""
+    return charts.parallel(facts.ranked, weighty, unit_of_sum(facts.objectives))
 
 
 def _models(facts: Facts, shown: Sequence[Ranked], surety: Surety | None) -> list[dict[str, Any]]:
