@@ -16,7 +16,21 @@ from htinvert.image.units import known_unit
 from htinvert.signals.columns import named, read_columns
 from htinvert.signals.curve_steps import evenly
 
-TEXTS = (".gr", ".chi", ".xy", ".dat", ".txt", ".csv", ".xmu", ".xdi", ".fq", ".sq", ".iq", ".nor")
+TEXTS = (
+    ".gr",
+    ".chi",
+    ".xy",
+    ".xye",
+    ".dat",
+    ".txt",
+    ".csv",
+    ".xmu",
+    ".xdi",
+    ".fq",
+    ".sq",
+    ".iq",
+    ".nor",
+)
 ARRAYS = (".npz", ".npy")
 INSTRUMENTS = {
     ".msa": "msa",

@@ -81,6 +81,17 @@ def lengths(atoms: Atoms, zoom: Mapping[str, float]) -> dict[str, tuple[float, s
     return found
 
 
+def derived(
+    atoms: Atoms, parameters: Mapping[str, float], errors: Mapping[str, float]
+) -> dict[str, tuple[float, float | None, str]]:
+    """Cell lengths that follow from fitted parameters, their standard errors and unit."""
+    zoom = {name: x for name, x in parameters.items() if name.partition(".")[0] == "zoom"}
+    return {
+        f"cell {vector}": (length, length * errors[name] / zoom[name], "Å")
+        for vector, (length, name) in lengths(atoms, zoom).items()
+    }
+
+
 def conventional(atoms: Atoms) -> Atoms:
     """The crystal in its conventional cell where its own is another; other structures as they are.
 

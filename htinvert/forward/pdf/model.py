@@ -275,11 +275,7 @@ class Pdf:
         self, atoms: Atoms, parameters: Mapping[str, float], errors: Mapping[str, float]
     ) -> dict[str, tuple[float, float | None, str]]:
         """Cell lengths of a crystal that follow from fitted parameters, their errors and unit."""
-        zoom = {name: x for name, x in parameters.items() if name.partition(".")[0] == "zoom"}
-        return {
-            f"cell {vector}": (length, length * errors[name] / zoom[name], "Å")
-            for vector, (length, name) in lattice.lengths(atoms, zoom).items()
-        }
+        return lattice.derived(atoms, parameters, errors)
 
     def _values(
         self,

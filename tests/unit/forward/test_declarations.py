@@ -69,6 +69,10 @@ CASES = {  # parameters beside sampling and shape, and what may be fitted
     "exafs": (ON_K, ["e0", "zoom", "theta", "s02", "third"]),
     "pdf": ({**ON_R, "qmax": 20.0, "diameter": 30.0}, ["delta2", "qdamp", "zoom", "diameter"]),
     "phase": ({"rotation": 8.0}, ["blur"]),
+    "powder": (
+        {"axes": (Axis("2theta", "degrees", 0.05, 20.0),), "shape": (1600,), "wavelength": 1.54},
+        ["zoom", "zero", "width", "width_tan", "lorentz", "strain", "polarization"],
+    ),
     "stem_convolution": ({"shear_x": 0.03, "rotation": 8.0}, ["source_size", "defocus"]),
     "stem_multislice": ({**QUICK, "outer": 110.0, "semiangle": 15.0}, ["source_size"]),
     "stm": ({"density": AtomDensity(), "isovalue": 1e-4, "above": 8.0}, ["blur"]),
