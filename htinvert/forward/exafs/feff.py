@@ -1,22 +1,17 @@
 """FEFF6, run as a program: input for one absorber, limits, and the paths that it writes.
 
 S. I. Zabinsky, J. J. Rehr, A. Ankudinov, R. C. Albers & M. J. Eller, Phys. Rev. B 52, 2995 (1995).
-The program, feff6l, comes with xraylarch. Every run has a scratch folder and a process group of its
-own, which end with it. Linux, macOS and Windows have it; limits of memory and disk hold on Linux.
+The program, feff6l, comes with xraylarch for Linux, macOS and Windows. Every run has a scratch
+folder and a process group of its own, which end with it.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-import os
 import platform
-import resource
-import signal
-import subprocess
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,16 +19,17 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from htinvert.core import EvaluationFailed, Floats, UserError
-from htinvert.forward.exafs.neighborhood import Neighborhood
+from htinvert.forward import child
+from htinvert.forward.child import Allowed
+from htinvert.forward.exafs.neighborhood import Neighborhood, ordered
 from htinvert.forward.exafs.paths import LEGS, Paths
 
 HOLES = {"K": 1, "L1": 2, "L2": 3, "L3": 4}
-GB = 10**9
-MEMORY, DISK = 2 * GB, GB  # of one run
 MOST_ATOMS = 499  # of the program's tables
 MOST_POTENTIALS = 7  # beside the absorber's
 FOLDERS = {"Linux": "linux64", "Darwin": "darwin64", "Windows": "win64"}
 PHASES = "phase.bin"
+COLUMNS = 7  # of a path's table
 
 
 @dataclass(frozen=True)
@@ -115,39 +111,7 @@ def scattering_paths(
 
 def run(folder: Path, seconds: float) -> str:
     """Run FEFF in a folder within limits; the last line that it says."""
-    log = folder / "said"
-    with log.open("wb") as said:
-        process = subprocess.Popen(  # noqa: S603  (xraylarch's program, our own input)
-            [str(program())],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            start_new_session=True,
-        )
-        _limit(process.pid)
-        try:
-            code = process.wait(seconds)
-        except subprocess.TimeoutExpired as error:
-            raise EvaluationFailed(f"timed out: FEFF gave no paths within {seconds:g} s") from error
-        finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
-    last = next((line for line in reversed(lines) if line), "")[:200]
-    if code != 0:
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        raise EvaluationFailed(f"crashed: FEFF ended with {how} ({last})")
-    return last
-
-
-def _limit(pid: int) -> None:
-    """Bound a process's memory and the size of its files, where the system can."""
-    if hasattr(resource, "prlimit"):
-        with suppress(ProcessLookupError, PermissionError):
-            resource.prlimit(pid, resource.RLIMIT_DATA, (MEMORY, MEMORY))
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (DISK, DISK))
+    return child.run([str(program())], folder, Allowed(seconds), name="FEFF")
 
 
 def _input(
@@ -157,6 +121,7 @@ def _input(
     if len(elements) > MOST_POTENTIALS:
         raise EvaluationFailed(f"FEFF takes {MOST_POTENTIALS} elements, not {len(elements)}")
     number = {element: place for place, element in enumerate(elements, 1)}
+    neighborhood = ordered(neighborhood)
     absorber = int(neighborhood.numbers[0])
     kinds = [(0, absorber), *((place, element) for element, place in number.items())]
     lines = [
@@ -197,9 +162,8 @@ def _read(path: Path) -> Paths:
         places, numbers = np.zeros((1, LEGS, 3)), np.zeros((1, LEGS), dtype=int)
         places[0, : len(rows)] = [[float(word) for word in row[:3]] for row in rows]
         numbers[0, : len(rows)] = [int(row[4]) for row in rows]
-        table: Floats = np.array(
-            [line.split() for line in lines[start + 3 + int(legs) :] if line.strip()], dtype=float
-        )
+        words = " ".join(lines[start + 3 + int(legs) :]).split()
+        table: Floats = np.array(words, dtype=float).reshape(-1, COLUMNS)
         k, central, size, phase, reduction, free_path, momentum = table.T
     except (StopIteration, ValueError, IndexError) as error:
         raise EvaluationFailed(f"garbage: FEFF wrote no path into {path.name}") from error

@@ -25,7 +25,7 @@ from htinvert.forward.exafs.background import Background, chi_of
 from htinvert.forward.exafs.feff import HOLES, Settings, elements_of, program
 from htinvert.forward.exafs.kept import paths_of
 from htinvert.forward.exafs.motion import debye, einstein
-from htinvert.forward.exafs.neighborhood import Neighborhood, neighborhoods
+from htinvert.forward.exafs.neighborhood import neighborhoods, spread
 from htinvert.forward.exafs.paths import Paths, chi
 from htinvert.forward.exafs.tables import reference_of, single_scattering
 from htinvert.forward.exafs.transform import (
@@ -219,7 +219,8 @@ class Exafs:
                 return single_scattering(atoms, number, shared, settings)
         # Potentials of atoms that no path reaches matter only where they are to be made.
         found = neighborhoods(atoms, number, radius if shared is None else settings.reach)
-        counted = Counter(one.key for one in self._chosen(found))
+        chosen = spread(sorted(found, key=lambda one: one.key), self.absorbers)
+        counted = Counter(one.key for one in chosen)
         parts = []
         for hood in {one.key: one for one in found if one.key in counted}.values():
             phases, elements = None, None
@@ -345,14 +346,6 @@ class Exafs:
                 f"the structure holds {', '.join(symbols)} but no {self.absorber}, the absorber"
             )
         return self.absorber
-
-    def _chosen(self, found: list[Neighborhood]) -> list[Neighborhood]:
-        """Those that are averaged over, evenly spread where they are fewer than all."""
-        if self.absorbers is None or self.absorbers >= len(found):
-            return found
-        ordered = sorted(found, key=lambda one: one.key)
-        places = (np.arange(self.absorbers) + 0.5) * len(found) / self.absorbers
-        return [ordered[int(place)] for place in places]
 
     def _sigma2(self, paths: Paths) -> Floats:
         """Mean squared variation of each path's length [Å²]."""

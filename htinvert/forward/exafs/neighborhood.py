@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from ase import Atoms
@@ -14,12 +16,13 @@ from htinvert.forward.memo import fingerprint
 
 SAME = 1e-3  # Å: neighborhoods whose distances agree so well are one
 CROWD = 1.5  # Å, over which atoms count as around another
+Item = TypeVar("Item")
 OFFSET = 3.17e-4  # Å, so that distances of symmetry do not lie where rounding changes
 
 
 @dataclass(frozen=True, eq=False)
 class Neighborhood:
-    """Atoms around an absorber, nearest first, itself the first of them.
+    """Atoms around an absorber, itself the first of them.
 
     Attributes:
         numbers: atomic numbers, shape (n,).
@@ -40,30 +43,39 @@ def neighborhoods(atoms: Atoms, number: int, radius: float) -> list[Neighborhood
         mine = i == absorber
         numbers = np.concatenate([[number], atoms.numbers[j[mine]]])
         positions = np.concatenate([np.zeros((1, 3)), vectors[mine]])
-        found.append(_sorted(numbers, positions))
+        found.append(Neighborhood(numbers, positions, _key(numbers, positions)))
     return found
 
 
-def _sorted(numbers: NDArray[np.intp], positions: Floats) -> Neighborhood:
-    """Nearest first; of those equally near the one with most around it.
+def spread(ordered: Sequence[Item], count: int | None) -> list[Item]:
+    """So many of them, evenly spread; all where None, or where they are not more."""
+    if count is None or count >= len(ordered):
+        return list(ordered)
+    places = (np.arange(count) + 0.5) * len(ordered) / count
+    return [ordered[int(place)] for place in places]
+
+
+def ordered(hood: Neighborhood) -> Neighborhood:
+    """Its atoms nearest first; of those equally near the one with most around it.
 
     FEFF makes an element's potential from the first of its atoms, which must not depend on how the
     structure is turned.
     """
+    numbers, positions = hood.numbers, hood.positions
     distances = np.linalg.norm(positions, axis=1)
     apart = np.linalg.norm(positions[:, None] - positions, axis=2)
     crowd = np.exp(-apart / CROWD) @ numbers
     keys = (*np.round(positions.T, 3), numbers, -np.round(crowd, 3), np.round(distances, 2))
     order = np.lexsort(keys)
     order = np.concatenate([[0], order[order != 0]])
-    numbers, positions = numbers[order], positions[order]
-    return Neighborhood(numbers, positions, _key(numbers, apart[np.ix_(order, order)]))
+    return replace(hood, numbers=numbers[order], positions=positions[order])
 
 
-def _key(numbers: NDArray[np.intp], apart: Floats) -> bytes:
+def _key(numbers: NDArray[np.intp], positions: Floats) -> bytes:
     """Of the distances [Å] of all pairs, by element, and of those from the absorber."""
     first, second = np.triu_indices(len(numbers), 1)
+    apart = np.linalg.norm(positions[first] - positions[second], axis=1)
     low, high = np.sort([numbers[first], numbers[second]], axis=0)
     pairs = (1000 * low + high + 1_000_000 * (first == 0)) * 100_000
-    pairs = pairs + np.floor((apart[first, second] + OFFSET) / SAME).astype(np.int64)
+    pairs = pairs + np.floor((apart + OFFSET) / SAME).astype(np.int64)
     return fingerprint({"absorber": int(numbers[0])}, np.sort(pairs))

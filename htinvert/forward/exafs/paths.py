@@ -121,20 +121,22 @@ class Paths:
         share = np.abs(self.degeneracy) * self.amplitude.max(axis=1) / self.length**2
         mean = np.bincount(group, share * self.length, count) / np.bincount(group, share, count)
         excess = (self.length - mean[group])[:, None]
-        momentum = np.broadcast_to(self.momentum, self.amplitude.shape)
         leader = _largest(group, share, count)
         size = self.degeneracy[:, None] * self.amplitude * (mean[group] / self.length)[:, None] ** 2
-        turned = (
-            self.phase - self.phase[leader][group] + 2.0 * excess * (self.k + 1j * momentum.imag)
-        )
+        size *= np.exp(-2.0 * excess * self.momentum.imag)
+        angle = self.phase - self.phase[leader][group] + 2.0 * excess * self.k
+        angle = angle.astype(np.float32)  # some times as fast, and right to 1e-6
         order = np.argsort(group, kind="stable")
         starts = np.searchsorted(group[order], np.arange(count))
-        summed = np.add.reduceat((size * np.exp(1j * turned))[order], starts, axis=0)
+        along, across = (
+            np.add.reduceat((size * turned)[order], starts, axis=0)
+            for turned in (np.cos(angle), np.sin(angle))
+        )
         return Paths(
             k=self.k,
-            amplitude=np.abs(summed),
-            phase=self.phase[leader] + np.unwrap(np.angle(summed), axis=1),
-            momentum=self.momentum if len(self.momentum) == 1 else momentum[leader],
+            amplitude=np.hypot(along, across),
+            phase=self.phase[leader] + np.unwrap(np.arctan2(across, along), axis=1),
+            momentum=self.momentum if len(self.momentum) == 1 else self.momentum[leader],
             degeneracy=np.ones(count),
             length=mean,
             norman=self.norman[leader],

@@ -12,6 +12,7 @@ from ase.cluster import Octahedron
 from ase.io import write
 
 from htinvert.core import EvaluationFailed, Signal, UserError
+from htinvert.forward import kept_files
 from htinvert.forward.exafs import feff, kept, tables
 from htinvert.forward.exafs.model import Exafs
 from htinvert.forward.exafs.neighborhood import neighborhoods
@@ -85,9 +86,9 @@ def test_feff_never_runs_twice_for_one_neighborhood_also_in_another_process(runs
     assert again.data == pytest.approx(first.data, abs=1e-3)
 
 
-def test_a_damaged_file_is_made_anew(runs):
+def test_a_damaged_file_is_made_anew(runs, tmp_path):
     model()(COPPER)
-    (file,) = kept.folder().glob("*/*.npz")
+    (file,) = (tmp_path / "cache").rglob("*.npz")
     file.write_bytes(file.read_bytes()[:100])
     kept._known.clear()
     structure = COPPER.repeat((2, 1, 1))
@@ -95,13 +96,14 @@ def test_a_damaged_file_is_made_anew(runs):
     assert len(runs) == 2
 
 
-def test_the_folder_stays_below_its_bound():
+def test_the_folder_stays_below_its_bound(tmp_path):
+    folder = tmp_path / "cache" / "htinvert" / "feff"
     for a in (3.5, 3.6, 3.7):
         model()(bulk("Cu", "fcc", a=a))
-    files = list(kept.folder().glob("*/*.npz"))
+    files = list(folder.glob("*/*.npz"))
     assert len(files) == 3
-    kept._bound(sum(file.stat().st_size for file in files) - 1)
-    assert len(list(kept.folder().glob("*/*.npz"))) == 2
+    kept_files.bound(folder, sum(file.stat().st_size for file in files) - 1)
+    assert len(list(folder.glob("*/*.npz"))) == 2
 
 
 def test_a_mirror_image_is_the_same_neighborhood_and_another_element_is_not():
