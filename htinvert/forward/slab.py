@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from htinvert.core import Floats, UserError
 from htinvert.forward.view import Direction, view_frame
 
+MOTION = "atoms at their places in the mean of phonons"  # with the engine's: versions of images
 _PARALLEL = 1e-3  # Å: a repeat vector off the beam by so little runs along it
 _SAME = 1e-4  # Å: coordinates as close as that are one; of a repeat vector, the part of it
 
@@ -137,19 +138,37 @@ def check_motion(phonons: int, rms_displacement: float | Mapping[str, float]) ->
         raise ValueError(f"rms_displacement is {max(values)} Å but must be at most 1")
 
 
-def displace(
-    slab: Slab, *, rms_displacement: float | Mapping[str, float], rng: np.random.Generator
-) -> Slab:
-    """One frozen-phonon configuration: independent Gaussian displacements (Einstein's model).
+def configurations(
+    slab: Slab, *, rms_displacement: float | Mapping[str, float], seed: int, count: int
+) -> Iterator[Slab]:
+    """Frozen-phonon configurations: independent Gaussian displacements (Einstein's model).
 
-    Loane, Xu & Silcox, Acta Cryst. A 47, 267 (1991). ``rms_displacement`` [Å] is per direction,
-    one number or one per element.
+    Loane, Xu & Silcox, Acta Cryst. A 47, 267 (1991). Each atom's mean over the configurations is
+    taken out and the rest scaled, so that every configuration alone is as likely as any, and in
+    the mean of them every atom is in its place (for two of them antithetic variates: Hammersley &
+    Morton, Proc. Camb. Phil. Soc. 52, 449 (1956)). Otherwise a column of 4 atoms, 0.1 Å each, would
+    be 0.035 Å off in the mean of two, the same in all images of a seed, and a fit would read it as
+    a distortion. One configuration is left as it is drawn.
+
+    Args:
+        slab: the specimen, its atoms in their places.
+        rms_displacement: per direction [Å], one number or one per element.
+        seed: of the displacements.
+        count: of configurations.
     """
-    kicks = rng.normal(size=slab.positions.shape)
-    kicks *= displacements(slab.numbers, rms_displacement)[:, None]
-    positions = slab.positions + kicks
-    positions[:, 2] = np.clip(positions[:, 2], 0.0, slab.depth * (1 - 1e-9))
-    return replace(slab, positions=positions)
+    width = displacements(slab.numbers, rms_displacement)[:, None]
+
+    def drawn(number: int) -> Floats:
+        return np.random.default_rng([seed, number]).normal(size=slab.positions.shape)
+
+    middle, scale = np.zeros_like(slab.positions), 1.0
+    if count > 1:
+        middle, scale = sum(map(drawn, range(count)), middle) / count, (count / (count - 1)) ** 0.5
+    for number in range(count):
+        kicks = (drawn(number) - middle) * scale * width
+        positions = slab.positions + kicks
+        positions[:, 2] = np.clip(positions[:, 2], 0.0, slab.depth * (1 - 1e-9))
+        yield replace(slab, positions=positions)
 
 
 def displacements(

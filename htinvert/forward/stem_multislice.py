@@ -37,11 +37,12 @@ from htinvert.forward.scan import (
 )
 from htinvert.forward.scene import Window, check_scene
 from htinvert.forward.slab import (
+    MOTION,
     Slab,
     check_motion,
+    configurations,
     crop,
     cut_slab,
-    displace,
     displacements,
     slices_through,
 )
@@ -147,8 +148,8 @@ class StemMultislice(Stem):
 
     @property
     def version(self) -> str:
-        """Name and version of the engine; images compare only within one."""
-        return multislice.version()
+        """Name and version of the engine and its phonons; images compare only within one."""
+        return f"{multislice.version()}, {MOTION}"
 
     def estimate(self, atoms: Atoms) -> Estimate:
         """What one image of ``atoms`` costs; raises as an image does."""
@@ -304,9 +305,10 @@ def _record(model: StemMultislice, plan: ScanPlan, mask: NDArray[np.bool_]) -> V
     parts = _parts(model, plan, mask)
     channels = 1 if model.detector == "annular" else 3
     total = np.zeros((*plan.grid.counts, channels))
-    for number in range(model.phonons):
-        rng = np.random.default_rng([model.seed, number])
-        slab = displace(plan.slab, rms_displacement=model.rms_displacement, rng=rng)
+    moved = configurations(
+        plan.slab, rms_displacement=model.rms_displacement, seed=model.seed, count=model.phonons
+    )
+    for number, slab in enumerate(moved):
         offset = model.defocus_spread / _FWHM * float(ndtri((number + 0.5) / model.phonons))
         beam = Probe(
             beam_energy=model.beam_energy,

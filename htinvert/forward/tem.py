@@ -29,11 +29,12 @@ from htinvert.forward.probe import BEAM, Beam, source_transfer
 from htinvert.forward.scan import fourier_series, frequencies
 from htinvert.forward.scene import SCENE, Scene, Window, check_scene
 from htinvert.forward.slab import (
+    MOTION,
     Slab,
     check_motion,
+    configurations,
     crop,
     cut_slab,
-    displace,
     displacements,
     slices_through,
 )
@@ -133,8 +134,8 @@ class Tem(Beam, Scene):
 
     @property
     def version(self) -> str:
-        """Name and version of the engine; images compare only within one."""
-        return multislice.version()
+        """Name and version of the engine and its phonons; images compare only within one."""
+        return f"{multislice.version()}, {MOTION}"
 
     def estimate(self, atoms: Atoms) -> Estimate:
         """What one image of ``atoms`` costs; raises as an image does."""
@@ -251,9 +252,9 @@ def _exit_waves(model: Tem, plan: _Plan) -> list[Complexes]:
     if key in _waves:
         return _waves[key]
     waves = []
-    for number in range(model.phonons):
-        rng = np.random.default_rng([model.seed, number])
-        moved = displace(slab, rms_displacement=model.rms_displacement, rng=rng)
+    for moved in configurations(
+        slab, rms_displacement=model.rms_displacement, seed=model.seed, count=model.phonons
+    ):
         numbers, positions = crop(moved, plan.corner, plan.size)
         size = (float(plan.size[0]), float(plan.size[1]), slab.depth)
         box = Supercell(

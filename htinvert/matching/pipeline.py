@@ -25,7 +25,7 @@ from htinvert.matching.pose import (
     slipped,
 )
 from htinvert.matching.target import Tile
-from htinvert.matching.verdict import Verdict, judge
+from htinvert.matching.verdict import Verdict, best_part, judge
 from htinvert.metrics.log_polar import Singles, Turn, prepare_map, turns
 
 TURNS = 2  # for each tile: a crystal's spectrum looks alike in several
@@ -34,6 +34,7 @@ STARTS = 2  # of these, how many are fitted shortly
 LOOKS = 2  # the second where the best member does not explain the image evenly
 ENDS = 3  # places that the second look fits to the end: coarse pixels hardly tell dense nets apart
 SLIPS = 8  # places of the whole region that a fit to the end begins from
+GRAIN = 24.0  # Å: side of the part of one grain that says how the image is distorted
 LEAST_HALF = 12.0  # Å: half the side of the smallest region that is compared
 
 
@@ -184,7 +185,7 @@ def settle(
     for look in range(LOOKS):
         for number, hit in enumerate(final):
             progress(f"fitting {number + 1} of {len(final)}")
-            final[number] = _finish(candidates[hit.member], hit, effort, half, again=look > 0)
+            final[number] = finish(candidates[hit.member], hit, effort, half, again=look > 0)
         final.sort(key=lambda hit: -hit.correlation)
         if not final or judged(final[0]).even:
             break
@@ -227,14 +228,18 @@ def _relocate(candidate: Renderer, hit: Hit, effort: Effort, half: float) -> Hit
     return Hit(hit.member, hit.tile, max(fits, key=lambda fit: fit.correlation), hit.lead)
 
 
-def _finish(candidate: Renderer, hit: Hit, effort: Effort, half: float, *, again: bool) -> Hit:
+def finish(candidate: Renderer, hit: Hit, effort: Effort, half: float, *, again: bool) -> Hit:
     """Fit to the end in fine pixels, after a look for a better place of the whole region.
 
     ``again`` is for a hit that was fitted to the end before: it is kept where nothing is better.
     """
     known, low, high = hit.fitted.pose, *effort.magnification
-    count = SLIPS * (2 if again else 1)
-    starts = slipped(candidate, known, hit.tile.fine, half=half, count=count)
+    poses = (known, _of_one_grain(candidate, hit)) if again else (known,)
+    starts = [
+        slip
+        for pose in poses
+        for slip in slipped(candidate, pose, hit.tile.fine, half=half, count=SLIPS)
+    ]
     fits = [
         refine(candidate, pose, hit.tile.coarse, half=half, iterations=2)
         for pose in (known, *starts)
@@ -255,6 +260,18 @@ def _finish(candidate: Renderer, hit: Hit, effort: Effort, half: float, *, again
     if again and fitted.correlation <= hit.correlation:
         return hit
     return Hit(hit.member, hit.tile, fitted, hit.lead)
+
+
+def _of_one_grain(candidate: Renderer, hit: Hit) -> Pose:
+    """The pose that the best explained part of the region has by itself.
+
+    A boundary one column off bends the pose until both grains fit halfway; a scan distorts both
+    alike, so one grain that fits says how, and then the boundary is found where both do.
+    """
+    image = hit.tile.fine
+    middle = best_part(hit.fitted, image.sampling[0], side=GRAIN)
+    found = refine(candidate, hit.fitted.pose, image, half=GRAIN / 2, middle=middle)
+    return found.pose
 
 
 def judged(best: Hit) -> Verdict:

@@ -206,13 +206,14 @@ def refine(
     half: float,
     iterations: int = 8,
     magnification: tuple[float, float] = (0.0, np.inf),
+    middle: Floats | None = None,
 ) -> FittedPose:
     """Fit a pose by least squares in the region ``half`` [Å] around where it was placed.
 
-    Never worse than the start. Raises :class:`EvaluationFailed` where the candidate is constant
-    there.
+    Or around ``middle``, (right, down) [Å]. Never worse than the start. Raises
+    :class:`EvaluationFailed` where the candidate is constant there.
     """
-    region = PosedPatch.around(placed.shift, image, half=half)
+    region = PosedPatch.around(placed.shift if middle is None else middle, image, half=half)
     observed, sampling = region.of(image), image.sampling[0]
     background = _background(observed.shape)
     target = _without(background, observed.ravel())

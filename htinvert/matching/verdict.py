@@ -61,6 +61,35 @@ def judge(fitted: FittedPose, sampling: float, *, noise: float) -> Verdict:
         sampling: their size [Å].
         noise: variance of the image's white noise times the area of its own pixels [Å²].
     """
+    left, variance, mean, _ = _unexplained(fitted, sampling)
+    left -= _noise_share(left, variance, mean, noise / _averaged(sampling))
+    good, bad = np.percentile(left, (20, 98))
+    good = max(float(good), 0.0)
+    uneven = bad - good > UNEVEN and bad > WORSE * good
+    none = bool(uneven or good > NOWHERE)
+    return Verdict(none, good, float(bad))
+
+
+def best_part(fitted: FittedPose, sampling: float, *, side: float) -> Floats:
+    """Middle, (right, down) [Å] from the image's, of the square part that is explained best.
+
+    Of a bicrystal that is one column off that is the middle of one grain.
+    """
+    left, _, _, edge = _unexplained(fitted, sampling)
+    size = min(round(side / sampling), *left.shape)
+    means = uniform_filter(left, size, mode="nearest")
+    within = tuple(slice(size // 2, n - (size - 1) // 2) for n in left.shape)
+    at = np.unravel_index(int(np.argmin(means[within])), means[within].shape)
+    half = (np.array(fitted.observed.shape) - 1) / 2
+    place = np.array(at) + size // 2 + edge - half
+    return np.asarray(fitted.region.middle + place[::-1] * sampling)
+
+
+def _unexplained(fitted: FittedPose, sampling: float) -> tuple[Floats, Floats, Floats, int]:
+    """Of each place: the share of its variance that is not explained, that variance, its mean.
+
+    Also how many pixels at each edge are no place's middle and left out.
+    """
     observed, simulated = (
         gaussian_filter(image, SMOOTH / sampling) for image in (fitted.observed, fitted.simulated)
     )
@@ -73,12 +102,7 @@ def judge(fitted: FittedPose, sampling: float, *, noise: float) -> Verdict:
     unexplained = 1 - common**2 / np.maximum(variance * its, floor)
     edge = slice(size // 2, -(size // 2))
     left, variance, mean = (part[edge, edge] for part in (unexplained, variance, mean))
-    left -= _noise_share(left, variance, mean, noise / _averaged(sampling))
-    good, bad = np.percentile(left, (20, 98))
-    good = max(float(good), 0.0)
-    uneven = bad - good > UNEVEN and bad > WORSE * good
-    none = bool(uneven or good > NOWHERE)
-    return Verdict(none, good, float(bad))
+    return left, variance, mean, size // 2
 
 
 def _averaged(sampling: float) -> float:

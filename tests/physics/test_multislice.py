@@ -13,7 +13,7 @@ from ase import Atoms
 from numpy.testing import assert_allclose
 
 from htinvert.forward.multislice import pixels_of
-from htinvert.forward.slab import crop, displace
+from htinvert.forward.slab import configurations, crop
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.stem_multislice import StemMultislice, _scans
 from htinvert.structures.file import from_file
@@ -61,8 +61,8 @@ def by_abtem(ours, atoms, detector):
     import dask
 
     slab = ours.plan(atoms).slab
-    rng = np.random.default_rng([ours.seed, 0])
-    moved = displace(slab, rms_displacement=ours.rms_displacement, rng=rng)
+    motion = ours.rms_displacement
+    (moved,) = configurations(slab, rms_displacement=motion, seed=ours.seed, count=1)
     lengths = np.array([WIDTH, HEIGHT])
     numbers, positions = crop(moved, np.array([0.0, -2 * HEIGHT]), [3, 2] * lengths)
     box = Atoms(numbers, positions, cell=[*([3, 2] * lengths), slab.depth], pbc=True)

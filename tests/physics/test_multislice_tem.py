@@ -10,7 +10,7 @@ from ase import Atoms
 from numpy.testing import assert_allclose
 
 from htinvert.forward.cross_section import wavelength
-from htinvert.forward.slab import crop, cut_slab, displace
+from htinvert.forward.slab import configurations, crop, cut_slab
 from htinvert.forward.tem import Tem, lens
 
 abtem = pytest.importorskip(
@@ -57,8 +57,8 @@ def test_the_image_is_what_abtem_computes_for_the_same_input(crystal, model):
     import dask
 
     slab = cut_slab(crystal, beam="z", up="y", thickness=16.0)
-    rng = np.random.default_rng([0, 0])
-    moved = displace(slab, rms_displacement=model.rms_displacement, rng=rng)
+    motion = model.rms_displacement
+    (moved,) = configurations(slab, rms_displacement=motion, seed=0, count=1)
     numbers, positions = crop(moved, np.zeros(2), np.array([6.0, 6.4]))
     atoms = Atoms(numbers, positions, cell=[6.0, 6.4, slab.depth], pbc=True)
     with dask.config.set(scheduler="synchronous"):

@@ -10,7 +10,7 @@ from ase.neighborlist import neighbor_list
 from numpy.testing import assert_allclose
 
 from htinvert.core import UserError
-from htinvert.forward.slab import crop, cut_slab, displace, slices_through
+from htinvert.forward.slab import configurations, crop, cut_slab, slices_through
 
 
 @pytest.fixture
@@ -55,18 +55,30 @@ def test_slices_are_whole_fractions_of_the_repeat(crystal):
     assert slices_through(slab, 2.0) == 15
 
 
-def test_displacements_have_the_width_of_each_element(crystal):
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_displacements_have_the_width_of_each_element(crystal, count):
     slab = cut_slab(crystal.repeat(6), beam="z", up="y", thickness=1.0)
-    moved = displace(slab, rms_displacement={"Na": 0.2, "Cl": 0.05}, rng=np.random.default_rng(0))
-    kicks = (moved.positions - slab.positions)[:, :2]
-    assert kicks[slab.numbers == 11].std() == pytest.approx(0.2, rel=0.1)  # 1728 numbers: 1.7 %
-    assert kicks[slab.numbers == 17].std() == pytest.approx(0.05, rel=0.1)
+    motion = {"Na": 0.2, "Cl": 0.05}
+    for moved in configurations(slab, rms_displacement=motion, seed=0, count=count):
+        kicks = (moved.positions - slab.positions)[:, :2]
+        assert kicks[slab.numbers == 11].std() == pytest.approx(0.2, rel=0.1)  # 1728: 1.7 %
+        assert kicks[slab.numbers == 17].std() == pytest.approx(0.05, rel=0.1)
+
+
+def test_in_the_mean_of_its_configurations_every_atom_is_in_its_place(crystal):
+    """And they are independent but for that: a correlation of -1/3 in four."""
+    slab = cut_slab(crystal.repeat(6), beam="z", up="y", thickness=1.0)
+    moved = list(configurations(slab, rms_displacement=0.1, seed=0, count=4))
+    kicks = np.array([one.positions - slab.positions for one in moved])[..., :2]
+    assert_allclose(kicks.mean(axis=0), 0.0, atol=1e-12)
+    between = np.corrcoef(kicks.reshape(4, -1))[~np.eye(4, dtype=bool)]
+    assert_allclose(between, -1 / 3, atol=0.06)  # 3456 numbers: 0.017
 
 
 def test_an_element_without_displacement_is_named(crystal):
     slab = cut_slab(crystal, beam="z", up="y", thickness=1.0)
     with pytest.raises(UserError, match="Cl"):
-        displace(slab, rms_displacement={"Na": 0.1}, rng=np.random.default_rng(0))
+        next(configurations(slab, rms_displacement={"Na": 0.1}, seed=0, count=1))
 
 
 @pytest.mark.parametrize("corner", [(0.0, 0.0), (-17.3, 4.1)])
@@ -88,7 +100,7 @@ def test_cropping_an_oblique_lattice_leaves_no_holes():
 
 def sites(slab, size):
     """What a box of ``size`` [Å] holds after kicks, as sorted rows (number, right, down, depth)."""
-    moved = displace(slab, rms_displacement=0.1, rng=np.random.default_rng(0))
+    moved = next(configurations(slab, rms_displacement=0.1, seed=0, count=1))
     numbers, positions = crop(moved, np.array([0.3, -4.1]), np.full(2, size))
     rows = np.column_stack([numbers, positions])
     return rows[np.lexsort(rows.T.round(4))]

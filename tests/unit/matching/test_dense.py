@@ -10,9 +10,11 @@ import pytest
 from htinvert.core import Signal
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.matching.member import Structure
+from htinvert.matching.pipeline import Effort, Hit, Lead, finish, judged
 from htinvert.matching.pose import FittedPose, Pose, refine, slipped
-from htinvert.matching.target import FINE, noise_density, resampled
+from htinvert.matching.target import FINE, noise_density, resampled, tiles
 from htinvert.matching.verdict import judge
+from htinvert.metrics.log_polar import Turn
 from htinvert.testing.matching_trials import NETS, Spoiled, tilt_boundary
 
 SPOILED = Spoiled(
@@ -43,6 +45,27 @@ def test_a_boundary_one_column_off_is_moved_to_where_both_grains_fit() -> None:
         pose = replace(TRUE, shift=TRUE.shift + np.array(off))
         moved = slipped(candidate, pose, fine, half=30.0, count=4)
         assert min(np.hypot(*(found.shift - TRUE.shift)) for found in moved) < 0.4
+
+
+def test_a_boundary_that_bent_the_pose_is_found_by_what_one_grain_says() -> None:
+    """Silicon [111], columns 1.8 Å apart as imaged: 1.9 Å off, both grains fit halfway."""
+    spoiled = Spoiled(
+        rotation=138.9, magnification=0.83, stretch=(-0.0215, 0.012), shear=-0.005,
+        shift=(-3.2, 1.9), source_size=1.14, jitter=0.5, drift=(-1.0, -0.1), peak=20.0,
+    )  # fmt: skip
+    boundary = tilt_boundary(39.0, side=130.0, slide=0.8, net="Si [111]")
+    raw = spoiled.take(boundary, sampling=0.16, size=512, rng=np.random.default_rng(2))
+    (tile,) = tiles(raw)
+    candidate = Structure(boundary, StemConvolution())
+    distorted = np.diag([0.812, 0.840]) @ np.array([[1.0, -0.005], [0.0, 1.0]])
+    matrix = distorted @ Pose.turned(138.5, 1.0).matrix
+    off = Pose(matrix, np.add(spoiled.shift, (-1.17, 1.46)), spoiled.source_size)
+    bent = refine(candidate, off, tile.fine, half=45.0)
+    lead = Lead(0, tile, Turn(138.5, 0.83, 0.8))
+    found = finish(candidate, Hit(0, tile, bent, lead), Effort(tolerance=0.25), 45.0, again=True)
+    assert bent.correlation < 0.8
+    assert np.hypot(*(found.fitted.pose.shift - spoiled.shift)) < 0.2
+    assert not judged(found).none_of_these
 
 
 @pytest.mark.parametrize("net", NETS)
