@@ -7,6 +7,14 @@ no pool without processes of its own outlives them.
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ase import Atoms
+from ase.io import write
+
+from htinvert.store import RunStore
 
 LJ = "Relaxation(atoms.copy(), -1.0, True, 1)"
 
@@ -54,6 +62,8 @@ DEADLY = {
     "os._exit": "os._exit(0)",
     "abort": "os.abort()",
 }
+HARMLESS = {"another folder", "alarm", "alarm for another", "megabytes of output"}
+GOOD = 2  # structures of which nothing is asked, beside those that choose a misbehavior
 
 HEAD = '''
 """An engine that misbehaves, in a way that the number of each call of a structure chooses."""
@@ -88,3 +98,42 @@ def module() -> str:
         lines.append(f"        if number == {number}:\n{textwrap.indent(body, ' ' * 12)}\n")
     lines.append(f"        return {LJ}\n")
     return "".join(lines)
+
+
+def structure(number: int) -> Atoms:
+    """The structure that asks for a misbehavior; from 500 on for none."""
+    positions = [[3.8 * i, 0.001 * number * (i == 0), 0.0] for i in range(4)]
+    return Atoms("Ar4", positions, cell=[30.0] * 3)  # with a cell none is moved into one
+
+
+def campaign(folder: Path, names: list[str], **changes: Any) -> Path:
+    """A campaign of these misbehaviors as given structures, in a folder of its own."""
+    (folder / "odd_engine.py").write_text(module())
+    (folder / "structures").mkdir()
+    for number in [name_number(name) for name in names] + [500 + i for i in range(GOOD)]:
+        write(folder / "structures" / f"{number:03d}.xyz", structure(number), format="extxyz")
+    raw = {
+        "name": "odd",
+        "structure": {"use": "file", "path": "structures/500.xyz"},
+        "energy": {"use": "odd_engine:Odd"},
+        "search": {"generators": [{"use": "library", "path": "structures"}], "novelty": 0},
+        "in_flight": 4,  # in blocks of one: test_pool.py finds the deadly one in a larger block
+        "stop": {"evaluations": 500},
+    } | changes
+    path = folder / "odd.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def errors_of(folder: Path) -> dict[int, str]:
+    """Why each structure of that campaign failed, by its number; empty where it did not."""
+    with RunStore.open(folder / "runs" / "odd") as store:
+        rows = list(store.evaluations())
+    found = {round(e.candidate.atoms.positions[0, 1] * 1000): e.error or "" for e in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def name_number(name: str) -> int:
+    """The number of the structure that misbehaves so."""
+    return [*MISBEHAVIORS, *DEADLY].index(name) + 1

@@ -22,7 +22,7 @@ from htinvert.config.campaign import TOTAL
 from htinvert.core import Candidate, Evaluation, Generator, Keep, weighted_sum
 from htinvert.declaration.abilities import LooksAlong, Resumable
 from htinvert.metrics.likelihood import as_plain
-from htinvert.store import RunStore
+from htinvert.store import OutOfSpace, RunStore
 
 FORMAT = 4  # of a checkpoint; to be raised with every change of what generators keep
 BEST, SAMPLE = 20, 200  # images are kept of this many of the best, and of every 200th
@@ -119,7 +119,7 @@ class Knowledge:
         if state is None:
             structures.saved()
             return
-        with suppress(OSError):  # nothing is lost but time
+        with suppress(OSError, OutOfSpace):  # nothing is lost but time
             checkpoint.save(state, structures.rows().tobytes())
             structures.saved()
 

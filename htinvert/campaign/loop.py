@@ -73,7 +73,8 @@ def run(
             with open_pool(plan.config, plan.recipe, start, base=plan.folder, folder=path) as pool:
                 campaign.go(pool, interrupted, older)
         campaign.knowledge.save(now=True)
-        store.event(event="stopped", reason=campaign.progress.reason)
+        ended = partial(store.event, event="stopped", reason=campaign.progress.reason)
+        campaign.durably(ended)
         return campaign.progress
 
 
@@ -108,11 +109,9 @@ class Campaign:
         pending = self.store.pending()
         self.proposals.repeat(pending)
         pool.submit([self.knowledge.briefed(candidate) for candidate in pending])
-        asked = self.store.path / STOP
-        asked.unlink(missing_ok=True)  # of an earlier session
+        self._asked_to_stop()  # in an earlier session
         while not interrupted.is_set():
-            if asked.exists():
-                asked.unlink()
+            if self._asked_to_stop():
                 self.progress.reason = f"asked to stop; {GOES_ON}"
                 return
             if self.finished() or self._exhausted(pool):
@@ -122,6 +121,14 @@ class Campaign:
             self._report(pool.news())
         self.progress.reason = f"interrupted; {GOES_ON}"
         self._observer(self.progress)
+
+    def _asked_to_stop(self) -> bool:
+        """Whether somebody has, which is then forgotten; not where the disk does not answer."""
+        try:
+            (self.store.path / STOP).unlink()
+        except OSError:
+            return False
+        return True
 
     def finished(self) -> bool:
         """Whether a stop rule is met; its reason is then in the progress."""
@@ -144,7 +151,7 @@ class Campaign:
             if self.store.has_result(candidate.index):
                 continue
             key = self.proposals.adopt(candidate)
-            self._durably(partial(self.store.propose, [(candidate, key)]))
+            self.durably(partial(self.store.propose, [(candidate, key)]))
             self.proposals.sent()
             if known is not None:
                 self._take([known])
@@ -169,7 +176,7 @@ class Campaign:
             wanted, leave=lambda: self._interrupted.is_set() or monotonic() >= end
         )
         if chosen or monotonic() >= end:  # what was refused is told, too
-            self._durably(lambda: self.store.propose(chosen))
+            self.durably(lambda: self.store.propose(chosen))
             self.proposals.sent()
         if chosen:
             pool.submit([self.knowledge.briefed(candidate) for candidate, _ in chosen])
@@ -181,14 +188,14 @@ class Campaign:
             self._observe()
             return
         thinned = [self.knowledge.thinned(evaluation) for evaluation in evaluations]
-        self._durably(lambda: self.store.commit(thinned))
+        self.durably(lambda: self.store.commit(thinned))
         for evaluation in evaluations:
             self.knowledge.learn(evaluation)
             self._observe()
         self.knowledge.save()
 
-    def _durably(self, write: Callable[[], None]) -> None:
-        """Write; where the disk is full wait for space, sending nothing new, then give up.
+    def durably(self, write: Callable[[], None]) -> None:
+        """Write; where the disk is full or fails wait for it, sending nothing new, then give up.
 
         What is in flight goes on meanwhile; what has ended is kept in memory.
         """
@@ -202,14 +209,14 @@ class Campaign:
                 if waited > WRITER or self._interrupted.is_set():
                     raise
                 if not said:
-                    self._say(f"waiting for space: {trouble}")
+                    self._say(f"waiting for the disk: {trouble}")
                     said = True
                 self._interrupted.wait(min(10.0, 0.1 + waited / 2))
 
     def _report(self, news: list[str]) -> None:
         """Pass on and record what has happened to the workers."""
         for line in news:
-            self.store.event(event="cluster", text=line)
+            self.durably(partial(self.store.event, event="cluster", text=line))
             self._say(line)
 
     def _say_held(self, why: str) -> None:

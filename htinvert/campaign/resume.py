@@ -21,7 +21,9 @@ from htinvert.core import ENERGIES, UserError
 from htinvert.declaration.declared import value_of
 from htinvert.metrics.likelihood import as_plain
 from htinvert.store import RunStore, is_run
+from htinvert.store.archive import write_durably
 from htinvert.store.provenance import read_provenance
+from htinvert.store.trouble import explained
 
 
 def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
@@ -73,9 +75,10 @@ def write_config(plan: Plan, path: Path) -> None:
     config = plan.config.model_copy(update={"objectives": _kept(plan)})
     raw = seen_from(path, config.model_dump(mode="json", exclude_none=True), plan.folder)
     text = yaml.safe_dump(raw, sort_keys=False)
-    partial = target.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
+    try:
+        write_durably(target, text.encode())
+    except OSError as error:
+        raise explained(path, error) from error
 
 
 def _kept(plan: Plan) -> dict[str, float | LikelihoodPart]:

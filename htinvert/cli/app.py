@@ -35,7 +35,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead, for scri
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but mistakes.")]
 YAML = (".yaml", ".yml")
 TEMPORARY = 75  # what a command ends with that may be given again (EX_TEMPFAIL)
-PASSES = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+PASSES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space there"),
+    errno.EROFS: "make its file system writable",
+    **dict.fromkeys((errno.EIO, errno.ESTALE, errno.ETIMEDOUT), "look at its disk or server"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)"),
+}
+"""Errors of the system that may pass, and what to do about each."""
 PANELS = {
     "Begin": ("demo", "example", "init", "schema"),
     "Campaigns": ("check", "run", "watch", "status"),
@@ -141,7 +147,8 @@ def main() -> None:
         _say(not_installed(error.name))
         sys.exit(UserError.code)
     except OSError as error:
-        if error.filename is None or isinstance(error, BrokenPipeError):
+        unnamed = error.filename is None and error.errno not in PASSES
+        if unnamed or isinstance(error, BrokenPipeError):
             raise
         _say(no_file(error))
         sys.exit(TEMPORARY if error.errno in PASSES else UserError.code)
@@ -179,7 +186,9 @@ def not_installed(package: str) -> str:
 def no_file(error: OSError) -> str:
     """What to do about a file or folder that cannot be read or written."""
     name = error.filename.decode() if isinstance(error.filename, bytes) else error.filename
-    advice = "free space there" if error.errno in PASSES else "name another place, or give access"
+    advice = PASSES.get(error.errno or 0, "name another place, or give access")
+    if name is None:  # of a file that was open already
+        name = "a file"
     return f"{name} cannot be read or written ({error.strerror}); {advice}"
 
 

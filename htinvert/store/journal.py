@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from htinvert.core import Candidate, Evaluation, UserError
-from htinvert.store.patient import READER, busy, connect
+from htinvert.store.patient import READER, connect
 from htinvert.store.record import (
     PackedSignal,
     Row,
@@ -32,10 +32,11 @@ from htinvert.store.record import (
     unpack_structure,
 )
 from htinvert.store.result import clean_label, clean_reason, pack_result
-from htinvert.store.tables import ADVICE, BROKEN, SCHEMA, TABLES, TEMPORARY, crc_of
+from htinvert.store.sqlite_errors import meaning, require_rolled_back
 from htinvert.store.tables import PROPOSALS as _PROPOSALS
 from htinvert.store.tables import ROWS as _ROWS
-from htinvert.store.trouble import Damaged, Fenced, NotBegun, OutOfSpace
+from htinvert.store.tables import SCHEMA, TABLES, crc_of
+from htinvert.store.trouble import Damaged, Fenced, NotBegun
 
 PAGE_BYTES = 16384  # rows are some kB long: in SQLite's usual 4096 half of a page would be empty
 PAGE = 1024  # rows per query: a reader must not hold the file's lock while its caller works
@@ -131,15 +132,11 @@ class Journal:
         try:
             yield
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_").split("_")[0]
-            advice = ADVICE.get(code, "start the same command again")
-            if code == "BUSY":
-                raise busy(self.path) from error
-            kind = OutOfSpace if code in TEMPORARY else Damaged if code in BROKEN else UserError
-            raise kind(
-                f"{self.path} could not be used ({error}): {advice}; "
-                "everything committed before is kept"
-            ) from error
+            raise meaning(self.path, error, within=self._within()) from error
+
+    def _within(self) -> bool:
+        """Whether a transaction of this program goes on."""
+        return hasattr(self, "connection") and self.connection.in_transaction
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -151,6 +148,7 @@ class Journal:
         with self._explained():
             try:
                 self.connection.execute("BEGIN IMMEDIATE")
+                require_rolled_back(self.path)
                 self._guard()
                 if self.epoch is not None and self.meta("epoch") != self.epoch:
                     raise Fenced(f"run {self.path.parent} was taken over; stop this driver")

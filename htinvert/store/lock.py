@@ -28,7 +28,7 @@ from uuid import uuid4
 from htinvert.core import UserError
 from htinvert.store.links import require_no_links
 from htinvert.store.marks import Marks, sync
-from htinvert.store.trouble import Fenced, Held
+from htinvert.store.trouble import Fenced, Held, OutOfSpace, explained
 
 BEAT = 10.0  # s between heartbeats
 STALE = 60.0  # s without one, after which a run without locks may be taken over
@@ -84,8 +84,22 @@ class Owner:
         return cls(folder, descriptor, epoch, locks=locks)
 
     def require(self) -> None:
-        """Raise :class:`Fenced` where another driver has taken the run over."""
-        if self._is_fenced():
+        """Raise :class:`Fenced` where another driver has taken the run over.
+
+        Raises:
+            OutOfSpace: its folder is not there, or does not answer; it may come back.
+        """
+        try:
+            fenced = self._is_fenced()
+            gone = fenced and not self.folder.exists()
+        except OSError as error:
+            raise explained(self.folder, error) from error
+        if gone:
+            raise OutOfSpace(
+                f"{self.folder} is not there any more: bring it back to this place, or start the "
+                "same command where it is now; everything committed is kept in it"
+            )
+        if fenced:
             who = _name(self.folder / "lock")
             raise Fenced(
                 f"run {self.folder} was taken over by {who}; this driver has stopped; its "
@@ -98,8 +112,9 @@ class Owner:
         self._beat.join()
         try:
             # A component may have closed it: that number may be another file's by now.
-            if self._is_open() and not self._is_fenced():
-                os.ftruncate(self._descriptor, 0)
+            with suppress(OSError):  # nobody waits for a name whose lock is gone
+                if self._is_open() and not self._is_fenced():
+                    os.ftruncate(self._descriptor, 0)
         finally:
             if self._is_open():
                 os.close(self._descriptor)

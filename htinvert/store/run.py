@@ -368,8 +368,9 @@ class RunStore(Reader):
 
     def _mark_closed(self) -> None:
         self._journal.remember("marks", len(self._marks.events) + 1)
-        files = {name: checksum(self.path / name) for name in BESIDE if (self.path / name).exists()}
+        found = [self.path / name for name in BESIDE]
         try:
+            files = {path.name: checksum(path) for path in found if path.exists()}
             self._marks.append("closed", files=files, rows=self._journal.committed())
         except OSError as error:
             raise explained(self.path, error) from error

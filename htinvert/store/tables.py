@@ -1,4 +1,4 @@
-"""The tables of the journal, the checksum of their rows, and advice about SQLite's errors."""
+"""The tables of the journal, and the checksum of their rows."""
 
 from __future__ import annotations
 
@@ -23,18 +23,6 @@ CREATE TABLE refused (operator TEXT NOT NULL, reason TEXT NOT NULL, count INTEGE
     crc INTEGER NOT NULL, PRIMARY KEY (operator, reason));
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL, crc INTEGER NOT NULL);
 """
-_SPACE = "free space on its file system, look at the quota, make it writable for you"
-BROKEN = ("CORRUPT", "NOTADB", "ERROR", "")  # what only damage can bring about
-ADVICE = {
-    "FULL": f"{_SPACE} and start the same command again",
-    "IOERR": f"check the disk, {_SPACE} and start the same command again",
-    "READONLY": f"{_SPACE} and start the same command again",
-    "CANTOPEN": f"{_SPACE} and start the same command again",
-    **dict.fromkeys(
-        BROKEN, "htinvert verify --repair takes it from results.zarr as far as that goes"
-    ),
-}
-TEMPORARY = ("FULL", "IOERR", "READONLY", "CANTOPEN")
 
 ROWS = (
     "SELECT r.seq - 1, p.idx, k.key, p.operator, p.parents, p.structure, r.attempts, r.time,"

@@ -15,7 +15,7 @@ FOR_GOOD = (
 
 
 class OutOfSpace(UserError):
-    """The disk is full, over quota or read-only: nothing is lost, try again later."""
+    """The disk is full, over quota, read-only, failing or away: nothing is lost, try later."""
 
     code = 75  # EX_TEMPFAIL
 
@@ -54,7 +54,7 @@ def explained(folder: Path, error: OSError) -> UserError:
             "run, or let this one be written by you"
         )
     return OutOfSpace(
-        f"{folder} could not be written ({error.strerror or error}): free space on its file system "
-        "or make it writable for you, and start the same command again; everything committed is "
-        "kept"
+        f"{folder} could not be written ({error.strerror or error}): free space on its file "
+        "system, look at the disk or make it writable for you, and start the same command again; "
+        "everything committed is kept"
     )

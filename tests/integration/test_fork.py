@@ -80,7 +80,7 @@ def test_a_full_disk_is_waited_for(
         observer=lambda progress: news.append(progress.news),
     )
     assert end.evaluated == 4
-    assert sum("waiting for space" in line for line in news) == 1, "said once"
+    assert sum("waiting for the disk" in line for line in news) == 1, "said once"
     monkeypatch.setattr(RunStore, "commit", lambda self, evaluations: refuse())
     monkeypatch.setattr(loop, "WRITER", 0.0)
 

@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from ase import Atoms
 from ase.io import write
 
-from htinvert.store import RunStore
-from tests.misbehaviors import DEADLY, MISBEHAVIORS, module
+from tests.misbehaviors import (
+    DEADLY,
+    GOOD,
+    HARMLESS,
+    MISBEHAVIORS,
+    campaign,
+    errors_of,
+    name_number,
+    structure,
+)
 
 from .conftest import Command, environment
 
 POOLS = ("here", "dask", "inner", "isolated")
-GOOD = 2  # structures of which nothing is asked, beside those that choose a misbehavior
-HARMLESS = {"another folder", "alarm", "alarm for another", "megabytes of output"}
 ENDS_A_CHILD = {"alarm"}  # a child of an isolated engine ends by its own alarm
 
 RUN = '''
@@ -47,34 +51,14 @@ if __name__ == "__main__":
 '''
 
 
-def structure(number: int) -> Atoms:
-    positions = [[3.8 * i, 0.001 * number * (i == 0), 0.0] for i in range(4)]
-    return Atoms("Ar4", positions, cell=[30.0] * 3)  # with a cell none is moved into one
-
-
 def written(folder: Path, pool: str, names: list[str]) -> Path:
     """A campaign of all misbehaviors as given structures, in a folder of its own."""
-    (folder / "odd_engine.py").write_text(module())
     (folder / "go.py").write_text(RUN)
-    (folder / "structures").mkdir()
-    numbers = [name_number(name) for name in names] + [500 + i for i in range(GOOD)]
-    for number in numbers:
-        write(folder / "structures" / f"{number:03d}.xyz", structure(number), format="extxyz")
-    energy: dict[str, Any] = {"use": "odd_engine:Odd"}
+    changes: dict[str, Any] = {"workers": 0 if pool in ("here", "isolated") else 1}
     if pool == "isolated":
-        energy["limits"] = {"seconds": 20, "memory": 2, "retries": 0}
-    raw = {
-        "name": "odd",
-        "structure": {"use": "file", "path": "structures/500.xyz"},
-        "energy": energy,
-        "search": {"generators": [{"use": "library", "path": "structures"}], "novelty": 0},
-        "workers": 0 if pool in ("here", "isolated") else 1,
-        "in_flight": 4,  # in blocks of one: test_pool.py finds the deadly one in a larger block
-        "stop": {"evaluations": 500},
-    }
-    path = folder / "odd.yaml"
-    path.write_text(yaml.safe_dump(raw))
-    return path
+        limits = {"seconds": 20, "memory": 2, "retries": 0}
+        changes["energy"] = {"use": "odd_engine:Odd", "limits": limits}
+    return campaign(folder, names, **changes)
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -85,7 +69,7 @@ def test_a_run_survives_all_of_them(tmp_path: Path, htinvert: Command, pool: str
     done = run(tmp_path, pool, path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    errors = read(tmp_path)
+    errors = errors_of(tmp_path)
     assert len(errors) == len(names) + GOOD
     for name in names:
         error = errors[name_number(name)]
@@ -100,7 +84,7 @@ def test_a_run_survives_all_of_them(tmp_path: Path, htinvert: Command, pool: str
     write(tmp_path / "structures" / "900.xyz", structure(900), format="extxyz")
     again = run(tmp_path, pool, path)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert read(tmp_path) == errors | {900: ""}
+    assert errors_of(tmp_path) == errors | {900: ""}
 
 
 def test_closed_files_end_a_campaign_without_workers_in_one_sentence(
@@ -112,10 +96,10 @@ def test_closed_files_end_a_campaign_without_workers_in_one_sentence(
     assert done.returncode == 2, done.stdout + done.stderr
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("htinvert: ")]
     assert said.startswith("htinvert: a component closed the files of this program")
-    assert read(tmp_path) == {500: ""}, "the start, before the one that closed them"
+    assert errors_of(tmp_path) == {500: ""}, "the start, before the one that closed them"
     path.write_text(path.read_text().replace("workers: 0", "workers: 1"))
     assert run(tmp_path, "dask", path).returncode == 0
-    errors = read(tmp_path)
+    errors = errors_of(tmp_path)
     assert "died under this candidate 2 times" in errors.pop(name_number("files closed"))
     assert errors == {500: "", 501: ""}
 
@@ -131,17 +115,3 @@ def run(folder: Path, pool: str, path: Path) -> subprocess.CompletedProcess[str]
         timeout=240,
         check=False,
     )
-
-
-def read(folder: Path) -> dict[int, str]:
-    """Why each structure failed, by its number; empty where it did not."""
-    with RunStore.open(folder / "runs" / "odd") as store:
-        rows = list(store.evaluations())
-    found = {round(e.candidate.atoms.positions[0, 1] * 1000): e.error or "" for e in rows}
-    assert len(found) == len(rows)
-    return found
-
-
-def name_number(name: str) -> int:
-    """The number of the structure that misbehaves so."""
-    return [*MISBEHAVIORS, *DEADLY].index(name) + 1

@@ -138,9 +138,9 @@ def child(task: dict[str, Any], out: int) -> int:
         return 0
     library = ctypes.CDLL(None)
     log = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC) if "log" in task else -1
-    full = task.get("full", (-1, -1))
+    full, error = task.get("full", (-1, -1)), task.get("error", 0)
     arm = library.shim_arm
-    arm(str(path).encode(), *(ctypes.c_long(n) for n in (task.get("crash", -1), *full)), log)
+    arm(str(path).encode(), *(ctypes.c_long(n) for n in (task.get("crash", -1), *full)), log, error)
 
     def tell(text: str) -> None:
         say(text)

@@ -1,5 +1,6 @@
 /* Between a program and the C library: count what it does to files below a folder, and at a chosen
- * count kill it (writes stop half way), or say for a while that the disk is full, or log it all. */
+ * count kill it (writes stop half way), or fail for a while, or log it all. A full disk (ENOSPC,
+ * EDQUOT) fails writes and what makes files; other errors (EIO, ESTALE) every call there is here. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,11 +17,12 @@
 
 static long count, crash_at = -1, full_from = -1, full_to = -1;
 static char root[4096];
-static int log_fd = -1;
+static int log_fd = -1, error = ENOSPC;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-void shim_arm(const char *folder, long crash, long from, long to, int log) {
-    count = 0;
+void shim_arm(const char *folder, long crash, long from, long to, int log,
+              int number) {
+    count = 0, error = number ? number : ENOSPC;
     strncpy(root, folder, sizeof root - 1);
     crash_at = crash, full_from = from, full_to = to, log_fd = log;
 }
@@ -49,19 +51,20 @@ static void note(const char *what, const char *path, const char *other, off_t at
     raw_write(log_fd, head, size);
     if (n) raw_write(log_fd, data, n);
 }
-/* 1: die now, 2: the disk is full, 0: go on */
+/* 1: die now, 2: fail, 0: go on */
 static int next(void) {
     long now = ++count;
     if (now == crash_at) return 1;
     return now >= full_from && now < full_to ? 2 : 0;
 }
+static int fails_all(void) { return error != ENOSPC && error != EDQUOT; }
 #define ENTER(path, full_matters)                                   \
     pthread_mutex_lock(&mutex);                                     \
     int fate = next();                                              \
     if (fate == 1) raise(SIGKILL);                                  \
-    if (fate == 2 && (full_matters)) {                              \
+    if (fate == 2 && ((full_matters) || fails_all())) {             \
         pthread_mutex_unlock(&mutex);                               \
-        errno = ENOSPC;                                             \
+        errno = error;                                              \
         return -1;                                                  \
     }
 #define LEAVE pthread_mutex_unlock(&mutex)
@@ -80,7 +83,7 @@ static ssize_t put(int fd, const void *data, size_t n, off_t at, int positioned)
     }
     if (fate == 2) {
         pthread_mutex_unlock(&mutex);
-        errno = ENOSPC;
+        errno = error;
         return -1;
     }
     if (!positioned) at = lseek(fd, 0, (fcntl(fd, F_GETFL) & O_APPEND) ? SEEK_END : SEEK_CUR);
@@ -144,6 +147,10 @@ int mkdir(const char *path, mode_t mode) {
 static int create(const char *path, int flags, mode_t mode) {
     static int (*real)(const char *, int, ...);
     if (!real) real = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, "open64");
+    if (!(flags & O_CREAT) && fails_all() && below(path)) {
+        ENTER(path, 1)
+        LEAVE;
+    }
     if ((flags & O_CREAT) && below(path)) {
         struct stat info;
         int is_new = stat(path, &info) != 0;
@@ -163,3 +170,26 @@ static int create(const char *path, int flags, mode_t mode) {
     }
 OPEN(open)
 OPEN(open64)
+
+/* What only looks, for errors that spare nothing. */
+#define READ(name, type, parameters, arguments)                  \
+    type name parameters {                                       \
+        char path[4096];                                         \
+        if (fails_all() && path_of(fd, path)) {                  \
+            ENTER(path, 1)                                       \
+            LEAVE;                                               \
+        }                                                        \
+        return REAL(name) arguments;                             \
+    }
+READ(read, ssize_t, (int fd, void *data, size_t n), (fd, data, n))
+READ(pread64, ssize_t, (int fd, void *data, size_t n, off_t at), (fd, data, n, at))
+#define LOOK(name)                                               \
+    int name(const char *path, struct stat64 *info) {            \
+        if (fails_all() && below(path)) {                        \
+            ENTER(path, 1)                                       \
+            LEAVE;                                               \
+        }                                                        \
+        return REAL(name)(path, info);                           \
+    }
+LOOK(stat64)
+LOOK(lstat64)

@@ -1,21 +1,28 @@
-"""A disk that is full at any moment costs no acknowledged result, and the run goes on afterwards.
+"""A disk that fails at any moment costs no acknowledged result, and the run goes on afterwards.
 
-The shim says so to every write, creation, rename and new folder of a stretch of operations; the
-driver ends with exit code 75, and is started again when there is room.
+Where it is full or over quota the shim says so to every write, creation, rename and new folder of a
+stretch of operations; where it fails, or a server's handles are stale, to every call, those that
+only read or look among them. The driver ends with exit code 75, and is started again after.
 """
 
+import errno
 import random
 import shutil
 from pathlib import Path
 
+import pytest
+
 from .conftest import Forked, acknowledged, evaluated_again
 
-MOMENTS, SAMPLE = 100, 4
+MOMENTS, SAMPLE = 100, 2
 
 
-def test_a_full_disk_loses_nothing(forked: Forked, full: bool, tmp_path: Path) -> None:
-    total = 60 if full else 20
-    whole = forked("drive", tmp_path / "whole", total=total)["count"]
+@pytest.mark.parametrize("error", ["ENOSPC", "EDQUOT", "EIO", "ESTALE"])
+def test_a_disk_that_fails_loses_nothing(
+    forked: Forked, full: bool, tmp_path: Path, error: str
+) -> None:
+    total, number = 60 if full else 20, getattr(errno, error)
+    whole = forked("drive", tmp_path / "whole", total=total, error=number)["count"]
     dice = random.Random(75)
     met = 0
     for _ in range(MOMENTS if full else SAMPLE):
@@ -25,7 +32,7 @@ def test_a_full_disk_loses_nothing(forked: Forked, full: bool, tmp_path: Path) -
         start = dice.randint(1, whole)
         while True:
             stretch = (start, start + dice.choice([1, 5, 1000]))
-            driver = forked("drive", path, total=total, full=stretch)
+            driver = forked("drive", path, total=total, full=stretch, error=number)
             assert driver["status"] in (0, 75), driver
             met += driver["status"] == 75
             events += driver["events"]
@@ -39,5 +46,5 @@ def test_a_full_disk_loses_nothing(forked: Forked, full: bool, tmp_path: Path) -
         assert sorted(found["indices"]) == list(range(total))
         assert acknowledged(events) <= set(found["indices"])
         assert evaluated_again(events) == []
-    print(f"{met} times the disk was full")
+    print(f"{met} times the disk said {error}")
     assert met > 0

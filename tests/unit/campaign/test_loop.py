@@ -1,5 +1,7 @@
 """The loop of a campaign: what it waits for before it ends."""
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from ase import Atoms
 
+import htinvert.campaign.loop as loop_module
 from htinvert.campaign.load import changed
 from htinvert.campaign.loop import Campaign, ask_to_stop, run
 from htinvert.campaign.plan import Plan, make_plan
@@ -19,7 +22,7 @@ from htinvert.campaign.progress import Progress
 from htinvert.config.campaign import parse
 from htinvert.core import Candidate, Evaluation, Exhausted, UserError
 from htinvert.evaluation.evaluate import evaluate
-from htinvert.store import Busy, RunStore, patient
+from htinvert.store import Busy, OutOfSpace, RunStore, patient
 
 MINIMUM = 2.5 * 2 ** (1 / 6)  # Å, of two atoms of Lennard and Jones with the sigma of 2.5 Å
 
@@ -163,6 +166,60 @@ def test_a_journal_that_is_held_for_good_ends_it_with_75_and_nothing_is_lost(
         loop.replay()
         loop.go(Slow(plan), threading.Event())
         assert loop.progress.evaluated == 3
+
+
+def test_a_folder_that_is_away_for_a_while_is_waited_for(tmp_path: Path) -> None:
+    """A driver once said that another had taken over the run that somebody had moved."""
+    plan = campaign(tmp_path, generators=[{"use": f"{__name__}:three"}])
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    news = []
+
+    def observe(progress: Progress) -> None:
+        if progress.evaluated == 1 and not news and not elsewhere.exists():
+            folder.rename(elsewhere)
+        if progress.news:
+            news.append(progress.news)
+            elsewhere.rename(folder)
+
+    assert run(changed(plan, workers=0), folder, observer=observe).evaluated == 3
+    assert len(news) == 1, "it is said once"
+    assert "waiting for the disk: " in news[0] and "bring it back to this place" in news[0]
+    with RunStore.open(folder) as store:
+        assert [one.candidate.index for one in store.evaluations()] == [0, 1, 2]
+
+
+def test_a_folder_that_stays_away_ends_it_with_75_and_goes_on_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_module, "WRITER", 0.0)
+    plan = changed(campaign(tmp_path, generators=[{"use": f"{__name__}:three"}]), workers=0)
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+
+    def observe(progress: Progress) -> None:
+        if progress.evaluated == 1 and folder.exists():
+            folder.rename(elsewhere)
+
+    with pytest.raises(OutOfSpace, match="is not there any more") as end:
+        run(plan, folder, observer=observe)
+    assert end.value.code == 75
+    assert run(plan, elsewhere).evaluated == 3
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.EIO, errno.ESTALE])
+def test_a_configuration_that_cannot_be_kept_may_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The name of the file is lost where a write or a sync fails: it was a traceback."""
+    plan = changed(campaign(tmp_path, generators=[{"use": f"{__name__}:three"}]), workers=0)
+
+    def fail(path: Path, data: bytes) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("htinvert.campaign.resume.write_durably", fail)
+        with pytest.raises(OutOfSpace, match=os.strerror(number)):
+            run(plan, tmp_path / "run")
+    assert run(plan, tmp_path / "run").evaluated == 3
 
 
 def three() -> Three:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError
 
 import pytest
@@ -22,7 +25,7 @@ def ends(
         raise error
 
     monkeypatch.setattr(sys, "argv", ["htinvert", *words.split()])
-    module = sys.modules["htinvert.cli.app"]  # by that name the package has the program itself
+    module = import_module("htinvert.cli.app")  # as an attribute it is the program itself
     monkeypatch.setattr(module, "app", meet)
     with pytest.raises(SystemExit) as end:
         module.main()
@@ -54,6 +57,40 @@ def test_an_error_that_is_no_bug_is_a_sentence(
     assert code == 2
     assert said.startswith("htinvert: ") and sentence in said
     assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "advice"),
+    [
+        (errno.ENOSPC, 75, "free space there"),
+        (errno.EDQUOT, 75, "free space there"),
+        (errno.EIO, 75, "look at its disk or server"),
+        (errno.ESTALE, 75, "look at its disk or server"),
+        (errno.EMFILE, 75, "allow more open files (ulimit -n)"),
+        (errno.EACCES, 2, "name another place, or give access"),
+    ],
+)
+def test_an_error_of_the_system_is_a_sentence_also_where_it_names_no_file(
+    number: int,
+    code: int,
+    advice: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A write or a sync that fails knows no name; what is no error of the system is a bug."""
+    named = OSError(number, os.strerror(number), "x.png")
+    found, said = ends(named, "report x", monkeypatch, capsys)
+    assert (found, said) == (
+        code,
+        f"htinvert: x.png cannot be read or written ({os.strerror(number)}); {advice}\n",
+    )
+    unnamed = OSError(number, os.strerror(number))
+    if code == 75:
+        found, said = ends(unnamed, "report x", monkeypatch, capsys)
+        assert found == code and said.startswith("htinvert: a file cannot be read or written")
+    else:
+        with pytest.raises(OSError, match="denied"):
+            ends(unnamed, "report x", monkeypatch, capsys)
 
 
 def test_a_module_of_our_own_that_is_missing_is_a_bug(

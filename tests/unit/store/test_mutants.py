@@ -1,12 +1,15 @@
 """The list of mutants is alive: what each would change is there, once."""
 
 import importlib.util
+import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
 
 from htinvert.store.marks import Marks
+from htinvert.store.sqlite_errors import meaning, require_rolled_back
+from htinvert.store.trouble import Damaged, OutOfSpace
 
 ROOT = Path(__file__).parents[3]
 
@@ -39,3 +42,21 @@ def test_a_line_of_the_log_is_synced_before_it_counts(
     first = marks.path.stat().st_size
     marks.append("discarded")
     assert first in synced and synced[-1] == marks.path.stat().st_size
+
+
+def test_a_disk_that_keeps_back_what_is_to_be_undone_is_no_damage(tmp_path: Path) -> None:
+    """SQLite then read half of a transaction, and the next write would have made it final."""
+    path, left = tmp_path / "journal.sqlite", tmp_path / "journal.sqlite-journal"
+    path.write_bytes(b"no file of SQLite's" * 100)
+    with pytest.raises(sqlite3.DatabaseError) as error:
+        sqlite3.connect(path).execute("SELECT 1 FROM a")
+    for harmless in (None, b"", bytes(512)):  # not there, rolled back, never begun
+        if harmless is not None:
+            left.write_bytes(harmless)
+        require_rolled_back(path)
+        assert isinstance(meaning(path, error.value, within=False), Damaged)
+    left.write_bytes(b"\xd9\xd5\x05\xf9")  # how one begins: sqlite.org/fileformat2.html, section 3
+    with pytest.raises(OutOfSpace, match="is to be undone; look at the disk"):
+        require_rolled_back(path)
+    assert isinstance(meaning(path, error.value, within=False), OutOfSpace)
+    assert isinstance(meaning(path, error.value, within=True), Damaged), "it is our own"
