@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 
 from htinvert.core import Floats, UserError
 from htinvert.statistics.field import neighbors, smooth_field
@@ -83,16 +84,41 @@ def occupancy(
     if len(names) > 1 and np.diff(ratio).min() <= 0.01 * ratio.max():
         raise UserError(f"{' and '.join(names)} are predicted equally bright; intensity tells none")
     near = neighbors(places, AROUND)
+    noise = _noise(np.asarray(intensity, dtype=float), np.asarray(error, dtype=float))
     mixture = _start(np.asarray(intensity, dtype=float), ratio)
     thickness = np.ones(len(intensity))
     for turn in range(ROUNDS):
-        posterior, wrong = mixture.posterior(intensity, error, thickness)
-        mixture = mixture.improved(posterior, intensity, error, thickness, ratio)
+        posterior, wrong = mixture.posterior(intensity, noise, thickness)
+        mixture = mixture.improved(posterior, intensity, noise, thickness, ratio)
         if field and turn > ROUNDS // 4 and turn % 3 == 0:
-            thickness = _thickness(mixture, posterior, intensity, error, places, near)
+            thickness = _thickness(mixture, posterior, intensity, noise, places, near)
     return Occupancy(
         names, posterior, mixture.means, mixture.shares, mixture.scatter, thickness, wrong
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Noise:
+    """Variance of each column's measurement, a line over the intensity that it should have."""
+
+    constant: Floats
+    slope: Floats
+
+    def at(self, means: Floats) -> Floats:
+        """Of every column if it were of each mean, shape (n, k)."""
+        return np.asarray(self.constant[:, None] + self.slope[:, None] * means)
+
+
+def _noise(intensity: Floats, error: Floats) -> _Noise:
+    """The noise that errors tell: a dim column's is told by what it should have, not by its luck.
+
+    A column that by chance was counted too dim has too small an error, and would weigh too much.
+    """
+    bright = np.maximum(intensity, 0.0)
+    line, _ = nnls(np.column_stack([np.ones(len(bright)), bright]), error**2)
+    expected = line[0] + line[1] * bright
+    scale = error**2 / np.maximum(expected, 1e-300)
+    return _Noise(scale * line[0], scale * line[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,12 +127,12 @@ class _Mixture:
     shares: Floats
     scatter: float  # relative
 
-    def variances(self, error: Floats) -> Floats:
-        return np.asarray(error[:, None] ** 2 + (self.scatter * self.means) ** 2)
+    def variances(self, noise: _Noise) -> Floats:
+        return noise.at(self.means) + (self.scatter * self.means) ** 2
 
-    def posterior(self, values: Floats, error: Floats, thickness: Floats) -> tuple[Floats, float]:
+    def posterior(self, values: Floats, noise: _Noise, thickness: Floats) -> tuple[Floats, float]:
         """Of each species, shape (n, k), and the share of wrong columns that it means."""
-        variance = self.variances(error)
+        variance = self.variances(noise)
         left = values[:, None] - thickness[:, None] * self.means
         logs = np.log(self.shares) - 0.5 * (left**2 / variance + np.log(variance))
         logs -= logs.max(axis=1, keepdims=True)
@@ -115,18 +141,18 @@ class _Mixture:
         return found, float(1.0 - found.max(axis=1).mean())
 
     def improved(
-        self, posterior: Floats, values: Floats, error: Floats, thickness: Floats, ratio: Floats
+        self, posterior: Floats, values: Floats, noise: _Noise, thickness: Floats, ratio: Floats
     ) -> _Mixture:
         """Means near the predicted ratios, shares and scatter, given who is what."""
         t = thickness[:, None]
-        weight = posterior / self.variances(error)
+        weight = posterior / self.variances(noise)
         information = (weight * t**2).sum(axis=0)
         free = (weight * t * values[:, None]).sum(axis=0) / np.maximum(information, 1e-300)
         scale = float((information * free * ratio).sum() / (information * ratio**2).sum())
         prior = 1.0 / (PRIOR * scale * np.maximum(ratio, 0.1 * ratio.max())) ** 2
         means = (information * free + prior * scale * ratio) / (information + prior)
         shares = posterior.sum(axis=0) + SHARE
-        left = (values[:, None] - t * means) ** 2 - error[:, None] ** 2
+        left = (values[:, None] - t * means) ** 2 - noise.at(self.means)
         relative = (posterior * left).sum() / (posterior * means**2).sum()
         scatter = float(np.sqrt(max(relative, SMALLEST_SCATTER**2)))
         return _Mixture(means, shares / shares.sum(), scatter)
@@ -156,12 +182,12 @@ def _thickness(
     mixture: _Mixture,
     posterior: Floats,
     values: Floats,
-    error: Floats,
+    noise: _Noise,
     places: Floats,
     near: NDArray[np.int_],
 ) -> Floats:
     """The smooth field that the columns' values over their species' means suggest, of mean 1."""
-    weight = posterior / mixture.variances(error)
+    weight = posterior / mixture.variances(noise)
     information = (weight * mixture.means**2).sum(axis=1)
     relative = (weight * mixture.means * values[:, None]).sum(axis=1) / information
     field = smooth_field(places, relative, information, near)
