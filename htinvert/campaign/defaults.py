@@ -37,8 +37,10 @@ def why(config: Config, channels: Sequence[Channel]) -> str:
     if config.search.generators in (GUIDED, [COLUMNS, *GUIDED]) and (
         found := Residuals(tuple(channels))
     ):
-        return f"where atoms are missing shows in {', '.join(c.name for c in found.channels)}"
+        return f"{', '.join(c.name for c in found.channels)} can show where atoms are missing"
     default = type(config.search)().generators
     if config.search.generators == default:
-        return "no experiment shows where atoms are missing" if channels else "energy only"
+        return (
+            "no experiment shows where atoms are missing" if channels else "only an energy counts"
+        )
     return ""

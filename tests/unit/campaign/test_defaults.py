@@ -41,13 +41,13 @@ def generators(made: Plan) -> dict[str, float]:
 def test_an_image_guides_where_nobody_says_who_proposes(tmp_path: Path) -> None:
     made = plan(tmp_path)
     assert generators(made) == {"guided": 0.5, "genetic": 0.3, "basin_hopping": 0.2}
-    assert why(made.config, made.recipe.channels) == "where atoms are missing shows in haadf"
+    assert why(made.config, made.recipe.channels) == "haadf can show where atoms are missing"
 
 
 def test_columns_are_read_off_it_where_atoms_may_be_put(tmp_path: Path) -> None:
     made = plan(tmp_path, composition={"Cu": [2, 8]})
     assert generators(made) == {"columns": 1.0, "guided": 0.5, "genetic": 0.3, "basin_hopping": 0.2}
-    assert why(made.config, made.recipe.channels) == "where atoms are missing shows in haadf"
+    assert why(made.config, made.recipe.channels) == "haadf can show where atoms are missing"
 
 
 def test_other_search_keys_do_not_undo_it(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_other_search_keys_do_not_undo_it(tmp_path: Path) -> None:
 def test_without_an_image_there_is_nothing_to_follow(tmp_path: Path) -> None:
     made = plan(tmp_path, experiments=None)
     assert generators(made) == {"genetic": 0.6, "basin_hopping": 0.4}
-    assert why(made.config, made.recipe.channels) == "energy only"
+    assert why(made.config, made.recipe.channels) == "only an energy counts"
 
 
 def test_what_a_file_says_stays(tmp_path: Path) -> None:
