@@ -18,7 +18,7 @@ GUIDED: list[dict[str, Any]] = [
 answer as candidate 44, genetic and basin hopping alone not within 1 500."""
 COLUMNS: dict[str, Any] = {"use": "columns", "share": 1.0}
 """Besides, where atoms may be put: its few proposals met planted boundaries as candidates 1 to 4
-(docs/guided.md)."""
+(benchmarks/results.md)."""
 
 
 def with_generators(config: Config, channels: Sequence[Channel]) -> Config:
