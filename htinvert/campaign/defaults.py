@@ -18,7 +18,7 @@ GUIDED: list[dict[str, Any]] = [
 answer as candidate 44, genetic and basin hopping alone not within 1 500."""
 COLUMNS: dict[str, Any] = {"use": "columns", "share": 1.0}
 """Besides, where atoms may be put: its few proposals met planted boundaries as candidates 1 to 4
-(docs/guided.md)."""
+(benchmarks/results.md)."""
 
 
 def with_generators(config: Config, channels: Sequence[Channel], space: Space) -> Config:
@@ -36,8 +36,10 @@ def why(config: Config, channels: Sequence[Channel]) -> str:
     if config.search.generators in (GUIDED, [COLUMNS, *GUIDED]) and (
         found := Residuals(tuple(channels))
     ):
-        return f"where atoms are missing shows in {', '.join(c.name for c in found.channels)}"
+        return f"{', '.join(c.name for c in found.channels)} can show where atoms are missing"
     default = type(config.search)().generators
     if config.search.generators == default:
-        return "no experiment shows where atoms are missing" if channels else "energy only"
+        return (
+            "no experiment shows where atoms are missing" if channels else "only an energy counts"
+        )
     return ""

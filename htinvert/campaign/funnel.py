@@ -267,7 +267,9 @@ def _kept_config(folder: Path) -> Iterator[dict[str, Any]]:
     """The configuration that a run's folder keeps; where something is not in it, it is damaged."""
     path = folder / "config.yaml"
     if not path.is_file() and not is_run(folder):
-        raise UserError(f"{folder} is not a run (it has no config.yaml); name a run's folder")
+        likely = Path("runs") / folder.name
+        meant = f"did you mean {likely}?" if is_run(likely) else "name a run's folder"
+        raise UserError(f"{folder} is not a run (it has no config.yaml); {meant}")
     try:
         yield read_yaml(path)
     except (UserError, LookupError, TypeError, ValueError, AttributeError) as error:

@@ -37,7 +37,7 @@ def worths(plan: Plan) -> dict[str, Worth]:
         for metric, (spread, note) in _scatters(channel, plan).items():
             name = f"{channel.name}.{metric}"
             if spread is None:
-                found[name] = Worth(IMAGE_WEIGHT, f"a convention, for {note}")
+                found[name] = Worth(IMAGE_WEIGHT, f"a convention, because {note}")
                 continue
             weight = _rounded(min(max(error / max(spread, 1e-9), LEAST), MOST))
             why = f"the cost scatters by {spread:.2g} {note}, the engine by {error:g} eV per atom"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,8 @@ def example(
     where = folder or Path(name)
     for path in write_example(name, where):
         typer.echo(f"written: {path}")
-    if needs := EXAMPLES[name].needs:
+    needs = EXAMPLES[name].needs
+    if needs and find_spec(needs) is None:
         typer.echo(f'it needs an extra: pip install "htinvert[{needs}]"')
     typer.echo("now:")
     for command in EXAMPLES[name].first:

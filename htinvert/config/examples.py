@@ -21,7 +21,7 @@ class Example:
     Attributes:
         about: what it is, in a few words.
         first: what is typed first, and then; ``{}`` stands for the folder.
-        needs: the extra of htinvert that it takes; empty for none.
+        needs: the extra of htinvert that it takes, named as its package; empty for none.
         shared: files of other cases of ours, by the name that they get.
     """
 

@@ -32,6 +32,10 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
 
     Aliases and duplicate keys are refused. Raises :class:`UserError` with the file's name.
     """
+    if path.is_dir():
+        files = sorted(path.glob("*.yaml"))
+        named = f"such as {files[0]}" if files else "it holds no .yaml"
+        raise UserError(shortened(f"{path} is a folder; name a campaign's file, {named}"))
     if not is_there(path):
         raise UserError(
             shortened(f"there is no campaign file {path}; `htinvert check --help` shows an example")

@@ -1,7 +1,8 @@
 """Who breeds, over any number of objectives: weighted sum, NSGA-II, epsilon-MOEA.
 
 With several objectives the sum alone breeds from one corner of the front, and the demo's planted
-boundary is first met after half again as many evaluations as with an archive (docs/campaign.md).
+boundary is first met after half again as many evaluations as with an archive
+(benchmarks/results.md).
 All work on the terms of the weighted sum, so objectives are in one unit, and keep one member per
 family of like structures. Sorting and crowding are pymoo's (Blank & Deb, IEEE Access 8, 89497
 (2020)), imported when first used.

@@ -107,4 +107,4 @@ def _generators(view: Any, plan: Plan) -> None:
     config = plan.config
     view.add_row("search", "; ".join(_component(g) for g in config.search.generators))
     if reason := why(config, plan.recipe.channels):
-        view.add_row("", f"the default, for {reason}")
+        view.add_row("", f"the default, because {reason}")

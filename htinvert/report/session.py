@@ -50,7 +50,8 @@ def run_with_progress(
     except Interrupted:
         console.print(f"interrupted at once; what {folder} has stays, and {GOES_ON}")
         raise
-    console.print(f"stopped: {end.reason}")
+    more = "; --more 100 adds a hundred" if end.reason.endswith("evaluations are done") else ""
+    console.print(f"stopped: {end.reason}{more}", soft_wrap=True)
     plan = ready(plan, folder)
     survey = Survey(plan.objectives)
     with RunStore.open(folder) as store:

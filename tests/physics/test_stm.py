@@ -28,7 +28,7 @@ FOLDER = Path(__file__).parent / "stm"
 STOICHIOMETRIC = FOLDER / "cu2o_111_stoichiometric.zip"
 IMAGE = "cu2o-stm/03h_Cu2O_111_034_fwd_z_plane.txt"
 METRIC = Registration(ssim="uint8-35")
-BOX = SurfaceWindow(28, 61, 79, 79)  # where the fit of docs/stm.md was best, then held for all
+BOX = SurfaceWindow(28, 61, 79, 79)  # the best fit's in benchmarks/results.md, then held for all
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ GUIDED = {"guided": 0.5, "genetic": 0.3, "basin_hopping": 0.2}
 def test_an_image_guides_where_nobody_says_who_proposes(tmp_path: Path) -> None:
     made = plan(tmp_path)
     assert generators(made) == {"columns": 1.0} | GUIDED  # the composition is that of the start
-    assert why(made.config, made.recipe.channels) == "where atoms are missing shows in haadf"
+    assert why(made.config, made.recipe.channels) == "haadf can show where atoms are missing"
 
 
 def test_no_columns_are_read_off_it_where_only_a_grain_moves(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_other_search_keys_do_not_undo_it(tmp_path: Path) -> None:
 def test_without_an_image_there_is_nothing_to_follow(tmp_path: Path) -> None:
     made = plan(tmp_path, experiments=None)
     assert generators(made) == {"genetic": 0.6, "basin_hopping": 0.4}
-    assert why(made.config, made.recipe.channels) == "energy only"
+    assert why(made.config, made.recipe.channels) == "only an energy counts"
 
 
 def test_what_a_file_says_stays(tmp_path: Path) -> None:

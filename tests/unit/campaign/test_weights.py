@@ -51,5 +51,5 @@ def test_without_a_start_structure_it_is_a_convention(demo: Plan) -> None:
     found = worths(replace(demo, space=space))[NAME]
     assert (found.weight, found.why) == (
         IMAGE_WEIGHT,
-        "a convention, for the start structure has no atoms",
+        "a convention, because the start structure has no atoms",
     )

@@ -47,6 +47,11 @@ def test_yaml_that_means_trouble_is_refused(tmp_path: Path, text: str, message: 
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no campaign file"):
         read_yaml(tmp_path / "none.yaml")
+    with pytest.raises(UserError, match=r"is a folder; name a campaign's file, it holds no .yaml"):
+        read_yaml(tmp_path)
+    (tmp_path / "own.yaml").touch()
+    with pytest.raises(UserError, match=r"name a campaign's file, such as .*own\.yaml"):
+        read_yaml(tmp_path)
 
 
 def test_a_campaign_extends_another_key_by_key(tmp_path: Path) -> None:
