@@ -334,7 +334,8 @@ MISTAKES = (
         "A signal that there is no model for",
         CHECK,
         "forward xps is unknown",
-        "known are cbed, eels, exafs, pdf, phase, stem_convolution, stem_multislice, stm, tem",
+        "known are cbed, eels, exafs, pdf, phase, stem_convolution, stem_multislice, stm, tem, "
+        "xanes",
         haadf(forward={"use": "xps"}),
     ),
     Mistake(
