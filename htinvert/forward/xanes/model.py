@@ -93,6 +93,8 @@ class Xanes:
         "doi:10.1103/PhysRevB.80.075102.",
     )
     names_code: ClassVar[tuple[str, ...]] = ("command",)
+    model_error: ClassVar[float] = 0.3
+    model_error_source: ClassVar[str] = "O K of strontium titanate by FEFF10, docs/xanes.md"
     header: ClassVar[Mapping[str, str]] = {"absorber": "element.symbol", "edge": "element.edge"}
 
     absorber: str | None = None
