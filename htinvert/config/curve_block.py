@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
 
+from htinvert import plugins
 from htinvert.config.eels_block import eels_lines
 from htinvert.config.exafs_block import exafs_lines
 from htinvert.core import Signal
+from htinvert.declaration.abilities import ChoosesFree, KnowsData
 from htinvert.forward.pdf.data import spectrum
 from htinvert.forward.pdf.model import Pdf
 from htinvert.signals.curve_file import read_curve
@@ -54,13 +57,6 @@ class CurveBlock:
         """Lines of YAML."""
         if self.written:
             return list(self.written)
-        if self.forward != "pdf":
-            return [
-                "  curve:",
-                f"    data: {self.path}",
-                f"    forward: {{use: {self.forward}}}",
-                "    metrics: {rw: }",
-            ]
         limits = {"use": "pdf"} | {name: f"{q:g}" for name, q in (self.limits or {}).items()}
         guess = "   # 1/Å, seen in the curve; the header does not say it" if self.limits else ""
         free = [f"      {name}: [{a:.3g}, {b:.3g}]" for name, (a, b) in (self.free or {}).items()]
@@ -90,7 +86,7 @@ def block_of(path: str, forward: str, *, atoms: Atoms, symbols: set[str]) -> Cur
     if forward == "eels":
         return CurveBlock(path, forward, written=tuple(eels_lines(path, symbols)))
     if forward != "pdf":
-        return CurveBlock(path, forward)
+        return CurveBlock(path, forward, written=tuple(_general(path, forward, atoms, symbols)))
     curve, _ = read_curve(Path(path))
     header = header_of(Path(path))
     limits = {} if "qmax" in header else {"qmax": upper_q(curve)}
@@ -103,6 +99,27 @@ def block_of(path: str, forward: str, *, atoms: Atoms, symbols: set[str]) -> Cur
     crystal = bool(atoms.pbc.any())
     span = (LOWEST, round(min(last, FARTHEST), 1))
     return CurveBlock(path, forward, span, limits, free, crystal)
+
+
+def _general(path: str, forward: str, atoms: Atoms, symbols: set[str]) -> list[str]:
+    """Lines of YAML of any other model, which may see in the data what it is to be told."""
+    model: Any = plugins.find("forward", forward)
+    told: dict[str, Any] = {"use": forward}
+    free: Mapping[str, tuple[float, float]] = {}
+    knows, chooses = isinstance(model, KnowsData), isinstance(model, ChoosesFree)
+    if knows:
+        likely = model.likely(read_curve(Path(path))[0], symbols)
+        told |= likely
+        free = model(**likely).free_of(atoms) if chooses else {}
+    bounds = ", ".join(f"{name}: [{low:g}, {high:g}]" for name, (low, high) in free.items())
+    return [
+        "  curve:",
+        f"    data: {path}",
+        f"    forward: {{{', '.join(f'{key}: {value}' for key, value in told.items())}}}",
+        "    metrics: {rw: }",
+        *([f"    free: {{{bounds}}}", "    refit: true", "    method: least-squares"]
+          if bounds else []),
+    ]  # fmt: skip
 
 
 def upper_q(curve: Signal) -> float:

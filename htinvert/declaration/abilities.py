@@ -247,6 +247,18 @@ class ChecksReach(Protocol):
 
 
 @runtime_checkable
+class KnowsData(Protocol):
+    """A class that sees in data what its models are to be told, for a first campaign."""
+
+    def likely(self, observed: Signal, symbols: set[str]) -> Mapping[str, Any]:
+        """Parameters of a model of these data, for a structure with these elements.
+
+        Raises :class:`~htinvert.core.UserError` for data that it cannot simulate.
+        """
+        ...
+
+
+@runtime_checkable
 class ChoosesFree(Protocol):
     """Knows what is usually fitted."""
 

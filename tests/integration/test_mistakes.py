@@ -335,7 +335,7 @@ MISTAKES = (
         CHECK,
         "forward xps is unknown",
         "known are cbed, eels, exafs, pdf, phase, powder, stem_convolution, stem_multislice, stm, "
-        "tem",
+        "tem, xanes",
         haadf(forward={"use": "xps"}),
     ),
     Mistake(

@@ -13,6 +13,7 @@ from ase.build import bulk
 from htinvert.core import Axis, Signal
 from htinvert.declaration.declared import Estimate, KnownAnswer
 from htinvert.forward.stm_atoms import AtomDensity
+from htinvert.forward.xanes.unbroadened import Unbroadened
 from htinvert.testing.forward import check_answer, check_documented
 from htinvert.testing.pytest_checks import forward_checks
 
@@ -35,7 +36,7 @@ def answers():
 def needs_its_extra(entry):
     if "multislice" in (entry.name + (inspect.getdoc(entry.load()) or "")):
         pytest.importorskip("abtem", reason="pip install htinvert[multislice]")
-    if entry.name == "exafs":
+    if entry.name in ("exafs", "xanes"):
         pytest.importorskip("larch", reason="pip install htinvert[xas]")
 
 
@@ -60,6 +61,14 @@ ON_K_PLANE = {
     "axes": (Axis("ky", "mrad", 1.5, -21.0), Axis("kx", "mrad", 1.5, -21.0)),
     "shape": (29, 29),
 }
+ABOVE_AN_EDGE = np.arange(0.0, 80.0, 0.25)
+AT_AN_EDGE = {
+    "absorber": "C",
+    "calculated": Unbroadened(ABOVE_AN_EDGE, 1.0 + np.sin(ABOVE_AN_EDGE / 3.0) / 3.0),
+    "edge_energy": 284.0,
+    "energies": Axis("energy", "eV", 0.5, 274.0),
+    "points": 100,
+}
 CASES = {  # parameters beside sampling and shape, and what may be fitted
     "cbed": (
         {**ON_K_PLANE, "semiangle": 10.0, "thickness": 60.0, "step": 1.0},
@@ -77,6 +86,7 @@ CASES = {  # parameters beside sampling and shape, and what may be fitted
     "stem_multislice": ({**QUICK, "outer": 110.0, "semiangle": 15.0}, ["source_size"]),
     "stm": ({"density": AtomDensity(), "isovalue": 1e-4, "above": 8.0}, ["blur"]),
     "tem": (QUICK, ["defocus", "illumination"]),
+    "xanes": (AT_AN_EDGE, ["shift", "resolution", "growth", "lifetime"]),
 }
 
 
@@ -91,7 +101,7 @@ def test_a_model_keeps_what_it_promises(entry, check):
     parameters, free = CASES[entry.name]
     frame = (
         {}
-        if {"axes", "kmax", "observed"} & set(parameters)
+        if {"axes", "kmax", "observed", "energies"} & set(parameters)
         else {"sampling": 0.3, "shape": (12, 14)}
     )
     check(entry.load()(**frame, **parameters), atoms, free=free)
