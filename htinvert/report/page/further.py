@@ -18,7 +18,7 @@ from htinvert.declaration.abilities import HasMisfit, HasUsual, LooksAlong
 from htinvert.declaration.measurement import Measurement
 from htinvert.forward.view import sides, view_frame
 from htinvert.metrics.likelihood import Likelihood
-from htinvert.ranking.decide import Decision
+from htinvert.ranking.decide import POOR, Decision
 from htinvert.ranking.further import (
     DECISIVE,
     Foreseen,
@@ -29,6 +29,7 @@ from htinvert.ranking.further import (
 )
 from htinvert.ranking.rank import Ranked
 from htinvert.report.page.facts import Facts
+from htinvert.signals.kind import kind_of
 
 MOST = 5  # families that are compared, the first ones that are left
 WORDS = ("radiation", "quantity", "absorber", "edge")  # that make another measurement
@@ -88,7 +89,7 @@ def proposed(
     found: list[Measurement] = []
     failed: list[str] = []
     for channel in facts.channels:
-        found += _more(channel, ranked)
+        found += _more(channel, ranked, facts.channels)
     for name in plugins.names("forward"):
         model: Any = plugins.find("forward", name)
         if not isinstance(model, HasUsual):
@@ -102,7 +103,9 @@ def proposed(
     return found, failed
 
 
-def _more(channel: Channel, ranked: Sequence[Ranked]) -> list[Measurement]:
+def _more(
+    channel: Channel, ranked: Sequence[Ranked], channels: Sequence[Channel]
+) -> list[Measurement]:
     """The same data again, and images as noisy from other sides."""
     judge = next(((n, m) for n, m in channel.metrics.items() if isinstance(m, HasMisfit)), None)
     if judge is None:
@@ -112,13 +115,18 @@ def _more(channel: Channel, ranked: Sequence[Ranked]) -> list[Measurement]:
     floor = model_error_of(channel.forward)
     misfit = float(Likelihood(1.0, floor, metric.misfit == "cost").misfit(cost))
     noise = float(np.sqrt(max(misfit**2 - floor**2, 0.0)))
+    source = "beyond the model error in the best fit to"
+    white = kind_of(channel.forward).noise(channel.observed)
+    if misfit > POOR * floor and white is not None:  # so much is no noise: nothing found fits
+        share = white / float(np.nanstd(channel.observed.data))
+        noise, source = (share, "white noise of") if share < noise else (noise, source)
     again = Measurement(
         f"{channel.name} once more",
         channel.forward,
         name,
         f"of {channel.name}",
         noise,
-        said=f"noise {noise:.0%}, beyond the model error in the best fit to {channel.name}",
+        said=f"noise {noise:.0%}, {source} {channel.name}",
         free=channel.free,
         method=channel.method,
         before=1.0,
@@ -126,7 +134,8 @@ def _more(channel: Channel, ranked: Sequence[Ranked]) -> list[Measurement]:
     forward: Any = channel.forward
     if not isinstance(forward, LooksAlong):
         return [again]
-    toward = view_frame(forward.beam, forward.up)[2]
+    looking: list[Any] = [one.forward for one in channels if isinstance(one.forward, LooksAlong)]
+    taken = np.array([view_frame(one.beam, one.up)[2] for one in looking])
     turn = partial(replace, channel.forward)  # type: ignore[type-var]
     shifts = {n: (-1.0, 1.0) for n in ("shift_x", "shift_y") if hasattr(forward, n)}
     views = [
@@ -138,7 +147,7 @@ def _more(channel: Channel, ranked: Sequence[Ranked]) -> list[Measurement]:
             before=0.0,
         )
         for words, beam, up in sides(ranked[0].evaluation.atoms)
-        if abs(view_frame(beam, up)[2] @ toward) < SAME_SIDE
+        if np.abs(taken @ view_frame(beam, up)[2]).max() < SAME_SIDE
     ]
     return [again, *views]
 
