@@ -174,8 +174,8 @@ def _experiment(
     from htinvert import plugins
     from htinvert.config.campaign import load_experiment
     from htinvert.config.components import component_problems
-    from htinvert.config.curve_block import LOWEST
     from htinvert.config.experiment import experiment_model, of_its_kind
+    from htinvert.forward.pdf.data import LOWEST
 
     if path.suffix in YAML:
         if span or given or axis:

@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
 
 from htinvert import plugins
 from htinvert.config.eels_block import eels_lines
 from htinvert.config.exafs_block import exafs_lines
-from htinvert.core import Signal
 from htinvert.declaration.abilities import ChoosesFree, KnowsData
-from htinvert.forward.pdf.data import spectrum
+from htinvert.forward.pdf.data import LOWEST, upper_q
 from htinvert.forward.pdf.model import Pdf
 from htinvert.signals.curve_file import read_curve
 from htinvert.signals.header import header_of
 
-LOWEST, FARTHEST = 1.5, 20.0  # Å: above the transform's ripple, and as far as is usual
+FARTHEST = 20.0  # Å, as far as is usual
 ENDINGS = {
     "pdf": (".gr",),
     "exafs": (".xmu", ".xdi", ".chi", ".nor"),
     "eels": (".dm3", ".dm4", ".msa", ".emsa"),
 }
 """Of files that show which model is meant."""
-SHARE = 0.01  # of the largest Fourier amplitude, below which nothing was measured
 USUAL = {"delta2": (0.0, 5.0), "zoom": (0.97, 1.03), "qdamp": (0.0, 0.15)}  # without a structure
 
 
@@ -120,11 +117,3 @@ def _general(path: str, forward: str, atoms: Atoms, symbols: set[str]) -> list[s
         *([f"    free: {{{bounds}}}", "    refit: true", "    method: least-squares"]
           if bounds else []),
     ]  # fmt: skip
-
-
-def upper_q(curve: Signal) -> float:
-    """The Q [1/Å] at which the Fourier transform of a measured G(r) ends."""
-    beyond = curve.coordinates() >= LOWEST
-    part = replace(curve, data=curve.data[beyond]) if beyond.sum() > 2 else curve
-    q, sizes = spectrum(part.data.astype(float), curve.axes[0].step)
-    return round(float(q[np.flatnonzero(sizes > SHARE * sizes.max())[-1]]), 1)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from ase import Atoms
+from numpy.polynomial.legendre import legvander
 from scipy.optimize import nnls
 
 from htinvert.core import Axis, Channel, EvaluationFailed, Floats, Signal, UserError
@@ -47,6 +48,7 @@ class Blend:
         shares: of the atoms by phase; solved for where empty. That of ``rest`` is what the others
             leave of 1.
         rest: name of a phase.
+        background: degree of the polynomial that the metric adds; None where it adds none.
     """
 
     kind: ClassVar[str] = "curve"
@@ -57,6 +59,7 @@ class Blend:
     values: Mapping[str, float] = field(default_factory=dict)
     shares: Mapping[str, float] = field(default_factory=dict)
     rest: str = ""
+    background: int | None = None
     axes: tuple[Axis, ...] | None = None
 
     def __call__(self, atoms: Atoms) -> Signal:  # noqa: ARG002 -- as every forward model
@@ -66,11 +69,7 @@ class Blend:
         """
         signals = [self.forward_of(phase)(phase.atoms) for phase in self.phases]
         columns = np.array([signal.data for signal in signals], dtype=float).T
-        if self.shares:
-            weights = self._weights()
-        else:
-            measured = np.isfinite(self.observed.data)
-            weights, _ = nnls(columns[measured], self.observed.data[measured].astype(float))
+        weights = self._weights() if self.shares else self._solved(columns)
         if not weights.any():
             raise EvaluationFailed("no phase takes part in the data")
         return replace(signals[0], data=(columns @ weights).astype(np.float32))
@@ -82,12 +81,22 @@ class Blend:
     def solved(self) -> dict[str, float]:
         """Share of the atoms that each phase has, by the data."""
         signals = [self.forward_of(phase)(phase.atoms).data for phase in self.phases]
-        measured = np.isfinite(self.observed.data)
-        columns = np.array(signals, dtype=float).T[measured]
-        weights, _ = nnls(columns, self.observed.data[measured].astype(float))
+        weights = self._solved(np.array(signals, dtype=float).T)
         counts = weights / [self.forward.scattering(phase.atoms) for phase in self.phases]
         shares = counts / max(counts.sum(), 1e-300)
         return {phase.name: float(x) for phase, x in zip(self.phases, shares, strict=True)}
+
+    def _solved(self, columns: Floats) -> Floats:
+        """What each phase's curve is multiplied by in the data, beside their background."""
+        measured = np.isfinite(self.observed.data)
+        columns, values = columns[measured], self.observed.data[measured].astype(float)
+        if self.background is not None:  # what a polynomial can take up decides no share
+            x = np.linspace(-1.0, 1.0, len(self.observed.data))[measured]
+            basis, _ = np.linalg.qr(legvander(x, self.background))
+            columns = columns - basis @ (basis.T @ columns)
+            values = values - basis @ (basis.T @ values)
+        weights, _ = nnls(columns, values)
+        return np.asarray(weights)
 
     def _weights(self) -> Floats:
         """What each phase's curve is multiplied by, for the shares that are set."""
@@ -134,7 +143,13 @@ def mixed(
             else:  # within what every phase allows
                 first, last = free.get(name, (low, high))
                 free[name] = (max(low, first), min(high, last))
-    return Blend(forward=forward, phases=tuple(phases), observed=channel.observed), free
+    metric = next(iter(channel.metrics.values()))
+    return Blend(
+        forward=forward,
+        phases=tuple(phases),
+        observed=channel.observed,
+        background=getattr(metric, "background", None),
+    ), free
 
 
 def fit_mixture(

@@ -109,7 +109,7 @@ def test_a_bad_number_or_name_is_one_sentence(planted):
 def test_an_unsaid_limit_of_q_is_asked_for(planted):
     structure, data, output = planted
     data.write_text("\n".join(data.read_text().splitlines()[4:]))
-    assert "set qmax" in said(run(structure, data, "-o", output))
+    assert "set qmax, such as " in said(run(structure, data, "-o", output))
 
 
 def test_an_image_is_sent_to_register(planted):

@@ -13,9 +13,9 @@ from ase.build import bulk
 from ase.cluster import Octahedron
 from ase.io import write
 
-from htinvert.config.curve_block import upper_q
 from htinvert.config.starter import subject
 from htinvert.core import Axis
+from htinvert.forward.pdf.data import upper_q
 from htinvert.forward.pdf.model import Pdf
 from htinvert.signals.curve_file import read_curve
 

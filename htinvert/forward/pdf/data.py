@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from htinvert.core import Floats, Signal, UserError
 
+LOWEST = 1.5  # Å: above the ripple of a usual G(r)
 RIPPLE = 0.5  # Å: below any bond, where G(r) holds nothing but ripple of its transform
 SLOW, FAST = 0.5, 20.0  # 1/Å: half of a measured G(r)'s power lies below a Q of 3 to 7
+SHARE = 0.01  # of the largest Fourier amplitude, below which nothing was measured
 FEWEST = 32  # points, for which a spectrum means something
 
 
@@ -55,6 +58,17 @@ def check_g(observed: Signal, whole: Signal) -> None:
         )
 
 
+def check_limit(qmax: float | None, whole: Signal, header: Mapping[str, Any]) -> None:
+    """Raise :class:`UserError` where neither file nor user says Qmax, with what the curve shows."""
+    if qmax is not None or "qmax" in header or whole.axes[0].unit != "Å":
+        return
+    if len(whole.data) >= FEWEST and np.ptp(np.nan_to_num(whole.data)) > 0.0:
+        raise UserError(
+            "the file does not say up to which Q [1/Å] its G(r) was transformed; set qmax, such as "
+            f"{upper_q(whole):g}, where the curve's own Fourier transform ends"
+        )
+
+
 def spectrum(values: Floats, step: float) -> tuple[Floats, Floats]:
     """Q [1/Å] and Fourier amplitudes of a curve by steps of r [Å], its mean and ends taken off."""
     amplitudes = np.abs(np.fft.rfft((values - values.mean()) * np.hanning(len(values))))
@@ -70,3 +84,12 @@ def _middle(whole: Signal) -> float | None:
     q, amplitudes = spectrum(values, whole.axes[0].step)
     below = np.cumsum(amplitudes**2)
     return float(q[np.searchsorted(below, 0.5 * below[-1])])
+
+
+def upper_q(curve: Signal) -> float:
+    """The Q [1/Å] at which the Fourier transform of a measured G(r) ends."""
+    beyond = curve.coordinates() >= LOWEST
+    part = replace(curve, data=curve.data[beyond]) if beyond.sum() > 2 else curve
+    values = np.nan_to_num(part.data.astype(float), posinf=0.0, neginf=0.0)
+    q, sizes = spectrum(values, curve.axes[0].step)
+    return round(float(q[np.flatnonzero(sizes > SHARE * sizes.max())[-1]]), 1)

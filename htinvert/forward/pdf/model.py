@@ -21,7 +21,7 @@ from ase import Atoms
 from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import Parameter, check_bounds, declared
 from htinvert.forward.pdf import adjoint, known, lattice, pairs, reciprocal, transform
-from htinvert.forward.pdf.data import check_g, check_radiation
+from htinvert.forward.pdf.data import check_g, check_limit, check_radiation
 from htinvert.forward.pdf.usual import usual
 from htinvert.forward.pdf.weights import RADIATIONS, mean_square, pair_weights
 
@@ -224,6 +224,7 @@ class Pdf:
         check_radiation(header, self.radiation)
         if self.quantity == "G":
             check_g(observed, whole)
+            check_limit(self.qmax, whole, header)
 
     def independent_points(self, observed: Signal) -> tuple[float, str] | None:
         """Of G(r), ``dr qmax / pi`` (Farrow et al., Phys. Rev. B 84, 134105 (2011)); else None."""
