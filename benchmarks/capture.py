@@ -67,7 +67,7 @@ def recorded(
 ) -> Signal:
     """A multislice image with scan noise and counted electrons."""
     model = StemMultislice(
-        sampling=SAMPLING, shape=shape, thickness=20.0, phonons=2, rms_displacement=0.1,
+        sampling=SAMPLING, shape=shape, thickness=20.0, phonons=8, rms_displacement=0.1,
         scan_step=0.35, padding=3.0, **MICROSCOPE, **changes,
     )  # fmt: skip
     clean = model(atoms).data.astype(float)

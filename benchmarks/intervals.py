@@ -1,6 +1,6 @@
 """How often the stated errors of a registration hold the truth: planted multislice images.
 
-python benchmarks/intervals.py [IMAGES [FIRST]]     40 images, about five minutes of one core
+python benchmarks/intervals.py [IMAGES [FIRST]]     40 images, some seven minutes of one core
 
 Boundaries whose upper grain has slid, imaged by multislice with frozen phonons, distorted by up to
 3 %, 3 degrees and a shear of 0.02, with scan noise and counted electrons; the convolution model

@@ -23,6 +23,10 @@ def correlated_errors(
     inverse variance of a value anywhere between 0 and 1, as in
     :meth:`htinvert.evaluation.optimize.Box.standard_errors`.
 
+    A scan is recorded line by line, and what moves one line moves all of its pixels, by their own
+    slopes: no autocovariance shows that. So the sums of B J'r over lines count as independent
+    draws, too (Liang & Zeger, Biometrika 73, 13 (1986)), and the larger variance is taken.
+
     Args:
         jacobian: of the residual, shape (m, n), by parameters from 0 to 1.
         residual: r, shape (m,), of an image of ``shape`` (ny, nx).
@@ -49,4 +53,7 @@ def correlated_errors(
     for seen in spectra(jacobian @ inverse):
         common = fft.irfft2(np.abs(seen) ** 2, s=padded)
         found.append(max(float((common * covariance).sum()), 0.0))
-    return np.asarray(np.sqrt(np.array(found) + scale * np.diag(inverse @ prior @ inverse)))
+    by_line = ((jacobian @ inverse) * residual[:, None]).reshape(*shape, count).sum(axis=1)
+    lines = (by_line**2).sum(axis=0) * shape[0] / max(shape[0] - count, 1)
+    variance = np.maximum(found, lines)
+    return np.asarray(np.sqrt(variance + scale * np.diag(inverse @ prior @ inverse)))
