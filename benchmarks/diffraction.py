@@ -25,6 +25,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from htinvert.core import Axis, Signal
 from htinvert.forward.cbed import sites
 from htinvert.forward.cbed.cell import make_cell
+from htinvert.forward.cbed.detector import HALOS
 from htinvert.forward.cbed.interface import Strips, strip_patterns
 from htinvert.matching.pattern_answer import Question, answer, node_misfits, stated
 from htinvert.matching.pattern_library import PatternLibrary, Wanted, build_library, cost_of
@@ -228,7 +229,7 @@ def map_(store: Path) -> None:
     )
     stacks = []
     for point in points:
-        sharp, _, halo, _ = Question(known, blank).columns(point).transpose(1, 0, 2, 3)
+        sharp, _, halo, _ = Question(known, blank).columns(point, HALOS).transpose(1, 0, 2, 3)
         mixed = 0.8 * sharp / sharp.sum() + 0.2 * halo / halo.sum()
         stacks.append(rng.poisson(5 * DOSE * mixed + 2.0).astype(np.float32))
     found = answer(known, Signal(np.mean(stacks, axis=0, dtype=np.float32), axes))
@@ -266,7 +267,7 @@ def network(store: Path, kept: Path = Path("planted.npz")) -> None:
     stacks, levels = [], []
     for _ in range(1000):
         point = rng.uniform(lower, upper)
-        sharp, near, halo, far = question.columns(point).transpose(1, 0, 2, 3)
+        sharp, near, halo, far = question.columns(point, HALOS).transpose(1, 0, 2, 3)
         a, b, c = rng.uniform(0.0, (0.1, 0.3, 0.05))
         mixed = (1 - a - b - c) * sharp / sharp.sum(axis=(1, 2), keepdims=True)
         for part, copy in ((a, near), (b, halo), (c, far)):

@@ -12,10 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from htinvert.core import Floats, Signal, UserError
 from htinvert.forward.cbed.descent import descend
-from htinvert.forward.cbed.detector import HALOS, DetectorGeometry, angles, brought, copies
+from htinvert.forward.cbed.detector import (
+    HALOS,
+    DetectorGeometry,
+    angles,
+    brought,
+    brought_together,
+    copies,
+)
 from htinvert.forward.cbed.posterior import Posterior, independent_points, posterior
 from htinvert.matching.pattern_library import PatternLibrary
 
@@ -27,7 +35,16 @@ UNITS = ("1", "Å", "mrad", "mrad", "degrees", "mrad", "mrad", "1", "1", "mrad")
 STEPS = np.array([0.1, 1.0, 0.1, 0.1, 0.2, 0.05, 0.05, 0.003, 0.002, 0.05])
 ROOM = np.array([0, 0, 0, 0, 8.0, 6.0, 6.0, 0.08, 0.02, 3.0])
 """How far the instrument may be from what is stated."""
-LEVELS = 21  # at which the misfit is profiled
+WIDTHS = (0.1, 0.2, 0.35, 0.6, 1.0, 1.8)
+"""Of the broader copies [semiangles]: sums of such Gaussians are halos and tails of many shapes."""
+_OWN = (0, len(WIDTHS))
+"""Copies with a factor of their own in each strip: gain, and what was scattered diffusely."""
+LEVELS, NEAR = 11, (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
+"""Even levels, and those about the best in standard errors, at which the misfit is profiled."""
+FINE = 201  # levels of the posterior, in between
+MODEL_ERROR, ALIKE = 0.01, 0.15
+"""What a model is off by at least, as part of the counts, and over how many squared semiangles
+alike: measured between potentials, motions, slices and detectors of planted patterns."""
 STARTS = 3
 FIRST, NEXT = 6, 2
 VAGUE_SPREAD = 0.15  # of the library's levels: a standard error as large determines nothing
@@ -41,7 +58,7 @@ class PatternAnswer:
 
     Attributes:
         level: posterior of the descriptor.
-        levels: at which it was profiled, shape (l,).
+        levels: on which it is given, shape (l,).
         misfit: at each, with all else fitted, shape (l,).
         point: best values by name, see :data:`NAMES`.
         errors: standard errors by name.
@@ -96,9 +113,9 @@ class Question:
         """One over the noise of counting of each pixel."""
         return np.asarray(1.0 / np.sqrt(np.maximum(self.data, 1.0) + 1.0))
 
-    def columns(self, point: Floats) -> Floats:
-        """Sharp patterns and broader copies on the detector, shape (rows, copies, ky, kx)."""
-        return self.seen(self.library.patterns(point[:4]), point, HALOS)
+    def columns(self, point: Floats, widths: tuple[float, ...] = WIDTHS) -> Floats:
+        """Sharp patterns and broader copies on the detector, shape (rows, 1 + widths, ky, kx)."""
+        return self.seen(self.library.patterns(point[:4]), point, widths)
 
     def seen(self, patterns: Floats, point: Floats, halos: tuple[float, ...]) -> Floats:
         """Patterns (n, down, right) and broader copies by the instrument of a point."""
@@ -113,24 +130,17 @@ class Question:
             ellipticity=ellipticity,
             blur=blur,
         )
-        directions = geometry.directions(*np.meshgrid(x, y))
+        step = self.library.step
+        down, right = ((n - 1) / 2 * s for n, s in zip(patterns.shape[1:], step, strict=True))
+        there = geometry.directions(*np.meshgrid(x, y))
+        # beyond the library's last direction its faint rim goes on
+        directions = (np.clip(there[0], -right, right), np.clip(there[1], -down, down))
         widths = tuple(h * self.library.semiangle for h in halos)
-        return np.stack(
-            [
-                copies(pattern, self.library.step, directions, blur=blur, widths=widths)
-                for pattern in patterns
-            ]
-        )
+        return copies(patterns, step, directions, blur=blur, widths=widths)
 
     def matched(self, point: Floats) -> Floats:
-        """The best patterns at a point, gain, copies and background of each strip solved for."""
-        data, weights = self.data, self.weights
-        return np.stack(
-            [
-                brought(columns, row, weight)[0]
-                for columns, row, weight in zip(self.columns(point), data, weights, strict=True)
-            ]
-        )
+        """The best patterns at a point: what is linear in the instrument is solved for."""
+        return brought_together(self.columns(point), self.data, self.weights, own=_OWN)
 
     def residual(self, point: Floats) -> Floats:
         """Misfit of each measured pixel in units of counting noise, flat."""
@@ -170,22 +180,24 @@ def answer(
         tell("fitting structure and instrument")
         fits.append(descend(question.residual, start, STEPS, lower=lower, upper=upper, count=FIRST))
     point, least, slopes = min(fits, key=lambda fit: fit[1])
-    levels = np.linspace(library.axes[0][0], library.axes[0][-1], LEVELS)
-    misfit, points = _profiled(question, point, levels, tell)
+    independent = _independent(question, point)
+    errors = _errors(slopes, least, independent)
+    nodes = _nodes(library.axes[0], point[0], errors["level"])
+    misfit, points = _profiled(question, point, nodes, tell)
     best = int(np.argmin(misfit))
     if misfit[best] < least:
         point, least = points[best], float(misfit[best])
     matched = question.matched(point)
-    apart = (matched - question.data) * question.weights
-    independent = independent_points(apart)
-    plain, noise = _plain_misfit(question, point), float(np.isfinite(apart).sum())
-    known = posterior(levels, misfit, independent)
+    levels = np.linspace(nodes[0], nodes[-1], FINE)
+    profile = PchipInterpolator(nodes, misfit)(levels)
+    known = posterior(levels, profile, independent)
+    plain, noise = _plain_misfit(question, point), float(np.isfinite(question.data).sum())
     return PatternAnswer(
         level=known,
         levels=levels,
-        misfit=misfit,
+        misfit=profile,
         point=dict(zip(NAMES, map(float, point), strict=True)),
-        errors=_errors(slopes, least, independent, known),
+        errors={**errors, "level": known.spread},
         matched=matched,
         chi_square=least / noise,
         independent=independent,
@@ -218,17 +230,13 @@ def begin(question: Question) -> list[Floats]:
 def stated(question: Question) -> Floats:
     """A point in the middle of the library, with the instrument as it is stated."""
     middle = [float(axis[len(axis) // 2]) for axis in question.library.axes]
-    pixel = abs(question.observed.axes[-1].step)
-    if question.observed.axes[-1].unit != "mrad":
-        pixel = pixel * float(angles_per_step(question))
-    return np.array([*middle, 0.0, 0.0, 0.0, 1.0, 0.0, 0.5 * pixel])
+    return np.array([*middle, 0.0, 0.0, 0.0, 1.0, 0.0, 0.5 * _pixel(question)])
 
 
-def angles_per_step(question: Question) -> float:
-    """Milliradians per unit of the detector's axes."""
-    axis = question.observed.axes[-1]
-    first, second = angles(axis, 2, question.library.beam_energy)
-    return float((second - first) / axis.step)
+def _pixel(question: Question) -> float:
+    """Step of the detector's pixels [mrad]."""
+    first, second = angles(question.observed.axes[-1], 2, question.library.beam_energy)
+    return float(abs(second - first))
 
 
 def node_misfits(question: Question, point: Floats | None = None) -> Floats:
@@ -293,13 +301,32 @@ def _plain_misfit(question: Question, point: Floats) -> float:
     return total
 
 
-def _errors(
-    slopes: Floats, misfit: float, independent: float, level: Posterior
-) -> dict[str, float]:
+def _independent(question: Question, point: Floats) -> float:
+    """Pixels of a residual that are independent.
+
+    Below the noise of counting lies what the model is off by: some percent of the misfit, but
+    alike over many pixels, so that a faint correlation counts as soon as it can be seen, and
+    :data:`MODEL_ERROR` even where none is.
+    """
+    apart = (question.matched(point) - question.data) * question.weights
+    count, counts = float(np.isfinite(apart).sum()), question.data
+    found = independent_points(apart, faintest=count**-0.5)
+    bright = float(np.nansum(counts**2) / max(np.nansum(counts), 1.0))
+    alike = ALIKE * (question.library.semiangle / _pixel(question)) ** 2
+    return min(found, count / (1.0 + MODEL_ERROR**2 * bright * alike))
+
+
+def _nodes(axis: Floats, best: float, spread: float) -> Floats:
+    """Levels at which the misfit is profiled: over all of an axis, and closely about the best."""
+    every = np.concatenate([np.linspace(axis[0], axis[-1], LEVELS), best + spread * np.array(NEAR)])
+    every = np.sort(np.clip(every, axis[0], axis[-1]))
+    apart = np.diff(every, prepend=-np.inf) > 1e-3 * (axis[-1] - axis[0])
+    return np.asarray(every[apart])
+
+
+def _errors(slopes: Floats, misfit: float, independent: float) -> dict[str, float]:
     """Standard errors by the curvature at the best, scaled to the points that are independent."""
     curvature = slopes.T @ slopes
     curvature += 1e-9 * np.trace(curvature) * np.eye(len(curvature))
     variance = np.diag(np.linalg.inv(curvature)) * misfit / max(independent - len(NAMES), 1.0)
-    errors = dict(zip(NAMES, map(float, np.sqrt(variance) * STEPS), strict=True))
-    errors["level"] = level.spread
-    return errors
+    return dict(zip(NAMES, map(float, np.sqrt(variance) * STEPS), strict=True))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,10 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
-from scipy import fft
 
 from htinvert.core import Floats, UserError
 from htinvert.forward.cbed.cell import Cell, make_cell
-from htinvert.forward.cbed.interface import Strips, strip_patterns
+from htinvert.forward.cbed.interface import Strips, seconds_of, strip_patterns
 
 VERSION = 1
 SCALE = 1e3  # of intensities, so that half floats hold them
@@ -124,27 +122,12 @@ class Cost:
 
 
 def cost_of(wanted: Wanted) -> Cost:
-    """What a library will take, from transforms of its size timed now."""
+    """What a library will take, from a small part of it that is simulated now."""
     cell = wanted.cell(wanted.levels[0])
     strips = wanted.strips(cell, wanted.levels[0])
-    right, down = strips.step(cell)
-    farthest = wanted.semiangle + float(np.hypot(*wanted.tilt))
-    waves = np.pi * farthest**2 / (right * down)
     nx, ny = strips.reach(cell)
-    wave = np.ones((8, *cell.slices.shape[1:]), dtype=np.complex64)
-    begun = time.process_time()
-    for _ in range(4):
-        fft.ifft2(fft.fft2(wave))
-    pair = (time.process_time() - begun) / 32
-    probes = np.ones((30, 60), dtype=np.complex64)
-    matrix = np.ones((60, 2000), dtype=np.complex64)
-    begun = time.process_time()
-    for _ in range(5):
-        np.abs(probes @ matrix)
-    product = (time.process_time() - begun) / 5
-    columns = 2 * wanted.semiangle / right
+    each = seconds_of(cell, strips)
     tilted = len(strips.periods) * len(strips.tilts)
-    each = waves * strips.periods[-1] * len(cell.slices) * pair + tilted * columns * product
     count = len(wanted.levels) * tilted * wanted.rows
     size = (2 * nx + 1) * (ny // 2 * 2 + 1) * 2 / 1e9
     return Cost(count, float(each * len(wanted.levels)), count * size)

@@ -205,8 +205,7 @@ def draw_answer(
     for axis in axes[:, rows:].ravel():
         axis.remove()
     side = figure.add_subplot(grid[:, rows:])
-    width = float(np.diff(found.levels).mean())
-    side.bar(found.levels, found.level.weights, width=0.9 * width, color=ACCENT)
+    side.fill_between(found.levels, found.level.weights, step="mid", color=ACCENT)
     side.set(xlabel=library.descriptor, ylabel="probability")
     thickness = f"{found.point['thickness']:.0f} ± {found.errors['thickness']:.0f} Å"
     figure.suptitle(

@@ -9,8 +9,9 @@ Imaging 3, 13 (2017)) with the averages done by hand.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,21 +63,51 @@ def strip_patterns(cell: Cell, strips: Strips) -> NDArray[np.float32]:
     Shape (periods, tilts, rows, 2 ny + 1, 2 nx + 1): down, right. Directions are those of
     :meth:`Strips.step`.
     """
-    (nx, ny), (sx, sy) = strips.reach(cell), strips.step(cell)
-    tilts = np.array(strips.tilts)
-    shape = (len(strips.periods), len(tilts), len(strips.centers), 2 * ny + 1, 2 * nx + 1)
-    found = np.zeros(shape, dtype=np.float32)
+    found = np.zeros(_shape(cell, strips), dtype=np.float32)
+    columns, farthest, whole = _incoming(cell, strips)
+    for offset in range(strips.divisions):
+        some = [k for k in columns if (k - offset) % strips.divisions == 0]
+        for place, waves, downs in _waves(cell, strips, offset, some, farthest):
+            for column, wave, down in zip(some, waves, downs, strict=True):
+                _add(found[place], cell, strips, column, offset, wave, down)
+    return found / np.float32(whole)
+
+
+def _shape(cell: Cell, strips: Strips) -> tuple[int, ...]:
+    nx, ny = strips.reach(cell)
+    counts = (len(strips.periods), len(strips.tilts), len(strips.centers))
+    return (*counts, 2 * ny + 1, 2 * nx + 1)
+
+
+def _incoming(cell: Cell, strips: Strips) -> tuple[range, float, float]:
+    """Columns of incoming directions, their largest angle [mrad], and the beam's intensity."""
+    (sx, sy), tilts = strips.step(cell), np.array(strips.tilts)
     farthest = strips.semiangle + max(float(np.hypot(*(tilts * (sx, sy)).T).max()), 0.0)
     along, across = int(farthest / sx) + 1, int(farthest / sy) + 1
-    whole = _aperture(
-        strips, (sx, sy), np.arange(-along, along + 1)[:, None], np.arange(-across, across + 1)
-    )
-    for offset in range(strips.divisions):
-        columns = [k for k in range(-along, along + 1) if (k - offset) % strips.divisions == 0]
-        for place, waves, downs in _waves(cell, strips, offset, columns, farthest):
-            for column, wave, down in zip(columns, waves, downs, strict=True):
-                _add(found[place], cell, strips, column, offset, wave, down)
-    return found / np.float32((whole**2).sum() * PLACES)
+    columns, rows = range(-along, along + 1), np.arange(-across, across + 1)
+    whole = _aperture(strips, (sx, sy), np.array(columns)[:, None], rows)
+    return columns, farthest, float((whole**2).sum() * PLACES)
+
+
+def seconds_of(cell: Cell, strips: Strips) -> float:
+    """Processor seconds of :func:`strip_patterns`, from a small part of it that is done now.
+
+    One of ``divisions`` of the directions goes through one period, and makes one thickness.
+    """
+    columns, farthest, _ = _incoming(cell, strips)
+    some = [k for k in columns if k % strips.divisions == 0]
+    found = np.zeros(_shape(cell, strips)[1:], dtype=np.float32)
+    through, added = [], []
+    for _ in range(2):  # the first finds caches cold
+        begun = time.process_time()
+        ((_, waves, downs),) = _waves(cell, replace(strips, periods=(1,)), 0, some, farthest)
+        between = time.process_time()
+        for column, wave, down in zip(some, waves, downs, strict=True):
+            _add(found, cell, strips, column, 0, wave, down)
+        through.append(between - begun)
+        added.append(time.process_time() - between)
+    each = min(through) * strips.periods[-1] + min(added) * len(strips.periods)
+    return each * strips.divisions
 
 
 def _aperture(

@@ -71,12 +71,13 @@ def posterior(values: Floats, misfit: Floats, independent: float) -> Posterior:
     return Posterior(np.asarray(values, float), weights / weights.sum())
 
 
-def independent_points(residual: Floats) -> float:
+def independent_points(residual: Floats, *, faintest: float = 0.05) -> float:
     """How many points of residuals (..., ky, kx) are independent; NaN where nothing was compared.
 
     Points per correlation area: the sum of the autocorrelation of each pattern, averaged, over a
     circle in which it falls to noise (Bartlett's variance of a mean). Smoothness without a halt,
-    such as a ring's, is not counted beyond a sixth of the pattern.
+    such as a ring's, is not counted beyond a sixth of the pattern. ``faintest`` is the correlation
+    at which a circle ends.
     """
     seen = np.isfinite(residual)
     values = np.where(seen, residual - np.nanmean(residual), 0.0)
@@ -90,7 +91,7 @@ def independent_points(residual: Floats) -> float:
     area = 1.0
     for reach in range(1, max(min(shape) // 6, 2)):
         ring = (apart > reach - 0.5) & (apart <= reach + 0.5)
-        if ratio[ring].mean() < 0.05:
+        if ratio[ring].mean() < faintest:
             break
         area += float(ratio[ring].sum())
     return max(float(seen.sum()) / max(area, 1.0), _FEWEST)

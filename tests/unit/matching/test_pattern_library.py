@@ -46,13 +46,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def planted(library: PatternLibrary, point: np.ndarray, dose: float = 3e5) -> Signal:
-    axes = (Axis("strip", "Å", 3.905), *(Axis(n, "mrad", 1.6, -22.4) for n in ("ky", "kx")))
-    blank = Signal(np.ones((3, 29, 29), dtype=np.float32), axes)
-    columns = Question(library, blank).columns(point)
-    bright = columns[:, 0] / columns[:, 0].sum(axis=(1, 2), keepdims=True)
-    halo = columns[:, 2] / columns[:, 2].sum(axis=(1, 2), keepdims=True)
-    counts = np.random.default_rng(3).poisson(dose * (0.8 * bright + 0.2 * halo) + 5.0)
-    return replace(blank, data=counts.astype(np.float32))
+    """Counts behind a detector whose tail and halo are no Gaussians, the frame's edge inside."""
+    axes = (Axis("strip", "Å", 3.905), *(Axis(n, "mrad", 1.6, -44.8) for n in ("ky", "kx")))
+    blank = Signal(np.ones((3, 57, 57), dtype=np.float32), axes)
+    sharp = Question(library, blank).columns(point, ())[:, 0]
+    away = np.abs(np.fft.fftfreq(57, 1 / 57))
+    far = np.hypot(away[:, None], away)
+    for part, kernel in ((0.05, (1 + far**2 / 4) ** -1.5), (0.2, (far < 14) / (1 + far**2 / 9))):
+        spread = np.fft.fft2(sharp) * np.fft.fft2(kernel / kernel.sum())
+        sharp = (1 - part) * sharp + part * np.fft.ifft2(spread).real
+    inside = np.maximum(sharp[:, 14:43, 14:43], 0.0)
+    inside /= inside.sum(axis=(1, 2), keepdims=True)
+    counts = np.random.default_rng(0).poisson(dose * inside + 5.0)
+    axes = (axes[0], *(Axis(n, "mrad", 1.6, -22.4) for n in ("ky", "kx")))
+    return Signal(counts.astype(np.float32), axes)
 
 
 def test_a_build_goes_on_where_it_was_killed(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
