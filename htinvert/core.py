@@ -392,7 +392,7 @@ def frozen_mask(atoms: Atoms) -> NDArray[np.bool_]:
     from ase.constraints import FixAtoms  # here: it loads half of scipy, which no help page needs
 
     held = [c.get_indices() for c in atoms.constraints if isinstance(c, FixAtoms)]
-    return np.isin(np.arange(len(atoms)), np.concatenate([[], *held]))
+    return np.isin(range(len(atoms)), np.concatenate(held)) if held else np.zeros(len(atoms), bool)
 
 
 def weighted_sum(values: Mapping[str, float], objectives: Iterable[Objective]) -> float:
