@@ -12,6 +12,7 @@ from ase.cell import Cell
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from htinvert.core import Region
 from htinvert.geometry.heights import period
@@ -95,11 +96,18 @@ def limits(
     first: Iterable[str], second: Iterable[str], min_distance: Mapping[frozenset[str], float]
 ) -> NDArray[np.float64]:
     """Shortest allowed distances [Å], shape (len(first), len(second))."""
-    rows, row = np.unique(np.array(list(first), dtype=str), return_inverse=True)
-    columns, column = np.unique(np.array(list(second), dtype=str), return_inverse=True)
+    rows, row = kinds_of(first)
+    columns, column = kinds_of(second)
     least = [[min_distance.get(frozenset((a, b)), 0.0) for b in columns] for a in rows]
     table = np.array(least, dtype=float).reshape(len(rows), len(columns))
-    return np.asarray(table[row.ravel()[:, None], column.ravel()])
+    return np.asarray(table[row[:, None], column])
+
+
+def kinds_of(symbols: Iterable[str]) -> tuple[list[str], NDArray[np.intp]]:
+    """The different ones of some symbols, and which of these each is, shape (n,)."""
+    kinds: dict[str, int] = {}
+    which = [kinds.setdefault(symbol, len(kinds)) for symbol in symbols]
+    return list(kinds), np.array(which, dtype=np.intp)
 
 
 def clearance(
@@ -124,18 +132,21 @@ def room(
 
     Shape (m,); up to ``most``, beyond which atoms are not looked for: infinite there.
     """
-    kinds, which = np.unique(atoms.get_chemical_symbols(), return_inverse=True)
-    allowed = limits([symbol], kinds, min_distance)[0] if len(kinds) else np.zeros(0)
+    kinds, which = kinds_of(atoms.get_chemical_symbols())
+    allowed = np.array([min_distance.get(frozenset((symbol, kind)), 0.0) for kind in kinds])
     cutoff = most * float(allowed.max(initial=0.0)) * (1.0 + 1e-9)
     ratio = np.full(len(points), np.inf)
     if cutoff <= 0.0:
         return ratio
-    index, places = with_images(atoms, cutoff)
-    near = cKDTree(wrapped(points, atoms)).sparse_distance_matrix(
-        cKDTree(places), cutoff, output_type="ndarray"
-    )
-    least = np.maximum(allowed[which[index[near["j"]]]], 1e-9)
-    np.minimum.at(ratio, near["i"], near["v"] / least)
+    least = np.maximum(allowed[which], 1e-9)
+    if len(points) * len(atoms) <= SOME_PAIRS and not atoms.pbc.any():
+        ratio = (cdist(points, atoms.positions) / least).min(axis=1, initial=np.inf)
+    else:
+        index, places = with_images(atoms, cutoff)
+        near = cKDTree(wrapped(points, atoms)).sparse_distance_matrix(
+            cKDTree(places), cutoff, output_type="ndarray"
+        )
+        np.minimum.at(ratio, near["i"], near["v"] / least[index[near["j"]]])
     return np.where(ratio <= most, ratio, np.inf)
 
 
@@ -163,7 +174,7 @@ def _any_clash(
     min_distance: Mapping[frozenset[str], float],
 ) -> bool:
     """What :func:`clashes` says, by the pairs that are near alone."""
-    kinds, which = np.unique(symbols, return_inverse=True)
+    kinds, which = kinds_of(symbols)
     allowed = limits(kinds, kinds, min_distance)
     first, second, apart = near_pairs(atoms, cutoff=float(allowed.max()), chosen=chosen)
     return bool((apart < allowed[which[first], which[second]]).any())

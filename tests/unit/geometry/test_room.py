@@ -37,6 +37,8 @@ def test_room_is_the_least_ratio_of_the_table(kind: str, most: float) -> None:
     found = room(points, "Te", atoms, LEAST, most=most)
     assert np.isfinite(expected).any()
     assert found == pytest.approx(expected, abs=1e-9)
+    few = room(points[:20], "Te", atoms, LEAST, most=most)  # of a cluster by a table, too
+    assert few == pytest.approx(expected[:20], abs=1e-9)
 
 
 def test_without_atoms_or_limits_there_is_room_everywhere() -> None:
