@@ -43,8 +43,9 @@ def fit_windows(
         left, end = max(0, int(x) - half), min(nx, int(x) + half + 2)
         if bottom - top < 3 or end - left < 3:
             continue
-        normal[:] = 0.0
-        right[:] = 0.0
+        normal[:], right[:] = 0.0, 0.0
+        normal[1, 1] = normal[2, 2] = hold
+        right[1], right[2] = hold * (expected[c, 0] - y), hold * (expected[c, 1] - x)
         for i in range(top, bottom):
             for j in range(left, end):
                 dy, dx = i - y, j - x
@@ -62,9 +63,6 @@ def fit_windows(
                     right[a] += weight * slope[a] * left_over
                     for b in range(free):
                         normal[a, b] += weight * slope[a] * slope[b]
-        for a in range(2):
-            normal[a + 1, a + 1] += hold
-            right[a + 1] += hold * (expected[c, a] - columns[c, a + 1])
         inverse = np.linalg.inv(normal[:free, :free] + 1e-300 * np.eye(free))
         step = inverse @ right[:free]
         errors[c, :free] = np.diag(inverse)
