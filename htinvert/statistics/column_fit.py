@@ -48,14 +48,13 @@ def fit_windows(
         right[1], right[2] = hold * (expected[c, 0] - y), hold * (expected[c, 1] - x)
         for i in range(top, bottom):
             for j in range(left, end):
-                dy, dx = i - y, j - x
-                r2 = dy * dy + dx * dx
+                r2 = (i - y) ** 2 + (j - x) ** 2
                 if r2 > half * half:
                     continue
                 core = (1.0 - w) * np.exp(-0.5 * r2 / (s * s))
                 tail = w * np.exp(-0.5 * r2 / (s * s * WIDE * WIDE))
                 pull = amplitude * (core + tail / (WIDE * WIDE)) / (s * s)
-                slope[0], slope[1], slope[2] = core + tail, pull * dy, pull * dx
+                slope[0], slope[1], slope[2] = core + tail, pull * (i - y), pull * (j - x)
                 noise = variance[0] + variance[1] * (model[i, j] + ground)
                 weight = 1.0 / max(noise, variance[2])
                 left_over = image[i, j] - model[i, j] - ground
