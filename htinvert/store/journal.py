@@ -14,13 +14,14 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from htinvert.core import Candidate, Evaluation, UserError
-from htinvert.store.patient import READER, connect
+from htinvert.store.patient import READER, connect, renewed
 from htinvert.store.record import (
     PackedSignal,
     Row,
@@ -32,13 +33,12 @@ from htinvert.store.record import (
     unpack_structure,
 )
 from htinvert.store.result import clean_label, clean_reason, pack_result
-from htinvert.store.sqlite_errors import meaning, require_rolled_back
+from htinvert.store.sqlite_errors import is_broken, meaning, require_rolled_back
 from htinvert.store.tables import PROPOSALS as _PROPOSALS
 from htinvert.store.tables import ROWS as _ROWS
 from htinvert.store.tables import SCHEMA, TABLES, crc_of
 from htinvert.store.trouble import Damaged, Fenced, NotBegun
 
-PAGE_BYTES = 16384  # rows are some kB long: in SQLite's usual 4096 half of a page would be empty
 PAGE = 1024  # rows per query: a reader must not hold the file's lock while its caller works
 DROPPED_AT_LEAST = 64  # rows dropped with a commit, where as many may go
 
@@ -77,10 +77,10 @@ class Journal:
         if writable and not path.exists():
             fresh()
         mode = "rwc" if writable else "rw"  # a reader may have to roll back after a crash
-        system = "" if locks else "&vfs=unix-dotfile"
         with self._explained():
-            uri = f"{path.absolute().as_uri()}?mode={mode}{system}"
-            self.connection = connect(uri, patience=patience)
+            uri = f"{path.absolute().as_uri()}?mode={mode}" + ("" if locks else "&vfs=unix-dotfile")
+            self._connect = partial(connect, uri, writable=writable)
+            self.connection = self._connect(patience=patience)
         try:
             self._prepare(writable, recipe)
         except BaseException:
@@ -89,12 +89,6 @@ class Journal:
 
     def _prepare(self, writable: bool, recipe: Mapping[str, Any] | None) -> None:
         with self._explained():
-            if writable:
-                self.connection.execute(f"PRAGMA page_size={PAGE_BYTES}")  # heeded in a new file
-                self.connection.execute("PRAGMA journal_mode=TRUNCATE")
-                self.connection.execute("PRAGMA synchronous=FULL")
-            else:
-                self.connection.execute("PRAGMA query_only=ON")
             empty = not self._all("SELECT 1 FROM sqlite_master")
         if empty and not writable:
             raise NotBegun(f"{self.path.parent} is not a run yet; wait for its first proposals")
@@ -162,8 +156,18 @@ class Journal:
                 raise
 
     def _all(self, query: str, *values: object) -> list[Any]:
-        with self._explained(), closing(self.connection.execute(query, values)) as cursor:
-            return cursor.fetchall()
+        """All rows; where they seem damaged, once more from the file and not from what is kept.
+
+        A disk that failed for a moment leaves pages in a connection that the file does not hold.
+        """
+        with self._explained():
+            try:
+                return self.connection.rows(query, values)
+            except sqlite3.DatabaseError as error:
+                if self._within() or not is_broken(error):
+                    raise
+                self.connection = renewed(self.connection, self._connect)
+                return self.connection.rows(query, values)
 
     def meta(self, name: str, default: str | None = None) -> str:
         """A word of the run's own: schema, run_id, recipe (JSON), committed, dropped, epoch, ...

@@ -6,11 +6,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from htinvert.store.trouble import Busy
 
+PAGE_BYTES = 16384  # rows are some kB long: in SQLite's usual 4096 half of a page would be empty
 READER = 30.0  # s that a reader waits, who may simply ask again
 WRITER = 600.0  # s that a driver waits, whose campaign may be worth days
 ROUND = 1.0  # s that SQLite itself waits, which hears no signal meanwhile
@@ -50,13 +52,36 @@ class PatientConnection(sqlite3.Connection):
                 said = True
             time.sleep(PAUSE)
 
+    def rows(self, query: str, values: tuple[object, ...]) -> list[Any]:
+        """All rows of a query."""
+        with closing(self.execute(query, values)) as cursor:
+            return cursor.fetchall()
 
-def connect(uri: str, *, patience: float) -> PatientConnection:
+
+def connect(uri: str, *, writable: bool, patience: float) -> PatientConnection:
     """Open an SQLite file by its URI, without transactions of Python's own."""
     connection: PatientConnection = sqlite3.connect(
         uri, uri=True, timeout=ROUND, isolation_level=None, factory=PatientConnection
     )
     connection.patience = patience
+    try:
+        if writable:
+            connection.execute(f"PRAGMA page_size={PAGE_BYTES}")  # heeded in a new file
+            connection.execute("PRAGMA journal_mode=TRUNCATE")
+            connection.execute("PRAGMA synchronous=FULL")
+        else:
+            connection.execute("PRAGMA query_only=ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def renewed(old: PatientConnection, make: Callable[..., PatientConnection]) -> PatientConnection:
+    """A new connection in place of an old one, which is closed: none of its pages are kept."""
+    connection = make(patience=old.patience)
+    connection.leave, connection.held = old.leave, old.held
+    old.close()
     return connection
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -282,7 +283,8 @@ class RunStore(Reader):
                 "disk and start the same command again; everything committed is safe in "
                 "journal.sqlite"
             ) from error
-        archive.forget_damaged(self.path / archive.NAME, self.run_id, committed)
+        with suppress(OSError):  # the next fold does it
+            archive.forget_damaged(self.path / archive.NAME, self.run_id, committed)
         self._note_fold()
 
     def close(self) -> None:

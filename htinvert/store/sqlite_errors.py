@@ -31,9 +31,18 @@ TEMPORARY = ("FULL", "IOERR", "READONLY", "CANTOPEN")
 _KEPT = "everything committed before is kept"
 
 
+def is_broken(error: sqlite3.Error) -> bool:
+    """Whether an error says that the file itself is damaged."""
+    return _code(error) in ("CORRUPT", "NOTADB")
+
+
+def _code(error: sqlite3.Error) -> str:
+    return str(getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_").split("_")[0])
+
+
 def meaning(path: Path, error: sqlite3.Error, *, within: bool) -> UserError:
     """What an error on the file ``path`` means; ``within`` a transaction of our own or outside."""
-    code = getattr(error, "sqlite_errorname", "").removeprefix("SQLITE_").split("_")[0]
+    code = _code(error)
     if code == "BUSY":
         return busy(path)
     if code in BROKEN and not within:

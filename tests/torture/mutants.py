@@ -50,7 +50,7 @@ MUTANTS = (
     ),
     Mutant(
         "a journal that is not synced",
-        "store/journal.py",
+        "store/patient.py",
         'synchronous=FULL")',
         'synchronous=OFF")',
     ),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
 from htinvert.store.sqlite_errors import meaning, require_rolled_back
 from htinvert.store.trouble import Damaged, OutOfSpace
@@ -60,3 +61,23 @@ def test_a_disk_that_keeps_back_what_is_to_be_undone_is_no_damage(tmp_path: Path
         require_rolled_back(path)
     assert isinstance(meaning(path, error.value, within=False), OutOfSpace)
     assert isinstance(meaning(path, error.value, within=True), Damaged), "it is our own"
+
+
+def test_pages_that_a_failing_disk_left_in_a_connection_are_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What seems damaged in a connection that met EIO is whole in the file: ask it once more."""
+    journal = Journal(tmp_path / "journal.sqlite", writable=True, recipe={})
+    first, asked = journal.connection, []
+
+    def torn(query: str, values: tuple[object, ...]) -> list[object]:
+        asked.append(query)
+        error = sqlite3.DatabaseError("database disk image is malformed")
+        error.sqlite_errorname = "SQLITE_CORRUPT"
+        raise error
+
+    monkeypatch.setattr(first, "rows", torn)
+    assert journal.next_index() == 0
+    assert asked and journal.connection is not first
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        first.execute("SELECT 1")
