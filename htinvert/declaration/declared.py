@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -204,6 +204,13 @@ def check_values(values: Mapping[str, Any], parameters: Mapping[str, Parameter])
             raise ValueError(
                 f"{name} is {value} but must be {_between(bound)}{_slip(value, bound)}"
             )
+
+
+def check_choices(**choices: tuple[str, Iterable[str]]) -> None:
+    """Raise ``ValueError`` for a value, by its name, that is none of those that are known."""
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise ValueError(f'{name} is "{value}" but must be one of {", ".join(known)}')
 
 
 def _between(bound: Parameter) -> str:

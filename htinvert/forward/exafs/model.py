@@ -20,12 +20,18 @@ from ase.build import bulk
 from ase.data import atomic_numbers
 
 from htinvert.core import Axis, Floats, Signal, UserError
-from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
+from htinvert.declaration.declared import (
+    KnownAnswer,
+    Parameter,
+    check_bounds,
+    check_choices,
+    declared,
+)
 from htinvert.forward.exafs.background import Background, chi_of
 from htinvert.forward.exafs.feff import HOLES, Settings, elements_of, program
 from htinvert.forward.exafs.kept import paths_of
 from htinvert.forward.exafs.motion import debye, einstein
-from htinvert.forward.exafs.neighborhood import neighborhoods, spread
+from htinvert.forward.exafs.neighborhood import absorber_of, neighborhoods, spread
 from htinvert.forward.exafs.paths import Paths, chi
 from htinvert.forward.exafs.tables import reference_of, single_scattering
 from htinvert.forward.exafs.transform import (
@@ -149,15 +155,13 @@ class Exafs:
 
     def __post_init__(self) -> None:
         check_bounds(self, declared(type(self)))
-        for name, value, known in (
-            ("edge", self.edge or "K", tuple(HOLES)),
-            ("window", self.window, WINDOWS),
-            ("compare", self.compare, SPACES),
-            ("motion", self.motion, MODELS),
-            ("scattering", self.scattering, SCATTERINGS),
-        ):
-            if value not in known:
-                raise ValueError(f'{name} is "{value}" but must be one of {", ".join(known)}')
+        check_choices(
+            edge=(self.edge or "K", tuple(HOLES)),
+            window=(self.window, WINDOWS),
+            compare=(self.compare, SPACES),
+            motion=(self.motion, MODELS),
+            scattering=(self.scattering, SCATTERINGS),
+        )
         for sort, size in (self.sigma2 if isinstance(self.sigma2, Mapping) else {}).items():
             if not 0.0 <= size <= 0.1:
                 raise ValueError(f"sigma2 of {sort} is {size} but must be from 0 to 0.1 (Å²)")
@@ -201,7 +205,7 @@ class Exafs:
 
     def paths(self, atoms: Atoms) -> Paths:
         """Paths of the average absorber, those that are alike merged."""
-        number = atomic_numbers[self._absorber(atoms)]
+        number = atomic_numbers[absorber_of(atoms, self.absorber)]
         arrays = (atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc)
         settings = self._settings()
         known = {"settings": settings, "absorber": number, "sample": self.absorbers}
@@ -271,7 +275,7 @@ class Exafs:
 
     def check_reach(self, atoms: Atoms) -> None:
         """Raise :class:`UserError` where the structure has no absorber, or FEFF is missing."""
-        self._absorber(atoms)
+        absorber_of(atoms, self.absorber)
         program()
 
     def free_of(self, atoms: Atoms) -> dict[str, tuple[float, float]]:
@@ -333,19 +337,6 @@ class Exafs:
             plane=self.criterion * PLANE,
             seconds=self.seconds,
         )
-
-    def _absorber(self, atoms: Atoms) -> str:
-        """Symbol of the absorbing element of a structure."""
-        symbols = sorted(set(atoms.get_chemical_symbols()))
-        if self.absorber is None and len(symbols) == 1:
-            return symbols[0]
-        if self.absorber is None:
-            raise UserError(f"name the absorber, one of {', '.join(symbols)}")
-        if self.absorber not in symbols:
-            raise UserError(
-                f"the structure holds {', '.join(symbols)} but no {self.absorber}, the absorber"
-            )
-        return self.absorber
 
     def _sigma2(self, paths: Paths) -> Floats:
         """Mean squared variation of each path's length [Å²]."""

@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
-from htinvert.core import Floats
+from htinvert.core import Floats, UserError
 from htinvert.forward.memo import fingerprint
 
 SAME = 1e-3  # Å: neighborhoods whose distances agree so well are one
@@ -33,6 +33,21 @@ class Neighborhood:
     numbers: NDArray[np.intp]
     positions: Floats
     key: bytes
+
+
+def absorber_of(atoms: Atoms, symbol: str | None) -> str:
+    """Symbol of the absorbing element of a structure; of one element it need not be named.
+
+    Raises :class:`UserError` where it must be, or the structure has no such atom.
+    """
+    symbols = sorted(set(atoms.get_chemical_symbols()))
+    if symbol is None and len(symbols) == 1:
+        return symbols[0]
+    if symbol is None:
+        raise UserError(f"name the absorber, one of {', '.join(symbols)}")
+    if symbol not in symbols:
+        raise UserError(f"the structure holds {', '.join(symbols)} but no {symbol}, the absorber")
+    return symbol
 
 
 def neighborhoods(atoms: Atoms, number: int, radius: float) -> list[Neighborhood]:

@@ -19,11 +19,11 @@ import numpy as np
 from ase import Atoms
 
 from htinvert.core import Axis, Floats, Signal, UserError
-from htinvert.declaration.declared import Parameter, check_bounds, declared
+from htinvert.declaration.declared import Parameter, check_bounds, check_choices, declared
 from htinvert.forward.pdf import adjoint, known, lattice, pairs, reciprocal, transform
 from htinvert.forward.pdf.data import check_g, check_limit, check_radiation
 from htinvert.forward.pdf.usual import usual
-from htinvert.forward.pdf.weights import RADIATIONS, mean_square, pair_weights
+from htinvert.forward.pdf.weights import RADIATIONS, by_element, mean_square, pair_weights, u_of
 
 Radiation = Literal["x-ray", "neutron", "atomic number"]
 Quantity = Literal["G", "F", "S", "I"]
@@ -91,16 +91,13 @@ class Pdf:
 
     def __post_init__(self) -> None:
         check_bounds(self, declared(type(self)))
-        if self.quantity not in reciprocal.QUANTITIES:
-            known = ", ".join(reciprocal.QUANTITIES)
-            raise ValueError(f'quantity is "{self.quantity}" but must be one of {known}')
-        if self.radiation not in (None, *RADIATIONS):
-            raise ValueError(
-                f'radiation is "{self.radiation}" but must be one of {", ".join(RADIATIONS)}'
-            )
+        check_choices(
+            quantity=(self.quantity, reciprocal.QUANTITIES),
+            radiation=(RADIATIONS[0] if self.radiation is None else self.radiation, RADIATIONS),
+        )
         if isinstance(self.zoom, Mapping):
             lattice.check_names(self.zoom)
-        for element, value in self._u().items():
+        for element, value in by_element(self.u).items():
             if not 1e-5 <= value <= 1.0:
                 raise ValueError(f"u of {element} is {value} but must be from 1e-5 to 1 (Å²)")
         if self.qmin is not None and self.qmax is not None and not self.qmin < self.qmax:
@@ -154,14 +151,14 @@ class Pdf:
             whole = transform.fade(r, reach * self._factor()) * transform.sphere(r, self.diameter)
             by_values = by_values * whole / np.maximum(r, 1e-9)
         bins = pairs.bins_of(reach)
+        u = [u_of(self.u, symbol) for symbol in symbols]
         motion = (self.delta1, self.delta2, self.qbroad)
         by_bin = np.stack(
             [
-                adjoint.from_values(row, self._u_of(symbols[a]) + self._u_of(symbols[b]), motion,
-                                    self._factor(), grid, bins=bins)
+                adjoint.from_values(row, u[a] + u[b], motion, self._factor(), grid, bins=bins)
                 for row, (a, b) in zip(by_values, pairs.couples(len(shares)), strict=True)
             ]
-        )  # fmt: skip
+        )
         if not crystal:
             by_bin /= self._lengths(bins)
         return adjoint.by_position(atoms, by_bin, reach)
@@ -290,14 +287,14 @@ class Pdf:
         """The function of r before the limits of Q, per two elements, shape (pairs, size // 2)."""
         symbols, shares = elements
         upper = pairs.couples(len(symbols))
+        u = [u_of(self.u, symbol) for symbol in symbols]
         motion = (self.delta1, self.delta2, self.qbroad)
         r: Floats = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
         if reach is None:  # Debye's sum: 1 / r of the pair itself
             counted = counted / self._lengths(counted.shape[1])
         values = np.stack(
             [
-                transform.broadened(row, self._u_of(symbols[a]) + self._u_of(symbols[b]), motion,
-                                    self._factor(), grid)
+                transform.broadened(row, u[a] + u[b], motion, self._factor(), grid)
                 for row, (a, b) in zip(counted, upper, strict=True)
             ]
         ) / len(atoms)  # fmt: skip
@@ -312,16 +309,6 @@ class Pdf:
 
     def _factor(self) -> float:
         return 1.0 if isinstance(self.zoom, Mapping) else self.zoom
-
-    def _u(self) -> dict[str, float]:
-        return dict(self.u) if isinstance(self.u, Mapping) else {"*": float(self.u)}
-
-    def _u_of(self, symbol: str) -> float:
-        known = self._u()
-        value = known.get(symbol, known.get("*"))
-        if value is None:
-            raise UserError(f"u [Å²] is given for {', '.join(known)}; give it for {symbol}, too")
-        return value
 
     def _qmax(self) -> float:
         if self.qmax is None:

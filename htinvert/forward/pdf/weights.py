@@ -1,14 +1,29 @@
-"""What each two elements scatter, relative to the mean: X-rays by f(Q), neutrons by lengths."""
+"""What each two elements scatter, relative to the mean, and how far their atoms are displaced."""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 
 from htinvert.core import Floats, UserError
 
 RADIATIONS = ("x-ray", "neutron", "atomic number")
+
+
+def by_element(u: float | Mapping[str, float]) -> dict[str, float]:
+    """Mean squared displacements [Å²] by element; one number is that of any, ``*``."""
+    return dict(u) if isinstance(u, Mapping) else {"*": float(u)}
+
+
+def u_of(u: float | Mapping[str, float], symbol: str) -> float:
+    """That of one element. Raises :class:`UserError` where none is given for it."""
+    known = by_element(u)
+    value = known.get(symbol, known.get("*"))
+    if value is None:
+        raise UserError(f"u [Å²] is given for {', '.join(known)}; give it for {symbol}, too")
+    return value
 
 
 @functools.lru_cache(maxsize=64)

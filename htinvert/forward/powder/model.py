@@ -19,7 +19,7 @@ from htinvert.core import Axis, EvaluationFailed, Floats, Signal, UserError
 from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
 from htinvert.forward.pdf import lattice
 from htinvert.forward.pdf.pairs import kinds_of
-from htinvert.forward.pdf.weights import factors
+from htinvert.forward.pdf.weights import factors, u_of
 from htinvert.forward.powder import peaks
 
 GRID = 0.005  # 1/Å, steps at which scattering factors are looked up
@@ -155,7 +155,7 @@ class Powder:
         amplitude = np.zeros(len(q), dtype=complex)
         for symbol, waves in zip(kinds_of(atoms)[0], sums, strict=True):
             amplitude += (
-                waves * self._factor(symbol, q, end) * np.exp(-self._u_of(symbol) * q**2 / 2)
+                waves * self._factor(symbol, q, end) * np.exp(-u_of(self.u, symbol) * q**2 / 2)
             )
         theta = np.arcsin(q * wavelength / (4 * np.pi))
         polarized = self.polarization if self.radiation == "x-ray" else None
@@ -172,13 +172,6 @@ class Powder:
         count = int(last / GRID) + 2
         table = factors(symbol, self.radiation, GRID * count, GRID, count)
         return np.interp(q, GRID * np.arange(count), table)
-
-    def _u_of(self, symbol: str) -> float:
-        known = self.u if isinstance(self.u, Mapping) else {"*": float(self.u)}
-        value = known.get(symbol, known.get("*"))
-        if value is None:
-            raise UserError(f"u [Å²] is given for {', '.join(known)}; give it for {symbol}, too")
-        return value
 
     def _wavelength(self) -> float:
         if self.wavelength is None:

@@ -19,10 +19,16 @@ from ase import Atoms
 from ase.data import atomic_numbers
 
 from htinvert.core import Axis, Floats, Signal, UserError
-from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
+from htinvert.declaration.declared import (
+    KnownAnswer,
+    Parameter,
+    check_bounds,
+    check_choices,
+    declared,
+)
 from htinvert.forward.child import Allowed
 from htinvert.forward.exafs.background import edge_energy
-from htinvert.forward.exafs.neighborhood import Neighborhood, neighborhoods, spread
+from htinvert.forward.exafs.neighborhood import Neighborhood, absorber_of, neighborhoods, spread
 from htinvert.forward.xanes.absorber import Absorber, AbsorptionProgram, spectrum_of
 from htinvert.forward.xanes.fdmnes import Fdmnes
 from htinvert.forward.xanes.feff import Feff
@@ -129,14 +135,12 @@ class Xanes:
 
     def __post_init__(self) -> None:
         check_bounds(self, declared(type(self)))
-        for name, value, known in (
-            ("edge", self.edge or "K", EDGES),
-            ("program", self.program, PROGRAMS),
-            ("xc", self.xc, tuple(FUNCTIONALS)),
-            ("background", self.background or "none", BACKGROUNDS),
-        ):
-            if value not in known:
-                raise ValueError(f'{name} is "{value}" but must be one of {", ".join(known)}')
+        check_choices(
+            edge=(self.edge or "K", EDGES),
+            program=(self.program, PROGRAMS),
+            xc=(self.xc, tuple(FUNCTIONALS)),
+            background=(self.background or "none", BACKGROUNDS),
+        )
         if self.absorber is not None and self.absorber not in atomic_numbers:
             raise ValueError(f'absorber is "{self.absorber}" but must be an element, such as O')
         if self.program == "xspectra" and self.pseudopotentials is None:
@@ -155,7 +159,7 @@ class Xanes:
         if self.energies is None or self.points is None or self.edge_energy is None:
             raise UserError("xanes has no data that say where its edge is; give a spectrum")
         at = self.energies.origin + self.energies.step * np.arange(self.points, dtype=float)
-        symbol = self._absorber(atoms)
+        symbol = absorber_of(atoms, self.absorber)
         values = broadened(
             self.unbroadened(atoms),
             at - self.edge_energy - self.shift,
@@ -176,7 +180,7 @@ class Xanes:
         """
         if self.calculated is not None:
             return self.calculated
-        number = atomic_numbers[self._absorber(atoms)]
+        number = atomic_numbers[absorber_of(atoms, self.absorber)]
         places = [int(place) for place in np.flatnonzero(atoms.numbers == number)]
         every = zip(neighborhoods(atoms, number, self.radius + AROUND), places, strict=True)
         chosen = spread(sorted(every, key=lambda one: (one[0].key, one[1])), self.absorbers)
@@ -218,7 +222,7 @@ class Xanes:
 
     def check_reach(self, atoms: Atoms) -> None:
         """Raise :class:`UserError` where there is no absorber, or the program is missing."""
-        number = atomic_numbers[self._absorber(atoms)]
+        number = atomic_numbers[absorber_of(atoms, self.absorber)]
         if self.calculated is None:
             hood = neighborhoods(atoms, number, self.radius + AROUND)[0]
             place = int(np.flatnonzero(atoms.numbers == number)[0])
@@ -248,18 +252,6 @@ class Xanes:
     def _asked(self, atoms: Atoms, hood: Neighborhood, place: int) -> Absorber:
         """What a program is asked for; further than is compared, so that a fit may move it."""
         return Absorber(atoms, place, self.edge or "K", hood, self.above + MOVED)
-
-    def _absorber(self, atoms: Atoms) -> str:
-        symbols = sorted(set(atoms.get_chemical_symbols()))
-        if self.absorber is None and len(symbols) == 1:
-            return symbols[0]
-        if self.absorber is None:
-            raise UserError(f"name the absorber, one of {', '.join(symbols)}")
-        if self.absorber not in symbols:
-            raise UserError(
-                f"the structure holds {', '.join(symbols)} but no {self.absorber}, the absorber"
-            )
-        return self.absorber
 
 
 def tabulated(symbol: str, edge: str) -> float:
