@@ -59,7 +59,7 @@ class PatientConnection(sqlite3.Connection):
 
 
 def connect(uri: str, *, writable: bool, patience: float) -> PatientConnection:
-    """Open an SQLite file by its URI, without transactions of Python's own."""
+    """Open an SQLite file by its URI, set as a journal is, without transactions of Python's own."""
     connection: PatientConnection = sqlite3.connect(
         uri, uri=True, timeout=ROUND, isolation_level=None, factory=PatientConnection
     )
