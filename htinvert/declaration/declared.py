@@ -195,9 +195,14 @@ def check_bounds(model: object, parameters: Mapping[str, Parameter]) -> None:
 
 
 def check_values(values: Mapping[str, Any], parameters: Mapping[str, Parameter]) -> None:
-    """The same for values by name; of those without a bound, and of what is no number, no word."""
+    """The same for values by name; of those without a bound, and of what is no number, no word.
+
+    The entries of a mapping, such as ``u.Cd``, have the mapping's bounds.
+    """
     for name, value in values.items():
-        bound = parameters.get(name)
+        if isinstance(value, Mapping):
+            check_values({f"{name}.{entry}": held for entry, held in value.items()}, parameters)
+        bound = parameters.get(name, parameters.get(name.partition(".")[0]))
         if bound is None or isinstance(value, bool) or not isinstance(value, int | float):
             continue
         if not bound.lower <= value <= bound.upper:

@@ -162,9 +162,6 @@ class Exafs:
             motion=(self.motion, MODELS),
             scattering=(self.scattering, SCATTERINGS),
         )
-        for sort, size in (self.sigma2 if isinstance(self.sigma2, Mapping) else {}).items():
-            if not 0.0 <= size <= 0.1:
-                raise ValueError(f"sigma2 of {sort} is {size} but must be from 0 to 0.1 (Å²)")
         if not self.rmin < self.rmax:
             raise ValueError(f"rmin is {self.rmin} but must be below rmax, {self.rmax}")
         if self.kmax is not None and self.kmax - self.kmin < FEWEST_K:

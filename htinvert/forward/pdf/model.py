@@ -23,7 +23,7 @@ from htinvert.declaration.declared import Parameter, check_bounds, check_choices
 from htinvert.forward.pdf import adjoint, known, lattice, pairs, reciprocal, transform
 from htinvert.forward.pdf.data import check_g, check_limit, check_radiation
 from htinvert.forward.pdf.usual import usual
-from htinvert.forward.pdf.weights import RADIATIONS, by_element, mean_square, pair_weights, u_of
+from htinvert.forward.pdf.weights import RADIATIONS, mean_square, pair_weights, u_of
 
 Radiation = Literal["x-ray", "neutron", "atomic number"]
 Quantity = Literal["G", "F", "S", "I"]
@@ -97,9 +97,6 @@ class Pdf:
         )
         if isinstance(self.zoom, Mapping):
             lattice.check_names(self.zoom)
-        for element, value in by_element(self.u).items():
-            if not 1e-5 <= value <= 1.0:
-                raise ValueError(f"u of {element} is {value} but must be from 1e-5 to 1 (Å²)")
         if self.qmin is not None and self.qmax is not None and not self.qmin < self.qmax:
             raise ValueError(f"qmin is {self.qmin} but must be below qmax, {self.qmax}")
 

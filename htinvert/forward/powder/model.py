@@ -16,7 +16,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from htinvert.core import Axis, EvaluationFailed, Floats, Signal, UserError
-from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, declared
+from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, check_choices, declared
 from htinvert.forward.pdf import lattice
 from htinvert.forward.pdf.pairs import kinds_of
 from htinvert.forward.pdf.weights import factors, u_of
@@ -86,8 +86,7 @@ class Powder:
 
     def __post_init__(self) -> None:
         check_bounds(self, declared(type(self)))
-        if self.radiation not in ("x-ray", "neutron"):
-            raise ValueError(f'radiation is "{self.radiation}" but must be x-ray or neutron')
+        check_choices(radiation=(self.radiation, ("x-ray", "neutron")))
         if isinstance(self.zoom, Mapping):
             lattice.check_names(self.zoom)
 

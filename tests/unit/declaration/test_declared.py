@@ -87,6 +87,8 @@ def test_a_value_out_of_bounds_is_refused_with_the_bounds() -> None:
         ("a", -1.0, "a is -1.0 but must be 0 Å or more"),
         ("b", 4, "b is 4 but must be from -2 to 3 eV"),
         ("c", 2, "c is 2 but must be 1 or less"),
+        ("b.Cd", 4, "b.Cd is 4 but must be from -2 to 3 eV"),
+        ("b", {"Cd": 1, "Te": -3}, "b.Te is -3 but must be from -2 to 3 eV"),
     ):
         with pytest.raises(ValueError, match=said):
             check_values({name: value}, known)

@@ -235,7 +235,7 @@ def test_what_cannot_be_simulated_is_said(parameters, atoms, sentence):
         ({"theta": 300.0}, "temperature"),
         ({"scattering": "single"}, "reference"),
         ({"scattering": "double"}, "full, single"),
-        ({"sigma2": {"Cu": 1.0}}, "sigma2 of Cu"),
+        ({"sigma2": {"Cu": 1.0}}, r"sigma2\.Cu is 1.0 but"),
     ],
 )
 def test_a_wrong_parameter_is_refused(wrong, sentence):

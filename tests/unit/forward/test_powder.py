@@ -97,3 +97,8 @@ def test_what_cannot_be_is_said_in_one_sentence(atoms, parameters, said):
     with pytest.raises(UserError, match=said) as caught:
         model(**parameters)(atoms)
     assert "\n" not in str(caught.value)
+
+
+def test_the_displacement_of_one_element_has_the_bounds_of_all() -> None:
+    with pytest.raises(ValueError, match=r"u\.Ni is 3.0 but must be from 1e-05 to 1 Å²"):
+        Powder(u={"Ni": 3.0})
