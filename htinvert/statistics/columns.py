@@ -26,7 +26,9 @@ SMALLEST, LARGEST = 3, 24  # px of that half width
 AROUND = 40  # columns of which the background is made
 SWEEPS = (2, 3)  # with a background of each column, and with the field
 ROUNDS = 2  # of both, shapes and noise being measured between them
-SHAPED = 400  # columns whose shape is looked at
+SPLIT_SWEEPS = 2  # that place columns in an image with noise added
+SPLITS, SPLIT_COLUMNS = 6, 2400  # of the noise, at most, and columns that are enough for one
+SHAPED = 1000  # columns whose shape is looked at
 NARROWEST = 0.4  # px of a core
 UNSURE = 0.1  # of a kind's width: beyond that relative error it shows none of its own
 BINS = 24  # of brightness, in which the noise is measured
@@ -34,6 +36,8 @@ FEWEST = 4  # columns
 LOOSE = 0.25  # of the distance between columns: what holds one that is too dim to show its place
 HELD = 0.9  # of that: an error that says that nothing else holds it
 FAR = 0.45  # of the distance between columns, how far one may be from where it was expected
+MOST_TAKEN = 0.8  # of a pixel's noise that a fit may have taken up
+NONE = np.zeros((0, 0))
 UNEXPLAINED = 6.0  # standard deviations of a residual that no column explains
 
 
@@ -109,8 +113,8 @@ def measure_columns(
         weights = 1.0 / np.maximum(fitter.errors[:, 3], 1e-300)
         state[:, 3] = smooth_field(state[:, 1:3], state[:, 3], weights, neighbors(places, AROUND))
         fitter.sweep(state, 3, SWEEPS[1])
-        fitter.measure_shapes(state)
         fitter.measure_noise(state)
+        fitter.measure_shapes(state)
     fitter.sweep(state, 4, SWEEPS[0])
     weights = 1.0 / np.maximum(fitter.errors[:, 3], 1e-300)
     state[:, 3] = smooth_field(state[:, 1:3], state[:, 3], weights, neighbors(places, AROUND))
@@ -144,26 +148,32 @@ class _Fitter:
         self.errors = np.zeros((len(kinds), 5))
         self.model = np.zeros_like(data)
         self.near = np.zeros_like(data)  # px from each pixel to the next column
+        self.leverage = np.zeros_like(data)  # how much of a pixel's noise the fits take up
 
     def draw(self, state: Floats) -> None:
         self.model[:] = 0.0
         compiled(draw_columns)(self.model, state, self.shapes, self.kinds, self.half)
 
-    def sweep(self, state: Floats, free: int, times: int) -> None:
-        for _ in range(times):
+    def sweep(
+        self, state: Floats, free: int, times: int, data: Floats | None = None, noise: float = 1.0
+    ) -> None:
+        """Fit all columns to ``data``, whose variance is ``noise`` times that of the image."""
+        for turn in range(times):
             self.draw(state)
+            self.leverage[:] = 0.0
             compiled(fit_windows)(
-                self.data,
+                self.data if data is None else data,
                 self.model,
                 state,
                 self.shapes,
                 self.kinds,
-                self.variance,
+                noise * self.variance,
                 self.places,
                 self.loose**-2.0,
                 self.half,
                 free,
                 self.errors,
+                self.leverage if turn == times - 1 else NONE,
             )
         self.draw(state)
 
@@ -180,58 +190,81 @@ class _Fitter:
     def measure_shapes(self, state: Floats) -> None:
         """Width and tails of each kind by its columns' profiles, others taken off.
 
-        A kind that is too weak to show its width takes the shape of the brightest kind: one probe
-        scans them all.
+        Columns are placed by the image with noise added and looked at in the image with the same
+        noise taken off, whose own noise knows nothing of those places: around a place that was
+        fitted to it, noise makes a spike. A kind that is too weak to show its width takes the shape
+        of the brightest kind: one probe scans them all.
         """
-        doubt = np.array([self._fit_shape(kind, state) for kind in range(len(self.shapes))])
+        spread = np.sqrt(self.pixel_variance(self.model + np.nan_to_num(self.ground(state))))
+        rng = np.random.default_rng(0)
+        kinds, seen = range(len(self.shapes)), []
+        for _ in range(int(np.clip(SPLIT_COLUMNS // len(state), 1, SPLITS))):
+            added = spread * rng.normal(size=self.data.shape)
+            placed = state.copy()
+            self.sweep(placed, 3, SPLIT_SWEEPS, self.data + added, 2.0)
+            seen.append([self._profiles(kind, placed, self.data - added) for kind in kinds])
+        joined = [np.concatenate(parts, axis=1) for parts in zip(*seen, strict=True)]
+        doubt = np.array([self._fit_shape(kind, joined[kind]) for kind in kinds])
         shares = np.bincount(self.kinds, state[:, 0] ** 2, minlength=len(self.shapes))
         brightest = int(shares.argmax())
         doubt[brightest] = 0.0
         self.shapes[doubt >= UNSURE] = self.shapes[brightest]
         self.draw(state)
 
-    def _fit_shape(self, kind: int, state: Floats) -> float:
+    def _fit_shape(self, kind: int, profiles: Floats) -> float:
         """Fit a kind's shape; the width's relative standard error, infinite where none shows."""
-        mine = np.flatnonzero((self.kinds == kind) & (state[:, 0] > 0))
-        mine = mine[:: max(1, len(mine) // SHAPED)]
-        if not len(mine):
+        radius, height, amplitude, variance = profiles
+        if not len(radius):
             return np.inf
         s, w = self.shapes[kind]
-        profiles = [self._profile(state[c], self.shapes[kind]) for c in mine]
-        radius, height = (np.concatenate(part) for part in zip(*profiles, strict=True))
-        noise = np.repeat(1.0 / state[mine, 0], [len(r) for r, _ in profiles])
         try:
             fitted, covariance = curve_fit(
                 _shape,
                 radius,
                 height,
                 p0=(1.0, s, min(max(w, 0.02), 0.4), 0.0),
-                sigma=noise,  # of heights over the amplitude: a weak column says little
+                sigma=1.0 / amplitude,  # of heights over it: a weak column says little
                 bounds=([0.2, NARROWEST, 0.0, -1.0], [5.0, self.half, 0.6, 1.0]),
             )
         except RuntimeError:  # no shape to be seen in so much noise: keep the last
             return np.inf
-        self.shapes[kind] = fitted[1:3]
-        if not NARROWEST < fitted[1] < self.half:
+        off = float(np.average(variance, weights=amplitude**2))
+        width = float(np.sqrt(max(fitted[1] ** 2 - off, NARROWEST**2)))  # without misplacement
+        self.shapes[kind] = width, fitted[2]
+        if not NARROWEST < width < self.half:
             return np.inf
-        error = float(np.sqrt(covariance[1, 1]) / fitted[1])
+        error = float(np.sqrt(covariance[1, 1]) / width)
         return error if np.isfinite(error) else np.inf
 
-    def _profile(self, column: Floats, shape: Floats) -> tuple[Floats, Floats]:
+    def _profiles(self, kind: int, state: Floats, data: Floats) -> Floats:
+        """Distance [px], height over the amplitude, amplitude, variance of the place [px²].
+
+        Of pixels around a kind's columns, shape (4, m).
+        """
+        mine = np.flatnonzero((self.kinds == kind) & (state[:, 0] > 0))
+        parts = [np.zeros((4, 0))]
+        for c in mine[:: max(1, len(mine) // SHAPED)]:
+            radius, height = self._profile(state[c], self.shapes[kind], data)
+            own = np.array([[state[c, 0]], [self.errors[c, 1:3].mean()]])
+            parts.append(np.vstack([radius, height, np.repeat(own, len(radius), axis=1)]))
+        return np.concatenate(parts, axis=1)
+
+    def _profile(self, column: Floats, shape: Floats, data: Floats) -> tuple[Floats, Floats]:
         """Distances and heights over the amplitude of the pixels in a window."""
         amplitude, y, x, ground = column
-        rows = np.arange(
-            max(0, int(y) - self.half), min(self.data.shape[0], int(y) + self.half + 2)
-        )
-        columns = np.arange(
-            max(0, int(x) - self.half), min(self.data.shape[1], int(x) + self.half + 2)
-        )
+        rows = np.arange(max(0, int(y) - self.half), min(data.shape[0], int(y) + self.half + 2))
+        columns = np.arange(max(0, int(x) - self.half), min(data.shape[1], int(x) + self.half + 2))
         r = np.hypot(rows[:, None] - y, columns - x)
         inside = r <= self.half
         own = amplitude * _shape(r, 1.0, float(shape[0]), float(shape[1]), 0.0) * inside
         part = np.ix_(rows, columns)
-        left = self.data[part] - self.model[part] + own - ground
+        left = data[part] - self.model[part] + own - ground
         return r[inside], left[inside] / amplitude
+
+    def pixel_variance(self, bright: Floats) -> Floats:
+        """Of pixels of a brightness."""
+        constant, slope, least = self.variance
+        return np.maximum(constant + slope * bright, least)
 
     def measure_noise(self, state: Floats) -> None:
         """Variance of a pixel as a line over its brightness, by the residuals.
@@ -240,8 +273,9 @@ class _Fitter:
         """
         expected = self.model + self.ground(state)
         inside = self.near <= self.half
-        squares = (self.data - expected)[inside] ** 2
-        order = np.argsort(expected[inside])
+        taken = np.clip(self.leverage[inside], 0.0, MOST_TAKEN)
+        squares = (self.data - expected)[inside] ** 2 / (1.0 - taken)
+        order = np.argsort(self._usual(state)[inside])
         parts = [part for part in np.array_split(order, BINS) if len(part)]
         bright = np.array([max(float(expected[inside][part].mean()), 0.0) for part in parts])
         found = np.array([float(squares[part].mean()) for part in parts])
@@ -251,6 +285,17 @@ class _Fitter:
         least = max(float(found.min()), 1e-6 * float(found.mean()), 1e-300)
         self.variance = np.array([line[0], line[1] / scale, least])
 
+    def _usual(self, state: Floats) -> Floats:
+        """The image where each column is of its kind's mean and where it was expected.
+
+        Pixels that are put in order by what was fitted are bright ones by luck, too.
+        """
+        means = np.bincount(self.kinds, state[:, 0]) / np.maximum(np.bincount(self.kinds), 1)
+        usual = np.column_stack([means[self.kinds], self.places, state[:, 3]])
+        image = np.zeros_like(self.data)
+        compiled(draw_columns)(image, usual, self.shapes, self.kinds, self.half)
+        return image
+
     def result(self, state: Floats, names: tuple[str, ...], sampling: tuple[float, ...]) -> Columns:
         s, w = self.shapes[self.kinds].T
         area = 2.0 * np.pi * s**2 * ((1.0 - w) + w * WIDE**2)
@@ -258,8 +303,7 @@ class _Fitter:
         residual = np.where(np.isfinite(fitted), self.data - fitted, 0.0)
         lost = np.linalg.norm(state[:, 1:3] - self.places, axis=1) > FAR * self.distance
         lost |= (state[:, 0] <= 0.0) | (self.errors[:, 1:3].max(axis=1) > (HELD * self.loose) ** 2)
-        constant, slope, least = self.variance
-        spread = np.sqrt(np.maximum(constant + slope * np.nan_to_num(fitted), least))
+        spread = np.sqrt(self.pixel_variance(np.nan_to_num(fitted)))
         return Columns(
             state[:, 1:3].copy(),
             np.sqrt(self.errors[:, 1:3]),

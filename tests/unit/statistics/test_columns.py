@@ -85,6 +85,22 @@ def test_columns_too_dim_to_be_seen_stay_where_they_should_be_and_spoil_no_other
     assert np.sqrt(((found.places - places)[: len(heavy)] ** 2).mean()) < 1.3 * bound
 
 
+def test_few_counts_make_a_column_neither_sharper_nor_surer_than_it_is() -> None:
+    """Noise makes a spike around each place that is fitted to it; two counts at the peak."""
+    rng = np.random.default_rng(3)
+    places = lattice(20, 12.0, rng)
+    image = rendered(places, np.full(len(places), 2.0), (252, 252), 0.1)
+    noisy = Signal.image(rng.poisson(image).astype(float), 0.25)
+    found = measure_columns(noisy, places + rng.normal(0, 0.8, places.shape))
+    clear = measure_columns(Signal.image(1e4 * image, 0.25), places)
+    assert found.intensity.mean() == pytest.approx(1e-4 * clear.intensity.mean(), rel=0.12)
+    for off, stated in (
+        (found.intensity - found.intensity.mean(), found.intensity_error),
+        (found.places - places, found.errors),
+    ):
+        assert np.sqrt((off**2).mean() / (stated**2).mean()) == pytest.approx(1.0, abs=0.1)
+
+
 def test_a_column_that_the_structure_lacks_is_pointed_at() -> None:
     rng = np.random.default_rng(1)
     places = lattice(8, 12.0, rng)
