@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import HAS_RICH, TyperGroup
 
+from htinvert.cli.usage import in_a_sentence, unknown_command
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.declaration import trust
 
@@ -64,7 +65,10 @@ TRUSTING = ("run", "demo", "series")  # commands whose file is there to be run
 
 
 class Commands(TyperGroup):
-    """The commands, whose help is printed as it is written: a unit in brackets is no markup."""
+    """The commands: help is printed as it is written (a unit in brackets is no markup).
+
+    What was typed wrongly is said in a sentence.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -75,6 +79,22 @@ class Commands(TyperGroup):
             for part in (command, *command.params):
                 if getattr(part, "help", None):
                     part.help = escaped(part.help)  # type: ignore[attr-defined]
+
+    def make_context(self, *words: Any, **settings: Any) -> Any:
+        """Read the words before the command's name."""
+        with in_a_sentence():
+            return super().make_context(*words, **settings)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the first word names."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            raise unknown_command(args[0], sorted(self.commands))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the command's own words, and run it."""
+        with in_a_sentence(ctx):
+            return super().invoke(ctx)
 
 
 def escaped(text: str) -> str:

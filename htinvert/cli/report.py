@@ -74,7 +74,9 @@ def decide(
     """Say which datum decides: the families that each leaves, alone and with others.
 
     And whether the data can be of one structure at all, and which further measurement would decide
-    between the families left. Example: htinvert decide runs/joint --further plans.yaml
+    between the families left.
+
+    Example: htinvert decide runs/joint --further plans.yaml
     """
     from htinvert.report.as_json import decision_values
     from htinvert.report.page.decide import show_decision

@@ -496,6 +496,18 @@ MISTAKES = (
         "write H",
         make=named("D"),
     ),
+    Mistake(
+        "An option left out",
+        CALIBRATE,
+        "calibrate needs --zone (zone axis toward the viewer, such as 1,1,0)",
+        "as in `htinvert calibrate twin.dm3 --phase CdTe",
+    ),
+    Mistake(
+        "An option or a command misspelled",
+        "run tiny.yaml --wrkers 2",
+        "run has no option --wrkers",
+        "did you mean --workers?",
+    ),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -19,6 +20,9 @@ NARROW = (440.0, 320.0)  # that a telephone shows as it is
 MOST_LEVEL, STAGGER = 4, 30.0  # axes whose names stand beside each other; px that others drop
 MOST_LINES = 40  # families that are drawn as lines
 MOST_POINTS = 1500  # of a Pareto plot; the worst are left out
+MOST_NUMBERED = 9  # ranks that are written beside their marks
+CORNERS = ((11.0, -6.0), (-11.0, -6.0), (11.0, 14.0), (-11.0, 14.0))  # px from a mark to its rank
+Place = tuple[float, float]
 
 
 class Chart:
@@ -174,8 +178,12 @@ def pareto(
             chart.circle(x[i], y[i], "point", 2.6)
     front = sorted((x[i], y[i]) for i, entry in enumerate(shown) if entry.on_front)
     chart.line([p for p in front if p[0] <= limits_x[1] and p[1] <= limits_y[1]], "front")
-    for i in reversed(chosen):
-        chart.marks.append(_choice(chart, shown[i], x[i], y[i], choices[shown[i].rank]))
+    places = [chart.at(min(x[i], limits_x[1]), min(y[i], limits_y[1])) for i in chosen]
+    numbered = [p for p, i in zip(places, chosen, strict=True) if shown[i].rank <= MOST_NUMBERED]
+    labels = dict(zip(numbered, _beside(numbered, places), strict=True))
+    for place, i in reversed(list(zip(places, chosen, strict=True))):
+        mark = _Mark(shown[i], choices[shown[i].rank], place, labels.get(place))
+        chart.marks.append(mark.drawn(f"{x[i]:.3f}, {y[i]:.4f}"))
     title = f"Pareto plot of {len(shown)} families over {x_name} and {y_name}"
     if not choices:
         return chart.svg(title, css="chart pareto")
@@ -189,20 +197,47 @@ def _frame(values: Floats, chosen: list[int]) -> tuple[float, float]:
     return low, max(high, most + 0.03 * (most - low), low + 1e-6)
 
 
-def _choice(chart: Chart, entry: Ranked, x: float, y: float, number: int) -> str:
-    """A mark that can be chosen with mouse or keyboard."""
-    px, py = chart.at(min(x, chart.x[1]), min(y, chart.y[1]))  # an outlier sits at the edge
-    name = f"rank {entry.rank}, candidate #{entry.evaluation.candidate.index}"
-    css = "choice on-front" if entry.on_front else "choice"
-    first = number == 0
-    text = f'<text x="{px + 8:.1f}" y="{py - 6:.1f}" class="tick">{entry.rank}</text>'
-    return (
-        f'<g role="radio" aria-checked="{str(first).lower()}" tabindex="{0 if first else -1}" '
-        f'data-choice="{number}" class="{css}" aria-label="{name}: {x:.3f}, {y:.4f}">'
-        f'<circle cx="{px:.1f}" cy="{py:.1f}" r="11" class="target"/>'
-        f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5.5" class="dot"/>'
-        f"{text if entry.rank <= 9 else ''}</g>"
-    )
+@dataclass(frozen=True)
+class _Mark:
+    """A family that can be chosen, where it stands [px] and, if there is room, where its rank."""
+
+    entry: Ranked
+    number: int
+    place: Place
+    label: Place | None
+
+    def drawn(self, values: str) -> str:
+        """A mark for mouse and keyboard."""
+        (px, py), rank = self.place, self.entry.rank
+        name = f"rank {rank}, candidate #{self.entry.evaluation.candidate.index}"
+        css = "choice on-front" if self.entry.on_front else "choice"
+        first = self.number == 0
+        text = ""
+        if self.label is not None:
+            lx, ly = self.label
+            text = f'<text x="{lx:.1f}" y="{ly:.1f}" class="tick middle">{rank}</text>'
+        return (
+            f'<g role="radio" aria-checked="{str(first).lower()}" tabindex="{0 if first else -1}" '
+            f'data-choice="{self.number}" class="{css}" aria-label="{name}: {values}">'
+            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="11" class="target"/>'
+            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5.5" class="dot"/>{text}</g>'
+        )
+
+
+def _beside(places: Sequence[Place], marks: Sequence[Place]) -> list[Place | None]:
+    """Where each rank can be read: beside its mark and on no other mark or rank, or nowhere."""
+    found: list[Place | None] = []
+    taken = list(marks)
+    for px, py in places:
+        spots = [(px + dx, py + dy) for dx, dy in CORNERS]
+        free = (s for s in spots if all(_apart(s, other) for other in taken))
+        found.append(next(free, None))
+        taken += [] if found[-1] is None else [(found[-1][0], found[-1][1] - 4.0)]
+    return found
+
+
+def _apart(spot: Place, mark: Place) -> bool:
+    return abs(spot[0] - mark[0]) > 9.0 or abs(spot[1] - 4.0 - mark[1]) > 9.5
 
 
 def course(steps: Sequence[Step], evaluated: int, met: Sequence[tuple[int, int]]) -> str:

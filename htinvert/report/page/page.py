@@ -219,7 +219,7 @@ def ranking(facts: Facts, surety: Surety | None) -> list[dict[str, Any]]:
                 for o in facts.objectives
             ],
             "details": "; ".join(
-                f"{name}: {text}"
+                f"{name}: {text}" if len(entry.evaluation.scores) > 1 else text
                 for name, score in entry.evaluation.scores.items()
                 if (text := phrase(score.detail))
             ),

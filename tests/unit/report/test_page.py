@@ -220,3 +220,18 @@ def test_what_to_do_next_follows_from_what_leaves_a_doubt(
     found = next_steps(facts, surety)
     assert len(found) == len(said)
     assert all(a.startswith(b) for a, b in zip(found, said, strict=True)), found
+
+
+def test_a_rank_is_written_where_it_can_be_read_or_nowhere() -> None:
+    """Ranks 1 to 9 of families close together lay on each other."""
+    from htinvert.report.page.charts import _apart, _beside
+
+    crowd = [(100.0 + 3.0 * i, 100.0 + 2.0 * (i % 3)) for i in range(9)]
+    far = (300.0, 100.0)
+    labels = _beside([*crowd, far], [*crowd, far])
+    assert labels[-1] == (311.0, 94.0)
+    written = [label for label in labels if label is not None]
+    assert 2 <= len(written) < 10
+    for i, (x, y) in enumerate(written):
+        assert all(_apart((x, y), mark) for mark in [*crowd, far])
+        assert all(_apart((x, y), (a, b - 4.0)) for a, b in written[:i])
