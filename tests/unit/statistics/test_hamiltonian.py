@@ -251,7 +251,11 @@ def test_what_says_nothing_is_refused() -> None:
         hamiltonian([make_occupations(occupied(spins), "hexagonal")], rates=(0.5, 0.5))
 
 
-def test_the_command_prints_interactions_and_writes_a_figure(tmp_path: Path) -> None:
+def test_the_command_prints_interactions_and_writes_a_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("htinvert.statistics.order.SETTLE", 5)  # numbers are tested above
+    monkeypatch.setattr("htinvert.statistics.order.COUNT", 20)
     np.save(tmp_path / "alloy.npy", occupied(alloy(10, size=30)))
     out = tmp_path / "out"
     typed = ["hamiltonian", str(tmp_path / "alloy.npy"), "-o", str(out), "--error-rate", "0.02"]
