@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
-from scipy.stats.qmc import Halton
 
 from htinvert.core import Floats
 
@@ -52,6 +51,8 @@ class Box:
 
     def probes(self, count: int) -> list[Floats]:
         """Points that fill the box evenly (Halton, Numer. Math. 2, 84 (1960))."""
+        from scipy.stats.qmc import Halton  # here: loading it takes as long as all else
+
         return list(Halton(len(self.names), scramble=False).random(count + 1)[1:])
 
     def linearized(

@@ -205,14 +205,15 @@ def distance(found: Atoms, truth: Atoms) -> float:
     Atoms are paired, element by element, so that the sum of squares is smallest; infinite where the
     compositions of the regions differ.
     """
-    a, b = found[region_mask(found)], truth[region_mask(truth)]
-    if sorted(a.numbers) != sorted(b.numbers):
+    mine, other = region_mask(found), region_mask(truth)
+    numbers, theirs = found.numbers[mine], truth.numbers[other]
+    if not np.array_equal(np.sort(numbers), np.sort(theirs)):
         return float("inf")
-    squares = []
-    for number in np.unique(a.numbers):
-        ours, theirs = a.positions[a.numbers == number], b.positions[b.numbers == number]
-        gaps = (ours[:, None] - theirs[None]).reshape(-1, 3)
-        _, lengths = find_mic(gaps, truth.cell, truth.pbc)
-        cost = lengths.reshape(len(ours), len(theirs)) ** 2
-        squares += list(cost[linear_sum_assignment(cost)])
+    gaps = found.positions[mine][:, None] - truth.positions[other][None]
+    _, lengths = find_mic(gaps.reshape(-1, 3), truth.cell, truth.pbc)
+    cost = lengths.reshape(len(numbers), len(theirs)) ** 2
+    squares: list[float] = []
+    for number in np.unique(numbers):
+        part = cost[np.ix_(numbers == number, theirs == number)]
+        squares += list(part[linear_sum_assignment(part)])
     return float(np.sqrt(np.mean(squares)))

@@ -6,6 +6,7 @@ all of its placements around a site, an array (placements, others, 2) of offsets
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,16 +67,18 @@ def neighbors(interacting: Sequence[Cluster]) -> NDArray[np.int_]:
 def around(values: NDArray[np.integer], interacting: Sequence[Cluster]) -> NDArray[np.float32]:
     """What each site feels of each cluster, shape (clusters, i, j); beyond the grid all are 0.
 
-    That is the product of the other members' values, summed over all placements.
+    That is the product of the other members' values (-1, 0 or 1), summed over all placements.
     """
     margin = reach(interacting)
-    padded = np.pad(values, margin)
     ny, nx = values.shape
+    padded = np.zeros((ny + 2 * margin, nx + 2 * margin), dtype=np.int8)  # sums are small, too
+    padded[margin:-margin, margin:-margin] = values
     found = np.zeros((len(interacting), ny, nx), dtype=np.float32)
-    for total, cluster in zip(found, interacting, strict=True):
-        for placement in cluster:
-            parts = [padded[margin + i :, margin + j :][:ny, :nx] for i, j in placement]
-            total += np.prod(parts, axis=0) if len(parts) > 1 else parts[0]
+    for felt, cluster in zip(found, interacting, strict=True):
+        total = np.zeros((ny, nx), dtype=np.int8)
+        for placement in (margin + cluster).tolist():
+            total += math.prod(padded[i : i + ny, j : j + nx] for i, j in placement)
+        felt[:] = total
     return found
 
 

@@ -92,10 +92,9 @@ def hamiltonian(
     ]
     _require_enough(images, views, count, rates)
     rng = np.random.default_rng(seed)
-    plain, _ = _plain(views, count)
-    if rates == (0.0, 0.0):
-        point, covariance = _plain(views, count)
-    else:
+    plain, covariance = _plain(views, count)
+    point = plain
+    if rates != (0.0, 0.0):
         point, covariance = fit_hidden(views, plain, count, rng)
     errors = np.sqrt(covariance.diagonal())
     return Hamiltonian(

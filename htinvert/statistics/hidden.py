@@ -174,9 +174,8 @@ class _Sums:
 def _blocks(values: NDArray[np.floating]) -> Floats:
     """Sums over blocks of a grid, shape (p, rows, columns)."""
     _, ny, nx = values.shape
-    padded = np.pad(values, ((0, 0), (0, -ny % BLOCK), (0, -nx % BLOCK)))
-    cut = padded.reshape(len(values), padded.shape[1] // BLOCK, BLOCK, -1, BLOCK)
-    return np.asarray(cut.sum(axis=(2, 4), dtype=float))
+    rows = np.add.reduceat(values, range(0, ny, BLOCK), axis=1, dtype=float)
+    return np.asarray(np.add.reduceat(rows, range(0, nx, BLOCK), axis=2))
 
 
 def _surroundings(blocks: Floats) -> Floats:

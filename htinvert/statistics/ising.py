@@ -22,10 +22,12 @@ Spins = NDArray[np.int8]
 def table(interacting: Sequence[Cluster], couplings: Floats) -> tuple[Any, Any, Floats]:
     """All placements around a site: offsets (z, others, 2), how many count, coupling, each (z,)."""
     widest = max(cluster.shape[1] for cluster in interacting)
-    steps = [np.pad(c, ((0, 0), (0, widest - c.shape[1]), (0, 0))) for c in interacting]
     counts = [len(cluster) for cluster in interacting]
+    steps = np.zeros((sum(counts), widest, 2), dtype=int)
+    for cluster, end in zip(interacting, np.cumsum(counts), strict=True):
+        steps[end - len(cluster) : end, : cluster.shape[1]] = cluster
     others = np.repeat([cluster.shape[1] for cluster in interacting], counts)
-    return np.concatenate(steps), others, np.repeat(np.asarray(couplings, dtype=float), counts)
+    return steps, others, np.repeat(np.asarray(couplings, dtype=float), counts)
 
 
 def heat_bath(
@@ -71,15 +73,22 @@ def exchange(
     *,
     sweeps: int,
     rng: np.random.Generator,
-) -> None:
-    """Exchange unlike spins anywhere on a periodic grid (Metropolis), in place."""
+) -> Floats:
+    """Exchange unlike spins anywhere on a periodic grid (Metropolis), in place.
+
+    Returns by how much each sweep changed E / kT, shape (sweeps,).
+    """
     steps, others, strengths = table(interacting, couplings)
-    for _ in range(sweeps):
-        compiled(_exchange)(spins, steps, others, strengths, rng.random((spins.size, 5)))
+    changes = np.zeros(sweeps)
+    for turn in range(sweeps):
+        chances = rng.random((spins.size, 5))
+        changes[turn] = compiled(_exchange)(spins, steps, others, strengths, chances)
+    return changes
 
 
-def _exchange(spins: Any, steps: Any, others: Any, strengths: Any, chances: Any) -> None:
+def _exchange(spins: Any, steps: Any, others: Any, strengths: Any, chances: Any) -> Any:
     ny, nx = spins.shape
+    change = 0.0
     for attempt in range(len(chances)):
         a, b = int(chances[attempt, 0] * ny), int(chances[attempt, 1] * nx)
         c, d = int(chances[attempt, 2] * ny), int(chances[attempt, 3] * nx)
@@ -91,9 +100,14 @@ def _exchange(spins: Any, steps: Any, others: Any, strengths: Any, chances: Any)
             for k in range(len(strengths)):
                 product = strengths[k]
                 for m in range(others[k]):
-                    product *= spins[(i + steps[k, m, 0]) % ny, (j + steps[k, m, 1]) % nx]
+                    p, q = i + steps[k, m, 0], j + steps[k, m, 1]
+                    p, q = p + ny * (p < 0) - ny * (p >= ny), q + nx * (q < 0) - nx * (q >= nx)
+                    product *= spins[p, q]
                 felt += product
             cost += 2.0 * spins[i, j] * felt
             spins[i, j] = -spins[i, j]
         if cost > 0.0 and chances[attempt, 4] >= np.exp(-cost):
             spins[a, b], spins[c, d] = -spins[a, b], -spins[c, d]
+        else:
+            change += cost
+    return change

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from htinvert.core import Floats
-from htinvert.statistics.clusters import Cluster, around, clusters, order_of, reach
+from htinvert.statistics.clusters import Cluster, around, clusters, reach
 from htinvert.statistics.ising import Spins, exchange
 
 SHELLS = 6  # whose order is told
 SIDE = 48  # sites along a simulated cell, a multiple of all orders' periods up to 4, and of 6
 SETTLE, COUNT = 150, 400  # sweeps at each temperature
+APART = 10  # sweeps between two looks at the order
 TEMPERATURES = (0.2, 5.0, 21)  # lowest, highest and number, over that of the images
 BLOCK = 8  # sites along a block, of which errors are taken
 PEAK = 1.15  # how far a heat capacity's maximum stands above both ends, to be a transition
@@ -127,20 +128,18 @@ def _at(
 ) -> tuple[float, float, Floats]:
     """Order, heat capacity per site, and order of the shells of a cell at one temperature."""
     exchange(spins, interacting, couplings, sweeps=SETTLE, rng=rng)
-    energies, alphas = [], []
+    changes, alphas = [], []
     power = np.zeros(spins.shape)
     every = clusters(lattice, SHELLS)
-    share = couplings / [order_of(cluster) for cluster in interacting]
     mean = float(spins.mean())
-    for turn in range(COUNT):
-        exchange(spins, interacting, couplings, sweeps=1, rng=rng)
-        energies.append(-float(share @ _products(spins, interacting)) * spins.size)
-        if turn % 10 == 0:
-            seen = _products(spins, every) / [len(shell) for shell in every]
-            alphas.append((seen - mean**2) / (1.0 - mean**2))
-            power += np.abs(np.fft.fft2(spins - mean)) ** 2
+    for _ in range(COUNT // APART):
+        changes.append(exchange(spins, interacting, couplings, sweeps=APART, rng=rng))
+        seen = _products(spins, every) / [len(shell) for shell in every]
+        alphas.append((seen - mean**2) / (1.0 - mean**2))
+        power += np.abs(np.fft.fft2(spins - mean)) ** 2
     peak = float(np.sqrt(power.max() / len(alphas))) / spins.size
-    return peak, float(np.var(energies)) / spins.size, np.asarray(np.mean(alphas, axis=0))
+    heat = float(np.var(np.cumsum(changes))) / spins.size
+    return peak, heat, np.asarray(np.mean(alphas, axis=0))
 
 
 def _products(spins: Spins, interacting: Sequence[Cluster]) -> Floats:

@@ -90,7 +90,6 @@ Writer = Callable[..., Path]
 @pytest.fixture
 def campaign(batch: Batch, tmp_path: Path) -> Writer:
     """Write a campaign of random clusters, and the site beside it; keywords replace parts."""
-    (tmp_path / "engine.py").write_text(ENGINE)
 
     def make(
         name: str = "box",
@@ -103,22 +102,28 @@ def campaign(batch: Batch, tmp_path: Path) -> Writer:
         raw["jobqueue"][batch.system] |= site or {}
         raw["htinvert"] |= terms or {}
         (tmp_path / "site.yaml").write_text(yaml.safe_dump(raw))
-        energy = {"use": "engine:Static"} | changes.pop("energy", {})
-        config = {
-            "name": name,
-            "structure": {"use": "box", "size": 12.0},
-            "composition": {"Ar": [5, 7]},
-            "energy": energy,
-            "search": {"generators": [{"use": "random"}], "novelty": 0},
-            "stop": {"evaluations": 60},
-            "cluster": "site.yaml",
-            "workers": NODES,
-        } | changes
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(yaml.safe_dump({k: v for k, v in config.items() if v is not None}))
-        return path
+        return written(tmp_path, name, **changes)
 
     return make
+
+
+def written(folder: Path, name: str, **changes: Any) -> Path:
+    """A campaign of random clusters in a folder, and its engine; keywords replace parts."""
+    (folder / "engine.py").write_text(ENGINE)
+    energy = {"use": "engine:Static"} | changes.pop("energy", {})
+    config = {
+        "name": name,
+        "structure": {"use": "box", "size": 12.0},
+        "composition": {"Ar": [5, 7]},
+        "energy": energy,
+        "search": {"generators": [{"use": "random"}], "novelty": 0},
+        "stop": {"evaluations": 60},
+        "cluster": "site.yaml",
+        "workers": NODES,
+    } | changes
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in config.items() if v is not None}))
+    return path
 
 
 class Driver:

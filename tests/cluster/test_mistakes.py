@@ -16,7 +16,7 @@ import pytest
 from .batch import Batch, both, only_grid_engine
 from .conftest import Writer, environment, run_name
 
-DEATH_TIMEOUT = 8  # s that workers look for the driver here
+DEATH_TIMEOUT = 4  # s that workers look for the driver here
 
 
 def refused(batch: Batch, path: Path, *arguments: str) -> str:

@@ -22,10 +22,12 @@ from .conftest import (
     evaluations,
     processes,
     run_name,
+    written,
 )
 
 Start = Callable[..., Driver]
-TOTALS = {"slurm": 2000, "gridengine": 600}  # candidates of the longest test
+Calm = tuple[dict[int, Any], set[int]]
+TOTAL = 600  # candidates of the longest test
 
 
 def running_jobs(batch: Batch, driver: Driver) -> list[str]:
@@ -53,22 +55,33 @@ def a_worker(driver: Driver) -> int:
     return found[-1]
 
 
+@pytest.fixture(scope="module")
+def without_poison(tmp_path_factory: pytest.TempPathFactory) -> Calm:
+    """What 60 evaluations come to where nothing kills, and those of them that poison would kill."""
+    path = written(tmp_path_factory.mktemp("calm"), "calm", cluster=None, workers=0)
+    calm = Driver(path)
+    calm.end()
+    innocent = evaluations(calm.run)
+    culprits = {index for index, e in innocent.items() if number(e[0]) < 3}
+    assert len(culprits) >= 2
+    return innocent, culprits
+
+
 @both
 def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
     batch: Batch, campaign: Writer, start: Start
 ) -> None:
-    total = TOTALS[batch.name]
-    many = {"evaluations": total}
+    many = {"evaluations": TOTAL}
     energy = {"seconds": 0.01}
     driver = start(campaign("stormy", stop=many, energy=energy))
     for canceled in range(5):
-        driver.wait_until(total * 3 // 40 * (canceled + 1))
+        driver.wait_until(TOTAL * 3 // 40 * (canceled + 1))
         running = running_jobs(batch, driver)
         batch.stop(running[canceled % len(running)])
-    driver.wait_until(total * 9 // 20)
+    driver.wait_until(TOTAL * 9 // 20)
     victim = a_worker(driver)
     os.kill(victim, signal.SIGKILL)
-    driver.wait_until(total * 11 // 20)
+    driver.wait_until(TOTAL * 11 // 20)
     driver.process.kill()
     driver.process.wait()
     again = start(campaign("stormy", stop=many, energy=energy))
@@ -78,11 +91,11 @@ def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
     calm = start(campaign("calm", stop=many, cluster=None, workers=2))
     calm.end()
     stormy, undisturbed = evaluations(again.run), evaluations(calm.run)
-    assert len(stormy) == total
+    assert len(stormy) == TOTAL
     assert [e[3] for e in stormy.values() if "worker" in (e[3] or "")] == []
     # What is refused as a known minimum depends on what has come back by then: 3 % differ by that.
     shared = stormy.keys() & undisturbed.keys()
-    assert len(shared) > 0.925 * total
+    assert len(shared) > 0.925 * TOTAL
     assert {i: stormy[i] for i in shared} == {i: undisturbed[i] for i in shared}
 
 
@@ -91,7 +104,7 @@ def test_one_in_flight_repeats_itself_bit_for_bit(
 ) -> None:
     """The genetic search learns from each candidate, so its order is all that matters."""
     search = {"generators": [{"use": "genetic", "random": 8}]}
-    same = {"search": search, "stop": {"evaluations": 60}, "in_flight": 1}
+    same = {"search": search, "stop": {"evaluations": 40}, "in_flight": 1}
     driver = start(campaign("stormy", energy={"seconds": 0.05}, **same))
     driver.wait_until(12)
     batch.stop(*batch.jobs(driver.name, "running")[:2])
@@ -107,12 +120,13 @@ def test_one_in_flight_repeats_itself_bit_for_bit(
 
 
 def test_poison_is_quarantined_and_nobody_else_is(
-    batch: Batch, campaign: Writer, start: Start
+    batch: Batch, campaign: Writer, start: Start, without_poison: Calm
 ) -> None:
-    driver = start(campaign("poisoned", energy={"poison": True}, stop={"evaluations": 60}))
+    energy = {"poison": True, "seconds": 0.3}  # blocks are short: a new worker takes long
+    driver = start(campaign("poisoned", energy=energy, stop={"evaluations": 60}))
     driver.end()
     poisoned = evaluations(driver.run)
-    innocent, culprits = without_poison(campaign, start)
+    innocent, culprits = without_poison
     assert set(poisoned) == set(innocent)
     lost = {index for index, e in poisoned.items() if "the worker was lost" in (e[3] or "")}
     assert lost == culprits
@@ -120,7 +134,7 @@ def test_poison_is_quarantined_and_nobody_else_is(
 
 
 def test_two_nodes_with_two_processes_each_lose_nothing_either(
-    batch: Batch, campaign: Writer, start: Start
+    batch: Batch, campaign: Writer, start: Start, without_poison: Calm
 ) -> None:
     """One worker per node; the processes inside it die of poison, and one node goes entirely."""
     path = campaign(
@@ -138,7 +152,7 @@ def test_two_nodes_with_two_processes_each_lose_nothing_either(
     driver.end()
     assert batch.none_left(driver.name)
     poisoned = evaluations(driver.run)
-    innocent, culprits = without_poison(campaign, start)
+    innocent, culprits = without_poison
     assert set(poisoned) == set(innocent)
     for index, found in poisoned.items():
         if index in culprits:
@@ -147,14 +161,14 @@ def test_two_nodes_with_two_processes_each_lose_nothing_either(
             assert found == innocent[index]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
 def test_a_driver_that_is_told_to_leave_takes_its_jobs_along(
-    batch: Batch, campaign: Writer, start: Start, number: signal.Signals
+    batch: Batch, campaign: Writer, start: Start
 ) -> None:
+    """By SIGTERM; tests/integration/test_pool.py takes what batch systems send for the same."""
     driver = start(campaign(stop={"evaluations": 10**6}, energy={"seconds": 0.05}))
     driver.wait_until(10)
     begun = time.monotonic()
-    driver.process.send_signal(number)
+    driver.process.send_signal(signal.SIGTERM)
     assert "interrupted; the same command goes on from here" in driver.end(60)
     assert time.monotonic() - begun < 30  # Slurm's own grace is 30 s (KillWait)
     assert batch.none_left(driver.name, 20)
@@ -240,16 +254,6 @@ def wait_until(happened: Callable[[], bool], log: Path, seconds: float = 150) ->
     while not happened():
         assert time.monotonic() < end, log.read_text() if log.is_file() else "no log"
         time.sleep(0.5)
-
-
-def without_poison(campaign: Writer, start: Start) -> tuple[dict[int, Any], set[int]]:
-    """What 60 evaluations come to where nothing kills, and those of them that poison would kill."""
-    calm = start(campaign("calm", cluster=None, workers=0, stop={"evaluations": 60}))
-    calm.end()
-    innocent = evaluations(calm.run)
-    culprits = {index for index, e in innocent.items() if number(e[0]) < 3}
-    assert len(culprits) >= 2
-    return innocent, culprits
 
 
 def number(positions: bytes) -> int:

@@ -47,7 +47,7 @@ def test_the_culprits_are_named_and_the_others_ranked(
     energy = {
         "use": "treacherous:Treacherous",
         "potential": "CdTe.sw",
-        "limits": {"seconds": 2, "memory": 1, "disk": 0.1},
+        "limits": {"seconds": 2, "memory": 1, "disk": 0.1, "retries": 0},
     }
     path = campaign(energy=energy, workers=workers, stop={"evaluations": 20}, experiments=None)
     done = process("run", path, timeout=300)

@@ -32,7 +32,7 @@ experiments:
     metrics: {rw: }
 objectives: {energy: 0.0, exafs.rw: 1.0}
 search: {generators: [{use: random}]}
-stop: {evaluations: 4}
+stop: {evaluations: 2}
 workers: 0
 """
 
@@ -66,7 +66,7 @@ def test_a_run_goes_on_without_asking_feff_again(
     assert done.returncode == 0, done.stderr
     before = files(tmp_path)
     assert before
-    done = htinvert("run", "cu.yaml", "-o", "run", "--evaluations", "6")
+    done = htinvert("run", "cu.yaml", "-o", "run", "--evaluations", "3")
     assert done.returncode == 0, done.stderr
     after = files(tmp_path)
     assert {path: after[path] for path in before} == before

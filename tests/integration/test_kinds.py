@@ -28,6 +28,8 @@ from htinvert.signals.kind import kind_of
 from htinvert.store import RunStore
 from htinvert.watch.state import State
 
+from .conftest import Command
+
 DIES = '''
 import os
 import signal
@@ -181,32 +183,34 @@ def campaign(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[C
     sys.modules.pop("dies", None)
 
 
-def htinvert(path: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "htinvert.cli", *words],
+def killed_at(count: int, path: Path) -> int:
+    """What a run ends with that dies at its ``count``-th structure."""
+    done = subprocess.run(
+        [sys.executable, "-m", "htinvert.cli", "run", path.name],
         cwd=path.parent,
-        env=os.environ | {"PYTHONPATH": str(path.parent)} | environment,
+        env=os.environ | {"PYTHONPATH": str(path.parent), "DIE_AT": str(count)},
         capture_output=True,
-        text=True,
         check=False,
     )
+    return done.returncode
 
 
-def test_every_kind_of_data_goes_all_the_way(campaign: tuple[Case, Path]) -> None:
+def test_every_kind_of_data_goes_all_the_way(
+    campaign: tuple[Case, Path], htinvert: Command
+) -> None:
     case, path = campaign
-    checked = htinvert(path, "check", path.name, "--trust")
+    checked = htinvert("check", path.name, "--trust")
     assert checked.returncode == 0, checked.stderr
     assert case.words in " ".join(checked.stdout.replace("│", " ").split())
     assert (path.parent / "walk-check.png").stat().st_size > 10_000
 
-    killed = htinvert(path, "run", path.name, DIE_AT="7")
-    assert killed.returncode == -signal.SIGKILL
+    assert killed_at(7, path) == -signal.SIGKILL
     run = path.parent / "runs" / "walk"
     with RunStore.open(run) as store:
         done = store.counts().ok
         first = {e.candidate.index: e.objectives for e in store.evaluations()}
     assert 0 < done < 10
-    resumed = htinvert(path, "run", path.name)
+    resumed = htinvert("run", path.name)
     assert resumed.returncode == 0, resumed.stderr
     with RunStore.open(run) as store:
         evaluations = list(store.evaluations(signals=True))

@@ -87,13 +87,23 @@ class Match:
 
 def decompose(matrix: Floats) -> Floats:
     """Pixel sizes x and y [Å/px], shear_x [1] and rotation [degrees] of M, shape (..., 4)."""
-    determinant = np.linalg.det(matrix)
-    toward = np.linalg.inv(matrix).swapaxes(-1, -2)  # A
-    c, d = toward[..., 1, 0], toward[..., 1, 1]
+    inverse, determinant = _inverted(matrix)
+    a, b = inverse[..., 0, 0], inverse[..., 1, 0]  # of A, row by row
+    c, d = inverse[..., 0, 1], inverse[..., 1, 1]
     py = 1 / np.hypot(c, d)
     px = determinant / py
-    shear = px * (toward[..., 0, 0] * c + toward[..., 0, 1] * d) * py
+    shear = px * (a * c + b * d) * py
     return np.stack([px, py, shear, np.degrees(np.arctan2(-c, d))], axis=-1)
+
+
+def _inverted(matrix: Floats) -> tuple[Floats, Floats]:
+    """Inverses, shape (..., 2, 2), and determinants of small matrices; LAPACK takes longer."""
+    a, b, c, d = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1]
+    determinant = a * d - b * c
+    inverse = np.empty(matrix.shape)
+    inverse[..., 0, 0], inverse[..., 0, 1] = d / determinant, -b / determinant
+    inverse[..., 1, 0], inverse[..., 1, 1] = -c / determinant, a / determinant
+    return inverse, determinant
 
 
 def match_pattern(spots: Spots, pattern: SpotPattern, limits: SpotLimits) -> Match | None:
@@ -121,15 +131,12 @@ def _hypotheses(spots: Spots, pattern: SpotPattern, limits: SpotLimits) -> Float
     second = np.concatenate([f[j], -f[j]])
     pairs = np.stack([first, second], axis=-1)  # columns
     g = pattern.vectors[_leading(pattern)]
-    matrices = []
-    for a in range(len(g)):
-        for b in range(a):
-            ideal = np.stack([g[a], g[b]], axis=-1)
-            if abs(np.linalg.det(ideal)) > 1e-6:
-                matrices.append(pairs @ np.linalg.inv(ideal))
-    if not matrices:
+    a, b = np.tril_indices(len(g), -1)
+    ideal = np.stack([g[a], g[b]], axis=-1)
+    apart = np.abs(np.linalg.det(ideal)) > 1e-6
+    if not apart.any():
         return np.empty((0, 2, 2))
-    found = np.concatenate(matrices)
+    found = (pairs @ np.linalg.inv(ideal[apart])[:, None]).reshape(-1, 2, 2)
     found = found[np.linalg.det(found) > 1e-12]
     return found[_believable(found, limits)]
 
@@ -204,12 +211,17 @@ def _refine(spots: Spots, pattern: SpotPattern, matrix: Floats, limits: SpotLimi
     """Weighted least squares for M over all spots that it explains; None where it falls apart."""
     covariance = np.zeros((4, 4))
     near = _near(spots)
+    before = b""
     for widening in (2.0, 1.5, 1.0, 1.0, 1.0):
         assigned, distance = _assign(spots, pattern, matrix)
         used = distance <= widening * near
         used &= distance <= np.maximum(_OUTLIER * _typical(distance[used]), 0.15)
         if used.sum() < 3 or np.linalg.matrix_rank(spots.frequency[used], tol=1e-4) < 2:
             return None
+        pairs = np.where(used, assigned, -1).tobytes()
+        if pairs == before:
+            continue  # the same pairs give the same M
+        before = pairs
         matrix, covariance = _solve(spots, pattern.vectors[assigned], used)
         if np.linalg.det(matrix) <= 0 or not _believable(matrix[None], limits)[0]:
             return None
@@ -239,23 +251,19 @@ def _solve(spots: Spots, ideal: Floats, used: NDArray[np.bool_]) -> tuple[Floats
     g, f = ideal[used], spots.frequency[used] * spots.bins
     noise = (spots.sigma[used] * spots.bins) ** 2  # bins
     freedom = 2 * len(g) - 4
+    products = (g[:, :, None] * g[:, None]).reshape(-1, 4)
     extra = 0.0
     for _ in range(20):
-        rows, inverses = [], []
-        chi = 0.0
-        for axis in (0, 1):
-            weight = 1 / (noise[:, axis] + extra)
-            inverse = np.linalg.inv((g * weight[:, None]).T @ g)
-            row = inverse @ (g * weight[:, None]).T @ f[:, axis]
-            chi += float((weight * (f[:, axis] - g @ row) ** 2).sum())
-            rows.append(row / spots.bins[axis])
-            inverses.append(inverse / spots.bins[axis] ** 2)
+        weight = 1 / (noise + extra)
+        inverses, _ = _inverted((weight.T @ products).reshape(2, 2, 2))  # one of each axis
+        rows = (inverses @ ((weight * f).T @ g)[..., None])[..., 0]
+        chi = float((weight * (f - g @ rows.T) ** 2).sum())
         if chi <= freedom * 1.001 and (extra == 0 or chi >= freedom * 0.999):
             break
         extra = max(extra * chi / freedom, 0.0) if extra else float(noise.mean()) * chi / freedom
     covariance = np.zeros((4, 4))
-    covariance[:2, :2], covariance[2:, 2:] = inverses
-    return np.array(rows), covariance
+    covariance[:2, :2], covariance[2:, 2:] = inverses / spots.bins[:, None, None] ** 2
+    return rows / spots.bins[:, None], covariance
 
 
 def _jitter_covariance(spots: Spots, matrix: Floats) -> Floats:

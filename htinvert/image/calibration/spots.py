@@ -9,6 +9,7 @@ IEEE Trans. Inf. Theory 20, 591 (1974)).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,12 +46,12 @@ class Spots:
     jitter: tuple[float, float]
     shape: tuple[int, int]
 
-    @property
+    @cached_property
     def bins(self) -> Floats:
         """Bins of the spectrum per 1/px, (x, y)."""
         return np.array(self.shape[::-1], dtype=float)
 
-    @property
+    @cached_property
     def amplitude(self) -> Floats:
         """Square root of the power, shape (n,)."""
         return np.sqrt(self.power)

@@ -21,14 +21,14 @@ def test_all_that_are_near_are_found_among_few_others(cell, pbc) -> None:
     """Against pairing each; neighbors are made by small, wrapped and exchanged displacements."""
     rng = np.random.default_rng(0)
     regions, known = Regions(), []
-    for number in range(40):
+    for number in range(24):
         symbols = "Cd3Te3Au2" if number % 2 else "Te3Cd3Au2"
         own = cell * (1.0 + 0.01 * rng.normal())
         atoms = Atoms(symbols, rng.uniform(0, 1, (8, 3)) @ own, cell=own, pbc=pbc)
         atoms.set_tags([1] * 6 + [0] * 2)
         known.append(atoms)
         regions.add(atoms)
-    assert len(regions) == 40
+    assert len(regions) == 24
     asked = rest = 0
     for atoms in known:
         moved = atoms[[2, 1, 0, 5, 4, 3, 6, 7]]
@@ -38,8 +38,8 @@ def test_all_that_are_near_are_found_among_few_others(cell, pbc) -> None:
         found = regions.near(moved, 0.5)
         assert set(near) <= set(found)
         asked, rest = asked + len(near), rest + len(found) - len(near)
-    assert asked > 20
-    assert rest <= 15  # of 1 600 pairs
+    assert asked > 12
+    assert rest <= 6  # of 576 pairs
 
 
 def test_another_composition_is_never_near() -> None:

@@ -47,7 +47,7 @@ def test_an_inclined_boundary_is_refused_with_its_inclination(boundary: Atoms) -
 
 
 def test_noise_is_refused(boundary: Atoms) -> None:
-    noise = Signal.image(np.random.default_rng(4).normal(size=(400, 400)), 0.2)
+    noise = Signal.image(np.random.default_rng(4).normal(size=(260, 260)), 0.2)
     with pytest.raises(UserError, match="was not found in the image"):
         judge(channel(noise), boundary)
 

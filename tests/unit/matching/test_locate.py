@@ -67,11 +67,11 @@ def test_the_block_stands_it_upright(boundary: Atoms) -> None:
 
 def test_what_the_image_does_not_show_is_not_found(boundary: Atoms) -> None:
     rng = np.random.default_rng(5)
-    noise = Signal.image(rng.normal(size=(400, 400)), 0.2)
+    noise = Signal.image(rng.normal(size=(260, 260)), 0.2)
     with pytest.raises(UserError, match="was not found in the image"):
         locate(noise, boundary, forward=FORWARD)
     copper = bulk("Cu", cubic=True).repeat((1, 12, 12))
-    other = planted(copper, rng=rng, rotation=20.0, size=(300, 300))
+    other = planted(copper, rng=rng, rotation=20.0, size=(240, 240))
     with pytest.raises(UserError, match="was not found in the image"):
         locate(other, boundary, forward=FORWARD)
 

@@ -46,9 +46,9 @@ def lattice(count: int, step: float, rng: np.random.Generator) -> Floats:
 
 def test_places_come_near_the_bound_of_cramer_and_rao() -> None:
     rng = np.random.default_rng(0)
-    places = lattice(14, 12.0, rng)
+    places = lattice(10, 12.0, rng)
     height, ground = 60.0, 20.0
-    image = rendered(places, np.full(len(places), height), (180, 180), ground)
+    image = rendered(places, np.full(len(places), height), (132, 132), ground)
     noisy = Signal.image(rng.poisson(image).astype(float), 0.25)
     found = measure_columns(noisy, places + rng.normal(0, 1, places.shape))
     rows, columns = np.indices((51, 51)) - 25.0
