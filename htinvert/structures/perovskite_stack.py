@@ -32,7 +32,8 @@ def perovskite_stack(
 
     Planes AO lie at a quarter and BO2 at three quarters of each cell. Sites that two elements share
     are told by ``info["occupancy"]``, as of CIF files. The cell repeats along y, so it holds a
-    second boundary, as sharp or wide as the first, ``cells`` away.
+    second boundary ``cells`` away, where the profile ends: nothing is mixed across it, so that the
+    profile about the first one is that of a single boundary.
 
     Args:
         lower: its elements on A and B.
@@ -61,7 +62,7 @@ def perovskite_stack(
     for bottom, height in zip(bottoms, tall, strict=True):
         for place, site in ((0.25, 0), (0.75, 1)):
             y = bottom + place * height
-            share = _share((y - boundary) / heights[0] - step, intermixing, length / heights[0])
+            share = _share((y - boundary) / heights[0] - step, intermixing)
             pair = {lower[site]: 1.0 - share}
             pair[upper[site]] = pair.get(upper[site], 0.0) + share
             occupancy[str(len(symbols))] = {k: v for k, v in pair.items() if v > 1e-6}
@@ -80,16 +81,8 @@ def perovskite_stack(
     return atoms
 
 
-def _share(distance: float, width: float, length: float) -> float:
-    """Part of the upper one [1] at a distance from the boundary; the other boundary is half away.
-
-    ``distance``, ``width`` and the repeat ``length`` are in cells.
-    """
-    found = 0.0
-    for turn in (-1, 0, 1):  # the slab of the upper one, and its images
-        for edge, sign in ((0.0, 1.0), (length / 2.0, -1.0)):
-            apart = distance - edge - turn * length
-            found += sign * (
-                0.5 * (1.0 + erf(apart / (sqrt(2.0) * width))) if width > 0.0 else float(apart > 0)
-            )
-    return min(max(found, 0.0), 1.0)
+def _share(distance: float, width: float) -> float:
+    """Part of the upper one [1] at a distance above the boundary; both in cells."""
+    if width == 0.0:
+        return float(distance > 0.0)
+    return 0.5 * (1.0 + erf(distance / (sqrt(2.0) * width)))

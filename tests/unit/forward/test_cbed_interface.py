@@ -76,6 +76,9 @@ def test_intermixing_shares_sites_as_an_error_function_does() -> None:
     below = atoms.info["boundary"] - 0.75 * A
     share = next(value for y, value in lanthanum.items() if abs(y - below) < 1e-6)
     assert share == pytest.approx(0.5 * (1 - erf(0.75 / (0.8 * sqrt(2)))), abs=1e-6)
+    wide = perovskite_stack(cells=4, intermixing=2.0)
+    last = wide.info["occupancy"][str(len(wide) - 5)]  # A of the uppermost cell, 3.25 x 3.75 Å up
+    assert last["La"] == pytest.approx(0.5 * (1 + erf(3.25 * 3.75 / A / (2.0 * sqrt(2)))), abs=1e-6)
     sharp = perovskite_stack(cells=6)
     assert all(len(site) == 1 for site in sharp.info["occupancy"].values())
     assert (sharp.numbers == 57).sum() == (sharp.numbers == 38).sum() == 6
