@@ -82,3 +82,21 @@ def test_intermixing_shares_sites_as_an_error_function_does() -> None:
     sharp = perovskite_stack(cells=6)
     assert all(len(site) == 1 for site in sharp.info["occupancy"].values())
     assert (sharp.numbers == 57).sum() == (sharp.numbers == 38).sum() == 6
+
+
+def test_beneath_a_step_the_beam_goes_through_the_other_terrace() -> None:
+    atoms = perovskite_stack(cells=2, rise=1.0, depth=3 * A)
+    above, below = cell_of(atoms), cell_of(atoms.info["beneath"])
+    wanted = strips(periods=(3, 9))
+    stepped = strip_patterns(above, wanted, beneath=(3, below))
+    plain, other = strip_patterns(above, wanted), strip_patterns(below, wanted)
+    assert np.array_equal(stepped[0], plain[0]), "nothing is known of what lies deeper"
+    assert np.array_equal(strip_patterns(above, wanted, beneath=(0, below)), other)
+    differences = [np.abs(stepped[1] - one[1]).max() for one in (plain, other)]
+    assert min(differences) > 0.01 * plain[1].max()
+
+
+def test_a_steps_lower_terrace_has_its_boundary_one_cell_on() -> None:
+    atoms = perovskite_stack(cells=4, rise=1.0, depth=50.0)
+    lanthanum = [(part.numbers == 57).sum() for part in (atoms, atoms.info["beneath"])]
+    assert lanthanum == [4, 3] and atoms.info["depth"] == 50.0
