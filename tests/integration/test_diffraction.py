@@ -34,6 +34,10 @@ def test_a_library_is_built_and_asked(tmp_path: Path, htinvert: Any) -> None:
     assert "none of these" in said(htinvert, *asked, "--sampling", 1.6)
     numbers = json.loads((tmp_path / "answer" / "answer.json").read_text())
     assert numbers["none_of_these"] and (tmp_path / "answer" / "answer.png").exists()
+    every = ("fit", tmp_path, *asked[2:4], tmp_path / "every", "--sampling", 1.6)
+    assert "library: none of these" in said(htinvert, *every)
+    numbers = json.loads((tmp_path / "every" / "families.json").read_text())
+    assert numbers["probabilities"] == {"library": 1.0} and numbers["none_of_these"]
 
 
 def test_a_description_that_varies_no_number_is_told(tmp_path: Path, htinvert: Any) -> None:
