@@ -38,7 +38,8 @@ def fit(
         Path, typer.Argument(help="A structure file, a folder of them, a library, several in one.")
     ],
     experiment: Annotated[
-        Path, typer.Argument(help="A curve or pattern, or a YAML file of an experiment.")
+        Path,
+        typer.Argument(help="A curve or pattern, a YAML file of an experiment, known patterns."),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder that results are written to.")
@@ -95,6 +96,10 @@ def _folder(experiment: Path) -> Path:
 
 def _asked(library: Path, data: Path, sampling: float | None, output: Path, out: Any) -> Any:
     """Ask a library of patterns, or each in a folder, what data show; the answer as values."""
+    if data.is_dir():
+        from htinvert.report.pattern_trials import trials_with_progress
+
+        return trials_with_progress(library, data, sampling=sampling, output=output, console=out)
     from htinvert.config.campaign import load_experiment
     from htinvert.report import pattern_library as ask
 
