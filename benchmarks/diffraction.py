@@ -18,7 +18,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import numpy as np
 from ase import Atoms
@@ -41,6 +41,7 @@ WANTED = Wanted(
 )
 STEP, PIXELS, DOSE = 1.6, 48, 1e6  # mrad per px, px, electrons per strip
 WIDE = replace(WANTED, thickness=(47.0, 203.0, 7.8), tilt=(5.0, 5.0))
+KEPT = Path(gettempdir()) / "planted.npz"
 DOSES = (1e6, 1e5, 1e4, 1e3)  # electrons per strip
 
 
@@ -89,7 +90,7 @@ def demo(store: Path) -> None:
     compare(PatternLibrary.open(store), cases, middle=23.5)
 
 
-def planted(store: Path, kept: Path = Path("planted.npz"), doses: str = "") -> None:
+def planted(store: Path, kept: Path = KEPT, doses: str = "") -> None:
     """Eleven stacks by a program of its own; `planting.py KEPT SEED` makes another set."""
     from planting import plant
 
@@ -195,7 +196,7 @@ def map_(store: Path) -> None:
     )
 
 
-def network(store: Path, kept: Path = Path("planted.npz")) -> None:
+def network(store: Path, kept: Path = KEPT) -> None:
     """A small network on a thousand stacks of random instruments, beside the same planted data."""
     import torch
 

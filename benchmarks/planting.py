@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 from abtem.parametrizations import LobatoParametrization
@@ -127,7 +128,7 @@ def diffuse(width: float, middle: float = 0.0) -> Profile:
     return lambda height: 0.5 * (1 + erf((height - middle) / width / np.sqrt(2)))
 
 
-def plant(path: str = "planted.npz", seed: str = "1") -> None:
+def plant(path: str = f"{gettempdir()}/planted.npz", seed: str = "1") -> None:
     """Levels about 0 to 2 by 0.2, 5 to 20 nm, tilts to 5 mrad; goes on with what is kept."""
     kept = np.load(path) if Path(path).exists() else {"truths": [], "stacks": []}
     truths, stacks = list(kept["truths"]), list(kept["stacks"])
