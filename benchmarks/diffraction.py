@@ -3,7 +3,8 @@
     python benchmarks/diffraction.py pacbed [FOLDER]    # two measured patterns of SrTiO3
     python benchmarks/diffraction.py library STORE      # eleven levels of LaAlO3/SrTiO3
     python benchmarks/diffraction.py demo STORE         # planted by another program
-    python benchmarks/diffraction.py planted STORE      # planted here by other settings
+    python benchmarks/diffraction.py wide STORE         # the same for 5 to 20 nm, tilts to 5 mrad
+    python benchmarks/diffraction.py planted STORE      # planted by planting.py, at four doses
     python benchmarks/diffraction.py network STORE      # a small network beside them
     python benchmarks/diffraction.py map STORE          # positions per second
 
@@ -15,18 +16,15 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import numpy as np
 from ase import Atoms
-from scipy.ndimage import gaussian_filter, map_coordinates
 
 from htinvert.core import Axis, Signal
-from htinvert.forward.cbed import sites
-from htinvert.forward.cbed.cell import make_cell
 from htinvert.forward.cbed.detector import HALOS
-from htinvert.forward.cbed.interface import Strips, strip_patterns
 from htinvert.matching.pattern_answer import Question, answer, node_misfits, stated
 from htinvert.matching.pattern_library import PatternLibrary, Wanted, build_library, cost_of
 from htinvert.matching.pattern_map import map_levels
@@ -42,19 +40,18 @@ WANTED = Wanted(
     rms_displacement=MOTION,
 )
 STEP, PIXELS, DOSE = 1.6, 48, 1e6  # mrad per px, px, electrons per strip
-PLANTED = (  # level, thickness in periods, tilt in steps of the planted grid (x, y)
-    *((0.1, 25, 1, -3), (0.5, 31, -1, 2), (0.9, 28, 2, 1)),
-    *((1.3, 33, -2, -2), (1.7, 30, 0, 4), (0.7, 17, 1, 2)),
-)
+WIDE = replace(WANTED, thickness=(47.0, 203.0, 7.8), tilt=(5.0, 5.0))
+KEPT = Path(gettempdir()) / "planted.npz"
+DOSES = (1e6, 1e5, 1e4, 1e3)  # electrons per strip
 
 
-def library(store: Path) -> None:
+def library(store: Path, wanted: Wanted = WANTED) -> None:
     """Build, and say how many patterns per minute."""
-    print(cost_of(WANTED))
+    print(cost_of(wanted))
     begun = time.process_time()
-    build_library(WANTED, store, observer=lambda done, total: print(f"{done} of {total}"))
+    build_library(wanted, store, observer=lambda done, total: print(f"{done} of {total}"))
     taken = time.process_time() - begun
-    count = cost_of(WANTED).patterns
+    count = cost_of(wanted).patterns
     print(f"{count} patterns in {taken:.0f} s: {60 * count / taken:.0f} per minute")
 
 
@@ -93,82 +90,23 @@ def demo(store: Path) -> None:
     compare(PatternLibrary.open(store), cases, middle=23.5)
 
 
-def planted(store: Path, kept: Path = Path("planted.npz")) -> None:
-    """Stacks of other potentials, motion, cells, grid and wedge, seen by another detector."""
-    if not kept.exists():
-        stacks = [plant(*case, seed=seed) for seed, case in enumerate(PLANTED)]
-        np.savez(kept, **{str(place): stack for place, stack in enumerate(stacks)})
+def planted(store: Path, kept: Path = KEPT, doses: str = "") -> None:
+    """Eleven stacks by a program of its own; `planting.py KEPT SEED` makes another set."""
+    from planting import plant
+
+    plant(str(kept))
+    known = PatternLibrary.open(store)
     with np.load(kept) as held:
+        truths, stacks = held["truths"], held["stacks"]
+    for dose in map(float, doses.split()) if doses else DOSES:
+        rng = np.random.default_rng(int(dose))
+        counts = rng.poisson(dose * (stacks + 2e-6))
+        print(f"{dose:.0e} electrons per strip")
         cases = [
-            (level, 3.905 * periods, (25.079 / 3.905 / 5 * x, 25.079 / 45.93 * y), held[str(place)])
-            for place, (level, periods, x, y) in enumerate(PLANTED)
+            (level, thickness, (x, y), data)
+            for (level, thickness, x, y), data in zip(truths, counts, strict=True)
         ]
-    compare(PatternLibrary.open(store), cases, middle=23.5)
-
-
-def plant(level: float, periods: int, x: int, y: int, *, seed: int) -> np.ndarray:
-    """Counts (strip, ky, kx); nothing but the physics is shared with the library."""
-    from abtem.parametrizations import LobatoParametrization
-
-    lobato, ours = LobatoParametrization(), sites.scattering_factor
-    sites.scattering_factor = lambda number, squared: np.asarray(
-        lobato.scattering_factor(_symbol(number))(squared)
-    )
-    sites._diffuse.cache_clear()
-    try:
-        atoms = perovskite_stack(intermixing=level, cells=6)
-        cell = make_cell(
-            atoms,
-            beam="-z",
-            up="-y",
-            beam_energy=2e5,
-            rms_displacement={symbol: 1.15 * moved for symbol, moved in MOTION.items()},
-            outer=58.0,
-            slice_thickness=4.2,
-        )
-    finally:
-        sites.scattering_factor = ours
-        sites._diffuse.cache_clear()
-    strips = Strips(
-        centers=tuple(atoms.info["boundary"] + (row - 2) * 3.905 for row in range(5)),
-        width=3.905,
-        semiangle=15.0,
-        divisions=5,
-        tilts=((x, y),),
-        outer=42.0,
-        periods=(periods - 1, periods, periods + 1),  # a wedge
-    )
-    whole = strip_patterns(cell, strips)[:, 0].mean(axis=0)
-    return _detected(whole, strips.step(cell), np.random.default_rng(seed))
-
-
-def _symbol(number: int) -> str:
-    from ase.data import chemical_symbols
-
-    return str(chemical_symbols[number])
-
-
-def _detected(whole: np.ndarray, step: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """A turned, stretched, blurred view with a tail, a halo and counting noise."""
-    turn, scale = np.radians(rng.uniform(-2, 2)), 1.0 + rng.uniform(-0.015, 0.015)
-    place = (np.arange(PIXELS) - 23.5) * STEP * scale
-    x, y = np.meshgrid(place + rng.uniform(-0.8, 0.8), place + rng.uniform(-0.8, 0.8))
-    x, y = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
-    at = [y / step[1] + (whole.shape[1] - 1) / 2, x / step[0] + (whole.shape[2] - 1) / 2]
-    counts = []
-    for pattern in whole:
-        sharp = gaussian_filter(pattern, (0.9 / step[1], 0.9 / step[0]))
-        seen = map_coordinates(sharp, at, order=3, mode="constant")
-        down, right = (np.arange(PIXELS) - PIXELS // 2 for _ in range(2))
-        far = np.hypot(down[:, None], right)
-        tail = np.fft.fft2(np.fft.ifftshift((1.0 + far**2 / 4.0) ** -1.5))
-        tailed = np.fft.ifft2(np.fft.fft2(seen) * tail / tail[0, 0]).real
-        seen = 0.95 * seen + 0.05 * tailed
-        loss = np.fft.fft2(np.fft.ifftshift((1.0 + far**2 / 16.0) ** -1.0 * (far < 20)))
-        halo = np.fft.ifft2(np.fft.fft2(seen) * loss / loss[0, 0]).real
-        seen = np.maximum(0.78 * seen + 0.22 * halo, 0.0)
-        counts.append(rng.poisson(DOSE * seen / seen.sum() + 2.0))
-    return np.array(counts, dtype=np.float32)
+        compare(known, cases, middle=23.5)
 
 
 def compare(known: PatternLibrary, cases: list, *, middle: float) -> None:
@@ -178,36 +116,47 @@ def compare(known: PatternLibrary, cases: list, *, middle: float) -> None:
         *(Axis(name, "mrad", STEP, -STEP * middle) for name in ("ky", "kx")),
     )
     raw, transferred, fitted, thick, tilt, held, seconds = [], [], [], [], [], [], []
+    sure, plain = [], []
     last = None
     for level, thickness, tilts, data in cases:
         observed = Signal(np.ascontiguousarray(data, dtype=np.float32), axes)
         question = Question(known, observed)
-        raw.append(_nearest(question, stated(question)) - level)
+        nearest = _nearest(question, stated(question))
+        raw.append(nearest[0] - level)
+        plain.append(nearest[1] - thickness)
         begun = time.process_time()
         found = answer(known, observed)
         seconds.append(time.process_time() - begun)
         point = np.array(list(found.point.values()))
         # the instrument of another specimen, where there is one: a transfer that is fitted once
-        transferred.append(_nearest(question, point if last is None else last) - level)
+        transferred.append(_nearest(question, point if last is None else last)[0] - level)
         last = point
         low, high = found.level.interval()
         fitted.append(found.level.mean - level)
         thick.append(found.point["thickness"] - thickness)
         tilt.append(np.hypot(found.point["tilt_x"] - tilts[0], found.point["tilt_y"] - tilts[1]))
         held.append(low - 1e-9 <= level <= high + 1e-9)
+        sure.append(found.level.determined)
         print(
-            f"level {level:.1f}: {found.level.mean:.2f} ± {found.level.spread:.2f} "
+            f"level {level:.2f}: {found.level.mean:.2f} ± {found.level.spread:.2f} "
             f"({low:.2f} to {high:.2f}{'' if found.level.determined else ', not determined'}), "
             f"thickness {thickness:.1f}: {found.point['thickness']:.1f} "
             f"± {found.errors['thickness']:.1f} Å, tilt off by {tilt[-1]:.2f} mrad, "
-            f"chi² {found.chi_square:.2f}, {seconds[-1]:.1f} s"
+            f"chi² {found.chi_square:.2f}, {seconds[-1]:.1f} s",
+            flush=True,
         )
     for name, errors in (
         ("nearest neighbor, stated instrument", raw),
         ("nearest neighbor, fitted instrument", transferred),
         ("least squares, structure and instrument", fitted),
     ):
-        print(f"{name}: level rms {np.sqrt(np.mean(np.square(errors))):.2f}")
+        print(f"{name}: level rms {np.sqrt(np.mean(np.square(errors))):.3f}")
+    determined = np.array(fitted)[sure]
+    print(
+        f"determined: {len(determined)} of {len(sure)}, their level rms "
+        f"{np.sqrt(np.mean(determined**2)):.3f}; thickness rms without transfer "
+        f"{np.sqrt(np.mean(np.square(plain))):.0f} Å"
+    )
     print(
         f"thickness rms {np.sqrt(np.mean(np.square(thick))):.1f} Å, tilt {np.mean(tilt):.2f} mrad; "
         f"intervals of 90 % held in {sum(held)} of {len(held)}; {np.mean(seconds):.1f} s each"
@@ -247,7 +196,7 @@ def map_(store: Path) -> None:
     )
 
 
-def network(store: Path, kept: Path = Path("planted.npz")) -> None:
+def network(store: Path, kept: Path = KEPT) -> None:
     """A small network on a thousand stacks of random instruments, beside the same planted data."""
     import torch
 
@@ -283,7 +232,8 @@ def network(store: Path, kept: Path = Path("planted.npz")) -> None:
     wanted = torch.tensor(np.array(levels, dtype=np.float32))[:, None]
     errors: dict[str, list[float]] = {"simulated, held out": [], "planted": [], "demo": []}
     with np.load(kept) as held:
-        data = [("planted", case[0], held[str(place)]) for place, case in enumerate(PLANTED)]
+        counts = rng.poisson(DOSE * (held["stacks"] + 2e-6))
+        data = [("planted", t[0], c) for t, c in zip(held["truths"], counts, strict=True)]
     folder = SHARED / "cbed-demo"
     if folder.is_dir():
         for name, truth in json.loads((folder / "truth.json").read_text()).items():
@@ -322,11 +272,11 @@ def _features(stack: np.ndarray) -> np.ndarray:
     return np.asarray(part / np.linalg.norm(part, axis=1, keepdims=True) * 32).ravel()
 
 
-def _nearest(question: Question, point: np.ndarray) -> float:
-    """The level of the nearest pattern of the library, on its principal components."""
+def _nearest(question: Question, point: np.ndarray) -> tuple[float, float]:
+    """Level and thickness of the nearest pattern of the library, on its principal components."""
     misfit = node_misfits(question, point)
     place = np.unravel_index(int(misfit.argmin()), misfit.shape)
-    return float(question.library.axes[0][place[0]])
+    return tuple(float(question.library.axes[axis][place[axis]]) for axis in (0, 1))
 
 
 if __name__ == "__main__":
@@ -334,8 +284,9 @@ if __name__ == "__main__":
     {
         "pacbed": pacbed,
         "library": library,
+        "wide": lambda store: library(store, WIDE),
         "demo": demo,
         "planted": planted,
         "map": map_,
         "network": network,
-    }[what](*(map(Path, given) if given else [SHARED / "sto-pacbed"]))
+    }[what](*(map(Path, given[:2]) if given else [SHARED / "sto-pacbed"]), *given[2:])

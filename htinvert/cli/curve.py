@@ -35,10 +35,11 @@ Sampling = Annotated[
 @app.command()
 def fit(
     structure: Annotated[
-        Path, typer.Argument(help="A structure file, a folder of them, a library.")
+        Path, typer.Argument(help="A structure file, a folder of them, a library, several in one.")
     ],
     experiment: Annotated[
-        Path, typer.Argument(help="A curve or pattern, or a YAML file of an experiment.")
+        Path,
+        typer.Argument(help="A curve or pattern, a YAML file of an experiment, known patterns."),
     ],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder that results are written to.")
@@ -74,7 +75,7 @@ def fit(
     answer_for(trust)
     also = dict(_bounds(text) for text in free or ())
     out = console(quiet=as_json)
-    if (structure / "patterns.zarr").is_dir():
+    if any(structure.glob("patterns.zarr")) or any(structure.glob("*/patterns.zarr")):
         values = _asked(structure, experiment, sampling, output, out)
     elif model == PATTERN and experiment.suffix not in YAML:
         from htinvert.report.pattern_fit import pattern_block
@@ -94,11 +95,16 @@ def _folder(experiment: Path) -> Path:
 
 
 def _asked(library: Path, data: Path, sampling: float | None, output: Path, out: Any) -> Any:
-    """Ask a library of patterns what data show; the answer as plain values."""
-    from htinvert.config.campaign import load_experiment
-    from htinvert.report.pattern_library import answer_with_progress
+    """Ask a library of patterns, or each in a folder, what data show; the answer as values."""
+    if data.is_dir():
+        from htinvert.report.pattern_trials import trials_with_progress
 
-    return answer_with_progress(
+        return trials_with_progress(library, data, sampling=sampling, output=output, console=out)
+    from htinvert.config.campaign import load_experiment
+    from htinvert.report import pattern_library as ask
+
+    single = ask.holds_patterns(library)
+    return (ask.answer_with_progress if single else ask.families_with_progress)(
         library,
         load_experiment(data) if data.suffix in YAML else data,
         sampling=sampling,

@@ -35,7 +35,9 @@ class Wanted:
     Attributes:
         descriptor: name of what varies from level to level.
         levels: its values, evenly spaced and rising.
-        build: the structure of a level; its ``info["boundary"]`` is where the middle strip lies.
+        build: the structure of a level; its ``info["boundary"]`` is where the middle strip lies,
+            and from ``info["depth"]`` [Å] on, rounded to whole periods, the beam goes through
+            ``info["beneath"]``, where there is one.
         semiangle: of the illumination [mrad].
         beam_energy: [eV].
         beam: direction toward the viewer.
@@ -64,8 +66,18 @@ class Wanted:
 
     def cell(self, level: float) -> Cell:
         """Slices of one level's structure, one per plane of atoms' period."""
+        return self._cell(self.build(level))
+
+    def beneath(self, level: float, cell: Cell) -> tuple[int, Cell] | None:
+        """After how many periods something else follows, and its slices."""
+        info = self.build(level).info
+        if "beneath" not in info:
+            return None
+        return round(info["depth"] / cell.period), self._cell(info["beneath"])
+
+    def _cell(self, atoms: Atoms) -> Cell:
         return make_cell(
-            self.build(level),
+            atoms,
             beam=self.beam,
             up=self.up,
             beam_energy=self.beam_energy,
@@ -101,8 +113,9 @@ class Wanted:
         digest = hashlib.sha256(repr((VERSION, sorted(parts.items(), key=str))).encode())
         for level in self.levels[:: max(len(self.levels) - 1, 1)]:
             atoms = self.build(level)
-            digest.update(atoms.positions.tobytes() + atoms.numbers.tobytes())
-            digest.update(repr(atoms.info.get("occupancy")).encode())
+            for part in (atoms, *filter(None, (atoms.info.get("beneath"),))):
+                digest.update(part.positions.tobytes() + part.numbers.tobytes())
+                digest.update(repr(part.info.get("occupancy")).encode())
         return digest.hexdigest()
 
 
@@ -157,7 +170,9 @@ def build_library(
     for index, level in enumerate(wanted.levels):
         if index not in done:
             cell = wanted.cell(level)
-            patterns = binned_down(strip_patterns(cell, wanted.strips(cell, level)))
+            strips = wanted.strips(cell, level)
+            beneath = wanted.beneath(level, cell)
+            patterns = binned_down(strip_patterns(cell, strips, beneath=beneath))
             array = (patterns * SCALE).astype(np.float16)
             name = f"level-{index:03d}"
             if name in group:

@@ -200,11 +200,8 @@ def draw_profile(path: Path, found: Profile, atoms: Any, *, title: str, note: st
     """Measured and best pattern side by side, their difference, and the misfit over thickness."""
     plt = pyplot()
     seen = found.observed.data.astype(float)
-    best = replace(found.best, observed=found.observed)
-    matched = brought(best.columns(atoms), seen)[0]
-    rows, columns = (np.flatnonzero(np.isfinite(seen).any(axis=axis)) for axis in (1, 0))
-    part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    matched = np.where(np.isfinite(seen), matched, np.nan)
+    best = replace(found.best, observed=found.observed, axes=found.observed.axes, shape=seen.shape)
+    matched = np.where(np.isfinite(seen), brought(best.columns(atoms), seen)[0], np.nan)
     high = float(np.nanmax(seen))
     figure, axes = plt.subplots(1, 4, figsize=(11.5, 3.1), layout="constrained")
     for axis, data, words in zip(
@@ -212,7 +209,7 @@ def draw_profile(path: Path, found: Profile, atoms: Any, *, title: str, note: st
     ):
         difference = words == "difference"
         shown = axis.imshow(
-            data[part],
+            data,
             cmap="RdBu_r" if difference else "inferno",
             vmin=-0.3 * high if difference else 0.0,
             vmax=0.3 * high if difference else high,

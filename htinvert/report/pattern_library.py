@@ -16,6 +16,7 @@ from htinvert.core import Signal, UserError
 from htinvert.forward.cbed.detector import angles
 from htinvert.image.draw import ACCENT
 from htinvert.matching.pattern_answer import NAMES, UNITS, PatternAnswer, answer
+from htinvert.matching.pattern_families import probabilities
 from htinvert.matching.pattern_library import PatternLibrary, Wanted, build_library, cost_of
 from htinvert.matching.pattern_map import map_levels
 from htinvert.report.figures import pyplot
@@ -85,20 +86,59 @@ def answer_with_progress(
     ``data`` is a file (strip, ky, kx), or (position, strip, ky, kx) for a map, with its step
     ``sampling`` [mrad per px], or an experiment.
     """
-    known = PatternLibrary.open(library / STORE)
     whole = _read(data, sampling, folder)
+    known = PatternLibrary.open(library / STORE)
+    return answer_values(known, _asked(known, whole, output, console))
+
+
+def families_with_progress(
+    folder_of: Path,
+    data: Path | Experiment,
+    *,
+    sampling: float | None,
+    folder: Path,
+    output: Path,
+    console: Any,
+) -> dict[str, Any]:
+    """Ask every library in a folder, and say how probable each is; returns numbers.
+
+    The other arguments are those of :func:`answer_with_progress`.
+    """
+    whole = _read(data, sampling, folder)
+    libraries = {path.parent.name: path for path in sorted(folder_of.glob(f"*/{STORE}"))}
+    known = {name: PatternLibrary.open(path) for name, path in libraries.items()}
+    answers = {}
+    for name, library in known.items():
+        console.print(f"{name}:")
+        answers[name] = _asked(library, whole, output / name, console)
+    share = probabilities(answers)
+    best = max(share, key=lambda name: share[name])
+    told = ", ".join(f"{name} {value:.3f}" for name, value in share.items())
+    none = all(answer.none_of_these for answer in answers.values())
+    console.print("none of these" if none else f"{best}; probabilities: {told}")
+    values: dict[str, Any] = {
+        "none_of_these": none,
+        "probabilities": share,
+        "answers": {name: answer_values(known[name], found) for name, found in answers.items()},
+    }
+    (output / "families.json").write_text(json.dumps(values, indent=1), encoding="utf-8")
+    console.print(f"written: {output / 'families.json'}")
+    return values
+
+
+def _asked(known: PatternLibrary, whole: Signal, output: Path, console: Any) -> PatternAnswer:
+    """Answer, print and write."""
     observed = whole
     if whole.data.ndim == 4:  # positions of one session: the mean tells the instrument
         observed = Signal(whole.data.mean(axis=0), whole.axes[1:])
     with spinner(console, "asking") as status:
         found = answer(known, observed, observer=getattr(status, "update", None))
-    values = answer_values(known, found)
     for line in lines_of(known, found):
         console.print(line, soft_wrap=True)
     output.mkdir(parents=True, exist_ok=True)
     figure, numbers, table = (output / n for n in ("answer.png", "answer.json", "levels.csv"))
     draw_answer(figure, known, observed, found)
-    numbers.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    numbers.write_text(json.dumps(answer_values(known, found), indent=1), encoding="utf-8")
     rows: list[Mapping[str, Any]] = [
         {known.descriptor: float(v), "misfit": float(m), "probability": float(w)}
         for v, m, w in zip(found.levels, found.misfit, found.level.weights, strict=True)
@@ -109,7 +149,7 @@ def answer_with_progress(
         paths += write_map(known, map_levels(known, whole, found), output)
     for path in paths:
         console.print(f"written: {path}")
-    return values
+    return found
 
 
 def _read(data: Path | Experiment, sampling: float | None, folder: Path) -> Signal:

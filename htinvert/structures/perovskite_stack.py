@@ -6,6 +6,7 @@ The level is the standard deviation of an error function, the profile of diffusi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import erf, sqrt
 from typing import Annotated
 
@@ -27,12 +28,15 @@ def perovskite_stack(
     cells: Annotated[int, Parameter("1", 2, 40)] = 5,
     intermixing: Annotated[float, Parameter("1", 0.0, 10.0)] = 0.0,
     step: Annotated[float, Parameter("1", -2.0, 2.0)] = 0.0,
+    rise: Annotated[float, Parameter("1", -2.0, 2.0)] = 0.0,
+    depth: Annotated[float, Parameter("Å", 0.0, 5000.0)] = 0.0,
 ) -> Atoms:
     """Build (001) layers of two cubic perovskites along y, repeated in x, y and z, strained to one.
 
     Planes AO lie at a quarter and BO2 at three quarters of each cell. Sites that two elements share
     are told by ``info["occupancy"]``, as of CIF files. The cell repeats along y, so it holds a
-    second boundary, as sharp or wide as the first, ``cells`` away.
+    second boundary ``cells`` away, where the profile ends: nothing is mixed across it, so that the
+    profile about the first one is that of a single boundary.
 
     Args:
         lower: its elements on A and B.
@@ -42,6 +46,9 @@ def perovskite_stack(
         cells: of each.
         intermixing: standard deviation of the profile [cells of the lower one].
         step: how far the boundary lies beyond the middle [cells of the lower one].
+        rise: a buried step, deeper than ``depth`` the boundary lies this much further; told by
+            ``info["beneath"]``, the stack there, and ``info["depth"]`` [cells of the lower one].
+        depth: of that step below the surface where the beam enters [Å].
 
     Raises:
         UserError: for an unknown element.
@@ -49,21 +56,47 @@ def perovskite_stack(
     for symbol in (*lower, *upper):
         if symbol not in atomic_numbers:
             raise UserError(f'perovskite_stack has no element "{symbol}"; give symbols such as Sr')
+    boundary = cells * heights[0]
+    atoms = _filled(
+        *(lower, upper, side, heights, cells),
+        lambda y: _share((y - boundary) / heights[0] - step, intermixing),
+    )
+    atoms.info["boundary"] = boundary
+    if rise:
+        atoms.info["depth"] = depth
+        atoms.info["beneath"] = perovskite_stack(
+            lower=lower,
+            upper=upper,
+            side=side,
+            heights=heights,
+            cells=cells,
+            intermixing=intermixing,
+            step=step + rise,
+        )
+    return atoms
+
+
+def _filled(
+    lower: tuple[str, str],
+    upper: tuple[str, str],
+    side: float,
+    heights: tuple[float, float],
+    cells: int,
+    share: Callable[[float], float],
+) -> Atoms:
+    """The stack whose sites hold ``share`` of the upper one's elements at a height [Å]."""
     bottoms = np.concatenate(
         [np.arange(cells) * heights[0], cells * heights[0] + np.arange(cells) * heights[1]]
     )
-    tall = np.repeat(heights, cells)
-    length = float(tall.sum())
-    boundary = cells * heights[0]
     symbols: list[str] = []
     positions: list[tuple[float, float, float]] = []
     occupancy: dict[str, dict[str, float]] = {}
-    for bottom, height in zip(bottoms, tall, strict=True):
+    for bottom, height in zip(bottoms, np.repeat(heights, cells), strict=True):
         for place, site in ((0.25, 0), (0.75, 1)):
             y = bottom + place * height
-            share = _share((y - boundary) / heights[0] - step, intermixing, length / heights[0])
-            pair = {lower[site]: 1.0 - share}
-            pair[upper[site]] = pair.get(upper[site], 0.0) + share
+            part = share(y)
+            pair = {lower[site]: 1.0 - part}
+            pair[upper[site]] = pair.get(upper[site], 0.0) + part
             occupancy[str(len(symbols))] = {k: v for k, v in pair.items() if v > 1e-6}
             symbols.append(max(pair, key=lambda symbol: pair[symbol]))
             shift = 0.5 * side * site
@@ -73,23 +106,15 @@ def perovskite_stack(
                 occupancy[str(len(symbols))] = {"O": 1.0}
                 symbols.append("O")
                 positions.append((x * side, y, z * side))
-    atoms = Atoms(symbols, positions=positions, cell=[side, length, side], pbc=True)
+    cell = [side, cells * sum(heights), side]
+    atoms = Atoms(symbols, positions=positions, cell=cell, pbc=True)
     atoms.set_array("spacegroup_kinds", np.arange(len(atoms)))
     atoms.info["occupancy"] = occupancy
-    atoms.info["boundary"] = boundary
     return atoms
 
 
-def _share(distance: float, width: float, length: float) -> float:
-    """Part of the upper one [1] at a distance from the boundary; the other boundary is half away.
-
-    ``distance``, ``width`` and the repeat ``length`` are in cells.
-    """
-    found = 0.0
-    for turn in (-1, 0, 1):  # the slab of the upper one, and its images
-        for edge, sign in ((0.0, 1.0), (length / 2.0, -1.0)):
-            apart = distance - edge - turn * length
-            found += sign * (
-                0.5 * (1.0 + erf(apart / (sqrt(2.0) * width))) if width > 0.0 else float(apart > 0)
-            )
-    return min(max(found, 0.0), 1.0)
+def _share(distance: float, width: float) -> float:
+    """Part of the upper one [1] at a distance above the boundary; both in cells."""
+    if width == 0.0:
+        return float(distance > 0.0)
+    return 0.5 * (1.0 + erf(distance / (sqrt(2.0) * width)))

@@ -34,6 +34,15 @@ def test_a_library_is_built_and_asked(tmp_path: Path, htinvert: Any) -> None:
     assert "none of these" in said(htinvert, *asked, "--sampling", 1.6)
     numbers = json.loads((tmp_path / "answer" / "answer.json").read_text())
     assert numbers["none_of_these"] and (tmp_path / "answer" / "answer.png").exists()
+    (tmp_path / "known" / "library").mkdir(parents=True)
+    (tmp_path / "flat.npy").rename(tmp_path / "known" / "library" / "flat.npy")
+    every = ("fit", tmp_path, tmp_path / "known", "-o", tmp_path / "every", "--sampling", 1.6)
+    assert "right: 0 of 1" in said(htinvert, *every)
+    numbers = json.loads((tmp_path / "every/library/flat/families.json").read_text())
+    assert numbers["probabilities"] == {"library": 1.0} and numbers["none_of_these"]
+    assert (tmp_path / "every" / "confusion.png").exists()
+    (tmp_path / "known" / "library").rename(tmp_path / "known" / "other")
+    assert "data of other but the libraries are library" in said(htinvert, *every, code=2)
 
 
 def test_a_description_that_varies_no_number_is_told(tmp_path: Path, htinvert: Any) -> None:

@@ -57,9 +57,12 @@ class Strips:
         return int(self.outer / right), int(self.outer / down)
 
 
-def strip_patterns(cell: Cell, strips: Strips) -> NDArray[np.float32]:
+def strip_patterns(
+    cell: Cell, strips: Strips, *, beneath: tuple[int, Cell] | None = None
+) -> NDArray[np.float32]:
     """Intensities about the aperture's middle, of a beam of 1.
 
+    After so many periods of ``cell`` the beam goes on through those of ``beneath``, of one size.
     Shape (periods, tilts, rows, 2 ny + 1, 2 nx + 1): down, right. Directions are those of
     :meth:`Strips.step`.
     """
@@ -67,7 +70,7 @@ def strip_patterns(cell: Cell, strips: Strips) -> NDArray[np.float32]:
     columns, farthest, whole = _incoming(cell, strips)
     for offset in range(strips.divisions):
         some = [k for k in columns if (k - offset) % strips.divisions == 0]
-        for place, waves, downs in _waves(cell, strips, offset, some, farthest):
+        for place, waves, downs in _waves(cell, strips, offset, some, farthest, beneath):
             for column, wave, down in zip(some, waves, downs, strict=True):
                 _add(found[place], cell, strips, column, offset, wave, down)
     return found / np.float32(whole)
@@ -122,7 +125,12 @@ def _aperture(
 
 
 def _waves(
-    cell: Cell, strips: Strips, offset: int, columns: list[int], farthest: float
+    cell: Cell,
+    strips: Strips,
+    offset: int,
+    columns: list[int],
+    farthest: float,
+    beneath: tuple[int, Cell] | None = None,
 ) -> Iterator[tuple[int, list[NDArray[np.complex64]], list[NDArray[np.int_]]]]:
     """For each thickness: waves of each column (rows in, beams right, down), and the rows in."""
     width, height = cell.size
@@ -148,8 +156,9 @@ def _waves(
     batch = 32
     done = 0
     for place, count in enumerate(strips.periods):
-        for _ in range(count - done):
-            for slice_ in cell.slices:
+        for period in range(done, count):
+            here = beneath[1] if beneath and period >= beneath[0] else cell
+            for slice_ in here.slices:
                 for first in range(0, len(spectra), batch):
                     part = slice(first, first + batch)
                     wave = fft.ifft2(spectra[part], overwrite_x=True)

@@ -127,9 +127,11 @@ def profile(
 
 
 def inside(model: Cbed, observed: Signal) -> Signal:
-    """An observation without what lies beyond 0.94 of the aperture, where disks have their edges.
+    """The part of an observation within 0.94 of the aperture; beyond it disks have their edges.
 
-    Pixels at a detector's highest value are left out, too, where more than one has it.
+    It is cropped to that disk, NaN in its corners, so that no answer depends on how much of a frame
+    lies around it. Pixels at a detector's highest value are left out, too, where more than one has
+    it.
     """
     x, y = replace(model, axes=observed.axes, shape=observed.data.shape).pixels()
     right, down = model.geometry.directions(*np.meshgrid(x, y))
@@ -138,7 +140,14 @@ def inside(model: Cbed, observed: Signal) -> Signal:
     hidden = np.hypot(right, down) > INSIDE * model.semiangle
     if full.sum() > 1:
         hidden |= full
-    return Signal(np.where(hidden, np.nan, data).astype(np.float32), observed.axes)
+    part = np.where(hidden, np.nan, data).astype(np.float32)
+    axes = list(observed.axes)
+    for place, axis in enumerate(axes):
+        seen = np.flatnonzero(np.isfinite(part).any(axis=1 - place))
+        if seen.size:
+            part = part.take(np.arange(seen[0], seen[-1] + 1), axis=place)
+            axes[place] = replace(axis, origin=axis.origin + axis.step * float(seen[0]))
+    return Signal(part, tuple(axes))
 
 
 def _residual(model: Cbed, atoms: Atoms, seen: Signal) -> Floats:

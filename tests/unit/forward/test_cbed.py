@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from htinvert.core import Axis, Floats, UserError
+from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.forward import multislice
 from htinvert.forward.cbed.cell import Cell, make_cell
 from htinvert.forward.cbed.model import KNOWN_ANSWERS, Cbed
 from htinvert.forward.cbed.posterior import independent_points, posterior
-from htinvert.forward.cbed.profile import profile
+from htinvert.forward.cbed.profile import inside, profile
 from htinvert.forward.cbed.sites import kinds_of, mean_phase
 from htinvert.forward.cbed.survey import survey
 from htinvert.forward.cbed.table import scattering_table
@@ -190,6 +190,25 @@ def test_a_planted_thickness_is_found_in_an_unknown_instrument() -> None:
     assert found.best.scale == pytest.approx(0.93, abs=0.01)
     tilt = np.hypot(found.best.tilt_x, found.best.tilt_y)  # its direction up to a quarter turn
     assert tilt == pytest.approx(0.4, abs=0.15)
+
+
+def test_only_the_disk_is_compared_however_wide_the_frame() -> None:
+    rng = np.random.default_rng(2)
+    axes = tuple(Axis(name, "mrad", 0.5, -30.0) for name in ("ky", "kx"))
+    wide = Signal(rng.random((121, 121)).astype(np.float32), axes)
+    center, radius = (-4.0, 2.0), 0.94 * MODEL.semiangle
+    seen = inside(replace(MODEL, center_x=center[0], center_y=center[1]), wide)
+    y, x = (
+        axis.origin + axis.step * np.arange(n)
+        for axis, n in zip(seen.axes, seen.data.shape, strict=True)
+    )
+    for middle, line in zip(center, (x, y), strict=True):
+        assert radius - 0.5 < middle - line[0] <= radius and radius - 0.5 < line[-1] - middle
+    row, column = (round((line[0] + 30.0) / 0.5) for line in (y, x))
+    part = wide.data[row : row + len(y), column : column + len(x)]
+    apart = np.hypot(y[:, None] - center[1], x - center[0])
+    assert np.array_equal(np.isfinite(seen.data), apart <= radius)
+    assert np.array_equal(seen.data[apart <= radius], part[apart <= radius])
 
 
 def test_independent_points_are_counted_by_the_residuals_smoothness() -> None:

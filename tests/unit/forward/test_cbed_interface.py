@@ -76,6 +76,27 @@ def test_intermixing_shares_sites_as_an_error_function_does() -> None:
     below = atoms.info["boundary"] - 0.75 * A
     share = next(value for y, value in lanthanum.items() if abs(y - below) < 1e-6)
     assert share == pytest.approx(0.5 * (1 - erf(0.75 / (0.8 * sqrt(2)))), abs=1e-6)
+    wide = perovskite_stack(cells=4, intermixing=2.0)
+    last = wide.info["occupancy"][str(len(wide) - 5)]  # A of the uppermost cell, 3.25 x 3.75 Å up
+    assert last["La"] == pytest.approx(0.5 * (1 + erf(3.25 * 3.75 / A / (2.0 * sqrt(2)))), abs=1e-6)
     sharp = perovskite_stack(cells=6)
     assert all(len(site) == 1 for site in sharp.info["occupancy"].values())
     assert (sharp.numbers == 57).sum() == (sharp.numbers == 38).sum() == 6
+
+
+def test_beneath_a_step_the_beam_goes_through_the_other_terrace() -> None:
+    atoms = perovskite_stack(cells=2, rise=1.0, depth=3 * A)
+    above, below = cell_of(atoms), cell_of(atoms.info["beneath"])
+    wanted = strips(periods=(3, 9))
+    stepped = strip_patterns(above, wanted, beneath=(3, below))
+    plain, other = strip_patterns(above, wanted), strip_patterns(below, wanted)
+    assert np.array_equal(stepped[0], plain[0]), "nothing is known of what lies deeper"
+    assert np.array_equal(strip_patterns(above, wanted, beneath=(0, below)), other)
+    differences = [np.abs(stepped[1] - one[1]).max() for one in (plain, other)]
+    assert min(differences) > 0.01 * plain[1].max()
+
+
+def test_a_steps_lower_terrace_has_its_boundary_one_cell_on() -> None:
+    atoms = perovskite_stack(cells=4, rise=1.0, depth=50.0)
+    lanthanum = [(part.numbers == 57).sum() for part in (atoms, atoms.info["beneath"])]
+    assert lanthanum == [4, 3] and atoms.info["depth"] == 50.0

@@ -8,8 +8,10 @@ import pytest
 import zarr
 
 from htinvert.core import Axis, Signal, UserError
+from htinvert.forward.cbed.posterior import posterior
 from htinvert.matching import pattern_answer, pattern_library
-from htinvert.matching.pattern_answer import Question, answer
+from htinvert.matching.pattern_answer import PatternAnswer, Question, answer
+from htinvert.matching.pattern_families import probabilities
 from htinvert.matching.pattern_library import (
     PatternLibrary,
     Wanted,
@@ -127,6 +129,21 @@ def test_what_is_no_pattern_of_the_library_is_none_of_these(store: Path) -> None
     assert answer(library, replace(observed, data=scrambled)).none_of_these
     with pytest.raises(UserError, match="3 strips"):
         answer(library, replace(observed, data=observed.data[:2]))
+
+
+def answered(misfit: np.ndarray) -> PatternAnswer:
+    levels = np.linspace(0.0, 1.0, len(misfit))
+    known = posterior(levels, misfit, 100.0)
+    return PatternAnswer(known, levels, misfit, {}, {}, np.ones(1), 1.0, 100.0, 1.0)
+
+
+def test_a_family_counts_by_the_mean_of_its_likelihood() -> None:
+    """A gain of 2 % with 100 points is exp(1); one right level of ten counts a tenth."""
+    better, worse = answered(np.ones(10)), answered(np.full(10, np.exp(0.02)))
+    found = probabilities({"one": better, "other": worse})
+    assert found["one"] == pytest.approx(1.0 / (1.0 + np.exp(-1.0)))
+    narrow = answered(np.where(np.arange(10) == 3, 1.0, 50.0))
+    assert probabilities({"one": better, "other": narrow})["other"] == pytest.approx(1 / 11)
 
 
 def test_rows_are_binned_about_the_middle() -> None:

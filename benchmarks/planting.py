@@ -1,0 +1,147 @@
+"""Plant patterns across LaAlO3/SrTiO3 by a multislice that shares only the crystal with a library.
+
+    python benchmarks/planting.py [KEPT [SEED]]    # eleven stacks of five strips
+
+Lobato's potentials, two slices per cell, draws of displacements and occupations, one boundary, a
+wedge, blurred places, tail and halo that are no Gaussians and wrap around nowhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import gettempdir
+
+import numpy as np
+from abtem.parametrizations import LobatoParametrization
+from numpy.random import Generator, default_rng
+from scipy import fft
+from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.signal import fftconvolve
+from scipy.special import erf
+
+A, C, CELLS, ALONG, SIZE, PX = 3.905, 3.75, 5, 4, (15.62, 38.275), (80, 192)  # Å; cells; Å, px
+WAVE, PHASE = 0.0250793, 7.2884e-4 * 47.878  # Å; rad per Å of a scattering factor and 1/Å² (200 kV)
+MOTION = {"Sr": 0.079, "Ti": 0.066, "O": 0.085, "La": 0.072, "Al": 0.065}  # Å
+SITES = (  # planes of a cell: x and height [cells], elements below and above the boundary
+    ((0.0, 0.25, "Sr", "La"), (0.5, 0.75, "O", "O")),
+    ((0.5, 0.75, "Ti", "Al"), (0.0, 0.75, "O", "O"), (0.5, 0.25, "O", "O")),
+)
+DRAWS, PLACES, JITTER = 40, 3, 0.4  # of a plane; of the probe across a strip, per column; Å
+STEP, FRAME, SHOWN = 1.6, 96, slice(24, 72)  # mrad per px, px
+K = [fft.fftfreq(n, side / n) for n, side in zip(PX, SIZE, strict=True)]
+FINE = [fft.fftfreq(2 * n, side / n / 2) for n, side in zip(PX, SIZE, strict=True)]
+INNER = np.ix_(*(fft.fftfreq(n, 1 / n).astype(int) for n in PX))
+
+Profile = Callable[[np.ndarray], np.ndarray]
+
+
+def draws(share: Profile, rng: Generator) -> np.ndarray:
+    """Transmission of draws of both planes, (2, draws, nx, ny); ``share`` of the upper material."""
+    squared = FINE[0][:, None] ** 2 + FINE[1] ** 2
+    atom = {name: LobatoParametrization().scattering_factor(name)(squared) for name in MOTION}
+    motion = {name: moved * rng.uniform(0.85, 1.15) for name, moved in MOTION.items()}
+    bottom = np.repeat(np.r_[np.arange(CELLS) * A, CELLS * A + np.arange(CELLS) * C], ALONG)
+    found = np.empty((2, DRAWS, *PX), dtype=np.complex64)
+    for plane, draw in np.ndindex(2, DRAWS):
+        spectrum = np.zeros(squared.shape, dtype=complex)
+        for x, up, lower, upper in SITES[plane]:
+            high = bottom + up * np.where(bottom < CELLS * A - 0.1, A, C)
+            kinds = np.where(rng.random(high.size) < share(high / A - CELLS), upper, lower)
+            places = np.array([(np.arange(high.size) % ALONG + x) * A, high])
+            places += rng.normal(size=places.shape) * [motion[kind] for kind in kinds]
+            for kind in set(kinds):
+                one, two = (
+                    np.exp(-2j * np.pi * np.outer(k, r[kinds == kind]))
+                    for k, r in zip(FINE, places, strict=True)
+                )
+                spectrum += one @ two.T * atom[kind]
+        phase = PHASE * fft.ifft2(spectrum).real * spectrum.size / np.prod(SIZE)
+        passed = squared[INNER] <= (min(map(max, K)) / 1.5) ** 2
+        found[plane, draw] = fft.ifft2(fft.fft2(np.exp(1j * phase))[INNER] * passed / 4)
+    return found
+
+
+def patterns(
+    layers: list[np.ndarray],
+    tilt: complex,
+    rng: Generator,
+    *,
+    semiangle: float = 15.0,
+    rows: int = 5,
+) -> np.ndarray:
+    """Mean intensity (strip, ky, kx) behind a list of :func:`draws`, one per period."""
+    half, across = 1e3 * WAVE / SIZE[0] / 2, 1e3 * WAVE / SIZE[1]
+    total, down = np.zeros((rows, PX[1], 2 * PX[0])), fft.fftfreq(PX[1], 1 / PX[1])
+    for column in range(-19, 20):
+        angle = np.hypot(column * half, down * across)
+        if angle.min() > semiangle:
+            continue
+        at = (np.arange(PLACES) + rng.random()) / PLACES + np.arange(rows)[:, None] - rows / 2
+        y = (at + CELLS) * A + rng.normal(0, JITTER, (rows, 1))
+        kx = K[0][:, None] + (tilt.real + column % 2 * half) / WAVE / 1e3
+        squared = kx**2 + (K[1] + tilt.imag / WAVE / 1e3) ** 2
+        free = np.exp(-0.5j * np.pi * WAVE * A * squared).astype(np.complex64)
+        waves = np.zeros((rows * PLACES, *PX), dtype=np.complex64)
+        phases = np.exp(-2j * np.pi * np.outer(y.ravel() / SIZE[1], down))
+        waves[:, column // 2] = (angle <= semiangle) * phases
+        for period, layer in enumerate(layers):
+            for plane in layer:
+                drawn = plane[rng.integers(DRAWS)]
+                moved = np.roll(drawn, PX[0] // ALONG * rng.integers(ALONG), axis=0)
+                waves = fft.ifft2(waves, overwrite_x=True)
+                waves *= moved
+                waves = fft.fft2(waves, overwrite_x=True)
+                waves *= free
+            if period >= len(layers) - 3:  # a wedge
+                seen = (
+                    (np.abs(waves) ** 2).reshape(rows, PLACES, *PX).sum(axis=1).transpose(0, 2, 1)
+                )
+                total[:, :, column % 2 :: 2] += fft.fftshift(seen, axes=(1, 2))
+    return total / total.sum(axis=(1, 2), keepdims=True)
+
+
+def detected(whole: np.ndarray, rng: Generator) -> np.ndarray:
+    """What a detector of its own rotation, scale, blur, tail and halo expects per electron."""
+    step, blur = 1e3 * WAVE / np.array([SIZE[1], 2 * SIZE[0]]), rng.uniform(0.5, 1.0)
+    turn, scale, oval = rng.uniform(-1, 1, 3) * (0.035, 0.015, 0.004)
+    place = (np.arange(FRAME) - FRAME / 2 + 0.5) * STEP * (1 + scale)
+    x, y = np.meshgrid(place * (1 + oval), place * (1 - oval)) + rng.uniform(-0.8, 0.8, (2, 1, 1))
+    x, y = np.cos(turn) * x + np.sin(turn) * y, np.cos(turn) * y - np.sin(turn) * x
+    at = [y / step[0] + PX[1] // 2, x / step[1] + PX[0]]
+    far = np.hypot(*np.meshgrid(*2 * [np.arange(-FRAME, FRAME + 1)]))
+    tail = (1 + (far / rng.uniform(1, 3)) ** 2) ** -1.5
+    halo = (1 + (far / rng.uniform(3, 6)) ** 2) ** -1.0 * (far < rng.uniform(15, 25))
+    seen = np.array([map_coordinates(gaussian_filter(one, blur / step), at) for one in whole])
+    for kernel, least, most in ((tail, 0.02, 0.06), (halo, 0.1, 0.25)):
+        part = rng.uniform(least, most)
+        seen = (1 - part) * seen + part * fftconvolve(
+            seen, kernel[None] / kernel.sum(), mode="same", axes=(1, 2)
+        )
+    inside = np.maximum(seen[:, SHOWN, SHOWN], 0.0)
+    return inside / inside.sum(axis=(1, 2), keepdims=True)
+
+
+def diffuse(width: float, middle: float = 0.0) -> Profile:
+    """An error function of this standard deviation about a height [cells]."""
+    return lambda height: 0.5 * (1 + erf((height - middle) / width / np.sqrt(2)))
+
+
+def plant(path: str = f"{gettempdir()}/planted.npz", seed: str = "1") -> None:
+    """Levels about 0 to 2 by 0.2, 5 to 20 nm, tilts to 5 mrad; goes on with what is kept."""
+    kept = np.load(path) if Path(path).exists() else {"truths": [], "stacks": []}
+    truths, stacks = list(kept["truths"]), list(kept["stacks"])
+    thick = default_rng(int(seed)).permutation(np.linspace(14, 50, 11))
+    for place in range(len(truths), 11):
+        rng, periods = default_rng([int(seed), place]), round(thick[place])
+        level = abs(0.2 * place + rng.uniform(-0.1, 0.1))
+        tilt = 5 * np.sqrt(rng.random()) * np.exp(2j * np.pi * rng.random())
+        layers = [draws(diffuse(level), rng)] * (periods + 1)
+        stacks.append(detected(patterns(layers, tilt, rng), rng))
+        truths.append((level, A * periods, tilt.real, tilt.imag))
+        np.savez(path, truths=truths, stacks=stacks)
+
+
+if __name__ == "__main__":
+    plant(*sys.argv[1:])
