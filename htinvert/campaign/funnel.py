@@ -50,8 +50,8 @@ class BestOf:
         weights: other weights of its objectives to rank by, such as ``{energy: 0}``.
         first: how many of the first families are wanted as if all were evaluated; ``top`` does not
             count then. Families come in the order of what the other run knows of this campaign's
-            sum, until the next could not be among so many, were it as good as the best so far by
-            every datum that the other run lacks. None: the best ``top``.
+            sum, until the next could not be among so many, were it fitted without a misfit by every
+            datum that the other run lacks. None: the best ``top``.
         objectives: the campaign's.
     """
 
@@ -113,7 +113,7 @@ class BestOf:
             return ""
         last = sorted(weighted_sum(one, self.objectives) for one in self._known)[self.first - 1]
         new = [o for o in self.objectives if o.name not in left[0].objectives]
-        least = sum(min(float(o.worth(one[o.name])) for one in self._known) for o in new)
+        least = sum(self._least(o) for o in new)
         bound = self._cheap(left[0]) + least
         if bound <= last:
             self._awaited = None
@@ -125,9 +125,17 @@ class BestOf:
         names = " and ".join(o.name for o in new) or "what is new"
         return (
             f"{len(left)} families of {self.run} are not evaluated, because their sums are "
-            f"{bound:.4g} or more unless {names} is better than that of any evaluated, and number "
-            f"{self.first} has {last:.4g}"
+            f"{bound:.4g} or more whatever {names} says, and number {self.first} has {last:.4g}"
         )
+
+    def _least(self, objective: Objective) -> float:
+        """What a family that is not evaluated may have at best: no misfit; of an energy, the best.
+
+        Costs are never negative, so that no winner is lost; energies have no such end.
+        """
+        if objective.name not in ENERGIES:
+            return float(objective.worth(0.0))
+        return min(float(objective.worth(one[objective.name])) for one in self._known)
 
     def _cheap(self, evaluation: Evaluation) -> float:
         """The part of this campaign's sum that the other run knows."""

@@ -23,6 +23,7 @@ from htinvert.geometry.roles import frozen_mask, region_mask, rigid_bodies, rigi
 SAME_HOST = 0.1  # Å: how far a frozen atom may be from its image under a symmetry of the host
 LOOSE_HOST = 0.4  # Å: the same where no atom is frozen and the host has relaxed
 LISTS = 0.15  # Å rms: sorted distances that differ by more are those of unlike clusters
+SAME_BASIN = 0.3  # Å rms: within it a structure relaxes to where its neighbor did, 8 times of 10
 BODY_ATOMS = 12  # of a rigid grain that tell where it is
 
 
@@ -149,7 +150,7 @@ def _turned(ours: Atoms, theirs: Atoms) -> float:
     What is cheap to tell is told first.
     """
     least = least_distance(ours, theirs)
-    if least > LISTS:
+    if least > SAME_BASIN:
         return least
     return cluster_distance(ours, theirs) if _distance_lists(ours, theirs) < LISTS else np.inf
 
@@ -158,6 +159,20 @@ def may_be_homometric(atoms: Atoms) -> bool:
     """Whether unlike structures may have the same distances: free clusters of several elements."""
     free = not atoms.pbc.any() and bool(region_mask(atoms).all())
     return free and len(np.unique(atoms.numbers)) > 1
+
+
+def other_order(first: Atoms, second: Atoms) -> bool:
+    """Whether two structures have their regions' atoms at the same sites, and unlike ones at some.
+
+    Of an exchange of two among many atoms a fingerprint says hardly anything.
+    """
+    ours, theirs = (atoms[region_mask(atoms)] for atoms in (first, second))
+    if len(ours) != len(theirs) or len(np.unique(ours.numbers)) < 2:
+        return False
+    index, places = with_images(ours, 1.0)
+    gaps, nearest = cKDTree(places).query(wrapped(theirs.positions, theirs))
+    same = float(np.sqrt(np.mean(gaps**2))) <= SAME_BASIN
+    return same and bool((ours.numbers[index[nearest]] != theirs.numbers).any())
 
 
 def _assigned(ours: Atoms, theirs: Atoms, operation: Operation) -> float:

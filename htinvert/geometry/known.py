@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from htinvert.geometry.duplicates import (
     IDENTITY,
+    SAME_BASIN,
     Operation,
     displacement,
     host_operations,
     may_be_homometric,
+    other_order,
 )
 from htinvert.geometry.fingerprint import LIKE, fingerprint
 from htinvert.geometry.near import Codes, NearestFingerprints
@@ -30,7 +32,6 @@ from htinvert.geometry.places import OFF, Places, frame_key
 TIES = 8  # of the nearest fingerprints that are matched atom by atom
 REPEATED = 5e-4  # difference of fingerprints below which a proposal repeats a known structure
 REPEATED_WITHIN = 0.1  # Å rms: and the same up to four times that difference
-SAME_BASIN = 0.3  # Å rms: within it a structure relaxes to where its neighbor did, 8 times of 10
 BASIN_REACH = 0.03  # difference of fingerprints that 0.3 Å rms may make
 AT_HAND = 16 * 2**20  # bytes of exact structures that are at hand, of those kept elsewhere
 PAGE = 256  # structures that are asked for at once where one of them is needed
@@ -170,9 +171,11 @@ class Known:
         apart = {n: max(0.0, 1.0 - float(exact[n].vector @ vector)) for n in numbers}
         close = (number for number in numbers if apart[number] < self.perhaps)
         for number in sorted(close, key=lambda n: (round(apart[n], 12), n))[:TIES]:
-            if apart[number] < self.surely and not self.apart and not may_be_homometric(atoms):
+            known = exact[number].atoms()
+            trusted = apart[number] < self.surely and not self.apart
+            if trusted and not may_be_homometric(atoms) and not other_order(known, atoms):
                 return number
-            if self._apart(exact[number].atoms(), atoms) <= self.within:
+            if self._apart(known, atoms) <= self.within:
                 return number
         return None
 

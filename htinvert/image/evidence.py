@@ -16,6 +16,8 @@ from htinvert.metrics.ssim import ssim_map
 WINDOW = 3.0  # Å, about the distance of atomic columns; never below two windows of SSIM
 WINDOW_PIXELS = 14
 CLOSEST_REPEAT = 2.0  # Å
+FEW = 8  # px along an axis of the spectrum, of whom a corner is 64 numbers
+MIDDLE = 0.6745  # of absolute values of standard normal numbers
 
 
 def window_numbers(shape: tuple[int, ...], sampling: tuple[float, ...]) -> NDArray[np.intp]:
@@ -48,14 +50,15 @@ def local_costs(metric: Metric, simulated: NDArray[np.floating], patch: Floats) 
 def noise_level(image: NDArray[np.floating]) -> float:
     """Standard deviation of an image's white noise, from the corners of its spectrum.
 
-    There, beyond 0.9 of the Nyquist frequency along both axes, hardly any probe passes anything.
+    There, beyond 0.9 of the Nyquist frequency along both axes (0.8 in images below 80 px), hardly
+    any probe passes anything. The spectrum is the cosine transform, whose mirrored images have no
+    jump at their edges, so that nothing is tapered and every pixel's noise counts alike: that of
+    counts is where the atoms are.
     """
     data = np.asarray(image, dtype=float)
-    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in data.shape))
-    power = np.abs(fft.fft2((data - data.mean()) * taper)) ** 2 / (taper**2).sum()
-    far = [np.abs(fft.fftfreq(n)) > 0.45 for n in data.shape]
-    corner = power[np.ix_(*far)]
-    return float(np.sqrt(np.median(corner) / np.log(2.0))) if corner.size else 0.0
+    far = [max(n // 10, min(FEW, n // 5)) for n in data.shape]
+    corner = fft.dctn(data, norm="ortho")[-far[0] :, -far[1] :] if all(far) else np.empty(0)
+    return float(np.median(np.abs(corner)) / MIDDLE) if corner.size else 0.0
 
 
 def repeat_cost(metric: Metric, observed: Signal) -> float | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import Atoms
+from ase.build import bulk
+from ase.cluster import Octahedron
 
 from htinvert.geometry.congruent import cluster_distance
 from htinvert.geometry.duplicates import displacement
@@ -30,6 +32,24 @@ def test_unlike_orders_of_equal_distances_are_told_apart() -> None:
     families = Known.families()
     families.add(ONE)
     assert families.find(OTHER) is None
+
+
+def test_two_atoms_exchanged_among_many_make_another_structure() -> None:
+    """In a cluster of 79, and among 64 atoms of a crystal, of which a fingerprint hardly tells."""
+    ball = Octahedron("Cu", 5, cutoff=1)
+    slab = bulk("Cu", "fcc", a=3.6, cubic=True).repeat((2, 2, 4))
+    for atoms in (Atoms(ball.symbols, ball.positions), slab):
+        atoms.set_tags(1 if not atoms.pbc.any() else atoms.positions[:, 2] > 3.5)
+        free = np.flatnonzero(atoms.get_tags())
+        atoms.symbols[free[::5]] = "Pt"
+        other = atoms.copy()
+        other.symbols[free[[5, 6]]] = other.symbols[free[[6, 5]]]
+        families = Known.families()
+        families.add(atoms)
+        assert difference(fingerprint(atoms), fingerprint(other)) < 2e-3
+        assert families.find(other) is None
+        atoms.rattle(0.03, seed=2)
+        assert families.find(atoms) == 0
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

@@ -250,6 +250,16 @@ def test_noise_is_measured_where_no_probe_passes_anything(channel: Channel) -> N
     assert noise_level(channel.observed.data) == pytest.approx(0.1 * clean.std(), rel=0.1)
 
 
+def test_noise_of_counts_is_that_of_the_whole_image_however_few_its_pixels() -> None:
+    """A bright spot in 40 px of vacuum, 50 counts at its peak: the variance is the mean count."""
+    y, x = np.indices((40, 40)) - 19.5
+    mean = 50.0 * np.exp(-(x**2 + y**2) / (2.0 * 5.0**2))
+    found = [noise_level(np.random.default_rng(seed).poisson(mean)) for seed in range(20)]
+    assert np.mean(found) == pytest.approx(np.sqrt(mean.mean()), rel=0.15)
+    assert np.std(found) < 0.25 * np.mean(found)
+    assert noise_level(mean) < 1e-3
+
+
 def test_a_cost_lies_between_floor_and_null_model(channel: Channel) -> None:
     """The model that made the image scores as the floor says; scrambled atoms score worse."""
     seen, metric = see(channel, crystal(), {}), channel.metrics["registration"]
