@@ -17,7 +17,7 @@ from scipy.optimize import curve_fit, nnls
 
 from htinvert.core import Floats, Signal, UserError
 from htinvert.forward.pdf.pairs import compiled
-from htinvert.statistics.column_fit import WIDE, draw_columns, fit_windows
+from htinvert.statistics.column_fit import WIDE, draw_columns, fit_windows, taken_up
 from htinvert.statistics.field import neighbors, smooth_field
 
 START_WIDTH = 0.2  # of the distance between columns
@@ -37,7 +37,6 @@ LOOSE = 0.25  # of the distance between columns: what holds one that is too dim 
 HELD = 0.9  # of that: an error that says that nothing else holds it
 FAR = 0.45  # of the distance between columns, how far one may be from where it was expected
 MOST_TAKEN = 0.8  # of a pixel's noise that a fit may have taken up
-NONE = np.zeros((0, 0))
 UNEXPLAINED = 6.0  # standard deviations of a residual that no column explains
 
 
@@ -148,7 +147,6 @@ class _Fitter:
         self.errors = np.zeros((len(kinds), 5))
         self.model = np.zeros_like(data)
         self.near = np.zeros_like(data)  # px from each pixel to the next column
-        self.leverage = np.zeros_like(data)  # how much of a pixel's noise the fits take up
 
     def draw(self, state: Floats) -> None:
         self.model[:] = 0.0
@@ -158,9 +156,8 @@ class _Fitter:
         self, state: Floats, free: int, times: int, data: Floats | None = None, noise: float = 1.0
     ) -> None:
         """Fit all columns to ``data``, whose variance is ``noise`` times that of the image."""
-        for turn in range(times):
+        for _ in range(times):
             self.draw(state)
-            self.leverage[:] = 0.0
             compiled(fit_windows)(
                 self.data if data is None else data,
                 self.model,
@@ -173,7 +170,6 @@ class _Fitter:
                 self.half,
                 free,
                 self.errors,
-                self.leverage if turn == times - 1 else NONE,
             )
         self.draw(state)
 
@@ -273,8 +269,9 @@ class _Fitter:
         """
         expected = self.model + self.ground(state)
         inside = self.near <= self.half
-        taken = np.clip(self.leverage[inside], 0.0, MOST_TAKEN)
-        squares = (self.data - expected)[inside] ** 2 / (1.0 - taken)
+        spread = self.pixel_variance(np.nan_to_num(expected))
+        taken = compiled(taken_up)(self.model, state, self.shapes, self.kinds, spread, self.errors)
+        squares = ((self.data - expected) ** 2 / (1.0 - np.minimum(taken, MOST_TAKEN)))[inside]
         order = np.argsort(self._usual(state)[inside])
         parts = [part for part in np.array_split(order, BINS) if len(part)]
         bright = np.array([max(float(expected[inside][part].mean()), 0.0) for part in parts])

@@ -16,7 +16,13 @@ from ase import Atoms
 from ase.build import bulk
 
 from htinvert.core import Axis, EvaluationFailed, Floats, Signal, UserError
-from htinvert.declaration.declared import KnownAnswer, Parameter, check_bounds, check_choices, declared
+from htinvert.declaration.declared import (
+    KnownAnswer,
+    Parameter,
+    check_bounds,
+    check_choices,
+    declared,
+)
 from htinvert.forward.pdf import lattice
 from htinvert.forward.pdf.pairs import kinds_of
 from htinvert.forward.pdf.weights import factors, u_of
