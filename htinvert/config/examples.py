@@ -60,7 +60,7 @@ EXAMPLES: Mapping[str, Example] = {
     ),
     "funnel": Example(
         "a cheap energy for many candidates, a better one for the best of them",
-        ("htinvert run {}/1_screen.yaml -o {}/runs/screen", "htinvert run {}/2_refine.yaml"),
+        ("htinvert run {}/1_screen.yaml", "htinvert run {}/2_refine.yaml"),
     ),
     "site": Example(
         "a campaign on a batch system, and how the site's file says so",

@@ -90,8 +90,19 @@ def _model(spec: dict[str, Any], forward: Any) -> str:
 
 
 def _component(spec: dict[str, Any]) -> str:
-    rest = ", ".join(f"{key} {value}" for key, value in spec.items() if key != "use")
+    rest = ", ".join(f"{key} {_in_words(value)}" for key, value in spec.items() if key != "use")
     return f"{spec['use']} ({rest})" if rest else str(spec["use"])
+
+
+def _in_words(value: Any) -> str:
+    """A value of the file as it stands there, without Python's quotes."""
+    if isinstance(value, dict) and "use" in value:
+        return _component(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_in_words(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_in_words, value)) + "]"
+    return str(value)
 
 
 def _objectives(plan: Plan) -> str:

@@ -73,10 +73,15 @@ def progress_bar(console: Any, *columns: Any, width: int = 40, transient: bool =
     """A rich progress display: what is being done, a bar of some letters, further ``columns``."""
     from rich.progress import BarColumn, Progress, TextColumn
 
+    class Bar(Progress):
+        def stop(self) -> None:
+            if console.is_terminal or not transient:
+                super().stop()
+            else:
+                self.live.stop()  # rich's own leaves an empty line in a log
+
     doing = TextColumn("{task.description}", markup=False)
-    return Progress(
-        doing, BarColumn(bar_width=width), *columns, console=console, transient=transient
-    )
+    return Bar(doing, BarColumn(bar_width=width), *columns, console=console, transient=transient)
 
 
 def counted_bar(console: Any, *, transient: bool = True) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,30 @@ def _plan(folder: Path, console: Any) -> Plan | None:
 
 
 def _watch_text(state: State, end: float, console: Any) -> None:
-    """Show counts, the best and the history in the terminal."""
+    """Show counts, the best and the history in the terminal; in a log, then a line per change."""
     from rich.live import Live
+
+    if not console.is_terminal:
+        console.print(_page(state))
+        while time.monotonic() < end:
+            if state.look():
+                console.print(_counts(state.facts), soft_wrap=True)
+            time.sleep(TICK)
+        return
 
     with Live(_page(state), console=console, auto_refresh=False) as live:
         while time.monotonic() < end:
             if state.look():
                 live.update(_page(state), refresh=True)
             time.sleep(TICK)
+
+
+def _counts(facts: Mapping[str, Any]) -> str:
+    return (
+        f"{facts['name']}: {facts['evaluated']} evaluated, "
+        f"{facts['families']} families{facts['held']}, {facts['failed']} failed, "
+        f"{facts['pending']} on their way, {sum(facts['refused'].values())} refused"
+    )
 
 
 def _page(state: State) -> Any:
@@ -85,11 +102,6 @@ def _page(state: State) -> Any:
     facts = state.facts
     if not facts:
         return "waiting for the first evaluation"
-    counts = (
-        f"{facts['name']}: {facts['evaluated']} evaluated, "
-        f"{facts['families']} families{facts['held']}, {facts['failed']} failed, "
-        f"{facts['pending']} on their way, {sum(facts['refused'].values())} refused"
-    )
     view = Table()
     for name in ("rank", "candidate", "formula", *facts["objectives"], "above", "found"):
         view.add_column(name, justify="right")
@@ -99,7 +111,7 @@ def _page(state: State) -> Any:
         view.add_row(str(row["rank"]), f"#{row['candidate']}", row["formula"], *values, *last)
     notes = [f"failed: {facts['failures']}"] if facts["failures"] else []
     notes += [f"warning: {facts['changed']}"] if facts["changed"] else []
-    return Group(counts, *notes, _spark(facts["history"]), view)
+    return Group(_counts(facts), *notes, _spark(facts["history"]), view)
 
 
 def _spark(history: list[tuple[int, float]]) -> str:

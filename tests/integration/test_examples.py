@@ -36,6 +36,10 @@ def test_what_it_says_to_type_works(name: str, htinvert: Command, tmp_path: Path
     done = htinvert(*words, *FEW.get(words[0], ()))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warning: haadf" not in done.stdout
+    assert "{'" not in done.stdout and not done.stdout.startswith("\n")
+    if name == "funnel":  # its second stage begins from the run of the first
+        done = htinvert(*commands[1], *FEW["run"])
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
