@@ -107,11 +107,10 @@ def test_a_standstill_that_no_new_beginning_ends_is_an_error(
 
     @contextmanager
     def unmanned() -> Iterator[Connection]:
-        with local(1) as connection:
-            connection.alive = lambda: 0
-            yield connection
+        with local(0) as connection:  # ended at once: no worker has to be
+            yield replace(connection, workers=1)
 
-    pool = DaskPool(unmanned, packed(tmp_path, seconds=1000))
+    pool = DaskPool(unmanned, packed(tmp_path))
     try:
         pool.submit([candidate(0)])
         with pytest.raises(UserError, match="no worker has been alive .* after 3 new beginnings"):

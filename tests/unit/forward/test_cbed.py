@@ -9,7 +9,7 @@ from ase import Atoms
 from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.forward import multislice
 from htinvert.forward.cbed.cell import Cell, make_cell
-from htinvert.forward.cbed.model import KNOWN_ANSWERS, Cbed
+from htinvert.forward.cbed.model import Cbed
 from htinvert.forward.cbed.posterior import independent_points, posterior
 from htinvert.forward.cbed.profile import inside, profile
 from htinvert.forward.cbed.sites import kinds_of, mean_phase
@@ -22,7 +22,6 @@ from htinvert.forward.cross_section import (
     wavelength,
 )
 from htinvert.forward.multislice import Supercell
-from htinvert.testing.forward import check_answer, check_documented, check_forward
 
 A = 3.905  # Å
 MRAD = wavelength(2e5) * 1e3
@@ -60,14 +59,6 @@ def summed(cell: Cell, periods: int, semiangle: float, divisions: int, outer: fl
     weights = np.full(len(table.incoming), 1 / len(table.incoming))
     reach = int(outer / MRAD * A * divisions)
     return table.pattern(weights, table.values[0], (reach, reach))
-
-
-def test_the_model_keeps_what_every_forward_model_keeps() -> None:
-    free = ["thickness", "semiangle", "tilt_x", "rotation", "center_y", "scale", "blur"]
-    check_forward(MODEL, titanate(), free=free, tolerance=2e-3)
-    check_documented(Cbed)
-    for answer in KNOWN_ANSWERS:
-        check_answer(Cbed, answer)
 
 
 def test_a_plane_wave_leaves_as_abtem_says() -> None:

@@ -72,7 +72,7 @@ AT_AN_EDGE = {
 CASES = {  # parameters beside sampling and shape, and what may be fitted
     "cbed": (
         {**ON_K_PLANE, "semiangle": 10.0, "thickness": 60.0, "step": 1.0},
-        ["thickness", "tilt_x", "rotation", "blur"],
+        ["thickness", "semiangle", "tilt_x", "rotation", "center_y", "scale", "blur"],
     ),
     "eels": ({"observed": eels_spectrum(), "elements": ("C", "Si")}, ["fine"]),
     "exafs": (ON_K, ["e0", "zoom", "theta", "s02", "third"]),

@@ -72,6 +72,10 @@ def test_distance_pairs_atoms_of_one_element_whatever_their_order() -> None:
     found = Atoms("TeTeCd", positions=[[3, 0, 0.3], [10, 0, 0], [6, 0, 0]], **cell)
     assert distance(found, truth) == pytest.approx(0.3 / np.sqrt(3))
     assert distance(truth[:2], truth) == np.inf
+    exchanged = evaluation(0, 3.0, 0.0, 0.0).relaxation.atoms  # two atoms in each other's place
+    turned = exchanged.copy()
+    turned.positions = turned.positions[::-1]
+    assert distance(turned, exchanged) == pytest.approx(3.0)
 
 
 def test_operators_are_told_apart_by_what_they_brought() -> None:

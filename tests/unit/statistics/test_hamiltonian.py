@@ -121,6 +121,24 @@ def test_what_a_site_feels_is_how_the_energy_follows_it(name: str) -> None:
     assert ones == known[name]
 
 
+def test_what_exchanges_cost_is_how_the_energy_changes() -> None:
+    """On a small periodic cell, where every third site has neighbors across an edge."""
+    rng = np.random.default_rng(2)
+    interacting = clusters("hexagonal", 2, ["triangle"])
+    couplings, members = np.array([*J, 0.1]), np.array([2, 2, 3])
+    spins = rng.choice(np.array([-1, 1], dtype=np.int8), (9, 12))
+
+    def energy() -> float:
+        felt = around(np.pad(spins, 2, mode="wrap"), interacting)[:, 2:-2, 2:-2]
+        return -float(couplings / members @ (spins * felt).sum(axis=(1, 2)))
+
+    for _ in range(10):
+        before, up = energy(), int(spins.sum())
+        (change,) = exchange(spins, interacting, couplings, sweeps=1, rng=rng)
+        assert energy() - before == pytest.approx(change, abs=1e-5)
+        assert int(spins.sum()) == up
+
+
 @pytest.mark.parametrize("wrong", [0.0, 0.03])
 def test_three_sites_together_are_told_from_pairs(wrong: float) -> None:
     """Also through misclassified columns; pairs alone are then off, for triangles make a field."""
