@@ -48,7 +48,7 @@ class Certainty:
     @property
     def word(self) -> str:
         """The error as a table shows it."""
-        if self.bound is not None:
+        if self.bound is not None and self.determined:
             return "at its bound"
         lower, upper = self.reach
         if not self.determined:
@@ -57,10 +57,8 @@ class Certainty:
 
     def note(self, name: str, unit: str = "") -> str:
         """A sentence on what is wrong with the parameter of that name; empty where nothing is."""
-        if self.bound is not None:
-            return bound_note(name, self.bound, unit)
         if self.determined:
-            return ""
+            return "" if self.bound is None else bound_note(name, self.bound, unit)
         lower, upper = self.reach
         measured = f"{upper:.3g} {unit}" if unit not in ("", "1") else f"{upper:.3g}"
         return (

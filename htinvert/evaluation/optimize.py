@@ -144,6 +144,7 @@ def minimize(
     *,
     method: str = "powell",
     width: float = 1.0,
+    accuracy: float = 1e-3,
     max_evaluations: int = 400,
 ) -> Minimum:
     """Minimize ``cost`` in the unit box from ``start``, shape (n,).
@@ -153,6 +154,8 @@ def minimize(
         start: where to begin; the result is never worse.
         method: one of ``METHODS``, small or capital letters.
         width: how far from ``start`` each parameter may go, as a share of its range.
+        accuracy: of each parameter, as a share of its range, at which Powell's method, the
+            simplex and COBYLA end.
         max_evaluations: most points to try, >= 1; a point met twice counts once.
 
     Raises:
@@ -172,7 +175,7 @@ def minimize(
             elif name in GLOBAL:
                 _spread(tried, start, bounds, name)
             else:
-                options = _options(name, width)
+                options = _options(name, width, accuracy)
                 optimize.minimize(tried, start, method=name, bounds=bounds, options=options)
     except _Spent:
         pass
@@ -233,12 +236,12 @@ def _damped(matrix: Floats, gradient: Floats, point: Floats, damping: float) -> 
     return np.clip(step, -_LONGEST, _LONGEST)
 
 
-def _options(name: str, width: float) -> dict[str, float]:
+def _options(name: str, width: float, accuracy: float) -> dict[str, float]:
     """Step sizes and tolerances in the unit box."""
     known: dict[str, dict[str, float]] = {
-        "powell": {"xtol": 1e-3, "ftol": 1e-4},
-        "nelder-mead": {"xatol": 1e-3, "fatol": 1e-5, "adaptive": True},
-        "cobyla": {"rhobeg": min(width / 2, 0.1), "tol": 1e-3},
+        "powell": {"xtol": accuracy, "ftol": max(1e-4, accuracy / 100)},
+        "nelder-mead": {"xatol": accuracy, "fatol": 1e-5, "adaptive": True},
+        "cobyla": {"rhobeg": min(width / 2, 0.1), "tol": accuracy},
         "l-bfgs-b": {"eps": STEP, "ftol": 1e-7},
         "slsqp": {"eps": STEP, "ftol": 1e-6},
         "tnc": {"eps": STEP, "ftol": 1e-6},

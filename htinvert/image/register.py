@@ -37,6 +37,8 @@ FREE: Mapping[str, tuple[float, float]] = {
 }
 BLUR = (0.0, 4.0)  # Å, of a model whose width is called so
 METRIC = Registration()
+LOOK = 3  # steps of least squares after which most places are given up
+PROMISING = 6  # places that are not
 FINALISTS = 2  # places where the figure of merit is polished
 REPEATS = 8  # places that are looked at for each of them
 
@@ -104,7 +106,8 @@ def register(
     observed = cleaned(observed)
     problem = RegistrationProblem(atoms, observed, forward, metric, dict(free), observer)
     check_comparable(problem.simulate(problem.start()), observed)
-    fitted = [problem.least_squares(lead.site, lead.point) for lead in leads(problem)]
+    fitted = [problem.least_squares(at.site, at.point, steps=LOOK) for at in leads(problem)]
+    fitted += [problem.least_squares(fit.site, fit.point) for fit in distinct(fitted, PROMISING)]
     for best in distinct(fitted, FINALISTS):
         fitted += [problem.least_squares(best.site, point) for point in slides(problem, best)]
     for best in distinct(fitted, FINALISTS):

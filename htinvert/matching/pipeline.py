@@ -33,6 +33,10 @@ LEADS = 6  # for each member
 STARTS = 2  # of these, how many are fitted shortly
 LOOKS = 2  # the second where the best member does not explain the image evenly
 ENDS = 3  # places that the second look fits to the end: coarse pixels hardly tell dense nets apart
+SLIP, FAR = (
+    20.0,
+    40.0,
+)  # Å: how far a pose is moved, and by the second look: boundaries nearly repeat
 SLIPS = 8  # places of the whole region that a fit to the end begins from
 GRAIN = 24.0  # Å: side of the part of one grain that says how the image is distorted
 LEAST_HALF = 12.0  # Å: half the side of the smallest region that is compared
@@ -238,7 +242,9 @@ def finish(candidate: Renderer, hit: Hit, effort: Effort, half: float, *, again:
     starts = [
         slip
         for pose in poses
-        for slip in slipped(candidate, pose, hit.tile.fine, half=half, count=SLIPS)
+        for slip in slipped(
+            candidate, pose, hit.tile.fine, half=half, reach=FAR if again else SLIP, count=SLIPS
+        )
     ]
     fits = [
         refine(candidate, pose, hit.tile.coarse, half=half, iterations=2)

@@ -114,3 +114,9 @@ def test_a_command_names_its_option_where_no_file_has_the_key(
     said = "x.npy has no pixel size; set the experiment's sampling [Å/px], such as 0.25"
     _, answer = ends(UserError(said), words, monkeypatch, capsys)
     assert advice in answer
+
+
+def test_a_command_leaves_one_thread_to_linear_algebra_unless_its_user_says_otherwise() -> None:
+    """Threads of OpenBLAS wait for each other on a busy machine."""
+    import_module("htinvert.cli")
+    assert os.environ["OPENBLAS_NUM_THREADS"]

@@ -39,6 +39,9 @@ def test_a_value_that_may_lie_in_a_quarter_of_its_range_is_not_determined():
     assert not Certainty(0.0, 1.0, (-3.0, 3.0)).determined
     assert Certainty(0.0, 0.1, (-3.0, 3.0), spread=(-0.2, 0.1)).determined
     assert Certainty(2.9, 1.0, (-3.0, 3.0)).reach == (1.9, 3.0)
+    lost = Certainty(3.0, 1.7, (-3.0, 3.0))  # nothing held it, so a bound did
+    assert lost.word == "not determined (1.3 to 3)"
+    assert lost.note("shear_x").startswith("shear_x is not determined (from 1.3 to 3 fit as well)")
 
 
 def test_a_value_that_takes_up_what_the_model_leaves_out_is_said_not_to_stand_alone():
