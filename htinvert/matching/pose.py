@@ -237,7 +237,8 @@ def refine(
             if gained < ENOUGH:
                 break
         elif correlation < best.correlation - 0.05:
-            break
+            pose = _halfway(best.pose, pose)  # a step beyond where the image changes linearly
+            continue
         stepped = _step(pose, columns, target)
         if stepped is None or stepped.anisotropy > ANISOTROPY:
             break
@@ -246,6 +247,13 @@ def refine(
         pose = stepped
     assert best is not None  # noqa: S101
     return best
+
+
+def _halfway(one: Pose, other: Pose) -> Pose:
+    """The pose in the middle of two."""
+    parts = ((one.matrix, other.matrix), (one.shift, other.shift))
+    matrix, shift = (0.5 * (a + b) for a, b in parts)
+    return Pose(matrix, shift, 0.5 * (one.source_size + other.source_size))
 
 
 def _background(shape: tuple[int, ...]) -> Floats:
