@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from ase import Atoms
 
 from htinvert import plugins
 from htinvert.campaign.channels import Read, read_experiment
-from htinvert.config.campaign import Config
+from htinvert.config.campaign import Config, RegionPart
 from htinvert.config.experiment import Experiment
-from htinvert.core import Signal, UserError
+from htinvert.core import Region, Signal, UserError
+from htinvert.geometry.heights import around_region
 from htinvert.matching.doubt import convolution
 from htinvert.matching.locate import Located, locate
 from htinvert.signals.image import ImageKeys, require_image
 
 CHOSEN = ("rotation", "stretch_x", "stretch_y", "shear_x", "shear_y", "shift_x", "shift_y")
 """Parameters of a forward model that a place decides."""
+
+
+REPEATS = 6  # along the beam, over which the atoms that fill an empty region are spread
+GOLDEN = 1.2207440846057596  # the root of x**4 = x + 1: Roberts' sequence in three dimensions
 
 
 def place_experiments(
@@ -36,7 +42,8 @@ def place_experiments(
         if is_auto(experiment):
             try:
                 image, said = read_experiment(experiment, folder=folder)
-                found[name] = located(experiment, atoms, folder=folder, image=image)
+                shown = filled(atoms, config.region, beam=experiment.forward.get("beam"))
+                found[name] = located(experiment, shown, folder=folder, image=image)
             except UserError as error:
                 raise UserError(f"experiments.{name}: {error}") from error
             del image  # a large frame is not kept
@@ -45,6 +52,36 @@ def place_experiments(
     if not found:
         return config, {}, {}
     return config.model_copy(update={"experiments": experiments}), found, images
+
+
+def filled(atoms: Atoms, region: RegionPart | None, *, beam: object) -> Atoms:
+    """A structure to look for: an empty region is filled evenly, as dense as the rest is.
+
+    A boundary that is to be found is no gap, and as a gap it would draw the structure's columns to
+    where the image has some. Atoms of several repeats along the beam, a vector of the cell, give
+    the even brightness that unknown columns have on average. Any other structure is left as it is.
+    """
+    if region is None or region.box or beam not in ("x", "y", "z") or beam == region.axis:
+        return atoms
+    place = Region(**region.model_dump())
+    axis, along = place.dimension, "xyz".index(str(beam))
+    cell = np.asarray(atoms.cell)
+    levels = around_region(atoms, place)[:, axis]
+    straight = np.allclose(cell, np.diag(np.diag(cell)), atol=1e-6)
+    below, above = levels[levels < place.lower], levels[levels > place.upper]
+    if not straight or not len(below) or not len(above) or len(below) + len(above) < len(levels):
+        return atoms
+    many = np.ones(3, dtype=int)
+    many[along] = REPEATS
+    found = atoms.repeat(tuple(many))
+    solid = float(np.ptp(below) + np.ptp(above))
+    count = round(len(found) * (place.upper - place.lower) / max(solid, 1.0))
+    shares = np.outer(np.arange(1, count + 1), GOLDEN ** -np.arange(1.0, 4.0)) % 1.0
+    lengths = np.diag(np.asarray(found.cell)).copy()
+    lengths[axis] = place.upper - place.lower
+    places = shares * lengths
+    places[:, axis] += place.lower
+    return found + Atoms(atoms.numbers[np.arange(count) % len(atoms)], places)
 
 
 def is_auto(experiment: Experiment) -> bool:

@@ -28,6 +28,7 @@ SCHEMA = "htinvert.schema.json"
 EVERYDAY = (".eam.alloy", ".tersoff", ".sw", ".eam.fs", ".meam", ".bop.table", ".tersoff.zbl")
 NARROWEST = 3.0  # Å: a narrower gap between layers is no boundary
 OPEN = 8.0  # Å: a narrower gap inside of a cell is a boundary that is to be filled, no vacuum
+EDGE = 0.3  # Å: of a boundary's gap at either grain, where no atom may be put
 VACUUM = 5.0  # Å: a wider gap through a cell's end is no bond
 LAYERS, ROOM = 2.5, 2.0  # Å: of a surface that may change, and above it
 RATIOS = ((1, 1), (1, 2), (2, 1), (2, 3), (3, 2))  # compounds whose crystals are known by name
@@ -166,7 +167,7 @@ def boundary(atoms: Atoms, up: str) -> tuple[float, float]:
     gaps = np.diff(heights)
     if len(gaps) and gaps.max() >= NARROWEST:
         widest = int(gaps.argmax())
-        low, high = heights[widest] + 1.0, heights[widest + 1] - 1.0
+        low, high = heights[widest] + EDGE, heights[widest + 1] - EDGE
     else:
         middle = 0.5 * float(heights[0] + heights[-1])
         low, high = middle - MIDDLE / 2, middle + MIDDLE / 2
@@ -176,15 +177,19 @@ def boundary(atoms: Atoms, up: str) -> tuple[float, float]:
 def amounts(atoms: Atoms, up: str, region: tuple[float, float]) -> dict[str, tuple[int, int]]:
     """Fewest and most atoms per element in a region: those it holds, as built.
 
-    An empty region gets up to as many as a layer of the crystal of its thickness would hold.
+    An empty region gets from none to as many as crystal would hold that filled the gap it lies in.
     """
     height = _heights(atoms, up)
     inside = Counter(atoms.symbols[(height >= region[0]) & (height <= region[1])])
     if inside:
         return {s: (n, n) for s, n in sorted(inside.items())}
-    share = (region[1] - region[0]) / max(float(np.ptp(height)), 1e-6)
+    gaps = np.diff(np.sort(height))
+    below = height[height < region[0]].max(initial=-np.inf)
+    above = height[height > region[1]].min(initial=np.inf)
+    gap = above - below if np.isfinite(above - below) else region[1] - region[0]
+    share = gap / max(float(gaps[gaps < NARROWEST].sum()), 1e-6)
     whole = Counter(atoms.symbols)
-    return {s: (1, max(round(n * share), 1) + 1) for s, n in sorted(whole.items())}
+    return {s: (0, max(round(n * share), 1) + 1) for s, n in sorted(whole.items())}
 
 
 def engines(symbols: set[str]) -> list[dict[str, str]]:

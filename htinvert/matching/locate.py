@@ -25,6 +25,9 @@ from htinvert.matching.verdict import judge
 CLOSE = 0.06  # of correlation in coarse pixels: answers that are fitted in fine ones, too
 MOST = 4  # of them
 LIKE = 0.01  # of correlation: answers that differ less cannot be told apart
+COLUMNS = 100.0  # that tell answers apart, each its residual
+DISTORTION = 0.02  # usual difference of an image's two magnifications, relative
+MIRRORED, TURNED = 3.0, 1.0  # log odds that an image is upright and shows the side that is meant
 REPEATS = 3  # places of an answer that are fitted in fine pixels
 REPEAT = 0.04  # of correlation that a place with more room around it may cost
 HALF = 3.0  # standard deviations above the decoys' mean that each half must reach
@@ -113,7 +116,7 @@ def locate(
     progress("standing it upright")
     structure = sides(atoms, forward)[0]
     tried = _upright(image, found, structure)
-    tried.sort(key=lambda pair: -pair[1].fitted.correlation)
+    tried.sort(key=lambda pair: _implausible(*pair))
     sighting, best = tried[0]
     alike: list[Sighting] = []
     for other, own in tried[1:]:
@@ -164,6 +167,21 @@ def _upright(
     if not made:
         raise trouble or UserError("the structure was not found in the image")
     return made
+
+
+def _implausible(sighting: Sighting, own: Upright) -> float:
+    """Minus the log probability of an answer: its residual, and what images are like.
+
+    Grains without the boundary between them fit nearly as well upside down, mirrored, or elsewhere
+    with a shear, in which case the answer that leaves the image as it was recorded is the likelier.
+    """
+    distortion = (own.fitted.pose.anisotropy - 1.0) / DISTORTION
+    return (
+        0.5 * COLUMNS * float(np.log(max(1.0 - own.fitted.correlation**2, 1e-6)))
+        + 0.5 * distortion**2
+        + MIRRORED * sighting.mirrored
+        + TURNED * (abs((sighting.rotation + 180.0) % 360.0 - 180.0) > 90.0)
+    )
 
 
 def _repeats(

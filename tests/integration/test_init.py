@@ -38,11 +38,13 @@ def test_what_is_likely_is_read_from_the_structure(grains: Path) -> None:
     crystal = bulk("CdTe", "zincblende", a=6.48, cubic=True).repeat((1, 2, 4))
     assert directions(crystal) == ("x", "z")
     gap = (crystal.positions[:, 2] > 9.0) & (crystal.positions[:, 2] < 14.0)
-    # Layers are 1.62 Å apart: the gap goes from 8.1 to 14.58 Å, and 1 Å is left on both sides.
-    assert boundary(crystal[~gap], "z") == (9.1, 13.6)
+    # Layers are 1.62 Å apart: the gap goes from 8.1 to 14.58 Å, and 0.3 Å is left on both sides.
+    assert boundary(crystal[~gap], "z") == (8.4, 14.3)
     assert boundary(crystal, "z") == pytest.approx((9.15, 15.15), abs=0.06)
     # Two layers of four Cd, one of four Te: as built, or a twin would not come out as itself.
     assert amounts(crystal, "z", (9.1, 13.6)) == {"Cd": (8, 8), "Te": (4, 4)}
+    # 24 Cd and 28 Te in 17.8 Å of grains: 9 and 10 in the 6.48 Å of the gap, and one more each.
+    assert amounts(crystal[~gap], "z", (8.4, 14.3)) == {"Cd": (0, 10), "Te": (0, 11)}
 
 
 def test_engines_that_cover_the_elements_come_first() -> None:

@@ -25,8 +25,9 @@ BOND = 1.25  # of a covalent sum, up to which two atoms are neighbors
 SHORT = 0.85  # of it, below which they are too close
 BOUND, FOREIGN, CLASH = 1.0, -2.0, -8.0  # log chance of a known neighbor, of an unknown, too close
 CUTOFF = 4.5  # Å, beyond any bond
-CHAINS, SWEEPS = 12, 60  # from hot to cold
-HOT, COLD = 6.0, 0.7  # temperatures of a log chance
+CHAINS, SWEEPS = 128, 150  # from hot to cold
+HOT, WARM, COLD = 6.0, 2.0, 0.7  # temperatures of a log chance; what is met from WARM on counts
+CHANGED = 50  # of the likeliest contents, of which each column is changed, too
 FARTHEST = 15.0  # log chance below the likeliest, beyond which nothing is proposed
 
 Content = tuple[str, float]
@@ -84,21 +85,39 @@ def likeliest(
     kinds = np.array([-1, *(symbols.index(s) for s, _ in chances.contents[1:])])
     bounds = np.array([space.composition[s] for s in symbols])
     every = np.arange(count)
-    met: dict[tuple[int, ...], float] = {}
-    for _ in range(CHAINS):
-        state: NDArray[np.int_] = np.array(rng.integers(0, options, count))
-        for heat in np.geomspace(HOT, COLD, SWEEPS):
-            for i in rng.permutation(count):
-                chance = chances.alone[i] + chances.pairs[i, every, :, state].sum(axis=0)
-                chance = chance - _beyond(state, i, kinds, bounds)
-                weights = np.exp((chance - chance.max()) / heat)
-                state[i] = int(rng.choice(options, p=weights / weights.sum()))
-                key = tuple(map(int, state))
-                if key not in met:
-                    met[key] = _total(chances, state)
-    allowed = [(c, key) for key, c in met.items() if _fits(kinds[list(key)], bounds)]
-    allowed.sort(key=lambda one: (-one[0], one[1]))
-    return [one for one in allowed if one[0] >= allowed[0][0] - FARTHEST]
+    states = rng.integers(0, options, (CHAINS, count))
+    met = []
+    for heat in np.geomspace(HOT, COLD, SWEEPS):
+        for i in rng.permutation(count):
+            chance = chances.alone[i] + chances.pairs[every, i, states].sum(axis=1)
+            chance -= _beyond(states, i, kinds, bounds)
+            heights = np.exp((chance - chance.max(axis=1, keepdims=True)) / heat).cumsum(axis=1)
+            states[:, i] = (rng.random((CHAINS, 1)) * heights[:, -1:] > heights).sum(axis=1)
+        if heat < WARM:
+            met.append(states.copy())
+    best = _ordered(np.concatenate(met), chances)[1][:CHANGED]
+    changed = np.repeat(best, count * options, axis=0).reshape(len(best), count, options, count)
+    changed[:, every, :, every] = np.arange(options)
+    values, found = _ordered(np.concatenate([*met, changed.reshape(-1, count)]), chances)
+    fits = _fit(kinds[found], bounds)
+    values, found = values[fits], found[fits]
+    near = values >= values.max(initial=-np.inf) - FARTHEST
+    return [
+        (float(value), tuple(map(int, state)))
+        for value, state in zip(values[near], found[near], strict=True)
+    ]
+
+
+def _ordered(states: NDArray[np.int_], chances: Chances) -> tuple[Floats, NDArray[np.int_]]:
+    """Log chances of states, shape (n, columns), and these, each once, the likeliest first."""
+    states = np.unique(states, axis=0)
+    every = np.arange(states.shape[1])
+    values = chances.alone[every, states].sum(axis=1)
+    for i in every:
+        rest = every[i + 1 :]
+        values += chances.pairs[i, rest, states[:, [i]], states[:, rest]].sum(axis=1)
+    order = np.argsort(-values, kind="stable")
+    return values[order], states[order]
 
 
 def built(columns: FoundColumns, held: Sequence[Content], host: Atoms) -> Atoms:
@@ -145,27 +164,24 @@ def _neighborly(
     return np.where(gaps < SHORT * bond, CLASH, near)
 
 
-def _total(chances: Chances, state: NDArray[np.int_]) -> float:
-    each = np.arange(len(state))
-    pairs = chances.pairs[each[:, None], each, state[:, None], state]
-    return float(chances.alone[each, state].sum() + 0.5 * pairs.sum())
-
-
-def _fits(kinds: NDArray[np.int_], bounds: NDArray[np.int_]) -> bool:
-    counts = np.bincount(kinds + 1, minlength=len(bounds) + 1)[1:]
-    return bool(((counts >= bounds[:, 0]) & (counts <= bounds[:, 1])).all())
+def _fit(kinds: NDArray[np.int_], bounds: NDArray[np.int_]) -> NDArray[np.bool_]:
+    """Which states, by their elements of shape (n, columns), the composition allows."""
+    counts = (kinds[:, :, None] == np.arange(len(bounds))).sum(axis=1)
+    return np.asarray(((counts >= bounds[:, 0]) & (counts <= bounds[:, 1])).all(axis=1))
 
 
 def _beyond(
-    state: NDArray[np.int_], i: int, kinds: NDArray[np.int_], bounds: NDArray[np.int_]
+    states: NDArray[np.int_], i: int, kinds: NDArray[np.int_], bounds: NDArray[np.int_]
 ) -> Floats:
-    """Log chance that each content of a column costs by leaving the composition."""
-    rest = np.delete(kinds[state], i)
-    counts = np.bincount(rest + 1, minlength=len(bounds) + 1)[1:]
+    """Log chance that each content of a column costs by leaving the composition, (n, contents)."""
+    held = kinds[states]
+    held[:, i] = -1
+    counts = (held[:, :, None] == np.arange(len(bounds))).sum(axis=1)
     low, high = bounds.T
-    missing = np.maximum(low - counts, 0).sum() + np.maximum(counts - high, 0).sum()
+    missing = np.maximum(low - counts, 0).sum(axis=1) + np.maximum(counts - high, 0).sum(axis=1)
     gains = np.where(counts < low, -1, np.where(counts >= high, 1, 0))
-    return -CLASH * (missing + np.where(kinds < 0, 0, gains[kinds])).astype(float)
+    own = np.where(kinds < 0, 0, gains[:, kinds])
+    return np.asarray(-CLASH * (missing[:, None] + own), dtype=float)
 
 
 def _at(place: Floats, height: float, along: Floats) -> Floats:

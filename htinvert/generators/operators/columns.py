@@ -6,11 +6,13 @@ across that vector are taken one by one, each as much as it lacks, and refined a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from ase import Atoms
 from ase.data import atomic_numbers
+from ase.geometry import find_mic
 
 from htinvert.core import REGION_TAG, Floats, Infeasible, Space
 from htinvert.generators.operators.guided import Guide, Look
@@ -21,7 +23,9 @@ FLAT = 0.02  # atoms: so little may the field change along a column
 LEAST = 0.45  # of the lightest atom makes a column
 MOST = 60  # columns
 LEAST_NOISE = 0.035  # of an intensity, in atoms
-CLIMBS, CLIMB, CLIMBERS = 3, 0.25, 40  # rounds of refinement, Å around a column, points in each
+CLIMBS, CLIMB = 3, 0.25  # rounds of refinement, Å around a column
+UNRESOLVED, NEIGHBORS = 1.3, 2.5  # Å: so near a neighbor may replace a column, and these follow
+NEEDLESS = 1.04  # times the residual that a column may be left out for
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +70,52 @@ def find_columns(look: Look, space: Space, host: Atoms) -> FoundColumns:
     if not found:
         raise Infeasible("the experiment shows no column that the host lacks")
     for _ in range(CLIMBS - 1):
-        for i in range(len(host), len(child)):
-            rest = guide.again(child[np.arange(len(child)) != i])
-            child.positions[i] = _climbed(child.positions[i], rest, along)
+        child = _settled(child, range(len(host), len(child)), guide, along)
+    child = _without_needless(child, len(host), guide, along)
     guide = guide.again(child)
     places = child.positions[len(host) :]
     held = np.array([worth[child.symbols[i]] for i in range(len(host), len(child))])
     return FoundColumns(places, held + guide.field(places), along, max(guide.rms, LEAST_NOISE))
+
+
+def _settled(child: Atoms, some: Iterable[int], guide: Guide, along: Floats) -> Atoms:
+    """A structure of whose columns each is moved to where the others leave most to explain."""
+    child = child.copy()
+    for i in some:
+        rest = guide.again(child[np.arange(len(child)) != i])
+        child.positions[i] = _climbed(child.positions[i], rest, along)
+    return child
+
+
+def _without_needless(child: Atoms, first: int, guide: Guide, along: Floats) -> Atoms:
+    """A structure without those columns from ``first`` on that their neighbors can replace.
+
+    Of columns that the image does not resolve, one is often found between two at first.
+    """
+    now, i = guide.again(child).rms, first
+    while i < len(child):
+        away = _across(child.positions[first:], child.positions[i], child, along)
+        near = [first + int(n) for n in np.flatnonzero(away < NEIGHBORS) if first + n != i]
+        if not any(away[n - first] < UNRESOLVED for n in near):
+            i += 1
+            continue
+        less = child[np.arange(len(child)) != i]
+        near = [n - (n > i) for n in near]
+        for _ in range(CLIMBS - 1):
+            less = _settled(less, near, guide, along)
+        rms = guide.again(less).rms
+        if rms > now * NEEDLESS:
+            i += 1
+            continue
+        child, now, i = less, rms, first
+    return child
+
+
+def _across(places: Floats, place: Floats, atoms: Atoms, along: Floats) -> Floats:
+    """Distances [Å] across the columns, to the nearest image; shape (n,)."""
+    unit = along / np.linalg.norm(along)
+    moves = find_mic(places - place, atoms.cell, atoms.pbc)[0]
+    return np.asarray(np.linalg.norm(moves - (moves @ unit)[:, None] * unit, axis=1))
 
 
 def _beam(guide: Guide, points: Floats, host: Atoms) -> Floats:

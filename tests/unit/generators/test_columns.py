@@ -69,6 +69,24 @@ def looks_at(truth: Atoms, noise: float = 0.01, tilt: float = 0.0) -> Look:
     return look
 
 
+def test_two_columns_that_look_like_one_are_two(space: Space) -> None:
+    """A peak between them is found first, then what is left of each: three, of which two stay."""
+    truth = host(space) + Atoms("Te2", [[0.0, 2.1, 11.75], [0.0, 2.3, 12.65]])
+    y, z = np.meshgrid(np.arange(0.0, 4.58, 0.25), np.arange(9.0, 15.5, 0.25))
+    points = np.stack([0.0 * y, y, z], axis=-1).reshape(-1, 3)
+
+    def look(atoms: Atoms) -> Guide:
+        guide = looks_at(truth)(atoms)
+        rms = float(np.sqrt((guide.field(points) ** 2).mean()))
+        return replace(guide, rms=rms, again=look)
+
+    found = find_columns(look, space, host(space))
+    assert len(found.places) == 2
+    gaps = found.places[:, None, 1:] - truth.positions[None, -2:, 1:]
+    assert np.linalg.norm(gaps, axis=-1).min(axis=1).max() < 0.15  # Å
+    assert found.intensities == pytest.approx((52 / 48) ** 1.7, rel=0.1)
+
+
 class Looks:
     """What a campaign gives as residuals."""
 

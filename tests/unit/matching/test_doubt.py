@@ -10,13 +10,15 @@ import pytest
 from ase import Atoms
 
 from htinvert.campaign.channels import make_channel, observe
-from htinvert.campaign.place import at_its_place, is_auto, located
+from htinvert.campaign.place import REPEATS, at_its_place, filled, is_auto, located
+from htinvert.config.campaign import RegionPart
 from htinvert.config.experiment import of_its_kind
 from htinvert.core import Channel, Signal, UserError
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.stm import Stm
 from htinvert.forward.tem import Tem
 from htinvert.matching.doubt import Judgment, judge
+from htinvert.matching.locate import locate
 from htinvert.metrics.registration import Registration
 from htinvert.testing.columns import planted
 from htinvert.testing.matching_trials import tilt_boundary
@@ -121,3 +123,20 @@ def test_what_place_auto_cannot_do_is_one_sentence(
     image = Signal.image(np.eye(300), 0.2)
     with pytest.raises(UserError, match=message):
         located(of_its_kind(block), boundary, folder=tmp_path, image=image)
+
+
+def test_grains_without_their_boundary_are_found_where_it_was(boundary: Atoms) -> None:
+    """The empty region is filled evenly, as dense as the grains are."""
+    image = planted(boundary, rng=np.random.default_rng(6), rotation=0.0, shift=(3.0, -4.0))
+    height = boundary.positions[:, 2]
+    middle = 0.5 * float(boundary.cell[2, 2])
+    hidden = np.abs(height - middle) < 4.5
+    region = RegionPart(axis="z", lower=middle - 4.2, upper=middle + 4.2)
+    shown = filled(boundary[~hidden], region, beam="x")
+    layers = len(shown) / (len(boundary) - hidden.sum())
+    assert layers == pytest.approx(REPEATS * len(boundary) / (~hidden).sum(), rel=0.05)
+    found = locate(Signal.image(image.data, 0.206), shown, forward=StemConvolution()).sighting
+    assert not found.mirrored
+    assert abs(found.rotation) < 0.5  # degrees
+    assert np.abs(found.pose.shift / 1.03 - [3.0, -4.0]).max() < 0.3  # Å
+    assert filled(boundary, region, beam="x") is boundary
