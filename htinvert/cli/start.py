@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -65,7 +66,7 @@ def init(
     load(path)
     _write_schema(Path(SCHEMA))
     typer.echo(f"written: {path}, {SCHEMA} (for your editor)")
-    typer.echo(f"now look at what it would do: htinvert check {path}")
+    typer.echo(f"now look at what it would do: htinvert check {quote(str(path))}")
 
 
 @app.command()

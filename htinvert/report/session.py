@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def run_with_progress(
     for path in [*pictures, *draw(plan, ranked, folder, start=start)]:
         console.print(f"drawn: {path}")
     _show_stages(folder, TOP, console)
-    console.print(f"how sure, and all in one file: htinvert report {folder}")
+    console.print(f"how sure, and all in one file: htinvert report {quote(str(folder))}")
     return ranked
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from htinvert.store import archive
 from htinvert.store.journal import Journal
@@ -115,4 +116,4 @@ def same_keys(folder: Path, journal: Journal, state: Archived) -> bool:
 
 def advice(folder: Path) -> str:
     """What to do about a run that is damaged."""
-    return f"htinvert verify --repair {folder} brings back what can be read"
+    return f"htinvert verify --repair {quote(str(folder))} brings back what can be read"

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from uuid import uuid4
 
@@ -320,10 +321,8 @@ class Journal:
 
     def _require(self, sound: bool, what: str) -> None:
         if not sound:
-            raise Damaged(
-                f"{self.path}: {what} is damaged; htinvert verify --repair {self.path.parent} "
-                "says what can be saved"
-            )
+            run = quote(str(self.path.parent))
+            raise Damaged(f"{self.path}: {what} is damaged; see htinvert verify --repair {run}")
 
     def pixels(self, number: int) -> dict[str, PackedSignal]:
         """The signals kept of a committed row, by channel."""

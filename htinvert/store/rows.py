@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,7 +76,7 @@ class Rows:
                     continue  # it was sealed and dropped meanwhile
                 raise Damaged(
                     f"result {start} is neither in journal.sqlite nor in results.zarr; "
-                    f"htinvert verify {self._folder} says what remains"
+                    f"htinvert verify {quote(str(self._folder))} says what remains"
                 )
             for row in (row for row in page if only is None or row.number in only):
                 kept = self._journal.pixels(row.number) if signals else {}
@@ -96,7 +97,8 @@ class Rows:
             return self._archived().rows(number, number + 1, signals=signals)[0]
         page = self._journal.page(number, number + 1)
         if not page or page[0].number != number:
-            raise Damaged(f"result {number} is lost; see htinvert verify {self._folder}")
+            run = quote(str(self._folder))
+            raise Damaged(f"result {number} is lost; see htinvert verify {run}")
         found = page[0]
         return found.row(self._journal.pixels(number) if signals else {})
 

@@ -322,7 +322,7 @@ class RunStore(Reader):
         state = self._marks.state()
         if self._marks.broken or int(self._journal.meta("dropped")) > state.sealed:
             what = self._marks.broken or f"{self._marks.path} has lost its end"
-            raise Damaged(f"{what}; htinvert verify --repair {self.path} makes it anew")
+            raise Damaged(f"{what}; {advice(self.path)}")
         told: dict[str, Any] = {"epoch": self._owner.epoch, "rows": self._journal.committed()}
         if self._marks.told("run") != self.run_id:
             told |= {"run": self.run_id, "recipe": self.recipe}

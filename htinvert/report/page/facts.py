@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ase import Atoms
@@ -199,8 +200,8 @@ def _missing(config: Config, base: Path | None, folder: Path) -> str:
     names = ", ".join(str(e.data) for e in config.experiments.values())
     return (
         f"The data ({names}) were not found from here, so nothing is pictured and how sure the "
-        f"ranking is cannot be said. Run htinvert report {folder} --data FOLDER with the folder of "
-        "the campaign's file."
+        f"ranking is cannot be said. Run htinvert report {quote(str(folder))} --data FOLDER with "
+        "the folder of the campaign's file."
     )
 
 

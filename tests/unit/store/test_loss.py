@@ -12,6 +12,7 @@ from ase import Atoms
 
 from htinvert.core import Candidate, Evaluation, Relaxation, UserError
 from htinvert.store import Damaged, RunStore, snap, structure_key
+from htinvert.store.agreement import advice
 from htinvert.store.journal import Journal
 from htinvert.store.marks import Marks
 from htinvert.store.reading import read
@@ -318,3 +319,7 @@ def test_rows_stay_in_the_journal_where_their_sealed_copy_has_decayed(
     found = verify(path, repair=True)
     assert (found.code, found.lost) == (REPAIRABLE, 0)
     assert energies(path) == list(range(18))
+
+
+def test_a_command_to_be_copied_quotes_its_folder() -> None:
+    assert advice(Path("my run")).startswith("htinvert verify --repair 'my run' ")
