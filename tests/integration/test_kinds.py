@@ -10,7 +10,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,16 +32,19 @@ from htinvert.watch.state import State
 
 from .conftest import Command
 
-DIES = '''
+DIES = r'''
 import os
 import signal
 
 SEEN = set()
 
 
-def die_in_time(atoms):
+def die_in_time(atoms, kind):
     """End this process as a crash would, at the structure that the environment counts to."""
     SEEN.add(atoms.positions.tobytes())
+    if "LOG" in os.environ:
+        with open(os.environ["LOG"], "a") as log:
+            log.write(f"{kind} {hash(atoms.positions.tobytes())}\n")
     if len(SEEN) == int(os.environ.get("DIE_AT", "0")):
         os.kill(os.getpid(), signal.SIGKILL)
 '''
@@ -71,7 +76,7 @@ class Throwaway:
     width: float = 0.3
 
     def __call__(self, atoms):
-        die_in_time(atoms)
+        die_in_time(atoms, self.kind)
         r = atoms.get_all_distances(mic=True)
         r = r[np.triu_indices(len(atoms), 1)]
         if self.kind == "curve":
@@ -143,44 +148,55 @@ def copper(spread: float) -> Any:
     return atoms
 
 
-@pytest.fixture(params=CASES.values(), ids=CASES.keys())
-def campaign(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Case, Path]]:
-    """A campaign whose forward model is a file in its folder."""
-    case: Case = request.param
-    (tmp_path / "dies.py").write_text(DIES)
-    name = f"throwaway_{case.kind}"
-    (tmp_path / f"{name}.py").write_text(HISTOGRAM.replace("KIND", case.kind))
-    sys.path.insert(0, str(tmp_path))
-    sys.modules.pop(name, None)
-    sys.modules.pop("dies", None)
-    module = __import__(name)
-    observe(case, tmp_path / case.file, module.Throwaway)
-    write(tmp_path / "start.vasp", copper(0.05))
+@contextmanager
+def planted(folder: Path, cases: dict[str, Case], **changes: Any) -> Iterator[Path]:
+    """A campaign whose forward models are files in its folder; an experiment for each case."""
+    (folder / "dies.py").write_text(DIES)
+    write(folder / "start.vasp", copper(0.05))
+    sys.path.insert(0, str(folder))
+    experiments = {}
+    for name, case in cases.items():
+        module = f"throwaway_{case.kind}"
+        (folder / f"{module}.py").write_text(HISTOGRAM.replace("KIND", case.kind))
+        sys.modules.pop("dies", None)
+        sys.modules.pop(module, None)
+        observe(case, folder / case.file, __import__(module).Throwaway)
+        experiments[name] = {
+            "data": case.file,
+            **case.keys,
+            "forward": {"use": f"{module}:Throwaway"},
+            "metrics": {case.metric: None},
+            "free": {"width": [0.1, 0.6]},
+            "credit": "made for this test",
+        }
     block = {
         "name": "walk",
         "structure": {"use": "file", "path": "start.vasp"},
         "energy": {"use": "ase", "name": "emt", "steps": 200},
-        "experiments": {
-            "seen": {
-                "data": case.file,
-                **case.keys,
-                "forward": {"use": f"{name}:Throwaway"},
-                "metrics": {case.metric: None},
-                "free": {"width": [0.1, 0.6]},
-                "credit": "made for this test",
-            }
-        },
-        "objectives": {"energy": 1.0, f"seen.{case.metric}": 10.0},
+        "experiments": experiments,
+        "objectives": {"energy": 1.0} | {f"{n}.{c.metric}": 10.0 for n, c in cases.items()},
         "search": {"generators": [{"use": "random"}]},
         "stop": {"evaluations": 10},
         "workers": 0,
     }
-    path = tmp_path / "walk.yaml"
-    path.write_text(yaml.safe_dump(block))
-    yield case, path
-    sys.path.remove(str(tmp_path))
-    sys.modules.pop(name, None)
-    sys.modules.pop("dies", None)
+    path = folder / "walk.yaml"
+    path.write_text(yaml.safe_dump(block | changes))
+    try:
+        yield path
+    finally:
+        sys.path.remove(str(folder))
+        for module in ("dies", *(f"throwaway_{case.kind}" for case in cases.values())):
+            sys.modules.pop(module, None)
+
+
+ALONE = ("image", "curve", "scan")  # a pattern goes the way with others, below
+
+
+@pytest.fixture(params=[CASES[name] for name in ALONE], ids=ALONE)
+def campaign(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Case, Path]]:
+    """A campaign with one experiment."""
+    with planted(tmp_path, {"seen": request.param}) as path:
+        yield request.param, path
 
 
 def killed_at(count: int, path: Path) -> int:
@@ -250,3 +266,48 @@ def assert_signals_are_kept(evaluations: list[Any], observed: Signal) -> None:
     for one in kept:
         assert one.data.ndim == observed.data.ndim
         assert [axis.unit for axis in one.axes] == [axis.unit for axis in observed.axes]
+
+
+MOST = 7e6  # bytes of a page, docs/report.md
+LIKELY = dict.fromkeys(("energy", "image", "curve", "pattern"), "likelihood")
+
+
+def test_four_data_resume_after_a_kill_fork_by_one_and_report(
+    tmp_path: Path, htinvert: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image, a curve, a pattern and an energy as likelihoods; the pattern's fit is changed."""
+    chosen = {name: CASES[name] for name in ("image", "curve", "pattern")}
+    stop = {"evaluations": 5}
+    with planted(tmp_path, chosen, objectives=LIKELY, stop=stop) as path:
+        assert killed_at(3, path) == -signal.SIGKILL
+        resumed = htinvert("run", path.name)
+        assert resumed.returncode == 0, resumed.stderr
+        with RunStore.open(tmp_path / "runs" / "walk") as store:
+            before = {e.candidate.index: e for e in store.evaluations()}
+        assert len(before) == 5
+
+        block = yaml.safe_load(path.read_text())
+        block["experiments"]["pattern"]["free"]["width"] = [0.1, 0.7]
+        path.write_text(yaml.safe_dump(block))
+        monkeypatch.setenv("LOG", str(tmp_path / "log"))
+        forked = htinvert("run", path.name, "--fork", "runs/walk", "-o", "runs/fork")
+        assert forked.returncode == 0, forked.stderr
+        with RunStore.open(tmp_path / "runs" / "fork") as store:
+            after = {e.candidate.index: e for e in store.evaluations()}
+        lines = {*(tmp_path / "log").read_text().splitlines()}
+        simulated = Counter(line.split()[0] for line in lines)
+        assert simulated["pattern"] >= 5
+        assert max(simulated["image"], simulated["curve"]) <= 2  # the start; the best's picture
+        assert before.keys() == after.keys()
+        for index, one in before.items():
+            for name in ("energy", "image.correlation", "curve.rw"):
+                assert one.objectives[name] == after[index].objectives[name]
+
+        from rich.console import Console
+
+        page = tmp_path / "report.html"
+        make(tmp_path / "runs" / "fork", page, console=Console(quiet=True))
+        text = page.read_text(encoding="utf-8")
+        families = json.loads(text.partition('id="data">')[2].partition("</script>")[0])["families"]
+        assert set(families[0]["images"]) == set(chosen)
+        assert page.stat().st_size < MOST
