@@ -245,7 +245,8 @@ def node_misfits(question: Question, point: Floats | None = None) -> Floats:
     here = stated(question) if point is None else point
     rows, total = library.mean.shape[0], 0.0
     coefficients = library.coefficients.reshape(-1, library.coefficients.shape[-1])
-    misfit = np.zeros(len(coefficients))
+    nodes = np.column_stack([np.ones(len(coefficients)), coefficients])  # the mean counts whole
+    misfit = np.zeros(len(nodes))
     for row in range(rows):
         weight = question.weights[row]
         data = np.where(np.isfinite(question.data[row]), question.data[row], 0.0)
@@ -256,10 +257,10 @@ def node_misfits(question: Question, point: Floats | None = None) -> Floats:
         plain = np.linalg.qr(halo.T)[0]
         target = (data * weight).ravel()
         target = target - plain @ (plain.T @ target)
-        simulated = mean[0].ravel() + coefficients @ parts.reshape(len(parts), -1)
-        simulated -= (simulated @ plain) @ plain.T
-        gain = np.maximum(simulated @ target, 0.0)
-        power = np.einsum("ij,ij->i", simulated, simulated)
+        columns = np.stack([mean[0], *parts]).reshape(len(parts) + 1, -1).T
+        columns = columns - plain @ (plain.T @ columns)
+        gain = np.maximum(nodes @ (columns.T @ target), 0.0)
+        power = ((nodes @ np.linalg.qr(columns)[1].T) ** 2).sum(axis=1)
         misfit -= gain**2 / np.maximum(power, 1e-30)
         total += float(target @ target)
     return np.asarray((misfit + total).reshape(library.coefficients.shape[:-1]))

@@ -8,9 +8,10 @@ import pytest
 import zarr
 
 from htinvert.core import Axis, Signal, UserError
+from htinvert.forward.cbed.detector import HALOS
 from htinvert.forward.cbed.posterior import posterior
 from htinvert.matching import pattern_answer, pattern_library
-from htinvert.matching.pattern_answer import PatternAnswer, Question, answer
+from htinvert.matching.pattern_answer import PatternAnswer, Question, answer, node_misfits
 from htinvert.matching.pattern_families import probabilities
 from htinvert.matching.pattern_library import (
     PatternLibrary,
@@ -74,7 +75,9 @@ def test_a_build_goes_on_where_it_was_killed(store: Path, monkeypatch: pytest.Mo
     made = []
     real = pattern_library.strip_patterns
     monkeypatch.setattr(
-        pattern_library, "strip_patterns", lambda *given: made.append(1) or real(*given)
+        pattern_library,
+        "strip_patterns",
+        lambda *given, **named: made.append(1) or real(*given, **named),
     )
     build_library(WANTED, store)
     assert len(made) == 1, "only the level that is missing"
@@ -101,6 +104,23 @@ def test_a_planted_level_is_found_with_all_of_the_instrument(store: Path) -> Non
     assert found.point["tilt_x"] == pytest.approx(-0.6, abs=0.2)
     assert found.chi_square == pytest.approx(1.0, abs=0.1)
     assert not found.none_of_these
+
+
+def test_a_nodes_misfit_is_what_gain_halos_and_background_leave(store: Path) -> None:
+    library = PatternLibrary.open(store)
+    question = Question(library, planted(library, MIDDLE))
+    place = (1, 2, 0, 1)
+    pattern = library.mean + np.tensordot(library.coefficients[place], library.components, 1)
+    halos, total = (
+        question.seen(library.mean.astype(float), pattern_answer.stated(question), HALOS),
+        0,
+    )
+    sharp = question.seen(pattern.astype(float), pattern_answer.stated(question), ())[:, 0]
+    for row, weight in enumerate(question.weights):
+        columns = [weight * c for c in (sharp[row], *halos[row, 1:], np.ones_like(weight))]
+        target = (weight * question.data[row]).ravel()
+        total += np.linalg.lstsq(np.reshape(columns, (len(columns), -1)).T, target)[1].sum()
+    assert node_misfits(question)[place] == pytest.approx(total, rel=1e-4)
 
 
 def test_a_map_answers_at_every_position(store: Path) -> None:
