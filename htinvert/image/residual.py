@@ -49,6 +49,8 @@ class Residual:
 
     def __call__(self, points: Floats) -> Floats:
         """Missing atoms at positions [Å], shape (k, 3): the mean over the copies in the window."""
+        if not len(points):
+            return np.zeros(0)
         copies = points[:, None] + self._translations()
         pixels = self.view.pixels(copies.reshape(-1, 3))
         shape = np.array(self.missing.shape)

@@ -129,6 +129,8 @@ def guided_substitute(atoms: Atoms, look: Look, *, space: Space, rng: np.random.
     is drawn by its likelihood with the residual's own noise, so that elements which the experiment
     hardly tells apart are exchanged, too, for the energy to decide.
     """
+    if not region_mask(atoms).any():
+        raise Infeasible("the region is empty")
     guide = look(atoms)
     moves = _exchanges(atoms, guide, space)
     if not moves:
