@@ -21,7 +21,7 @@ from htinvert.geometry.duplicates import (
     Operation,
     displacement,
     host_operations,
-    may_be_homometric,
+    is_free,
 )
 from htinvert.geometry.fingerprint import LIKE, fingerprint
 from htinvert.geometry.near import Codes, NearestFingerprints
@@ -170,7 +170,7 @@ class Known:
         apart = {n: max(0.0, 1.0 - float(exact[n].vector @ vector)) for n in numbers}
         close = (number for number in numbers if apart[number] < self.perhaps)
         for number in sorted(close, key=lambda n: (round(apart[n], 12), n))[:TIES]:
-            if apart[number] < self.surely and not self.apart and not may_be_homometric(atoms):
+            if apart[number] < self.surely and not self.apart and not is_free(atoms):
                 return number
             if self._apart(exact[number].atoms(), atoms) <= self.within:
                 return number
@@ -179,7 +179,7 @@ class Known:
     def _perhaps(self, atoms: Atoms, numbers: list[int], least: list[float]) -> bool:
         """Whether a structure may be one of those, by what is at hand of them."""
         if not self.apart and any(low < self.surely for low in least):
-            return True  # or is homometric, which exact structures tell
+            return True  # or is a cluster, which exact structures tell
         assert self._places is not None  # noqa: S101  (all are held otherwise)
         self._place(numbers)
         for number in numbers:
