@@ -72,7 +72,7 @@ def metals(seed: int) -> Atoms:
 CASES = {  # atoms by seed, energy, box [Å], end of r [Å], evaluations
     "lj38": (lambda seed: Cut("Xe", 4, 1, latticeconstant=4.0), LJ, 24.0, 14.0, 60),  # noqa: ARG005
     "cu55": (lambda seed: Icosahedron("Cu", 3), EMT, 26.0, 12.0, 60),  # noqa: ARG005
-    "metals": (metals, EMT, 30.0, 14.0, 30),
+    "metals": (metals, EMT, 30.0, 14.0, 20),
     "c60": (lambda seed: molecule("C60"), TERSOFF, 22.0, 8.0, 200),  # noqa: ARG005
 }
 
