@@ -1,7 +1,9 @@
-"""38 Lennard-Jones atoms found by energy plus G(r), by genetic moves and basin hopping.
+"""Clusters found from G(r) and energy, ten seeds each, beside energy alone and fit alone.
 
-``python benchmarks/pdf_search.py [--seeds 5] [--evaluations 150]``: the truncated octahedron, whose
-G(r) has 10 % of correlated noise; a search ends where its energy is met. One line per seed.
+``python benchmarks/pdf_search.py lj38 cu55 metals c60 [--seeds 10] [--plain]``: G(r) by Debye's sum
+written out here, noise of 10 % correlated over four points. A line per seed and way: whether the
+planted structure ends first, after how many evaluations it was met, the best energy and Rw, CPU.
+``--plain`` leaves cuts of motifs out of the search. ``metals`` plants another cluster each time.
 """
 
 from __future__ import annotations
@@ -9,84 +11,141 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from ase.cluster import Octahedron
+from ase.build import molecule
+from ase.cluster import Decahedron, FaceCenteredCubic, HexagonalClosedPacked, Icosahedron
+from ase.cluster import Octahedron as Cut
 
 import htinvert as ht
-from htinvert.core import Axis
-from htinvert.energy.lennard_jones import LennardJones
-from htinvert.forward.pdf.model import Pdf
 
-LOWEST, WEIGHT = -173.928427, 40.0  # Wales et al., the Cambridge Cluster Database; eV per Rw
-GENERATORS = "[{use: genetic, share: 0.5}, {use: basin_hopping, share: 0.5}]"
+EMT, TERSOFF = "{use: ase, name: emt}", "{use: lammps, potential: SiC.tersoff}"
+LJ = "{use: lennard_jones, epsilon: 1.0, sigma: 2.5}"
+PLAIN = "search: {generators: [{use: genetic, share: 0.6}, {use: basin_hopping, share: 0.4}]}"
+WAYS = {"both": "{energy: 1.0, pdf.rw: 40.0}", "energy": "{energy: 1.0}", "fit": "{pdf.rw: 1.0}"}
+SAME = 0.02  # eV, of one minimum relaxed twice
 CAMPAIGN = """
-name: lj38-{seed}
+name: clusters
 seed: {seed}
-structure: {{use: box, size: 24.0}}
-composition: {{Xe: [38, 38]}}
-energy: {{use: lennard_jones, epsilon: 1.0, sigma: 2.5}}
+structure: {{use: box, size: {size}}}
+composition: {{{symbol}: [{count}, {count}]}}
+energy: {energy}
 experiments:
   pdf:
-    data: xe.gr
-    range: [1.5, 14]
+    data: cluster.gr
+    range: [1.2, {last}]
     forward: {{use: pdf, qmin: 1.0, qmax: 20.0}}
     metrics: {{rw: }}
     free: {{u: [0.001, 0.05], zoom: [0.97, 1.03]}}
     refit: true
     method: least-squares
-objectives: {{energy: 1.0, pdf.rw: {weight}}}
-search: {{generators: {generators}}}
-stop: {{evaluations: {evaluations}, target: {{energy: {target}}}}}
+objectives: {objectives}
+{search}
+stop: {{evaluations: {evaluations}{target}}}
 workers: 0
 """
 
 
-def plant(folder: Path, seed: int) -> None:
-    """Write the G(r) of the truncated octahedron at its minimum, noise over four points."""
-    shape = Octahedron("Xe", 4, 1, latticeconstant=4.0)
-    truth = LennardJones(epsilon=1.0, sigma=2.5)(Atoms(shape.symbols, shape.positions)).atoms
-    model = Pdf(axes=(Axis("r", "Å", 0.05, 1.0),), shape=(300,), qmin=1.0, qmax=20.0, u=0.006)
-    signal = model(truth)
-    noise = np.random.default_rng(seed).normal(size=303)
+def metals(seed: int) -> Atoms:
+    """Another metal, shape and number of atoms each time, of every second a corner missing."""
+    hcp = {"layers": [2, 3], "latticeconstant": (2.77, 4.52)}
+    whole = [
+        Decahedron("Ag", 3, 3, 0),
+        FaceCenteredCubic("Ni", [(1, 0, 0), (1, 1, 0)], [2, 3]),
+        Icosahedron("Cu", 3),
+        HexagonalClosedPacked("Pt", [(0, 0, 0, 1), (1, 0, -1, 0)], **hcp),
+        Decahedron("Pd", 3, 2, 0),
+        Cut("Au", 5, 2),
+        Cut("Al", 4, 0),
+        Decahedron("Ag", 2, 4, 0),
+        FaceCenteredCubic("Cu", [(1, 0, 0)], [2]),
+        Cut("Pt", 4, 1),
+    ][(seed - 1) % 10]
+    away = np.linalg.norm(whole.positions - whole.positions.mean(axis=0), axis=1)
+    kept = np.argsort(away, kind="stable")[: len(whole) - seed % 2]
+    return Atoms(whole.symbols[kept], whole.positions[kept])
+
+
+CASES = {  # atoms by seed, energy, box [Å], end of r [Å], evaluations
+    "lj38": (lambda seed: Cut("Xe", 4, 1, latticeconstant=4.0), LJ, 24.0, 14.0, 60),  # noqa: ARG005
+    "cu55": (lambda seed: Icosahedron("Cu", 3), EMT, 26.0, 12.0, 60),  # noqa: ARG005
+    "metals": (metals, EMT, 30.0, 14.0, 20),
+    "c60": (lambda seed: molecule("C60"), TERSOFF, 22.0, 8.0, 200),  # noqa: ARG005
+}
+
+
+def plant(truth: Atoms, last: float, path: Path, seed: int) -> None:
+    """Write the G(r) of a cluster of one element, u = 0.006 Å², noise over four points."""
+    r, q = np.arange(1.0, last + 1.0, 0.05), np.arange(1.0, 20.0, 0.01)
+    apart = truth.get_all_distances()[np.triu_indices(len(truth), 1)]
+    f = 2 / len(truth) * (np.sin(np.outer(q, apart)) / apart).sum(axis=1) * np.exp(-0.006 * q**2)
+    g = 2 / np.pi * 0.01 * np.sin(np.outer(r, q)) @ f
+    noise = np.random.default_rng(seed).normal(size=len(r) + 3)
     noise = np.convolve(noise, np.ones(4), "valid")
-    g = signal.data + 0.1 * noise * np.linalg.norm(signal.data) / np.linalg.norm(noise)
-    np.savetxt(folder / "xe.gr", np.transpose([signal.coordinates(), g]))
+    np.savetxt(path, np.transpose([r, g + 0.1 * noise * np.linalg.norm(g) / np.linalg.norm(noise)]))
 
 
-def search(seed: int, evaluations: int, weight: float) -> str:
-    """Evaluations to the truth, or the best that was met instead."""
+def search(case: str, seed: int, *, plain: bool, ways: list[str]) -> Iterator[str]:
+    """A line for each way of ranking."""
+    make, energy, size, last, most = CASES[case]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        plant(folder, seed)
-        text = CAMPAIGN.format(
-            seed=seed, weight=weight, generators=GENERATORS, evaluations=evaluations,
-            target=LOWEST + 1e-3,
-        )  # fmt: skip
-        (folder / "lj.yaml").write_text(text)
-        begun = time.process_time()
-        table = ht.run(ht.load(folder / "lj.yaml"), folder / "run").table()
-        seconds = time.process_time() - begun
-    whole = len(table)
-    table = table[table["ok"]]
-    energy = table["energy"].to_numpy(float)
-    rw = table["objectives.pdf.rw"].to_numpy(float)
-    best = int(np.argmin(energy + weight * rw))
-    found = "found" if energy.min() < LOWEST + 1e-3 else "not  "
-    return f"{found} {whole:4d}  {energy[best]:9.3f} {rw[best]:.4f}  {seconds:3.0f} s"
+        truth = ht.component("energy", **_block(energy))(_boxed(make(seed), size))
+        plant(truth.atoms, last, folder / "cluster.gr", seed)
+        for way in ways:
+            target = (
+                f", target: {{energy: {truth.energy + SAME}}}"
+                if way != "fit" and case != "metals"
+                else ""
+            )
+            text = CAMPAIGN.format(
+                seed=seed, size=size, symbol=truth.atoms.symbols[0], count=len(truth.atoms),
+                energy=energy, last=last, objectives=WAYS[way], evaluations=most, target=target,
+                search=PLAIN if plain or way == "energy" else "",
+            )  # fmt: skip
+            (folder / "run.yaml").write_text(text)
+            begun = time.process_time()
+            table = ht.run(ht.load(folder / "run.yaml"), folder / way).table()
+            good = table[table["ok"]]
+            energies, rw = good["energy"].to_numpy(float), good["objectives.pdf.rw"].to_numpy(float)
+            worth = {"both": energies + 40.0 * rw, "energy": energies, "fit": rw}[way]
+            best, same = int(np.argmin(worth)), np.abs(energies - truth.energy) < SAME
+            first = "truth" if same[best] else "other"
+            met = f"met {int(np.argmax(same)) + 1:3d}" if same.any() else "       "
+            yield (
+                f"{case} {seed:2d} {truth.atoms.symbols} {way:6s} {first} {met} "
+                f"of {len(table):3d}  {energies[best] - truth.energy:+8.3f} eV, Rw "
+                f"{rw[best]:.3f}, {time.process_time() - begun:.0f} s"
+            )
+
+
+def _boxed(atoms: Atoms, size: float) -> Atoms:
+    found = Atoms(atoms.symbols, atoms.positions, cell=[size] * 3)
+    found.center()
+    return found
+
+
+def _block(energy: str) -> dict[str, object]:
+    import yaml
+
+    return dict(yaml.safe_load(energy))
 
 
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--evaluations", type=int, default=150)
-    parser.add_argument("--weight", type=float, default=WEIGHT)
+    parser.add_argument("cases", nargs="*", default=list(CASES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(1, 11)))
+    parser.add_argument("--ways", nargs="+", default=list(WAYS))
+    parser.add_argument("--plain", action="store_true")
     given = parser.parse_args()
-    for seed in range(1, given.seeds + 1):
-        print(f"{seed:2d}  {search(seed, given.evaluations, given.weight)}", flush=True)
+    for case in given.cases:
+        for seed in given.seeds:
+            for line in search(case, seed, plain=given.plain, ways=given.ways):
+                print(line, flush=True)
 
 
 if __name__ == "__main__":

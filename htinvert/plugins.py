@@ -35,7 +35,7 @@ from htinvert.energy.isolation import Isolated, Limits
 
 GROUPS = ("structure", "generator", "energy", "forward", "metric")
 KINDS = (*GROUPS, "density", "kind")
-CONTEXT = frozenset({"space", "objectives", "seed", "residuals"})
+CONTEXT = frozenset({"space", "objectives", "seed", "residuals", "misfits"})
 """What a campaign has for generators."""
 
 

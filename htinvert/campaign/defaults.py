@@ -7,6 +7,8 @@ from typing import Any
 
 from htinvert.config.campaign import Config
 from htinvert.core import Channel, Space
+from htinvert.declaration.abilities import Quick
+from htinvert.generators.operators.legal import is_free_cluster
 from htinvert.image.residual import Residuals
 
 GUIDED: list[dict[str, Any]] = [
@@ -20,15 +22,29 @@ COLUMNS: dict[str, Any] = {"use": "columns", "share": 1.0}
 """Besides, where atoms may be put: its few proposals met planted boundaries as candidates 1 to 4
 (benchmarks/results.md)."""
 
+MOTIFS: dict[str, Any] = {"use": "motifs", "share": 1.0}
+"""Besides the usual ones, for a free cluster of one element with data quick to simulate: planted
+LJ38 and Cu55 were met as candidates 1 to 5, ten seeds each (benchmarks/results.md)."""
+
 
 def with_generators(config: Config, channels: Sequence[Channel], space: Space) -> Config:
-    """A configuration whose generators are guided, where it names none and the data can guide."""
+    """A configuration whose generators follow the data, where it names none and these can guide."""
     search = config.search
-    if "generators" in search.model_fields_set or not Residuals(tuple(channels)):
+    if "generators" in search.model_fields_set:
         return config
-    generators = [COLUMNS, *GUIDED] if space.puts_atoms else GUIDED
+    if Residuals(tuple(channels)):
+        generators = [COLUMNS, *GUIDED] if space.puts_atoms else GUIDED
+    elif _quick(channels) and is_free_cluster(space) and len(space.composition) == 1:
+        generators = [MOTIFS, *type(search)().generators]
+    else:
+        return config
     guided = search.model_copy(update={"generators": generators})
     return config.model_copy(update={"search": guided})
+
+
+def _quick(channels: Sequence[Channel]) -> list[str]:
+    """Names of the experiments by which structures may be tried before they are relaxed."""
+    return [c.name for c in channels if isinstance(c.forward, Quick) and c.forward.quick]
 
 
 def why(config: Config, channels: Sequence[Channel]) -> str:
@@ -38,6 +54,8 @@ def why(config: Config, channels: Sequence[Channel]) -> str:
     ):
         return f"{', '.join(c.name for c in found.channels)} can show where atoms are missing"
     default = type(config.search)().generators
+    if config.search.generators == [MOTIFS, *default] and (quick := _quick(channels)):
+        return f"{', '.join(quick)} can tell motifs of clusters apart before they are relaxed"
     if config.search.generators == default:
         return (
             "no experiment shows where atoms are missing" if channels else "only an energy counts"

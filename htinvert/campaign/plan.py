@@ -41,6 +41,7 @@ from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.evaluation.fit import fit
+from htinvert.evaluation.misfits import Misfits
 from htinvert.evaluation.refine import check_refinable
 from htinvert.generators.mixture import Mixture
 from htinvert.geometry.distances import covalent_distances
@@ -87,6 +88,7 @@ class Plan:
             "objectives": self.objectives,
             "seed": self.config.seed,
             "residuals": Residuals(self.recipe.channels),
+            "misfits": Misfits(self.recipe.channels, self.objectives),
         }
         generators = self.config.search.generators
         shares = tuple(block.get("share", 1.0) for block in generators)

@@ -159,6 +159,13 @@ class HasEstimate(Protocol):
 
 
 @runtime_checkable
+class Quick(Protocol):
+    """Says whether a simulation takes milliseconds, so that structures may be tried by it alone."""
+
+    quick: bool
+
+
+@runtime_checkable
 class HasMemory(Protocol):
     """An engine whose memory depends on the structure."""
 
@@ -176,10 +183,7 @@ class Sampled(Protocol):
 
 @runtime_checkable
 class OnAxes(Protocol):
-    """Simulates on given axes, one per dimension; None until an experiment says which.
-
-    Its ``shape`` is then the number of points along each.
-    """
+    """Simulates on given axes, one per dimension, ``shape`` points each; None: the experiment's."""
 
     axes: tuple[Axis, ...] | None
 
@@ -218,10 +222,7 @@ class ReadsCompanions(Protocol):
     companions: Mapping[str, str]
 
     def accompanied(self, **signals: Signal) -> Any:
-        """The same model with what was read of them, by parameter.
-
-        Raises :class:`~htinvert.core.UserError` for data that are not what the parameter asks for.
-        """
+        """The same model with what was read of them; UserError for data that do not fit."""
         ...
 
 

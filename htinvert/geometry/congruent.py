@@ -17,6 +17,8 @@ Integers = NDArray[np.integer]
 
 LOOSE = 0.5  # Å: by how much lengths may differ in atoms that are tried for one another
 MOST = 600  # turns that are tried
+LOOKED_AT = 40  # atoms, at most, that choose among them
+FINALISTS = 2  # turns that all atoms judge
 
 
 def cluster_distance(first: Atoms, second: Atoms, *, turn: bool = True) -> float:
@@ -33,10 +35,13 @@ def cluster_distance(first: Atoms, second: Atoms, *, turn: bool = True) -> float
     turns = _turns(ours, theirs, first.numbers, second.numbers)
     if not len(turns):
         return here
-    turned = np.einsum("mij,nj->mni", turns, ours)
-    chosen = turns[int(np.argmin(_nearest(turned, theirs, first.numbers, second.numbers)))]
-    _, order = _paired(ours @ chosen.T, theirs, first.numbers, second.numbers)
-    return min(here, _least(ours, theirs[order]))
+    some = np.unique(np.linspace(0, len(ours) - 1, LOOKED_AT).astype(int))
+    turned = np.einsum("mij,nj->mni", turns, ours[some])
+    apart = _nearest(turned, theirs, first.numbers[some], second.numbers)
+    for chosen in turns[np.argsort(apart, kind="stable")[:FINALISTS]]:
+        _, order = _paired(ours @ chosen.T, theirs, first.numbers, second.numbers)
+        here = min(here, _least(ours, theirs[order]))
+    return here
 
 
 def _turns(ours: Floats, theirs: Floats, numbers: Integers, others: Integers) -> Floats:

@@ -22,7 +22,6 @@ from htinvert.geometry.roles import frozen_mask, region_mask, rigid_bodies, rigi
 
 SAME_HOST = 0.1  # Å: how far a frozen atom may be from its image under a symmetry of the host
 LOOSE_HOST = 0.4  # Å: the same where no atom is frozen and the host has relaxed
-LISTS = 0.15  # Å rms: sorted distances that differ by more are those of unlike clusters
 SAME_BASIN = 0.3  # Å rms: within it a structure relaxes to where its neighbor did, 8 times of 10
 BODY_ATOMS = 12  # of a rigid grain that tell where it is
 
@@ -121,11 +120,10 @@ def displacement(
 
     Atoms of the region are paired element by element so that the sum of squares is smallest (Kuhn's
     assignment), under each operation that keeps the host; the best counts. A rigid grain adds how
-    far it is from where the other has it. Infinite where compositions differ. Without a host there
-    is no frame of reference, and sorted distances are compared instead, as in Vilhelmsen & Hammer,
-    J. Chem. Phys. 141, 044711 (2014): unchanged by any rotation, and by mirroring. Those of several
-    elements may agree for unlike orders, so that such clusters are laid over each other, too;
-    without ``turn`` all are, as they stand.
+    far it is from where the other has it. Infinite where compositions differ. A free cluster has no
+    host to be a frame of reference: it is laid over the other, turned and mirrored, or as it stands
+    without ``turn``. Of a crystal that may change as a whole sorted distances are compared, as in
+    Vilhelmsen & Hammer, J. Chem. Phys. 141, 044711 (2014).
     """
     ours, theirs = (atoms[region_mask(atoms)] for atoms in (first, second))
     if sorted(ours.numbers) != sorted(theirs.numbers):
@@ -133,9 +131,7 @@ def displacement(
     if len(ours) == len(first):
         if not turn:
             return cluster_distance(ours, theirs, turn=False)
-        if may_be_homometric(first):
-            return _turned(ours, theirs)
-        return _distance_lists(ours, theirs)
+        return _turned(ours, theirs) if is_free(first) else _distance_lists(ours, theirs)
     found = float("inf")
     for operation in operations or host_operations(first):
         apart = _assigned(ours, theirs, operation)
@@ -147,18 +143,21 @@ def displacement(
 def _turned(ours: Atoms, theirs: Atoms) -> float:
     """Rms distance [Å] of two clusters after the best turn; infinite where distances differ.
 
-    What is cheap to tell is told first.
+    What is cheap to tell is told first. Distances alone would not do: compact clusters of one
+    number of atoms have much the same, an octahedron and a molten drop of 38 within 0.3 Å rms.
     """
     least = least_distance(ours, theirs)
     if least > SAME_BASIN:
         return least
-    return cluster_distance(ours, theirs) if _distance_lists(ours, theirs) < LISTS else np.inf
+    return cluster_distance(ours, theirs) if _distance_lists(ours, theirs) < SAME_BASIN else np.inf
 
 
-def may_be_homometric(atoms: Atoms) -> bool:
-    """Whether unlike structures may have the same distances: free clusters of several elements."""
-    free = not atoms.pbc.any() and bool(region_mask(atoms).all())
-    return free and len(np.unique(atoms.numbers)) > 1
+def is_free(atoms: Atoms) -> bool:
+    """Whether all of a structure may change: a cluster, told from others by laying it over them.
+
+    Unlike ones may have the same distances, or nearly.
+    """
+    return not atoms.pbc.any() and bool(region_mask(atoms).all())
 
 
 def other_order(first: Atoms, second: Atoms) -> bool:

@@ -22,7 +22,7 @@ from htinvert.geometry.duplicates import (
     Operation,
     displacement,
     host_operations,
-    may_be_homometric,
+    is_free,
     other_order,
 )
 from htinvert.geometry.fingerprint import LIKE, fingerprint
@@ -173,7 +173,7 @@ class Known:
         for number in sorted(close, key=lambda n: (round(apart[n], 12), n))[:TIES]:
             known = exact[number].atoms()
             trusted = apart[number] < self.surely and not self.apart
-            if trusted and not may_be_homometric(atoms) and not other_order(known, atoms):
+            if trusted and not is_free(atoms) and not other_order(known, atoms):
                 return number
             if self._apart(known, atoms) <= self.within:
                 return number
@@ -182,7 +182,7 @@ class Known:
     def _perhaps(self, atoms: Atoms, numbers: list[int], least: list[float]) -> bool:
         """Whether a structure may be one of those, by what is at hand of them."""
         if not self.apart and any(low < self.surely for low in least):
-            return True  # or is homometric, which exact structures tell
+            return True  # or is a cluster, which exact structures tell
         assert self._places is not None  # noqa: S101  (all are held otherwise)
         self._place(numbers)
         for number in numbers:

@@ -175,6 +175,11 @@ class Exafs:
         if self.theta is not None and self.temperature is None:
             raise ValueError(f"theta is {self.theta} but means nothing without temperature (K)")
 
+    @property
+    def quick(self) -> bool:
+        """Whether FEFF is not asked about each structure."""
+        return self.scattering == "single"
+
     def __call__(self, atoms: Atoms) -> Signal:
         """What is compared, of ``atoms``, shape (n,), float32.
 

@@ -20,7 +20,7 @@ from ase import Atoms
 
 from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import Parameter, check_bounds, check_choices, declared
-from htinvert.forward.pdf import adjoint, known, lattice, pairs, reciprocal, transform
+from htinvert.forward.pdf import adjoint, known, lattice, pairs, reciprocal, slab, transform
 from htinvert.forward.pdf.data import check_g, check_limit, check_radiation
 from htinvert.forward.pdf.usual import usual
 from htinvert.forward.pdf.weights import RADIATIONS, mean_square, pair_weights, u_of
@@ -36,8 +36,9 @@ Elements = tuple[tuple[str, ...], tuple[float, ...]]  # and their fractions
 class Pdf:
     """Simulate G(r) [Å⁻²] over r [Å], or F(Q) [1/Å], S(Q) [1] or I(Q) over Q [1/Å].
 
-    A structure without periodic directions is a free cluster, one that repeats in all three a
-    crystal. The square of a pair's width is ``(u_i + u_j) (1 - delta1/r - delta2/r^2 + (qbroad
+    A structure without periodic directions is a free cluster, one that repeats in two a slab, in
+    all three a crystal; a periodic cell with 8 Å of vacuum across does not repeat that way. The
+    square of a pair's width is ``(u_i + u_j) (1 - delta1/r - delta2/r^2 + (qbroad
     r)^2)``. Q limits and radiation that are None are those that the header of the file says.
 
     Args:
@@ -73,6 +74,7 @@ class Pdf:
     model_error: ClassVar[float] = 0.1
     model_error_source: ClassVar[str] = "published structures of particles, docs/pdf.md"
     usual = classmethod(usual)
+    quick: ClassVar[bool] = True
     header: ClassVar[Mapping[str, str]] = {"qmin": "qmin", "qmax": "qmax", "radiation": "mode"}
 
     quantity: Quantity = "G"
@@ -105,17 +107,20 @@ class Pdf:
 
         Raises:
             UserError: where axes, shape or qmax are not set, the axis is another one, the
-                structure repeats in one or two directions only, or an element is not in the tables.
+                structure repeats in one direction only, or an element is not in the tables.
         """
         if isinstance(self.zoom, Mapping):
             return replace(self, zoom=1.0)(lattice.stretched(atoms, self.zoom))
+        atoms = slab.freed(atoms)
         axis, count = self._axis()
-        grid, reach, crystal = self._extent(atoms, axis, count)
+        grid, reach, repeats = self._extent(atoms, axis, count)
         counted = pairs.known(atoms, reach)
         elements = pairs.composition(atoms)
-        values = self._values(atoms, counted, grid, reach if crystal else None, elements=elements)
+        layers = self._layers(atoms) if repeats == 2 else None
+        far = reach if repeats else None
+        values = self._values(atoms, counted, grid, far, elements=elements, layers=layers)
         if self.quantity == "G":
-            found = self._g(values, grid, elements)
+            found = self._g(values, grid, elements, layers)
         else:
             found = self._over_q(values, grid, axis, elements)
         name = reciprocal.QUANTITIES[self.quantity][2]
@@ -137,8 +142,11 @@ class Pdf:
             turn = np.linalg.solve(atoms.cell.array, moved.cell.array)
             return np.asarray(replace(self, zoom=1.0).gradient(moved, slope) @ turn.T)
         axis, count = self._axis()
+        atoms = slab.freed(atoms)
         grid, reach, crystal = self._extent(atoms, axis, count)
-        symbols, shares = elements = pairs.composition(atoms)
+        if crystal == 2:
+            raise UserError("atoms of a slab are not refined by G(r); leave refine out")
+        symbols, _ = elements = pairs.composition(atoms)
         window, weights = self._window(grid, elements)
         r = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
         shown = grid.origin + grid.step * grid.every * np.arange(count, dtype=float)
@@ -148,28 +156,37 @@ class Pdf:
             whole = transform.fade(r, reach * self._factor()) * transform.sphere(r, self.diameter)
             by_values = by_values * whole / np.maximum(r, 1e-9)
         bins = pairs.bins_of(reach)
-        u = [u_of(self.u, symbol) for symbol in symbols]
         motion = (self.delta1, self.delta2, self.qbroad)
         by_bin = np.stack(
             [
-                adjoint.from_values(row, u[a] + u[b], motion, self._factor(), grid, bins=bins)
-                for row, (a, b) in zip(by_values, pairs.couples(len(shares)), strict=True)
+                adjoint.from_values(row, variance, motion, self._factor(), grid, bins=bins)
+                for row, variance in zip(by_values, self._variances(symbols), strict=True)
             ]
         )
         if not crystal:
             by_bin /= self._lengths(bins)
         return adjoint.by_position(atoms, by_bin, reach)
 
-    def _extent(self, atoms: Atoms, axis: Axis, count: int) -> tuple[transform.Radial, float, bool]:
-        """Grid, farthest distance [Å] counted, and whether it is that of a crystal."""
-        crystal = self._is_crystal(atoms)
+    def _extent(self, atoms: Atoms, axis: Axis, count: int) -> tuple[transform.Radial, float, int]:
+        """Grid, farthest distance [Å] counted, and in how many directions the structure repeats."""
+        repeats = self._repeats(atoms)
         if self.quantity != "G":
-            last = self._resolved() if crystal else 0.0
+            last = self._resolved() if repeats else 0.0
         else:
             last = axis.origin + axis.step * count + transform.REACH
-        reach = last / self._factor() if crystal else pairs.bound(atoms)
+        reach = last / self._factor() if repeats else pairs.bound(atoms)
         make = transform.grid_for if self.quantity == "G" else reciprocal.grid_for
-        return make(axis, count, reach * self._factor() + transform.REACH), reach, crystal
+        return make(axis, count, reach * self._factor() + transform.REACH), reach, repeats
+
+    def _variances(self, symbols: tuple[str, ...]) -> list[float]:
+        """Of the distance of each two elements, where motion is not correlated [Å²]."""
+        u = [u_of(self.u, symbol) for symbol in symbols]
+        return [u[a] + u[b] for a, b in pairs.couples(len(symbols))]
+
+    def _layers(self, atoms: Atoms) -> slab.Layers:
+        if self.quantity != "G":
+            raise UserError(f"{self.quantity}(Q) of a slab is not simulated; compare its G(r)")
+        return slab.Layers(atoms, self._factor())
 
     def _window(self, grid: transform.Radial, elements: Elements) -> tuple[Floats, Floats]:
         """Limits of Q, and what each two elements scatter within."""
@@ -182,10 +199,21 @@ class Pdf:
         """Distance [Å] of each bin, zoomed, the first not zero."""
         return np.maximum(self._factor() * pairs.BIN * np.arange(bins, dtype=float), pairs.BIN)
 
-    def _g(self, values: Floats, grid: transform.Radial, elements: Elements) -> Floats:
+    def _g(
+        self,
+        values: Floats,
+        grid: transform.Radial,
+        elements: Elements,
+        layers: slab.Layers | None,
+    ) -> Floats:
         """G(r) within the limits of Q, of a function of r per two elements."""
         window, weights = self._window(grid, elements)
-        f = (transform.to_q(values, grid, len(window)) * weights).sum(axis=0) * window
+        by_pair = transform.to_q(values, grid, len(window))
+        if layers is not None:
+            variances = self._variances(elements[0])
+            q = grid.q(len(window))
+            by_pair += np.stack([layers.over_q(q, row, v) for row, v in enumerate(variances)])
+        f = (by_pair * weights).sum(axis=0) * window
         r: Floats = grid.origin + grid.step * grid.every * np.arange(grid.shown, dtype=float)
         return transform.to_r(f, grid) * self._damping(r)
 
@@ -233,7 +261,8 @@ class Pdf:
         if self.quantity != "G":
             return
         self._qmax()  # to be asked for first
-        if self._is_crystal(atoms):
+        atoms = slab.freed(atoms)
+        if self._repeats(atoms):
             return
         last, longest = axis.origin + axis.step * (count - 1), pairs.longest(atoms)
         if last - axis.origin > 2 * max(longest - axis.origin, 0.0):
@@ -254,7 +283,7 @@ class Pdf:
         free |= dict.fromkeys(lattice.usual(atoms), (0.95, 1.05))
         if self.qdamp == 0.0:
             free["qdamp"] = (0.0, 0.15)
-        if self.quantity == "G" and self.qmin is None and not self._is_crystal(atoms):
+        if self.quantity == "G" and self.qmin is None and self._repeats(slab.freed(atoms)) < 3:
             free["qmin"] = (0.2, 3.0)
         return free
 
@@ -280,23 +309,28 @@ class Pdf:
         reach: float | None,
         *,
         elements: Elements,
+        layers: slab.Layers | None,
     ) -> Floats:
         """The function of r before the limits of Q, per two elements, shape (pairs, size // 2)."""
         symbols, shares = elements
-        upper = pairs.couples(len(symbols))
-        u = [u_of(self.u, symbol) for symbol in symbols]
+        upper, variances = pairs.couples(len(symbols)), self._variances(symbols)
         motion = (self.delta1, self.delta2, self.qbroad)
         r: Floats = np.asarray(grid.step * np.arange(grid.size // 2, dtype=float))
-        if reach is None:  # Debye's sum: 1 / r of the pair itself
+        if reach is None or layers is not None:  # Debye's sum: 1 / r of the pair itself
             counted = counted / self._lengths(counted.shape[1])
         values = np.stack(
             [
-                transform.broadened(row, u[a] + u[b], motion, self._factor(), grid)
-                for row, (a, b) in zip(counted, upper, strict=True)
+                transform.broadened(row, variance, motion, self._factor(), grid)
+                for row, variance in zip(counted, variances, strict=True)
             ]
         ) / len(atoms)  # fmt: skip
         if reach is None:
             return values
+        if layers is not None:
+            near = r < reach * self._factor()
+            for row, variance in enumerate(variances):
+                values[row, near] -= layers.over_r(r[near], row, variance)
+            return values * transform.fade(r, reach * self._factor())
         density = len(atoms) / atoms.get_volume() / self._factor() ** 3
         portion = np.array([shares[a] * shares[b] * (1 if a == b else 2) for a, b in upper])
         values = values / np.maximum(r, 1e-9) - 4 * np.pi * density * r * portion[:, None]
@@ -334,18 +368,15 @@ class Pdf:
             )
         return axis, self.shape[0]
 
-    def _is_crystal(self, atoms: Atoms) -> bool:
-        """Whether a structure repeats in all directions."""
-        if len(atoms) < 2 and not atoms.pbc.all():
+    def _repeats(self, atoms: Atoms) -> int:
+        """In how many directions a structure repeats: 0, 2 or 3."""
+        if len(atoms) < 2 and not atoms.pbc.any():
             raise UserError("one atom has no G(r); give a cluster or a crystal")
-        if atoms.pbc.any() and not atoms.pbc.all():
+        if not atoms.pbc.all() and self.diameter is not None:
             raise UserError(
-                "the structure repeats in one or two directions only, for which G(r) is not "
-                "simulated; give a crystal or a free cluster"
+                "diameter cuts a sphere out of a crystal; leave it out for a cluster or slab"
             )
-        if not atoms.pbc.any() and self.diameter is not None:
-            raise UserError("diameter cuts a sphere out of a crystal; leave it out for a cluster")
-        return bool(atoms.pbc.all())
+        return int(atoms.pbc.sum())
 
 
 KNOWN_ANSWERS = known.ANSWERS

@@ -67,3 +67,26 @@ def test_what_a_file_says_stays(tmp_path: Path) -> None:
     made = plan(tmp_path, search={"generators": [{"use": "random", "share": 1.0}]})
     assert generators(made) == {"random": 1.0}
     assert why(made.config, made.recipe.channels) == ""
+
+
+def test_a_cluster_with_a_quick_curve_begins_with_cuts_of_motifs(tmp_path: Path) -> None:
+    r = np.arange(1.5, 9.0, 0.05)
+    np.savetxt(tmp_path / "cu.gr", np.transpose([r, np.sin(8.0 * r)]))
+    curve = {
+        "data": "cu.gr",
+        "forward": {"use": "pdf", "qmax": 20.0},
+        "metrics": {"rw": None},
+        "free": {"u": [0.001, 0.05]},
+        "refit": True,
+    }
+    changes: dict[str, Any] = {
+        "structure": {"use": "box", "size": 20.0},
+        "region": None,
+        "composition": {"Cu": [13, 13]},
+        "experiments": {"pdf": curve},
+    }
+    made = plan(tmp_path, **changes)
+    assert generators(made) == {"motifs": 1.0, "genetic": 0.6, "basin_hopping": 0.4}
+    assert why(made.config, made.recipe.channels).startswith("pdf can tell motifs")
+    two = plan(tmp_path, **(changes | {"composition": {"Cu": [9, 9], "Au": [4, 4]}}))
+    assert "motifs" not in generators(two)  # cuts say nothing of who sits where

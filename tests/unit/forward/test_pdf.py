@@ -268,7 +268,7 @@ def test_moving_an_atom_is_counting_anew():
     ("atoms", "parameters", "said"),
     [
         (NICKEL, {"qmax": None}, "set qmax"),
-        (Atoms("Ni2", cell=[9, 9, 9], pbc=(1, 1, 0)), {}, "one or two directions"),
+        (Atoms("Ni2", cell=[5, 9, 9], pbc=(1, 0, 0)), {}, "one direction only"),
         (Atoms("Ni2", positions=[[0, 0, 0], [0, 0, 2]]), {"diameter": 9.0}, "leave it out"),
         (Atoms("Ni"), {}, "one atom"),
         (NICKEL, {"quantity": "F"}, "F.Q. is simulated over Q .* say quantity: G"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, fcc100, fcc111
+from ase.cluster import Icosahedron, Octahedron
 from ase.constraints import FixAtoms
 
 from htinvert.geometry.duplicates import displacement, host_operations
@@ -104,6 +105,24 @@ def test_a_free_cluster_is_the_same_however_it_is_turned() -> None:
     assert displacement(cluster, turned[[1, 0, 4, 2, 3]]) == pytest.approx(0.0, abs=1e-9)
     turned.positions[0] += 1.0
     assert displacement(cluster, turned) > 0.1
+
+
+def test_compact_clusters_of_one_size_are_not_the_same_for_their_like_distances() -> None:
+    octahedron = Octahedron("Xe", 4, 1, latticeconstant=4.0)
+    octahedron = Atoms("Xe38", octahedron.positions, tags=[1] * 38)
+    moved_atom = octahedron.copy()  # from a corner to the far side
+    moved_atom.positions[0] = 2 * octahedron.positions.mean(axis=0) - 1.3 * octahedron.positions[0]
+    shells = Icosahedron("Xe", 4, latticeconstant=4.0).positions
+    nearest = np.argsort(np.linalg.norm(shells - shells.mean(axis=0) - [0.7, 0.2, 0.4], axis=1))
+    icosahedral = Atoms("Xe38", shells[nearest[:38]], tags=[1] * 38)
+    known = Known.basins(within=0.3, apart=False)
+    known.add(octahedron)
+    assert known.find(moved_atom) is None
+    assert known.find(icosahedral) is None
+    shaken = octahedron.copy()
+    shaken.positions += np.random.default_rng(1).normal(scale=0.1, size=(38, 3))
+    shaken.rotate(40, (1, 2, 3))
+    assert known.find(shaken) == 0
 
 
 def test_what_lies_within_the_radius_of_a_basin_is_known(slab: Atoms) -> None:
