@@ -20,6 +20,7 @@ from htinvert.matching.pose import (
     FittedPose,
     PlacedPose,
     Pose,
+    PosedPatch,
     Renderer,
     place,
     refine,
@@ -38,6 +39,7 @@ SLIP, FAR = (
     20.0,
     40.0,
 )  # Å: how far a pose is moved, and by the second look: boundaries nearly repeat
+SEEN = 0.8  # of the region's pixels that must be left in the image there: a strip fits anything
 SLIPS = 8  # places of the whole region that a fit to the end begins from
 GRAIN = 24.0  # Å: side of the part of one grain that says how the image is distorted
 LEAST_HALF = 12.0  # Å: half the side of the smallest region that is compared
@@ -246,6 +248,7 @@ def finish(candidate: Renderer, hit: Hit, effort: Effort, half: float, *, again:
         for slip in slipped(
             candidate, pose, hit.tile.fine, half=half, reach=FAR if again else SLIP, count=SLIPS
         )
+        if _seen(slip, hit.tile, half) >= SEEN * _seen(known, hit.tile, half)
     ]
     fits = {
         pose: refine(candidate, pose, hit.tile.coarse, half=half, iterations=2)
@@ -275,6 +278,11 @@ def finish(candidate: Renderer, hit: Hit, effort: Effort, half: float, *, again:
     if again and fitted.correlation <= hit.correlation:
         return hit
     return Hit(hit.member, hit.tile, fitted, hit.lead)
+
+
+def _seen(pose: Pose, tile: Tile, half: float) -> int:
+    """Pixels of the region that is compared at a pose; fewer where the image ends."""
+    return PosedPatch.around(pose.shift, tile.fine, half=half).of(tile.fine).size
 
 
 def _elsewhere(poses: Sequence[Pose]) -> list[Pose]:
