@@ -35,10 +35,8 @@ LEADS = 6  # for each member
 STARTS = 2  # of these, how many are fitted shortly
 LOOKS = 2  # the second where the best member does not explain the image evenly
 SHORT, ENDS = 8, 2  # places that the second look fits shortly in fine pixels, and to the end
-SLIP, FAR = (
-    20.0,
-    40.0,
-)  # Å: how far a pose is moved, and by the second look: boundaries nearly repeat
+SLIP = 20.0  # Å: how far a pose is moved
+FAR = 40.0  # Å: the same by the second look, for boundaries nearly repeat
 SEEN = 0.8  # of the region's pixels that must be left in the image there: a strip fits anything
 SLIPS = 8  # places of the whole region that a fit to the end begins from
 GRAIN = 24.0  # Å: side of the part of one grain that says how the image is distorted
