@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from htinvert.core import EvaluationFailed
 from htinvert.matching.pose import (
+    APART,
     FittedPose,
     PlacedPose,
     Pose,
+    PosedPatch,
     Renderer,
     place,
     refine,
@@ -32,7 +34,12 @@ TURNS = 2  # for each tile: a crystal's spectrum looks alike in several
 LEADS = 6  # for each member
 STARTS = 2  # of these, how many are fitted shortly
 LOOKS = 2  # the second where the best member does not explain the image evenly
-ENDS = 3  # places that the second look fits to the end: coarse pixels hardly tell dense nets apart
+SHORT, ENDS = 8, 2  # places that the second look fits shortly in fine pixels, and to the end
+SLIP, FAR = (
+    20.0,
+    40.0,
+)  # Å: how far a pose is moved, and by the second look: boundaries nearly repeat
+SEEN = 0.8  # of the region's pixels that must be left in the image there: a strip fits anything
 SLIPS = 8  # places of the whole region that a fit to the end begins from
 GRAIN = 24.0  # Å: side of the part of one grain that says how the image is distorted
 LEAST_HALF = 12.0  # Å: half the side of the smallest region that is compared
@@ -238,28 +245,53 @@ def finish(candidate: Renderer, hit: Hit, effort: Effort, half: float, *, again:
     starts = [
         slip
         for pose in poses
-        for slip in slipped(candidate, pose, hit.tile.fine, half=half, count=SLIPS)
+        for slip in slipped(
+            candidate, pose, hit.tile.fine, half=half, reach=FAR if again else SLIP, count=SLIPS
+        )
+        if _seen(slip, hit.tile, half) >= SEEN * _seen(known, hit.tile, half)
     ]
-    fits = [
-        refine(candidate, pose, hit.tile.coarse, half=half, iterations=2)
+    fits = {
+        pose: refine(candidate, pose, hit.tile.coarse, half=half, iterations=2)
         for pose in (known, *starts)
-    ]
-    fits.sort(key=lambda fit: -fit.correlation)
+    }
+    order = sorted(fits, key=lambda pose: -fits[pose].correlation)
+    first = [fits[order[0]].pose]
+    if again:  # coarse pixels hardly tell the places of a dense net apart, and broaden the source
+        short = [
+            refine(candidate, pose, hit.tile.fine, half=half, iterations=2)
+            for pose in _elsewhere(order)[:SHORT]
+        ]
+        short.sort(key=lambda fit: -fit.correlation)
+        first = [fit.pose for fit in short[:ENDS]]
     ended = [
         refine(
             candidate,
-            fit.pose,
+            pose,
             hit.tile.fine,
             half=half,
             iterations=10,
             magnification=(low / 1.03, high * 1.03),
         )
-        for fit in fits[: ENDS if again else 1]
+        for pose in first
     ]
     fitted = max(ended, key=lambda fit: fit.correlation)
     if again and fitted.correlation <= hit.correlation:
         return hit
     return Hit(hit.member, hit.tile, fitted, hit.lead)
+
+
+def _seen(pose: Pose, tile: Tile, half: float) -> int:
+    """Pixels of the region that is compared at a pose; fewer where the image ends."""
+    return PosedPatch.around(pose.shift, tile.fine, half=half).of(tile.fine).size
+
+
+def _elsewhere(poses: Sequence[Pose]) -> list[Pose]:
+    """The poses, best first, that no better one is at the place of."""
+    found: list[Pose] = []
+    for pose in poses:
+        if all(np.hypot(*(pose.shift - other.shift)) > APART for other in found):
+            found.append(pose)
+    return found
 
 
 def _of_one_grain(candidate: Renderer, hit: Hit) -> Pose:

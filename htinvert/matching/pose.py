@@ -23,8 +23,8 @@ LONGEST_STEP = 1.0  # Å per iteration
 LARGEST_CHANGE = 0.05  # of the matrix per iteration
 ANISOTROPY = 1.2  # ratio of the two magnifications beyond which a fit has gone astray
 APART = 1.2  # Å between places that are tried
-SLIP = 20.0  # Å: how far a pose is moved where all of a region is compared
 DRIFTS = slice(0, 3)  # of the derivatives: the image itself and a bent drift, free in every fit
+SHORTEST = 0.1  # share of a step, below which a fit ends
 ENOUGH = 2e-5  # gain in correlation below which a fit ends
 
 
@@ -160,9 +160,9 @@ class PosedPatch:
 
 
 def slipped(
-    candidate: Renderer, pose: Pose, image: Signal, *, half: float, count: int
+    candidate: Renderer, pose: Pose, image: Signal, *, half: float, reach: float, count: int
 ) -> list[Pose]:
-    """The pose moved by up to ``SLIP`` [Å] to where all of its region fits best, the best first.
+    """The pose moved by up to ``reach`` [Å] to where all of its region fits best, the best first.
 
     On a dense net a pose may fit one grain well and be one column off in the other, so the whole
     region, ``half`` [Å] to each side, is compared, in the image's own pixels: columns 2 Å apart are
@@ -170,7 +170,7 @@ def slipped(
     """
     sampling = image.sampling[0]
     region = PosedPatch.around(pose.shift, image, half=half)
-    observed, margin = region.of(image), round(SLIP / sampling)
+    observed, margin = region.of(image), round(reach / sampling)
     shape = (observed.shape[0] + 2 * margin, observed.shape[1] + 2 * margin)
     centered = replace(pose, shift=pose.shift - region.middle)
     wide = np.asarray(candidate.render(centered, shape, sampling))
@@ -220,7 +220,7 @@ def refine(
     norm = float(np.linalg.norm(target))
     if norm == 0.0:
         raise EvaluationFailed("the region that is compared is constant")
-    pose, best = placed, None
+    pose, best, share, base = placed, None, 1.0, np.empty(0)
     for _ in range(iterations):
         shifted = replace(pose, shift=pose.shift - region.middle)
         simulated = np.asarray(candidate.render(shifted, observed.shape, sampling), float)
@@ -233,12 +233,16 @@ def refine(
         if best is None or correlation > best.correlation:
             gained = correlation - best.correlation if best else 1.0
             fitted = observed - (target - explained).reshape(observed.shape)
-            best = FittedPose(pose, correlation, region, fitted, observed)
+            best, base, share = (
+                FittedPose(pose, correlation, region, fitted, observed),
+                columns,
+                1.0,
+            )
             if gained < ENOUGH:
                 break
-        elif correlation < best.correlation - 0.05:
-            break
-        stepped = _step(pose, columns, target)
+        else:  # too far: a net that is blurred away hardly says how far
+            share /= 2.0
+        stepped = _step(best.pose, base, target, share) if share >= SHORTEST else None
         if stepped is None or stepped.anisotropy > ANISOTROPY:
             break
         if not magnification[0] <= stepped.magnification <= magnification[1]:
@@ -304,8 +308,11 @@ def _explained(columns: Floats, target: Floats) -> Floats:
         return np.zeros_like(target)
 
 
-def _step(pose: Pose, columns: Floats, target: Floats) -> Pose | None:
-    """The next pose: linear least squares for gain and gain times step; None where undefined."""
+def _step(pose: Pose, columns: Floats, target: Floats, share: float) -> Pose | None:
+    """The next pose, a share of the way of linear least squares for gain and gain times step.
+
+    None where that is undefined.
+    """
     gram = columns @ columns.T
     gram[np.diag_indices_from(gram)] *= 1 + 1e-6
     try:
@@ -314,7 +321,7 @@ def _step(pose: Pose, columns: Floats, target: Floats) -> Pose | None:
         return None
     if not np.isfinite(solution).all() or solution[0] <= 0:
         return None
-    step = solution[3:] / solution[0]  # the drift is left to every fit anew
+    step = share * solution[3:] / solution[0]  # the drift is left to every fit anew
     change = np.clip(step[:4].reshape(2, 2), -LARGEST_CHANGE, LARGEST_CHANGE)
     moved = np.clip(step[4:6], -LONGEST_STEP, LONGEST_STEP)
     size = pose.source_size

@@ -43,8 +43,22 @@ def test_a_boundary_one_column_off_is_moved_to_where_both_grains_fit() -> None:
     candidate = structure("bcc [110]")
     for off in ((0.0, 1.58), (2.24, 0.0)):
         pose = replace(TRUE, shift=TRUE.shift + np.array(off))
-        moved = slipped(candidate, pose, fine, half=30.0, count=4)
+        moved = slipped(candidate, pose, fine, half=30.0, reach=20.0, count=4)
         assert min(np.hypot(*(found.shift - TRUE.shift)) for found in moved) < 0.4
+
+
+def test_a_source_too_broad_by_half_does_not_stop_a_fit() -> None:
+    """Rows 1.3 Å apart are blurred away by it: a whole step of least squares goes too far."""
+    taken = replace(SPOILED, magnification=0.82, source_size=0.9, peak=20.0)
+    candidate = structure("bcc [110]")
+    raw = taken.take(candidate.atoms, sampling=0.2, size=300, rng=np.random.default_rng(2))
+    fine = resampled(raw, FINE)
+    true = replace(Pose.turned(0.0, 0.82), shift=TRUE.shift, source_size=0.9)
+    best, found = (
+        refine(candidate, replace(true, source_size=width), fine, half=30.0, iterations=10)
+        for width in (0.9, 1.34)
+    )
+    assert found.correlation == pytest.approx(best.correlation, abs=1e-3)
 
 
 def test_a_boundary_that_bent_the_pose_is_found_by_what_one_grain_says() -> None:
