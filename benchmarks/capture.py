@@ -63,11 +63,16 @@ def real(name: str) -> Case:
 
 
 def recorded(
-    atoms: Atoms, rng: np.random.Generator, *, shape: tuple[int, int], **changes: Any
+    atoms: Atoms,
+    rng: np.random.Generator,
+    *,
+    shape: tuple[int, int],
+    phonons: int = 8,
+    **changes: Any,
 ) -> Signal:
     """A multislice image with scan noise and counted electrons."""
     model = StemMultislice(
-        sampling=SAMPLING, shape=shape, thickness=20.0, phonons=8, rms_displacement=0.1,
+        sampling=SAMPLING, shape=shape, thickness=20.0, phonons=phonons, rms_displacement=0.1,
         scan_step=0.35, padding=3.0, **MICROSCOPE, **changes,
     )  # fmt: skip
     clean = model(atoms).data.astype(float)

@@ -1,6 +1,6 @@
 """How often the stated errors of a registration hold the truth: planted multislice images.
 
-python benchmarks/intervals.py [IMAGES [FIRST]]     40 images, some seven minutes of one core
+python benchmarks/intervals.py [IMAGES [FIRST]]     40 images, some five minutes of one core
 
 Boundaries whose upper grain has slid, imaged by multislice with frozen phonons, distorted by up to
 3 %, 3 degrees and a shear of 0.02, with scan noise and counted electrons; the convolution model
@@ -25,6 +25,7 @@ from htinvert.metrics.registration import Registration
 from htinvert.testing.planted import VACUUM, stacked
 
 NAMES = ("stretch_x", "stretch_y", "rotation", "shear_x", "source_size", "interface_shift")
+PHONONS = 32  # one scan for all images of a structure: few would be an error that they share
 BOUNDARIES = {  # structure, how far its upper grain has slid [Å]
     "CdTe": (stacked("ABCABCACBACBA"), 0.4),
     "Si": (stacked("ABCABCACBACBA", cation="Si", anion="Si", a=5.431), -0.3),
@@ -44,7 +45,7 @@ def image(number: int) -> tuple[Atoms, Any, dict[str, float]]:
         "source_size": rng.uniform(0.9, 1.4),
         "interface_shift": slide,
     }
-    observed = recorded(atoms, rng, shape=(150, 130), **truth)
+    observed = recorded(atoms, rng, shape=(150, 130), phonons=PHONONS, **truth)
     return atoms, observed, truth
 
 
