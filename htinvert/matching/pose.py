@@ -233,8 +233,11 @@ def refine(
         if best is None or correlation > best.correlation:
             gained = correlation - best.correlation if best else 1.0
             fitted = observed - (target - explained).reshape(observed.shape)
-            best = FittedPose(pose, correlation, region, fitted, observed)
-            base, share = columns, 1.0
+            best, base, share = (
+                FittedPose(pose, correlation, region, fitted, observed),
+                columns,
+                1.0,
+            )
             if gained < ENOUGH:
                 break
         else:  # too far: a net that is blurred away hardly says how far
