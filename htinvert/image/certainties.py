@@ -1,10 +1,10 @@
 """How surely a registration knows its parameters: curvature, and all fits that are as good.
 
 The standard error is the largest of what the curvature of the squared residual says (neighboring
-pixels share noise, as far as 3 Å), and of how far the parameter scatters over the fits whose
-figure of merit is within the noise of the best; added to it in squares is how far the figure of
-merit has moved the parameter from where least squares had it, for a model that is not quite the
-microscope differs in that.
+pixels share noise, as far as 3 Å), of how far the parameter scatters over the fits whose figure of
+merit is within the noise of the best (each has its own noise, so half of their mean squared
+difference counts), and of how far the figure of merit has moved the parameter from where least
+squares had it, for a model that is not quite the microscope differs in that.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ def certainties(
     if near:
         first = min(near, key=lambda other: other.cost)
         moved = (fit.point - first.point) * problem.box.span
-        errors = np.hypot(errors, np.where(_scattered(problem), moved, 0.0))
+        errors = np.maximum(errors, np.abs(np.where(_scattered(problem), moved, 0.0)))
     good = as_good(problem, fit, others)
     found = {}
     for index, name in enumerate(problem.box.names):
         every = np.array([values[name], *(problem.box.parameters(g.point)[name] for g in good)])
         if name in PLACES:
             every = every[:1]
-        scatter = float(np.sqrt(np.mean((every - values[name]) ** 2)))
+        apart = every[1:] - values[name]
+        scatter = float(np.sqrt(0.5 * np.mean(apart**2))) if len(apart) else 0.0
         error = max(float(errors[index]), scatter)
         spread = float(every.min()), float(every.max())
         also = takes_up(problem.forward, name)
