@@ -160,12 +160,22 @@ def hole(image: Any) -> Any:
 
 def upside_down(folder: Path) -> None:
     """Columns without any symmetry, and their image from bottom to top."""
+    lopsided(folder, lambda image: image[::-1])
+
+
+def mirrored(folder: Path) -> None:
+    """The same columns, and their image from right to left."""
+    lopsided(folder, lambda image: image[:, ::-1])
+
+
+def lopsided(folder: Path, turned: Callable[[Any], Any]) -> None:
+    """Columns without any symmetry, and their image as it is turned."""
     places = [[0, 1, 1], [0, 4.2, 1], [0, 1, 4.5], [0, 3, 11.5], [0, 6, 5]]
     atoms = Atoms("CdTe4", places, cell=[4.5, 8.4, 14], pbc=True)
     write(folder / "columns.vasp", atoms, format="vasp")
     image = StemConvolution(sampling=0.3, shape=(80, 80), beam="x", up="z")(atoms).data
     noisy = np.random.default_rng(0).poisson(200 * image / image.max())
-    np.save(folder / "image.npy", noisy[::-1])
+    np.save(folder / "image.npy", turned(noisy))
 
 
 def flags(words: str) -> Make:
@@ -410,6 +420,19 @@ MISTAKES = (
             "composition": {"Te": [1, 2]},
         },
         upside_down,
+        drawn=PICTURE,
+    ),
+    Mistake(
+        "A mirrored image",
+        CHECK,
+        "it lies mirrored left to right (correlation 1.00)",
+        "write place: auto into the experiment's block",
+        {
+            "structure": {"use": "file", "path": "columns.vasp"},
+            "region": {"axis": "z", "lower": 7.0, "upper": 9.5, "margin": 0.5},
+            "composition": {"Te": [1, 2]},
+        },
+        mirrored,
         drawn=PICTURE,
     ),
     Mistake(
