@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
 
-from htinvert.core import (
-    Candidate,
-    Evaluation,
-    Exhausted,
-    Infeasible,
-    Objective,
-    Space,
-    UserError,
-)
+from htinvert.core import Infeasible, Objective, Space, UserError
 from htinvert.declaration.declared import Parameter
+from htinvert.generators.listed import Listed
 from htinvert.generators.operators.column_contents import built, chances_of, likeliest
 from htinvert.generators.operators.columns import find_columns
 from htinvert.generators.operators.legal import host_of, is_valid
 
-OPERATOR = "columns"
-
 
 @dataclass
-class FromColumns:
+class FromColumns(Listed):
     """Propose what the columns that the start structure's region lacks may be, the likeliest first.
 
     Elements by intensity, heights by the crystal; see
@@ -43,6 +33,8 @@ class FromColumns:
     sources: ClassVar[tuple[str, ...]] = (
         "S. Geman & D. Geman, IEEE Trans. Pattern Anal. Mach. Intell. 6, 721 (1984).",
     )
+
+    operator: ClassVar[str] = "columns"
 
     space: Space
     objectives: tuple[Objective, ...]
@@ -62,38 +54,9 @@ class FromColumns:
                 "columns has no atoms to propose; give composition, or leave columns out of "
                 "search.generators"
             )
-        self._told: set[str] = set()
-        self._left: Iterator[Atoms] | None = None
 
-    def ask(self, indices: Sequence[int]) -> list[Candidate]:
-        """Propose the next structures; raises :class:`Exhausted` when there are no more."""
-        if self._left is None:
-            self._left = self._structures()
-        found = []
-        for index in indices:
-            atoms = next(self._left, None)
-            if atoms is None:
-                break
-            found.append(Candidate(index, atoms, OPERATOR))
-        if indices and not found:
-            raise Exhausted
-        return found
-
-    def tell(self, evaluations: Iterable[Evaluation]) -> None:
-        """Remember what was evaluated, so that a resumed campaign goes on after it."""
-        mine = (one.candidate.atoms for one in evaluations if one.candidate.operator == OPERATOR)
-        self._told.update(map(_key, mine))
-
-    def state(self) -> list[str]:
-        """What was evaluated, for :meth:`restore`."""
-        return sorted(self._told)
-
-    def restore(self, state: Sequence[str]) -> None:
-        """Go on after what a :meth:`state` says was evaluated."""
-        self._told = set(state)
-
-    def _structures(self) -> Iterator[Atoms]:
-        """Every structure that was not evaluated and is allowed."""
+    def structures(self) -> Iterator[Atoms]:
+        """The likeliest that are allowed."""
         host = host_of(self.space.template)
         if not len(host):  # whose crystal and place in the image are what all begins from
             return
@@ -115,11 +78,4 @@ class FromColumns:
             if not is_valid(atoms, self.space):
                 continue
             proposed += 1
-            if _key(atoms) not in self._told:
-                yield atoms
-
-
-def _key(atoms: Atoms) -> str:
-    """What tells structures apart, to 1e-4 Å."""
-    digest = hashlib.sha256(atoms.numbers.tobytes() + np.round(atoms.positions, 4).tobytes())
-    return digest.hexdigest()[:32]
+            yield atoms

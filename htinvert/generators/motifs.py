@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar
 
@@ -13,22 +12,13 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from htinvert.core import (
-    REGION_TAG,
-    Candidate,
-    Evaluation,
-    Exhausted,
-    Floats,
-    Objective,
-    Space,
-    UserError,
-)
+from htinvert.core import REGION_TAG, Floats, Objective, Space, UserError
 from htinvert.declaration.declared import Parameter
+from htinvert.generators.listed import Listed
 from htinvert.generators.operators.cages import cage
 from htinvert.generators.operators.legal import bond_length, center, is_free_cluster, is_valid
 from htinvert.generators.operators.motifs import MOTIFS, Cut, cuts, neighboring, pair_energies
 
-OPERATOR = "motif"
 CAGE = "cage"
 CAGES = 8  # draws of a closed cage
 COUNTS = 6  # numbers of atoms that are tried, where the composition leaves them open
@@ -58,7 +48,7 @@ class _Ranked:
 
 
 @dataclass
-class Motifs:
+class Motifs(Listed):
     """Propose cuts of known motifs, each once; then nothing more, so that others go on from there.
 
     The length of a bond, which motif and which cut are chosen by the quick experiments, such as a
@@ -77,6 +67,8 @@ class Motifs:
         "S. Banerjee et al., Acta Cryst. A 76, 24 (2020), doi:10.1107/S2053273319013214.",
     )
 
+    operator: ClassVar[str] = "motif"
+
     space: Space
     objectives: tuple[Objective, ...]
     seed: int
@@ -90,42 +82,10 @@ class Motifs:
                 "give structure: {use: box, size: ...} and composition, or leave motifs out of "
                 "search.generators"
             )
-        self._told: set[str] = set()
-        self._left: Iterator[Atoms] | None = None
 
-    def ask(self, indices: Sequence[int]) -> list[Candidate]:
-        """Propose the next cuts; raises :class:`Exhausted` when there are no more."""
-        if self._left is None:
-            self._left = self._structures()
-        found = []
-        for index in indices:
-            atoms = next(self._left, None)
-            if atoms is None:
-                break
-            found.append(Candidate(index, atoms, OPERATOR))
-        if indices and not found:
-            raise Exhausted
-        return found
-
-    def tell(self, evaluations: Iterable[Evaluation]) -> None:
-        """Remember what was evaluated, so that a resumed campaign goes on after it."""
-        mine = (one.candidate.atoms for one in evaluations if one.candidate.operator == OPERATOR)
-        self._told.update(map(_key, mine))
-
-    def state(self) -> list[str]:
-        """What was evaluated, for :meth:`restore`."""
-        return sorted(self._told)
-
-    def restore(self, state: Sequence[str]) -> None:
-        """Go on after what a :meth:`state` says was evaluated."""
-        self._told = set(state)
-
-    def _structures(self) -> Iterator[Atoms]:
-        """The cuts that were not evaluated, the best first."""
-        ranked = self._by_data() if self.misfits else self._by_bonds()
-        for atoms in ranked[: self.most]:
-            if _key(atoms) not in self._told:
-                yield atoms
+    def structures(self) -> list[Atoms]:
+        """The cuts, the best first."""
+        return (self._by_data() if self.misfits else self._by_bonds())[: self.most]
 
     def _by_bonds(self) -> list[Atoms]:
         """All cuts that are legal, those of the most bonds by atom first."""
@@ -301,9 +261,3 @@ def _distances(one: _Ranked) -> Floats:
     positions = one.atoms.positions
     apart = np.linalg.norm(positions[:, None] - positions, axis=-1)
     return np.asarray(np.sort(apart[np.triu_indices(len(positions), 1)]) / one.scale)
-
-
-def _key(atoms: Atoms) -> str:
-    """What tells structures apart, to 1e-4 Å."""
-    digest = hashlib.sha256(atoms.numbers.tobytes() + np.round(atoms.positions, 4).tobytes())
-    return digest.hexdigest()[:32]

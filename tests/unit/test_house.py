@@ -34,6 +34,7 @@ UNNAMED = {
     "htinvert.energy.network",  # what two others do
     "htinvert.energy.isolation",  # made around an engine that has limits
     "htinvert.energy.free_length",  # made around an engine where a region's length is free
+    "htinvert.generators.listed",  # what two generators share
     "htinvert.generators.mixture",  # made from a config's list of generators
 }
 

@@ -21,7 +21,7 @@ from htinvert.core import (
     Space,
     UserError,
 )
-from htinvert.generators.columns import OPERATOR, FromColumns
+from htinvert.generators.columns import FromColumns
 from htinvert.generators.operators.column_contents import layers, neighbors_of
 from htinvert.generators.operators.columns import find_columns
 from htinvert.generators.operators.guided import Guide, Look
@@ -133,7 +133,7 @@ def test_the_first_proposal_is_the_crystal_itself(space: Space) -> None:
     assert (np.bincount(i)[inside] == 4).all()  # heights fit: every atom has four neighbors
     assert (names[i] != names[j]).all()  # elements, too
     assert sorted(names[inside]) == sorted(crystal()[region_mask(space.template)].symbols)
-    assert first.operator == OPERATOR and not first.given
+    assert first.operator == FromColumns.operator and not first.given
 
 
 def test_proposals_are_unlike_and_end(space: Space) -> None:
