@@ -101,10 +101,9 @@ def _asked(library: Path, data: Path, sampling: float | None, output: Path, out:
 
         return trials_with_progress(library, data, sampling=sampling, output=output, console=out)
     from htinvert.config.campaign import load_experiment
-    from htinvert.report import pattern_library as ask
+    from htinvert.report.pattern_library import answer_with_progress
 
-    single = ask.holds_patterns(library)
-    return (ask.answer_with_progress if single else ask.families_with_progress)(
+    return answer_with_progress(
         library,
         load_experiment(data) if data.suffix in YAML else data,
         sampling=sampling,

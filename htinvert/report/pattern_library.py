@@ -30,8 +30,13 @@ STORE = "patterns.zarr"
 
 
 def holds_patterns(folder: Path) -> bool:
-    """Whether a folder is, or holds, a library of patterns."""
+    """Whether a folder is a library of patterns."""
     return (folder / STORE).is_dir()
+
+
+def libraries_in(folder: Path) -> dict[str, Path]:
+    """Libraries of patterns in a folder, by name."""
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{STORE}"))}
 
 
 def wanted_of(config: Path) -> Wanted:
@@ -84,29 +89,21 @@ def answer_with_progress(
     """Ask a library what patterns of strips show, print and write the answer; returns numbers.
 
     ``data`` is a file (strip, ky, kx), or (position, strip, ky, kx) for a map, with its step
-    ``sampling`` [mrad per px], or an experiment.
+    ``sampling`` [mrad per px], or an experiment. Of a folder of libraries every one is asked, and
+    how probable each is is said.
     """
-    whole = _read(data, sampling, folder)
+    whole = read_strips(data, sampling, folder)
+    if not holds_patterns(library):
+        return answer_each(libraries_in(library), whole, output, console)
     known = PatternLibrary.open(library / STORE)
     return answer_values(known, _asked(known, whole, output, console))
 
 
-def families_with_progress(
-    folder_of: Path,
-    data: Path | Experiment,
-    *,
-    sampling: float | None,
-    folder: Path,
-    output: Path,
-    console: Any,
+def answer_each(
+    libraries: Mapping[str, Path], whole: Signal, output: Path, console: Any
 ) -> dict[str, Any]:
-    """Ask every library in a folder, and say how probable each is; returns numbers.
-
-    The other arguments are those of :func:`answer_with_progress`.
-    """
-    whole = _read(data, sampling, folder)
-    libraries = {path.parent.name: path for path in sorted(folder_of.glob(f"*/{STORE}"))}
-    known = {name: PatternLibrary.open(path) for name, path in libraries.items()}
+    """Ask each library, print and write the answers and how probable each is; returns numbers."""
+    known = {name: PatternLibrary.open(path / STORE) for name, path in libraries.items()}
     answers = {}
     for name, library in known.items():
         console.print(f"{name}:")
@@ -152,7 +149,8 @@ def _asked(known: PatternLibrary, whole: Signal, output: Path, console: Any) -> 
     return found
 
 
-def _read(data: Path | Experiment, sampling: float | None, folder: Path) -> Signal:
+def read_strips(data: Path | Experiment, sampling: float | None, folder: Path) -> Signal:
+    """Patterns of strips from a file with their step [mrad per px], or of an experiment."""
     if isinstance(data, Experiment):
         return observe(data, folder=folder)
     if sampling is None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import UserError
 from htinvert.report.figures import pyplot
-from htinvert.report.pattern_library import STORE, families_with_progress
+from htinvert.report.pattern_library import answer_each, libraries_in, read_strips
 from htinvert.report.save import save
 
 NONE = "none of these"
@@ -28,26 +28,21 @@ def trials_with_progress(
     Raises:
         UserError: where there are no data, or a folder is named as no library.
     """
-    names = [path.parent.name for path in sorted(libraries.glob(f"*/{STORE}"))]
+    asked = libraries_in(libraries)
     files = sorted(known.glob("*/*.np[yz]"))
     truths = sorted({file.parent.name for file in files})
-    if not files or set(truths) - set(names):
+    if not files or set(truths) - set(asked):
         raise UserError(
             f"{known} has data of {', '.join(truths) or 'nothing'} but the libraries are "
-            f"{', '.join(names)}; put known data into a folder named as the library that is right"
+            f"{', '.join(asked)}; put known data into a folder named as the library that is right"
         )
-    answers = [*names, NONE]
+    answers = [*asked, NONE]
     counts = np.zeros((len(truths), len(answers)), dtype=int)
     for file in files:
         truth = file.parent.name
         console.print(f"{truth}/{file.name}")
-        found = families_with_progress(
-            *(libraries, file),
-            sampling=sampling,
-            folder=Path(),
-            output=output / truth / file.stem,
-            console=console,
-        )
+        whole = read_strips(file, sampling, Path())
+        found = answer_each(asked, whole, output / truth / file.stem, console)
         share = found["probabilities"]
         said = NONE if found["none_of_these"] else max(share, key=lambda name: share[name])
         counts[truths.index(truth), answers.index(said)] += 1
