@@ -168,6 +168,13 @@ def mirrored(folder: Path) -> None:
     lopsided(folder, lambda image: image[:, ::-1])
 
 
+LOPSIDED = {
+    "structure": {"use": "file", "path": "columns.vasp"},
+    "region": {"axis": "z", "lower": 7.0, "upper": 9.5, "margin": 0.5},
+    "composition": {"Te": [1, 2]},
+}
+
+
 def lopsided(folder: Path, turned: Callable[[Any], Any]) -> None:
     """Columns without any symmetry, and their image as it is turned."""
     places = [[0, 1, 1], [0, 4.2, 1], [0, 1, 4.5], [0, 3, 11.5], [0, 6, 5]]
@@ -414,11 +421,7 @@ MISTAKES = (
         CHECK,
         "it lies mirrored top to bottom (correlation 1.00)",
         "write place: auto into the experiment's block",
-        {
-            "structure": {"use": "file", "path": "columns.vasp"},
-            "region": {"axis": "z", "lower": 7.0, "upper": 9.5, "margin": 0.5},
-            "composition": {"Te": [1, 2]},
-        },
+        LOPSIDED,
         upside_down,
         drawn=PICTURE,
     ),
@@ -427,11 +430,7 @@ MISTAKES = (
         CHECK,
         "it lies mirrored left to right (correlation 1.00)",
         "write place: auto into the experiment's block",
-        {
-            "structure": {"use": "file", "path": "columns.vasp"},
-            "region": {"axis": "z", "lower": 7.0, "upper": 9.5, "margin": 0.5},
-            "composition": {"Te": [1, 2]},
-        },
+        LOPSIDED,
         mirrored,
         drawn=PICTURE,
     ),
