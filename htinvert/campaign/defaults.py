@@ -7,7 +7,7 @@ from typing import Any
 
 from htinvert.config.campaign import Config
 from htinvert.core import Channel, Space
-from htinvert.declaration.abilities import Quick
+from htinvert.evaluation.misfits import is_quick
 from htinvert.generators.operators.legal import is_free_cluster
 from htinvert.image.residual import Residuals
 
@@ -21,7 +21,6 @@ answer as candidate 44, genetic and basin hopping alone not within 1 500."""
 COLUMNS: dict[str, Any] = {"use": "columns", "share": 1.0}
 """Besides, where atoms may be put: its few proposals met planted boundaries as candidates 1 to 4
 (benchmarks/results.md)."""
-
 MOTIFS: dict[str, Any] = {"use": "motifs", "share": 1.0}
 """Besides the usual ones, for a free cluster of one element with data quick to simulate: planted
 LJ38 and Cu55 were met as candidates 1 to 5, ten seeds each (benchmarks/results.md)."""
@@ -44,7 +43,7 @@ def with_generators(config: Config, channels: Sequence[Channel], space: Space) -
 
 def _quick(channels: Sequence[Channel]) -> list[str]:
     """Names of the experiments by which structures may be tried before they are relaxed."""
-    return [c.name for c in channels if isinstance(c.forward, Quick) and c.forward.quick]
+    return [channel.name for channel in channels if is_quick(channel)]
 
 
 def why(config: Config, channels: Sequence[Channel]) -> str:

@@ -17,6 +17,11 @@ FITS = 12  # simulations for each free parameter, where a fit goes on from anoth
 Parameters = Mapping[str, Mapping[str, float]]
 
 
+def is_quick(channel: Channel) -> bool:
+    """Whether structures may be tried by an experiment before they are relaxed."""
+    return isinstance(channel.forward, Quick) and channel.forward.quick
+
+
 @dataclass(frozen=True, eq=False)
 class Misfits:
     """Prices structures as they stand by the experiments whose simulation takes milliseconds.
@@ -31,10 +36,7 @@ class Misfits:
 
     def __post_init__(self) -> None:
         names = {objective.name.partition(".")[0] for objective in self.objectives}
-        quick = tuple(
-            c for c in self.channels
-            if c.name in names and isinstance(c.forward, Quick) and c.forward.quick
-        )  # fmt: skip
+        quick = tuple(c for c in self.channels if c.name in names and is_quick(c))
         object.__setattr__(self, "channels", quick)
 
     def __bool__(self) -> bool:

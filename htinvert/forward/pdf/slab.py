@@ -35,11 +35,9 @@ def freed(atoms: Atoms) -> Atoms:
     heights = 1.0 / np.linalg.norm(np.linalg.inv(atoms.cell.complete().array), axis=0)
     moved = False
     for axis in np.flatnonzero(atoms.pbc):
-        along = (
-            np.linalg.solve(atoms.cell.array.T, positions.T)[axis] if len(atoms) else np.zeros(0)
-        )
+        along = np.linalg.solve(atoms.cell.array.T, positions.T)[axis]
         place = np.sort(along % 1.0)
-        gaps = np.diff([*place, place[0] + 1.0]) if len(place) else np.zeros(1)
+        gaps = np.diff([*place, place[0] + 1.0])
         if gaps.max() * heights[axis] > VACUUM:
             first = place[(int(np.argmax(gaps)) + 1) % len(place)]
             shift = np.floor(along - first + 1e-9)

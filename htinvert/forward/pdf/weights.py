@@ -12,14 +12,12 @@ from htinvert.core import Floats, UserError
 RADIATIONS = ("x-ray", "neutron", "atomic number")
 
 
-def by_element(u: float | Mapping[str, float]) -> dict[str, float]:
-    """Mean squared displacements [Å²] by element; one number is that of any, ``*``."""
-    return dict(u) if isinstance(u, Mapping) else {"*": float(u)}
-
-
 def u_of(u: float | Mapping[str, float], symbol: str) -> float:
-    """That of one element. Raises :class:`UserError` where none is given for it."""
-    known = by_element(u)
+    """Mean squared displacement [Å²] of one element; one number is that of any, ``*``.
+
+    Raises :class:`UserError` where none is given for it.
+    """
+    known = u if isinstance(u, Mapping) else {"*": float(u)}
     value = known.get(symbol, known.get("*"))
     if value is None:
         raise UserError(f"u [Å²] is given for {', '.join(known)}; give it for {symbol}, too")

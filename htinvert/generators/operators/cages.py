@@ -8,6 +8,8 @@ the other (P. W. Fowler & D. E. Manolopoulos, *An Atlas of Fullerenes* (1995)).
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.spatial import ConvexHull, QhullError
@@ -64,8 +66,8 @@ def _bonds(triangles: np.ndarray) -> np.ndarray:
     """Triangles that share an edge, as pairs of their numbers, shape (bonds, 2)."""
     edges: dict[frozenset[int], list[int]] = {}
     for number, triangle in enumerate(triangles):
-        for a, b in ((0, 1), (1, 2), (0, 2)):
-            edges.setdefault(frozenset((int(triangle[a]), int(triangle[b]))), []).append(number)
+        for edge in combinations(map(int, triangle), 2):
+            edges.setdefault(frozenset(edge), []).append(number)
     return np.array(sorted(edges.values()))
 
 
@@ -75,7 +77,7 @@ def _even(corners: Floats, bonds: np.ndarray) -> Floats:
     for a, b in bonds:
         near[a].append(int(b))
         near[b].append(int(a))
-    second = sorted({tuple(sorted(pair)) for some in near for pair in _two(some)})
+    second = sorted({tuple(sorted(pair)) for some in near for pair in combinations(some, 2)})
     ends = np.concatenate([bonds, np.array(second)])
     lengths = np.repeat([1.0, ANGLE], [len(bonds), len(second)])
     stiff = np.repeat([1.0, 0.1], [len(bonds), len(second)])
@@ -93,7 +95,3 @@ def _even(corners: Floats, bonds: np.ndarray) -> Floats:
     found = minimize(energy, corners.ravel(), jac=True, method="L-BFGS-B",
                      options={"maxiter": STEPS}).x.reshape(-1, 3)  # fmt: skip
     return np.asarray(found - found.mean(axis=0))
-
-
-def _two(some: list[int]) -> list[tuple[int, int]]:
-    return [(some[0], some[1]), (some[0], some[2]), (some[1], some[2])]
