@@ -25,6 +25,11 @@ EXTENDS = "extends"
 TOO_DEEP = f"blocks are nested more than {DEEPEST} deep; check its brackets and indentation"
 WORDS = ("use", "name")  # keys whose value is no path, should a file be called the same
 FOLDERS = ("path", "potcars", "pseudopotentials")  # keys whose value may be that of a folder
+OTHERS = {  # files that are taken for a campaign, and the option of `init` that wants them
+    "structure": ("poscar", "contcar", ".vasp", ".poscar", ".cif", ".xyz", ".extxyz"),
+    "image": (".dm3", ".dm4", ".emd", ".tif", ".tiff", ".png", ".mrc"),
+    "curve": (".gr", ".xmu", ".xdi", ".chi", ".msa"),
+}
 
 
 def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -40,6 +45,12 @@ def read_yaml(path: Path, *, extended_by: tuple[Path, ...] = ()) -> dict[str, An
         raise UserError(
             shortened(f"there is no campaign file {path}; `htinvert check --help` shows an example")
         )
+    for what, endings in OTHERS.items():
+        if path.name.lower().endswith(endings):
+            raise UserError(
+                f"{path.name} is a file of {'an' if what == 'image' else 'a'} {what}, not a "
+                f"campaign; `htinvert init NAME --{what} {path.name}` writes one"
+            )
     if path.stat().st_size > LARGEST_FILE:
         raise UserError(f"{path} is larger than 1 MB; a campaign file is a page of text")
     try:

@@ -54,6 +54,21 @@ def test_a_missing_file_says_so(tmp_path: Path) -> None:
         read_yaml(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("answer.vasp", "is a file of a structure, not a campaign; .*--structure answer.vasp"),
+        ("POSCAR", "--structure POSCAR"),
+        ("a.dm3", "is a file of an image, .*--image a.dm3"),
+        ("Ni.gr", "is a file of a curve, .*--curve Ni.gr"),
+    ],
+)
+def test_another_kind_of_file_is_named(tmp_path: Path, name: str, advice: str) -> None:
+    (tmp_path / name).write_text("1 2\n")
+    with pytest.raises(UserError, match=advice):
+        read_yaml(tmp_path / name)
+
+
 def test_a_campaign_extends_another_key_by_key(tmp_path: Path) -> None:
     (tmp_path / "screen.yaml").write_text(
         "name: screen\nseed: 3\nstop: {minutes: 2, patience: 9}\n"
