@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 AT_BOUND = 1e-3  # of a parameter's range
@@ -55,17 +55,6 @@ class Certainty:
             return f"not determined ({lower:.3g} to {upper:.3g})"
         return f"{self.error:.5f}, not it alone" if self.takes_up else f"{self.error:.5f}"
 
-    def note(self, name: str, unit: str = "") -> str:
-        """A sentence on what is wrong with the parameter of that name; empty where nothing is."""
-        if self.determined:
-            return "" if self.bound is None else bound_note(name, self.bound, unit)
-        lower, upper = self.reach
-        measured = f"{upper:.3g} {unit}" if unit not in ("", "1") else f"{upper:.3g}"
-        return (
-            f"{name} is not determined (from {lower:.3g} to {measured} fit as well): do not use "
-            "its value; give it if it is known, or take it out of free"
-        )
-
     def remark(self, name: str) -> str:
         """A sentence on what else is in the parameter of that name; empty where nothing is."""
         return self.takes_up and (
@@ -82,25 +71,41 @@ def bound_met(value: float, bounds: tuple[float, float]) -> float | None:
     return upper if upper - value <= reach else None
 
 
-def bound_note(name: str, bound: float, unit: str = "") -> str:
-    """What to do about a parameter that ended at a bound."""
-    measured = f"{bound:g} {unit}" if unit not in ("", "1") else f"{bound:g}"
-    return (
-        f"{name} ends at its bound, {measured}: widen its range (free: {name}) if it can truly lie "
-        "beyond; if it then runs to the next bound, the data do not determine it: take it out of "
-        "free"
-    )
-
-
-def bound_notes(
-    values: Mapping[str, float],
-    free: Mapping[str, tuple[float, float]],
-    units: Mapping[str, str],
-) -> list[str]:
-    """A sentence for each value that ended at one of the bounds in ``free``."""
-    met = {name: bound_met(value, free[name]) for name, value in values.items() if name in free}
-    return [
-        bound_note(name, bound, units.get(name, ""))
-        for name, bound in met.items()
-        if bound is not None
+def notes(sure: Mapping[str, Certainty], unit_of: Callable[[str], str]) -> list[str]:
+    """What is wrong with fitted parameters, a sentence for each kind; none where nothing is."""
+    lost = [
+        f"{name} (from {one.reach[0]:.3g} to {one.reach[1]:.3g}{_tail(unit_of(name))} fit as well)"
+        for name, one in sure.items()
+        if not one.determined
     ]
+    ended = [
+        (name, f"{name} ({one.bound:g}{_tail(unit_of(name))})")
+        for name, one in sure.items()
+        if one.determined and one.bound is not None
+    ]
+    found = []
+    if ended:
+        verb, ranges, them = (
+            ("ends at its bound", "its range", "it")
+            if len(ended) == 1
+            else ("end at their bounds", "their ranges", "them")
+        )
+        found.append(
+            f"{', '.join(shown for _, shown in ended)} {verb}: widen {ranges} (free: "
+            f"{', '.join(name for name, _ in ended)}) if the value can truly lie beyond; what then "
+            f"runs to the next bound is not determined: take {them} out of free"
+        )
+    if lost:
+        verb, values, them = (
+            ("is", "its value", "it") if len(lost) == 1 else ("are", "their values", "them")
+        )
+        found.append(
+            f"{', '.join(lost)} {verb} not determined: do not use {values}; give what is known, or "
+            f"take {them} out of free"
+        )
+    return found
+
+
+def _tail(unit: str) -> str:
+    """What follows a number in this unit."""
+    return f" {unit}" if unit not in ("", "1") else ""

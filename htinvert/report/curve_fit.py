@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from htinvert.declaration.abilities import ChecksReach, ChoosesFree, HasFindings
 from htinvert.declaration.crystal_abilities import Derives, Reframes
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
-from htinvert.evaluation.certainty import Certainty
+from htinvert.evaluation.certainty import Certainty, notes
 from htinvert.evaluation.fit import Fitted, fit
 from htinvert.evaluation.optimize import LEAST_SQUARES
 from htinvert.evaluation.placed import Placed
@@ -199,12 +200,8 @@ def _certainties(
 
 
 def _notes(channel: Channel, result: Fitted, errors: Mapping[str, float]) -> list[str]:
-    """A sentence for each parameter whose value means nothing."""
-    sure = _certainties(channel, result, errors)
-    found = [
-        certainty.note(name, unit_of(channel.forward, name)) for name, certainty in sure.items()
-    ]
-    return [note for note in found if note]
+    """Sentences on parameters whose values mean nothing."""
+    return notes(_certainties(channel, result, errors), partial(unit_of, channel.forward))
 
 
 def _table(result: Fitted, errors: Mapping[str, float], derived: Derived, channel: Channel) -> Any:

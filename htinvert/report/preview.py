@@ -31,7 +31,7 @@ from htinvert.declaration.abilities import HasEstimate, Wraps
 from htinvert.declaration.declared import unit_of
 from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
-from htinvert.evaluation.certainty import Certainty
+from htinvert.evaluation.certainty import Certainty, notes
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.matching.doubt import judge
 from htinvert.metrics.likelihood import is_likely
@@ -267,9 +267,8 @@ def fitted_line(plan: Plan, channel: Channel, parameters: Mapping[str, float]) -
     )
     refitted = ", ".join(plan.config.experiments[channel.name].refitted)
     tail = f"; each candidate fits {refitted} again" if refitted else ""
-    told = [one.note(name, unit_of(channel.forward, name)) for name, one in sure.items()]
-    notes = "".join(f"; {note}" for note in told if note)
-    return f"{channel.name}: fitted to the start structure: {values}{tail}{notes}"
+    told = "".join(f"; {note}" for note in notes(sure, partial(unit_of, channel.forward)))
+    return f"{channel.name}: fitted to the start structure: {values}{tail}{told}"
 
 
 def _trials(plan: Plan) -> list[Evaluation]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from htinvert.core import Channel, EvaluationFailed, Signal, UserError
 from htinvert.declaration.abilities import HasSpecimen
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
+from htinvert.evaluation.certainty import notes as notes_on
 from htinvert.evaluation.fit import Trial, with_steps
 from htinvert.image.place import place_image
 from htinvert.image.register import Registered, free_of, register
@@ -104,12 +106,8 @@ def record(observed: Signal, result: Registered) -> dict[str, Any]:
 
 
 def notes(result: Registered) -> list[str]:
-    """A sentence for each fitted parameter whose value means nothing."""
-    found = [
-        certainty.note(key, unit_of(result.forward, key))
-        for key, certainty in result.certainties.items()
-    ]
-    return [note for note in found if note]
+    """Sentences on fitted parameters whose values mean nothing."""
+    return notes_on(result.certainties, partial(unit_of, result.forward))
 
 
 def remarks(result: Registered) -> list[str]:

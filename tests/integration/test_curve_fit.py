@@ -61,7 +61,7 @@ def test_a_nuisance_at_its_bound_is_said(planted):
     result = run(structure, data, "--range", "1.2:8", "--free", "zoom=0.99:1.002", "-o", output)
     assert result.exit_code == 0, result.output
     (note,) = [note for note in found(output)["notes"] if note.startswith("zoom")]
-    assert note.startswith("zoom ends at its bound, 1.002: widen its range")
+    assert note.startswith("zoom (1.002) ends at its bound: widen its range")
     assert f"warning: {note}" in result.output
     assert found(output)["parameters"]["zoom"]["at_bound"]
 

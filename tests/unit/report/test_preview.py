@@ -31,5 +31,5 @@ def test_a_parameter_that_the_image_does_not_tell_is_said_to_be_undetermined() -
         config=SimpleNamespace(experiments={"haadf": SimpleNamespace(refitted=("source_size",))}),
     )
     said = fitted_line(plan, channel, {"source_size": 1.2, "interface_shift": 0.5})
-    assert "interface_shift is not determined (from -1.23 to 2.23 Å fit as well)" in said
-    assert "source_size is not determined" not in said
+    assert "interface_shift (from -1.23 to 2.23 Å fit as well) is not determined" in said
+    assert "source_size (from" not in said
