@@ -45,6 +45,14 @@ class Placed:
         """Simulation less observation, of the former's shape; NaN where nothing was measured."""
         return self.matched - self.patch
 
+    @property
+    def explained(self) -> float:
+        """The share of the observation's variance that the simulation explains; at most one."""
+        patch, left = self.patch, self.residual
+        seen = np.isfinite(patch) & np.isfinite(left)
+        whole = float(patch[seen].var()) if seen.any() else 0.0
+        return 1.0 - float((left[seen] ** 2).mean()) / whole if whole else 0.0
+
     def framed(self, values: Floats) -> Floats:
         """Values of the simulation's shape in the frame of the observed signal, NaN around them."""
         whole = np.full(self.observed.data.shape, np.nan)

@@ -10,6 +10,7 @@ import numpy as np
 from ase import Atoms
 
 from htinvert.core import Channel, EvaluationFailed, Signal, UserError
+from htinvert.evaluation.placed import Placed
 from htinvert.forward.stem import Stem
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.forward.stm import Stm
@@ -29,6 +30,7 @@ FIELD = 300.0  # Å: side of the largest part that is looked at
 SLIPS = (0.1, 10.0)  # of a pixel size: nm for Å
 USUAL = 3.0  # standard deviations above the decoys' mean that many of them reach
 LEAST = 8  # px in coarse pixels of the smallest region
+POOR = 0.5  # of a curve's variance: a fit that explains less is said to be poor
 LEAST_CORRELATION = 0.2  # below which two images of many pixels have next to nothing in common
 
 
@@ -100,6 +102,16 @@ def judge(channel: Channel, atoms: Atoms, detail: Mapping[str, float] | None = N
         return Judgment()
     doubt = _hardly_seen(detail["ncc"], channel.forward)
     return Judgment("correlation", f"{doubt}{_slip(channel, atoms)}" if doubt else "")
+
+
+def poorly_fitted(placed: Placed) -> str:
+    """What is wrong where a fitted curve is hardly that of the structure; empty where it is."""
+    if placed.simulated.data.ndim != 1 or placed.explained >= POOR:
+        return ""
+    return (
+        f"the fit explains only {100 * max(placed.explained, 0.0):.0f} % of the curve's variance: "
+        "check the structure and its elements, the axis and its unit, and what is free"
+    )
 
 
 def _hardly_seen(correlation: float, forward: Any, *, chance: float = 0.0) -> str:

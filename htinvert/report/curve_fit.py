@@ -22,6 +22,7 @@ from htinvert.evaluation.certainty import Certainty, notes
 from htinvert.evaluation.fit import Fitted, fit
 from htinvert.evaluation.optimize import LEAST_SQUARES
 from htinvert.evaluation.placed import Placed
+from htinvert.matching.doubt import poorly_fitted
 from htinvert.report.figures import draw_placed, footnote
 from htinvert.report.terminal import progress_bar
 from htinvert.signals.intervals import intervals
@@ -77,7 +78,7 @@ def fit_with_progress(
     console.print(f"{name}: {metric} {score.cost:.4f}, {len(result.trials)} trials")
     console.print(f"compared: {seen.kind.words(channel.observed)}")
     console.print(_table(result, errors, derived, channel))
-    for note in _notes(channel, result, errors):
+    for note in filter(None, [poorly_fitted(seen.placed), *_notes(channel, result, errors)]):
         console.print(f"warning: {note}", soft_wrap=True)
     if isinstance(channel.forward, HasFindings):
         lines, texts = channel.forward.findings(atoms)

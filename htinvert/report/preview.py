@@ -33,7 +33,7 @@ from htinvert.energy.offer import offer_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.certainty import Certainty, notes
 from htinvert.evaluation.evaluate import evaluate
-from htinvert.matching.doubt import judge
+from htinvert.matching.doubt import judge, poorly_fitted
 from htinvert.metrics.likelihood import is_likely
 from htinvert.ranking.rank import fit_alone, raw_energies
 from htinvert.report.calibration import draw_calibration
@@ -255,8 +255,11 @@ def draw_measured(plan: Plan, folder: Path, *, stem: str = "") -> list[Path]:
 def fitted_line(plan: Plan, channel: Channel, parameters: Mapping[str, float]) -> str:
     """What was fitted to the start structure, with standard errors."""
     errors: Mapping[str, float] = {}
+    doubt = ""
     with suppress(EvaluationFailed, ValueError):
-        errors = intervals(see(channel, plan.space.template, parameters), channel.free)
+        seen = see(channel, plan.space.template, parameters)
+        doubt = poorly_fitted(seen.placed)
+        errors = intervals(seen, channel.free)
     sure = {
         name: Certainty(value, errors.get(name, 0.0), channel.free[name])
         for name, value in parameters.items()
@@ -267,7 +270,8 @@ def fitted_line(plan: Plan, channel: Channel, parameters: Mapping[str, float]) -
     )
     refitted = ", ".join(plan.config.experiments[channel.name].refitted)
     tail = f"; each candidate fits {refitted} again" if refitted else ""
-    told = "".join(f"; {note}" for note in notes(sure, partial(unit_of, channel.forward)))
+    found = filter(None, [doubt, *notes(sure, partial(unit_of, channel.forward))])
+    told = "".join(f"; {note}" for note in found)
     return f"{channel.name}: fitted to the start structure: {values}{tail}{told}"
 
 

@@ -55,6 +55,17 @@ def test_planted_nuisances_are_found_within_their_errors(planted):
     assert len((output / "fit.csv").read_text().splitlines()) > 300
 
 
+def test_a_fit_of_another_structure_is_called_poor(planted):
+    """A cage that is larger by a fifth, and the scale of distances may change by 3 % only."""
+    structure, data, output = planted
+    cage = molecule("C60")
+    cage.positions *= 1.2
+    write(structure, cage)
+    result = run(structure, data, "--range", "1.2:8", "-o", output)
+    assert result.exit_code == 0, result.output
+    assert "of the curve's variance: check the structure" in result.output
+
+
 def test_a_nuisance_at_its_bound_is_said(planted):
     """The data have a zoom of 1.01, and at most 1.002 is allowed."""
     structure, data, output = planted
