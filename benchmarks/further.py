@@ -23,7 +23,7 @@ from htinvert.core import Axis, Channel, Signal
 from htinvert.declaration.measurement import Measurement
 from htinvert.evaluation.fit import fit
 from htinvert.metrics.likelihood import Likelihood
-from htinvert.ranking.further import foresee
+from htinvert.ranking.further import Foreseen, foresee
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
 import make_example_joint as planting
@@ -82,6 +82,12 @@ def measured(data: list[Signal], one: Measurement, atoms: tuple[Atoms, Atoms]) -
     return float(np.mean(nats))
 
 
+def exact(told: Foreseen) -> float:
+    """What is expected [nats] where the model does not err at all, only the noise does."""
+    likelihood, noise = Likelihood(told.points, told.floor), told.noise.mean()
+    return float(likelihood(np.hypot(told.apart[0, 1], noise)) - likelihood(noise))
+
+
 def draw(path: Path, found: dict[str, list[tuple[float, float]]]) -> None:
     """Draw the measured above the foretold."""
     from htinvert.report.figures import pyplot
@@ -105,7 +111,8 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     asked = parser.parse_args()
     found: dict[str, list[tuple[float, float]]] = {"image": [], "G(r)": []}
-    print("| exchanged | datum | foretold [nats] | measured [nats] |\n|---|---|---|---|")
+    print("| exchanged | datum | foretold [nats] | measured [nats] | were the model exact [nats] |")
+    print("|---|---|---|---|---|")
     for number in range(asked.pairs):
         atoms = pair(number)
         bare = atoms[0].copy()
@@ -122,10 +129,11 @@ def main() -> None:
             ],
         }
         for name, one in measurements().items():
-            foretold = float(foresee(list(atoms), one).nats(1.0)[0])
+            told = foresee(list(atoms), one)
+            foretold = float(told.nats(1.0)[0])
             found[name].append((foretold, measured(data[name], one, atoms)))
             print(f"| {EXCHANGED[number % len(EXCHANGED)]} | {name} | {foretold:.2f} | "
-                  f"{found[name][-1][1]:.2f} |", flush=True)  # fmt: skip
+                  f"{found[name][-1][1]:.2f} | {exact(told):.2f} |", flush=True)  # fmt: skip
     for name, points in {**found, "both": [*found["image"], *found["G(r)"]]}.items():
         print(f"{name}: rank correlation {spearmanr(*zip(*points, strict=True)).statistic:.3f}")
     if asked.figure:

@@ -156,7 +156,7 @@ def consistency(draws: int) -> None:
                 costs = np.sqrt(squares.mean(axis=1))
                 pieces = costs[:, None] * (0.5 + 0.5 * squares / squares.mean(axis=1)[:, None])
                 aim = Objective(name, 1.0, Likelihood(POINTS / 2.0, 0.1))
-                evidence = Evidence(aim.worth(costs), {name: pieces}, {}, {name: aim})
+                evidence = Evidence(aim.worth(costs), {name: pieces}, {}, {name: aim}, nats=True)
                 p_values[name] = claim(evidence, draws=400).p_values
             empty = np.zeros((1, FAMILIES), dtype=bool)
             called += Decision([], (tuple(p_values),), empty, {}, p_values, {}).inconsistent

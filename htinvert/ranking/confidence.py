@@ -4,7 +4,9 @@ The weighted sums of two families are compared paired, window by window of the i
 both have wrong (blur, drift, noise) cancels. The set that is claimed is that of multiple
 comparisons with the best (Hsu, Ann. Stat. 12, 1136 (1984)) with the largest studentized difference
 under a bootstrap, as in the model confidence set of Hansen, Lunde & Nason, Econometrica 79, 453
-(2011).
+(2011). Sums that are log-likelihoods say how probable each family is, and the set is the smallest
+that holds enough of it, in the mean over bootstraps (Huggins & Miller, Bayesian Anal. 18, 79
+(2023)), which forgives a likelihood that is somewhat wrong.
 """
 
 from __future__ import annotations
@@ -39,12 +41,15 @@ class Evidence:
             shape (k, n): a row is what one standard normal number adds to every family. What
             families share cancels.
         objectives: by name, what a cost is worth in the sum; 1 where it is not named.
+        nats: whether sums are minus logarithms of likelihoods, where ``E / kT`` holds the error of
+            an energy already.
     """
 
     totals: Floats
     windows: Mapping[str, Floats]
     engine: Mapping[str, Floats]
     objectives: Mapping[str, Objective] = field(default_factory=dict)
+    nats: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +59,8 @@ class Claim:
     Attributes:
         level: the claimed probability, if the right family is among those that were compared.
         inside: which of the families are in the set, shape (n,).
-        p_values: of each family being as good as the best, shape (n,); the set holds those above
-            ``1 - level``.
+        p_values: of each family being as good as the best, shape (n,); of log-likelihoods how
+            probable it and all that are less so are; the set holds those above ``1 - level``.
         by_image: share of bootstraps of the image's windows in which each is the first, (n,).
         by_engine: the same under errors of the engine's energies and positions, shape (n,).
         by_both: the same under both, shape (n,).
@@ -123,7 +128,8 @@ def claim(evidence: Evidence, *, level: float = LEVEL, draws: int = DRAWS, seed:
 
     Windows are drawn with replacement, the same ones for all families; the engine's errors are
     normal. A family is out where its sum exceeds another's by more than the
-    differences of all pairs scatter, jointly, in all but ``1 - level`` of the draws.
+    differences of all pairs scatter, jointly, in all but ``1 - level`` of the draws; where sums are
+    in nats, where likelier ones are probable enough without it.
     """
     rng = np.random.default_rng(seed)
     images = _image_scatter(evidence, draws, rng)
@@ -131,7 +137,10 @@ def claim(evidence: Evidence, *, level: float = LEVEL, draws: int = DRAWS, seed:
     for factors in evidence.engine.values():
         engines += rng.normal(size=(draws, len(factors))) @ factors
     scatter = images + engines
-    p_values = _p_values(evidence.totals, scatter)
+    if evidence.nats:
+        p_values = _tails(evidence.totals + images)
+    else:
+        p_values = _p_values(evidence.totals, scatter)
     return Claim(
         level=level,
         inside=p_values > 1.0 - level,
@@ -169,6 +178,13 @@ def _p_values(totals: Floats, scatter: Floats) -> Floats:
         excess = float(((totals[i] - totals[others]) / spread).max())
         found[i] = float(((apart / spread).max(axis=1) >= excess).mean()) if excess > 0 else 1.0
     return found
+
+
+def _tails(sums: Floats) -> Floats:
+    """Probability of each family and all less probable ones, from sums [nats], (draws, n)."""
+    likely = np.exp(sums.min(axis=1, keepdims=True) - sums)
+    chances = (likely / likely.sum(axis=1, keepdims=True)).mean(axis=0)
+    return np.asarray((chances <= chances[:, None] + 1e-12) @ chances)
 
 
 def _first(sums: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import ENERGIES, Floats, Objective
 from htinvert.energy.accuracy import Accuracy
-from htinvert.metrics.likelihood import Likelihood
+from htinvert.metrics.likelihood import Likelihood, is_likely
 from htinvert.ranking.confidence import LEVEL, Evidence, claim
 from htinvert.ranking.evidence import gather
 from htinvert.ranking.rank import Ranked
@@ -107,10 +107,10 @@ def decide(
     """Compare families by every choice of data; ``seen_of`` has the signals of each, by channel."""
     worths = _worths(ranked, objectives)
     alone = {o.name: gather(ranked, seen_of, [o], engine=engine) for o in objectives}
-    choices = choices_of([o.name for o in objectives])
+    choices, nats = choices_of([o.name for o in objectives]), is_likely(objectives)
     inside, p_values = [], {}
     for choice in choices:
-        found = claim(_together(alone, worths, choice), level=level)
+        found = claim(replace(_together(alone, worths, choice), nats=nats), level=level)
         inside.append(found.inside)
         if len(choice) == 1:
             p_values[choice[0]] = found.p_values

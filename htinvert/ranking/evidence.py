@@ -16,7 +16,7 @@ from htinvert.core import Floats, Metric, Objective
 from htinvert.energy.accuracy import Accuracy
 from htinvert.geometry.distances import MANY_PAIRS, near_pairs
 from htinvert.geometry.roles import frozen_mask
-from htinvert.metrics.likelihood import Likelihood
+from htinvert.metrics.likelihood import Likelihood, is_likely
 from htinvert.ranking.confidence import Evidence, energy_weight
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.seen import Seen
@@ -61,7 +61,9 @@ def gather(
         misplaced = objective.weight * rattled(seen, sites, chosen, engine.position)
         errors["position"] = np.concatenate([errors.get("position", misplaced[:0]), misplaced])
     totals = np.array([entry.total for entry in ranked])
-    return Evidence(totals, windows, errors, {o.name: o for o in objectives})
+    return Evidence(
+        totals, windows, errors, {o.name: o for o in objectives}, nats=is_likely(objectives)
+    )
 
 
 def shared_sites(structures: Sequence[Atoms]) -> list[Places]:

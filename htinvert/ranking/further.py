@@ -10,7 +10,7 @@ Bayes factor (Lindley, Ann. Math. Stat. 27, 986 (1956)), here of N independent p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,9 @@ def foresee(structures: Sequence[Atoms], measurement: Measurement) -> Foreseen:
     misfit = metric.misfit if isinstance(metric, HasMisfit) else "cost"
     floor = model_error_of(forward)
     signals = [forward(atoms) for atoms in structures]
-    points = float(np.mean([independent_points(forward, signal)[0] for signal in signals]))
+    noise = np.array([noise_of(signal, measurement, misfit) for signal in signals])
+    shown = [_with_noise(s, n * _size(s, misfit)) for s, n in zip(signals, noise, strict=True)]
+    points = float(np.mean([independent_points(forward, signal)[0] for signal in shown]))
     likelihood = Likelihood(points, floor, misfit == "cost")
     apart = np.zeros((len(signals), len(signals)))
     for i, signal in enumerate(signals):
@@ -102,7 +104,6 @@ def foresee(structures: Sequence[Atoms], measurement: Measurement) -> Foreseen:
             fitted = fit(channel, rival, start={}, max_evaluations=FITS * len(measurement.free))
             cost = fitted.scores[measurement.metric].cost
             apart[i, j] = apart[j, i] = likelihood.misfit(cost)
-    noise = np.array([noise_of(signal, measurement, misfit) for signal in signals])
     return Foreseen(measurement, points, floor, noise, apart)
 
 
@@ -118,11 +119,23 @@ def noise_of(signal: Signal, measurement: Measurement, misfit: str) -> float:
     """
     if measurement.counts is None:
         return measurement.noise
-    values = signal.data.astype(float)
-    size = values.std() if misfit == "correlation" else np.sqrt(np.mean(values**2))
+    size = _size(signal, misfit)
     if not size > 0.0:
         raise EvaluationFailed(f"{measurement.name} would be the same everywhere")
-    return float(np.sqrt(max(values.mean(), 0.0) / measurement.counts) / size)
+    mean = float(signal.data.astype(float).mean())
+    return float(np.sqrt(max(mean, 0.0) / measurement.counts) / size)
+
+
+def _size(signal: Signal, misfit: str) -> float:
+    """Root mean square of what a misfit is relative to."""
+    values = signal.data.astype(float)
+    return float(values.std() if misfit == "correlation" else np.sqrt(np.mean(values**2)))
+
+
+def _with_noise(signal: Signal, noise: float) -> Signal:
+    """As it would be measured: by its noise data have more independent points than without."""
+    drawn = np.random.default_rng(0).normal(0.0, noise, signal.data.shape)
+    return replace(signal, data=(signal.data + drawn).astype(np.float32))
 
 
 def told_apart(foreseen: Foreseen) -> int:

@@ -13,15 +13,22 @@ FEWEST = 6  # pieces along an axis, however long the correlation
 def correlation_time(residual: Floats, axis: int = -1) -> float:
     """Integrated autocorrelation [points] of a residual along an axis, averaged over the others.
 
-    ``1 + 2 sum rho(k)`` up to the first k >= 5 tau (Sokal, *Monte Carlo Methods in Statistical
-    Mechanics* (1997), section 3); 1 for white noise. Points that are NaN count as 0.
+    ``1 + 2 sum rho(k)``, or of the squares, ``1 + 2 sum rho(k)^2``, where that is more, as where a
+    residual oscillates because it has no slow part (EXAFS within a range of R); each up to the
+    first k >= 5 tau (Sokal, *Monte Carlo Methods in Statistical Mechanics* (1997), section 3). 1
+    for white noise. Points that are NaN count as 0.
     """
     covariance = _covariance(residual, axis)
     if covariance[0] <= 0.0:
         return 1.0
-    times = 2.0 * np.cumsum(covariance / covariance[0]) - 1.0
+    correlation = covariance / covariance[0]
+    return max(_summed(correlation), _summed(correlation**2), 1.0)
+
+
+def _summed(correlation: Floats) -> float:
+    times = 2.0 * np.cumsum(correlation) - 1.0
     enough = np.flatnonzero(np.arange(len(times)) >= 5.0 * times)
-    return float(max(times[enough[0]] if enough.size else times.max(), 1.0))
+    return float(times[enough[0]] if enough.size else times.max())
 
 
 def decay(values: Floats, axis: int = -1) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 
 from htinvert.core import ENERGIES, UserError
 from htinvert.energy.accuracy import Accuracy
+from htinvert.metrics.likelihood import is_likely
 from htinvert.ranking.confidence import LEVEL, declared_accuracy, stated
 from htinvert.ranking.decide import Decision, contenders, decide
 from htinvert.ranking.rank import unit_of_sum
@@ -49,9 +50,15 @@ def show_decision(
 
     ``declared`` is a file of further measurements that are looked at instead of the usual ones.
 
-    Raises :class:`UserError` where the folder is no run, or has fewer than two data or families.
+    Raises :class:`UserError` where the folder is no run, or has fewer than two data or families, or
+    an error is given that likelihoods do not ask for.
     """
     facts = read_run(folder)
+    if is_likely(facts.objectives) and error != (None, None):
+        raise UserError(
+            f"{folder} ranks by likelihoods, where kT holds the error of an energy; leave the "
+            "engine's errors out, or run --fork with objectives: {energy: {kT: ...}} [eV]"
+        )
     engine = stated(declared_accuracy(facts.config.energy), energy=error[0], position=error[1])
     found = decided(facts, engine)
     if found is None:

@@ -85,8 +85,10 @@ def assess(facts: Facts, seen_of: Sequence[dict[str, Seen]], engine: Accuracy) -
 
 
 def _better(evidence: Evidence, engine: Accuracy) -> dict[str, int]:
-    """Sizes of the set with the better classes of engine, by class."""
-    found = {}
+    """Sizes of the set with the better classes of engine; none in nats, where kT has its error."""
+    found: dict[str, int] = {}
+    if evidence.nats:
+        return found
     for name, better in CLASSES.items():
         if better.energy < engine.energy and better.position < engine.position:
             ratio = {

@@ -70,7 +70,8 @@ def test_a_metric_that_is_no_residual_is_refused() -> None:
 
 
 def test_a_run_keeps_them_and_ranks_by_others_from_what_is_stored(tmp_path: Path) -> None:
-    run = ht.run(plan(LIKELY, stop={"evaluations": 3}), tmp_path / "run")
+    vague = {"energy": {"kT": 100.0}, "pdf.rw": {"points": 2, "floor": 0.5}}  # two are left
+    run = ht.run(plan(vague, stop={"evaluations": 3}), tmp_path / "run")
     kept = objectives_of(run.path)
     assert kept[1] == run.plan.objectives[1]
     ranked = run.rank()
@@ -84,19 +85,16 @@ def test_a_run_keeps_them_and_ranks_by_others_from_what_is_stored(tmp_path: Path
     console = Console(width=100, record=True, file=io.StringIO(), markup=False)
     plans = tmp_path / "plans.yaml"
     plans.write_text("neutrons: {like: pdf, forward: {radiation: neutron}, noise: 0.02, per: d}")
-    decision, wanted = show_decision(
-        run.path,
-        console=console,
-        error=(5.0, None),
-        declared=plans,  # so that two are left
-    )
+    decision, wanted = show_decision(run.path, console=console, declared=plans)
     assert [len(choice) for choice in decision.choices] == [1, 1, 2]
     told = console.export_text()
     assert decision.inside[:, 0].any() and "nats" in told
     assert wanted is not None and wanted.foreseen[0].measurement.name == "neutrons"
     assert "1 d" in told and "noise 0.02 of the signal per d, as given" in told
     assert (run.path / "decide.png").is_file()
-    again = ht.run(plan(LIKELY, stop={"evaluations": 4}), tmp_path / "run")
+    with pytest.raises(UserError, match="kT holds the error"):
+        show_decision(run.path, console=console, error=(5.0, None))
+    again = ht.run(plan(vague, stop={"evaluations": 4}), tmp_path / "run")
     assert again.counts().ok == 4
 
 

@@ -109,6 +109,37 @@ def test_the_set_holds_the_best_of_equal_means_as_often_as_it_claims() -> None:
     assert held / 200 > 0.815
 
 
+def test_of_log_likelihoods_the_set_is_the_most_probable_families() -> None:
+    """Bayes with equal priors; E / kT holds the engine's error, which is not drawn again."""
+    sums = np.log([2.0, 4.0, 5.0, 20.0])  # chances 0.5, 0.25, 0.2, 0.05
+    found = claim(Evidence(sums, {}, {"energy": 5.0 * np.eye(4)}, nats=True))
+    assert found.p_values == pytest.approx([1.0, 0.5, 0.25, 0.05])
+    assert list(found.inside) == [True, True, True, False]
+
+
+def test_one_more_log_likelihood_leaves_fewer_and_holds_the_right_one_as_often() -> None:
+    """Ten families; a datum of 30 pieces, and an energy that errs by kT, in 100 draws each."""
+    rng = np.random.default_rng(5)
+    held, left = np.zeros(2), np.zeros(2)
+    for seed in range(100):
+        energy = rng.normal(size=10)
+        energy[0] -= 1.5  # the right one is low, as a rule
+        pieces = 0.1 * rng.normal(size=(10, 30))  # sums scatter by half a nat
+        pieces[1:] += 0.05  # 1.5 nats for the right one
+        datum = Objective("g.rw", 30.0)
+        for k, sums in enumerate((0.0, energy)):
+            totals = 30.0 * pieces.mean(axis=1) + sums
+            found = claim(
+                Evidence(totals, {"g.rw": pieces}, {}, {"g.rw": datum}, nats=True),
+                draws=300,
+                seed=seed,
+            )
+            held[k] += found.inside[0]
+            left[k] += found.inside.sum() / 100
+    assert left[1] < left[0]
+    assert (held >= 90).all()
+
+
 def test_a_single_family_is_claimed_alone() -> None:
     found = claim(Evidence(np.array([1.0]), {}, {"energy": np.array([[0.1]])}))
     assert found.inside.all() and found.by_both[0] == 1.0

@@ -19,6 +19,7 @@ from htinvert.declaration.measurement import Measurement
 from htinvert.metrics.likelihood import Likelihood
 from htinvert.metrics.rw import Rw
 from htinvert.ranking.further import DECISIVE, best_first, foresee, told_apart
+from htinvert.signals.independent import independent_points
 
 POINTS = 400
 FLOOR = 0.1
@@ -48,6 +49,28 @@ def structures(count: int = 2) -> list[Atoms]:
 
 def measurement(likeness: float = 0.1, **changes: Any) -> Measurement:
     return Measurement("wave", Wave(likeness), "rw", "h", **{"noise": 0.2, **changes})
+
+
+@dataclass(frozen=True)
+class Smooth(Wave):
+    """One wave of a hundred points, whose independent points nobody but the data tells."""
+
+    def __call__(self, atoms: Atoms) -> Signal:
+        x = np.arange(POINTS, dtype=float) + 10.0 * atoms.positions[0, 0]
+        return Signal.curve(np.arange(POINTS, dtype=float), np.sin(0.06 * x))
+
+    def independent_points(self, observed: Signal) -> None:  # type: ignore[override]
+        return None
+
+
+def test_foretold_data_have_as_many_independent_points_as_measured_ones_will() -> None:
+    """A likelihood of data counts them with their noise: half of the variance is white here."""
+    one = Measurement("wave", Smooth(), "rw", "h", noise=1.0)
+    clean = one.forward(structures()[0])
+    noisy = clean.data + np.random.default_rng(7).normal(0.0, np.sqrt(0.5), POINTS)
+    counted, _ = independent_points(one.forward, Signal.curve(np.arange(POINTS), noisy))
+    assert foresee(structures(), one).points == pytest.approx(counted, rel=0.1)
+    assert counted > 2.0 * independent_points(one.forward, clean)[0]
 
 
 @pytest.mark.parametrize("hours", [0.5, 4.0])

@@ -124,6 +124,14 @@ def test_correlation_time_of_smoothed_noise_is_known() -> None:
     assert len(np.unique(stretches(20_000, 9.0))) == pytest.approx(20_000 / 36, rel=0.01)
 
 
+def test_a_residual_without_slow_parts_hangs_together_by_its_bandwidth() -> None:
+    """By Parseval's theorem the squares of a band of B per point do over 1 / (2 B) points."""
+    spectrum = np.fft.rfft(RNG.normal(size=100_000))
+    frequency = np.fft.rfftfreq(100_000)
+    spectrum[(frequency < 0.05) | (frequency > 0.10)] = 0.0
+    assert correlation_time(np.fft.irfft(spectrum)) == pytest.approx(10.0, rel=0.1)
+
+
 @dataclass(frozen=True)
 class Peak:
     """A Gaussian peak, whatever the atoms."""
