@@ -71,17 +71,19 @@ def symmetric_cluster(
     for symbol in rng.permutation(sorted(counts)):
         left = counts[symbol]
         closest = space.min_distance.get(frozenset({str(symbol)}), 0.0)
-        points = random_points(space, rng)[:ORBIT_TRIES] - center
-        for point, fewest in zip(*_settled(points, group, closest), strict=True):
-            if fewest > left:
-                continue
-            places = center + (group @ point if fewest == len(group) else _images(point, group))
-            fits = len(places) <= left
-            if fits and clearance(places, str(symbol), child, space.min_distance).all():
+        points, fewest = _settled(random_points(space, rng)[:ORBIT_TRIES] - center, group, closest)
+        at = 0
+        while left and at < len(points):
+            # What is there has the group's symmetry: where a point is free, all of its images are.
+            free = clearance(center + points[at:], str(symbol), child, space.min_distance)
+            good = np.flatnonzero(free & (fewest[at:] <= left))
+            if not len(good):
+                break
+            at += int(good[0]) + 1
+            places = center + _images(points[at - 1], group)
+            if len(places) <= left:
                 child += Atoms([symbol] * len(places), places, tags=[REGION_TAG] * len(places))
                 left -= len(places)
-            if not left:
-                break
         rest += [str(symbol)] * left
     return insert(child, rest, space=space, rng=rng) if rest else child
 
