@@ -219,8 +219,14 @@ def near_pairs(
     are found by a k-d tree (Maneewongvatana & Mount, 1999) of the atoms and those of their images
     around the cell that are near enough to be met.
     """
-    index, places = with_images(atoms, cutoff)
     some = np.arange(len(atoms)) if chosen is None else chosen
+    if len(some) * len(atoms) <= SOME_PAIRS and not atoms.pbc.any():
+        table = cdist(atoms.positions[some], atoms.positions)
+        near = table <= cutoff
+        near[np.arange(len(some)), some] = False
+        first, second = np.nonzero(near)
+        return some[first], second, table[near]
+    index, places = with_images(atoms, cutoff)
     found = cKDTree(places[some]).sparse_distance_matrix(
         cKDTree(places), cutoff, output_type="ndarray"
     )
