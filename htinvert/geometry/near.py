@@ -9,6 +9,7 @@ J. Algorithms 1, 301 (1980)), so that adding costs little and a lookup looks at 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -103,6 +104,7 @@ class _Tree:
     stop: int
     directions: NDArray[np.float64]
     tree: cKDTree
+    squares: NDArray[np.float64]  # of the codes' lengths
 
     @classmethod
     def of(cls, codes: Codes, start: int, stop: int) -> Self:
@@ -110,12 +112,13 @@ class _Tree:
         some = codes[start : stop : max(1, (stop - start) // SAMPLE)] / FULL
         _, vectors = np.linalg.eigh(np.cov(some.T))
         directions = vectors[:, -DIMENSIONS:]
-        points = np.empty((stop - start, DIMENSIONS))
+        points, squares = np.empty((stop - start, DIMENSIONS)), np.empty(stop - start)
         for first in range(0, stop - start, SAMPLE):
-            part = codes[start + first : min(start + first + SAMPLE, stop)]
-            points[first : first + len(part)] = part @ directions / FULL
+            part = codes[start + first : min(start + first + SAMPLE, stop)] / FULL
+            points[first : first + len(part)] = part @ directions
+            squares[first : first + len(part)] = (part**2).sum(axis=1)
         tree = cKDTree(points, leafsize=32, balanced_tree=False, compact_nodes=False)
-        return cls(start, stop, directions, tree)
+        return cls(start, stop, directions, tree, squares)
 
 
 class _Table:
@@ -158,24 +161,27 @@ class _Table:
         while True:
             reach = _reach(best.limit(within, count))
             if many > MANY:
-                return best.joined(self._plainly(tree, asked, reach)).below(within, count)
+                more = self._plainly(tree, asked, reach)
+                return _Bounds.joined([found, more]).below(within, count)
             apart, rows = tree.tree.query(point, k=many, distance_upper_bound=reach)
             rows = np.atleast_1d(rows)[np.isfinite(np.atleast_1d(apart))]  # anew: ties may swap
             rows += tree.start
             more = _Bounds.of(self._codes[rows] / FULL, rows, asked)
-            best = found.joined(more).below(within, count)
+            best = _Bounds.joined([found, more]).below(within, count)
             if len(rows) < many or many == size:
                 return best
             many = min(8 * many, size)
 
     def _plainly(self, tree: _Tree, asked: _Asked, reach: float) -> _Bounds:
         """What of a tree's rows lies within reach, by looking at each."""
-        found = _Bounds.none()
+        far, parts = reach**2 - asked.square + SLACK, [_Bounds.none()]
         for first in range(tree.start, tree.stop, SAMPLE):
-            part = _Plain(first)
-            part.extend(self._codes[first : min(first + SAMPLE, tree.stop)])
-            found = found.joined(part.reached(asked, reach))
-        return found
+            last = min(first + SAMPLE, tree.stop)
+            product = self._codes[first:last].astype(float) @ asked.own
+            squares = tree.squares[first - tree.start : last - tree.start]
+            rows = np.flatnonzero(squares - 2.0 / FULL * product < far) + first
+            parts.append(_Bounds.of(self._codes[rows] / FULL, rows, asked))
+        return _Bounds.joined(parts)
 
     def _grow(self) -> None:
         """Make trees of what has been added, and one of several that are not larger."""
@@ -280,14 +286,13 @@ class _Bounds:
         some = self.least <= self.limit(within, count) + SLACK
         return _Bounds(self.rows[some], self.least[some], self.most[some])
 
-    def joined(self, other: _Bounds) -> _Bounds:
-        """These and others."""
-        if not len(other.rows):
-            return self
-        return _Bounds(
-            np.concatenate([self.rows, other.rows]),
-            np.concatenate([self.least, other.least]),
-            np.concatenate([self.most, other.most]),
+    @classmethod
+    def joined(cls, parts: Sequence[_Bounds]) -> Self:
+        """All of them."""
+        return cls(
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.least for part in parts]),
+            np.concatenate([part.most for part in parts]),
         )
 
 
