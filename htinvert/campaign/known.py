@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from htinvert.core import Candidate, Evaluation
 from htinvert.geometry.fingerprint import fingerprint
-from htinvert.geometry.known import Known
+from htinvert.geometry.known import Known, Sketch
 from htinvert.geometry.near import CODE, code
 from htinvert.store import RunStore
 
@@ -64,6 +64,7 @@ class KnownStructures:
             getattr(self, name).keep_elsewhere(partial(self._read, name))
         self._fitted: dict[int, Parameters] = {}
         self._added: list[tuple[Any, ...]] = []  # rows that are not saved yet
+        self._last: Sketch | None = None
         self._relaxes = False  # whether any evaluation has moved an atom
 
     @property
@@ -73,7 +74,7 @@ class KnownStructures:
 
     def propose(self, candidate: Candidate) -> None:
         """Remember a proposal; :meth:`proposed_durably` says when all are in the store."""
-        self.proposed.add(candidate.atoms)
+        self.proposed.add(self._sketch(candidate.atoms))
         self._indices["proposed"].append(candidate.index)
 
     def proposed_durably(self) -> None:
@@ -91,16 +92,16 @@ class KnownStructures:
             self._added.append((*proposed, np.zeros(CODE), FAILED))
             return False
         self._relaxes = self._relaxes or _moved(evaluation)
-        first = self.families.find(evaluation.atoms) is None
+        relaxed = Sketch.of(evaluation.atoms)
+        first = self.families.find(relaxed) is None
         for name in ("relaxed", "families") if first else ("relaxed",):
             known = getattr(self, name)
-            known.add(evaluation.atoms)
+            known.add(relaxed)
             known.kept()
             self._indices[name].append(index)
         if self._refits:
             self._fit(index, evaluation.parameters)
-        relaxed = code(fingerprint(evaluation.atoms))
-        self._added.append((*proposed, relaxed, FIRST if first else REPEAT))
+        self._added.append((*proposed, relaxed.code, FIRST if first else REPEAT))
         return not first
 
     def leads_to_known(self, atoms: Atoms) -> bool:
@@ -108,7 +109,17 @@ class KnownStructures:
 
         Never where nothing relaxes: there each structure has an energy of its own.
         """
-        return self._relaxes and self.relaxed.find(atoms) is not None
+        return self._relaxes and self.relaxed.find(self._sketch(atoms)) is not None
+
+    def was_proposed(self, atoms: Atoms) -> bool:
+        """Whether a proposal is one that was made before."""
+        return self.proposed.find(self._sketch(atoms)) is not None
+
+    def _sketch(self, atoms: Atoms) -> Sketch:
+        """Of a proposal, which is looked for and then remembered."""
+        if self._last is None or self._last.atoms is not atoms:
+            self._last = Sketch.of(atoms)
+        return self._last
 
     def fitted(self, index: int) -> Parameters | None:
         """What the fits of a candidate ended with, None where nothing is known of it."""
@@ -179,5 +190,7 @@ class KnownStructures:
 def _moved(evaluation: Evaluation) -> bool:
     """Whether any atom was relaxed to another place."""
     before, after = evaluation.candidate.atoms, evaluation.atoms
+    if np.array_equal(before.positions, after.positions):
+        return False
     moves = find_mic(after.positions - before.positions, before.cell, before.pbc)[1]
     return bool(moves.max(initial=0.0) > STILL)

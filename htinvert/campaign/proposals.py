@@ -136,7 +136,7 @@ class Proposals:
             return ""
         if clashes(atoms, region_mask(atoms), self._plan.space.min_distance):
             return "min_distance"
-        if self._store.known(key) or structures.proposed.find(atoms) is not None:
+        if self._store.known(key) or structures.was_proposed(atoms):
             return "duplicate"
         if structures.leads_to_known(atoms):
             return "known_minimum"

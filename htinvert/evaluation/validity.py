@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from ase.geometry import find_mic
-from scipy.sparse.csgraph import minimum_spanning_tree
+from scipy.cluster.hierarchy import single
+from scipy.spatial.distance import pdist
 
 from htinvert.core import EnergyModel, EvaluationFailed, Recipe, Region, Relaxation
 from htinvert.declaration.wording import shown
@@ -128,12 +129,13 @@ def check_distances(atoms: Atoms, which: str) -> None:
 def check_in_one_piece(cluster: Atoms) -> None:
     """Raise :class:`EvaluationFailed` where a cluster without periodic images fell apart.
 
-    The atoms are linked by the shortest tree (Kruskal, Proc. Am. Math. Soc. 7, 48 (1956)); one link
-    that is much longer than most tells pieces apart on any scale of length.
+    The atoms are linked by the shortest tree (Kruskal, Proc. Am. Math. Soc. 7, 48 (1956)), whose
+    links are those of single linkage (Gower & Ross, Appl. Stat. 18, 54 (1969)); one that is much
+    longer than most tells pieces apart on any scale of length.
     """
     if len(cluster) < 3:
         return
-    links = minimum_spanning_tree(cluster.get_all_distances()).data
+    links = single(pdist(cluster.positions))[:, 2]
     typical, gap = float(np.median(links)), float(links.max())
     if gap > WIDEST_GAP * typical:
         raise EvaluationFailed(

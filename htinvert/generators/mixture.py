@@ -49,10 +49,13 @@ class Mixture:
             generator.restore(found)
 
     def _propose(self, index: int) -> list[Candidate]:
-        rng = np.random.default_rng([self.seed, index, 3])
-        while len(self._spent) < len(self.generators):
-            left = np.array([0.0 if i in self._spent else s for i, s in enumerate(self.shares)])
-            chosen = int(rng.choice(len(self.generators), p=left / left.sum()))
+        rng: np.random.Generator | None = None
+        while left := [i for i in range(len(self.generators)) if i not in self._spent]:
+            chosen = left[0]
+            if len(left) > 1:
+                rng = rng or np.random.default_rng([self.seed, index, 3])
+                shares = np.array([s * (i in left) for i, s in enumerate(self.shares)])
+                chosen = int(rng.choice(len(shares), p=shares / shares.sum()))
             try:
                 return self.generators[chosen].ask([index])
             except Exhausted as end:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from ase import Atoms
 from ase.cell import Cell
-from ase.data import atomic_numbers, covalent_radii
+from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
@@ -41,6 +41,8 @@ def distances(points: NDArray[np.float64], atoms: Atoms, *, cutoff: float) -> ND
     Returns shape (m, n, images); all distances up to ``cutoff`` [Å] are among them. Along a cell
     vector more than twice the cutoff high the nearest image is the one of the rounded fraction.
     """
+    if not atoms.pbc.any():
+        return np.asarray(cdist(points, atoms.positions)[:, :, None])
     basis = basis_of(atoms)
     fractions = (points[:, None] - atoms.positions) @ basis.inverse
     fractions -= np.round(fractions) * atoms.pbc
@@ -115,9 +117,14 @@ def clearance(
     symbol: str,
     atoms: Atoms,
     min_distance: Mapping[frozenset[str], float],
+    *,
+    count: int | None = None,
 ) -> NDArray[np.bool_]:
-    """At which of ``points``, shape (m, 3) [Å], an atom is far enough from all others."""
-    return room(points, symbol, atoms, min_distance) >= 1.0
+    """At which of ``points``, shape (m, 3) [Å], an atom is far enough from the first ``count``.
+
+    Or from all others, where that is None.
+    """
+    return room(points, symbol, atoms, min_distance, count=count) >= 1.0
 
 
 def room(
@@ -127,22 +134,24 @@ def room(
     min_distance: Mapping[frozenset[str], float],
     *,
     most: float = 1.0,
+    count: int | None = None,
 ) -> NDArray[np.float64]:
     """Least ratio of an atom's distances at ``points``, shape (m, 3) [Å], to those allowed.
 
-    Shape (m,); up to ``most``, beyond which atoms are not looked for: infinite there.
+    Shape (m,); up to ``most``, beyond which atoms are not looked for: infinite there. With
+    ``count`` only the first so many atoms count.
     """
-    kinds, which = kinds_of(atoms.get_chemical_symbols())
-    allowed = np.array([min_distance.get(frozenset((symbol, kind)), 0.0) for kind in kinds])
-    cutoff = most * float(allowed.max(initial=0.0)) * (1.0 + 1e-9)
+    least = _least(symbol, atoms.numbers[:count], min_distance)
+    cutoff = most * float(least.max(initial=0.0)) * (1.0 + 1e-9)
     ratio = np.full(len(points), np.inf)
     if cutoff <= 0.0:
         return ratio
-    least = np.maximum(allowed[which], 1e-9)
-    if len(points) * len(atoms) <= SOME_PAIRS and not atoms.pbc.any():
-        ratio = (cdist(points, atoms.positions) / least).min(axis=1, initial=np.inf)
+    least = np.maximum(least, 1e-9)
+    if len(points) * len(least) <= SOME_PAIRS and not atoms.pbc.any():
+        ratio = (cdist(points, atoms.positions[:count]) / least).min(axis=1)
     else:
         index, places = with_images(atoms, cutoff)
+        index, places = index[index < len(least)], places[index < len(least)]
         near = cKDTree(wrapped(points, atoms)).sparse_distance_matrix(
             cKDTree(places), cutoff, output_type="ndarray"
         )
@@ -150,15 +159,24 @@ def room(
     return np.where(ratio <= most, ratio, np.inf)
 
 
+def _least(
+    symbol: str, numbers: NDArray[np.integer], min_distance: Mapping[frozenset[str], float]
+) -> NDArray[np.float64]:
+    """Shortest allowed distances [Å] of an atom to those of these elements, shape (n,)."""
+    plain = numbers.tolist()
+    table = {n: min_distance.get(frozenset((symbol, chemical_symbols[n])), 0.0) for n in set(plain)}
+    return np.array([table[number] for number in plain], dtype=float)
+
+
 def clashes(
     atoms: Atoms, mask: NDArray[np.bool_], min_distance: Mapping[frozenset[str], float]
 ) -> bool:
     """True where an atom of ``mask``, shape (n,), is closer to another than allowed."""
     chosen = np.flatnonzero(mask)
-    symbols = np.array(atoms.get_chemical_symbols())
+    symbols = atoms.get_chemical_symbols()
     if len(chosen) * len(atoms) > SOME_PAIRS:
         return _any_clash(atoms, chosen, symbols, min_distance)
-    allowed = limits(symbols[chosen], symbols, min_distance)
+    allowed = limits([symbols[i] for i in chosen.tolist()], symbols, min_distance)
     if not allowed.size:
         return False
     apart = distances(atoms.positions[chosen], atoms, cutoff=float(allowed.max()))
@@ -170,7 +188,7 @@ def clashes(
 def _any_clash(
     atoms: Atoms,
     chosen: NDArray[np.intp],
-    symbols: NDArray[np.str_],
+    symbols: Sequence[str],
     min_distance: Mapping[frozenset[str], float],
 ) -> bool:
     """What :func:`clashes` says, by the pairs that are near alone."""
@@ -201,8 +219,14 @@ def near_pairs(
     are found by a k-d tree (Maneewongvatana & Mount, 1999) of the atoms and those of their images
     around the cell that are near enough to be met.
     """
-    index, places = with_images(atoms, cutoff)
     some = np.arange(len(atoms)) if chosen is None else chosen
+    if len(some) * len(atoms) <= SOME_PAIRS and not atoms.pbc.any():
+        table = cdist(atoms.positions[some], atoms.positions)
+        near = table <= cutoff
+        near[np.arange(len(some)), some] = False
+        first, second = np.nonzero(near)
+        return some[first], second, table[near]
+    index, places = with_images(atoms, cutoff)
     found = cKDTree(places[some]).sparse_distance_matrix(
         cKDTree(places), cutoff, output_type="ndarray"
     )

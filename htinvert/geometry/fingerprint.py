@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
@@ -16,7 +18,9 @@ FINGERPRINT_STEP = 0.05  # Å
 
 FINGERPRINT_WIDTH = 0.15  # Å, standard deviation of the smearing
 
-RECENT = 1024  # fingerprints that are kept for whoever asks next
+SIZE = round(FINGERPRINT_CUTOFF / FINGERPRINT_STEP) + 1  # numbers of a pair of elements
+
+RECENT = 16 * 2**20  # bytes of fingerprints that are kept for whoever asks next
 
 # Difference below which structures are of one family: relaxations into one minimum stay below it,
 # an exchange of two elements in a boundary layer lies above.
@@ -26,26 +30,43 @@ LIKE = 2e-3
 def fingerprint(atoms: Atoms) -> NDArray[np.float64]:
     """:func:`smeared_distances`, read-only; the last few structures are not computed again.
 
-    A campaign and each of its generators ask for the same one, one after the other.
+    A campaign and each of its generators ask for the same one, one after the other, and a campaign
+    once more when a candidate comes back that nothing has moved.
     """
-    key = b"".join(
-        part.tobytes()
-        for part in (
-            *(atoms.numbers, atoms.positions, atoms.get_tags(), atoms.cell.array, atoms.pbc),
-            motion(atoms),
-        )
-    )
-    found = _recent.get(key)
-    if found is None:
+    parts = (atoms.numbers, atoms.positions, atoms.get_tags(), atoms.cell.array, atoms.pbc)
+    key = b"".join(part.tobytes() for part in parts)
+    if atoms.constraints:
+        key += motion(atoms).tobytes()
+    return _recent.of(key, atoms)
+
+
+class _Recent:
+    """Fingerprints by all that they depend on; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, NDArray[np.float64]] = {}
+        self._size = 0
+
+    def of(self, key: bytes, atoms: Atoms) -> NDArray[np.float64]:
+        """The fingerprint of a structure with this key."""
+        found = self._known.get(key)
+        if found is not None:
+            return found
         found = smeared_distances(atoms)
         found.setflags(write=False)
-        while len(_recent) >= RECENT:
-            del _recent[next(iter(_recent))]
-        _recent[key] = found
-    return found
+        self._known[key] = found
+        self._size += _size(key, found)
+        while self._size > RECENT and len(self._known) > 1:
+            oldest = next(iter(self._known))
+            self._size -= _size(oldest, self._known.pop(oldest))
+        return found
 
 
-_recent: dict[bytes, NDArray[np.float64]] = {}  # fingerprints by all that they depend on
+def _size(key: bytes, vector: NDArray[np.float64]) -> int:
+    return len(key) + vector.nbytes + 300
+
+
+_recent = _Recent()
 
 
 def smeared_distances(atoms: Atoms) -> NDArray[np.float64]:
@@ -59,22 +80,38 @@ def smeared_distances(atoms: Atoms) -> NDArray[np.float64]:
     mask = region_mask(atoms)
     chosen = np.flatnonzero(mask) if mask.any() else np.arange(len(atoms))
     first, second, r = _pairs(atoms, chosen, inside=not mask.any())
-    ends = np.sort(np.stack([atoms.numbers[first], atoms.numbers[second]]), axis=0)
     fade = 0.5 * (1.0 + np.cos(np.pi * r / FINGERPRINT_CUTOFF)) / np.maximum(r, 0.5)
-    size = round(FINGERPRINT_CUTOFF / FINGERPRINT_STEP)
     place = r / FINGERPRINT_STEP
-    low = np.minimum(place.astype(int), size - 1)
-    species = np.unique(atoms.numbers)
-    pairs = [(a, b) for i, a in enumerate(species) for b in species[i:]]
-    rows = np.zeros((len(pairs), size + 1))
-    for row, (a, b) in zip(rows, pairs, strict=True):
-        used = (ends[0] == a) & (ends[1] == b)
-        share = (place - low)[used]
-        np.add.at(row, low[used], (1.0 - share) * fade[used])
-        np.add.at(row, low[used] + 1, share * fade[used])
+    low = np.minimum(place.astype(int), SIZE - 2)
+    share = place - low
+    row, count = _pair_of(atoms.numbers, first, second)
+    cell = row * SIZE + low
+    length = count * SIZE
+    rows = np.bincount(cell, (1.0 - share) * fade, length)
+    rows += np.bincount(cell + 1, share * fade, length)
+    vector = (rows.reshape(count, SIZE) @ _smearing()).ravel()
+    return np.asarray(vector / (np.sqrt(vector @ vector) or 1.0))
+
+
+@cache
+def _smearing() -> NDArray[np.float64]:
+    """What a row of distances is multiplied by to be smeared by a Gaussian, shape (SIZE, SIZE)."""
     width = FINGERPRINT_WIDTH / FINGERPRINT_STEP
-    vector = gaussian_filter1d(rows, width, axis=1, mode="constant").ravel()
-    return np.asarray(vector / (np.linalg.norm(vector) or 1.0))
+    return np.asarray(gaussian_filter1d(np.eye(SIZE), width, axis=1, mode="constant"))
+
+
+def _pair_of(
+    numbers: NDArray[np.integer], first: NDArray[np.intp], second: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], int]:
+    """Which pair of elements each pair of atoms is, and how many there are of these."""
+    kinds = sorted(set(numbers.tolist()))
+    many = len(kinds)
+    if many == 1:
+        return np.zeros(len(first), np.intp), 1
+    which = np.searchsorted(kinds, numbers)
+    one, other = which[first], which[second]
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    return low * many - low * (low - 1) // 2 + high - low, many * (many + 1) // 2
 
 
 def _pairs(

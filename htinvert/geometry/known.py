@@ -26,7 +26,7 @@ from htinvert.geometry.duplicates import (
     other_order,
 )
 from htinvert.geometry.fingerprint import LIKE, fingerprint
-from htinvert.geometry.near import Codes, NearestFingerprints
+from htinvert.geometry.near import Codes, NearestFingerprints, code
 from htinvert.geometry.places import OFF, Places, frame_key
 
 TIES = 8  # of the nearest fingerprints that are matched atom by atom
@@ -37,6 +37,25 @@ AT_HAND = 16 * 2**20  # bytes of exact structures that are at hand, of those kep
 PAGE = 256  # structures that are asked for at once where one of them is needed
 
 Read = Callable[[Sequence[int]], list[Atoms]]
+
+
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """A structure with all that is compared first: its fingerprint, and the code of that.
+
+    Whoever looks for one and then remembers it makes it once.
+    """
+
+    atoms: Atoms
+    vector: NDArray[np.float64]
+    code: Codes
+    frame: bytes
+
+    @classmethod
+    def of(cls, atoms: Atoms) -> Self:
+        """The sketch of a structure, which must not change after."""
+        vector = fingerprint(atoms)
+        return cls(atoms, vector, code(vector), frame_key(atoms))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +135,13 @@ class Known:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, atoms: Atoms) -> None:
+    def add(self, atoms: Atoms | Sketch) -> None:
         """Remember a structure; its number is how many came before."""
-        vector = fingerprint(atoms)
-        self._nearest.add(vector, self._count)
+        sketch = atoms if isinstance(atoms, Sketch) else Sketch.of(atoms)
+        self._nearest.add_code(len(sketch.vector), sketch.code, self._count)
         if self._places is not None:
-            self._places.add(self._count, atoms)
-        self._held[self._count] = self._exact(atoms, vector)
+            self._places.add(self._count, sketch.atoms, key=sketch.frame)
+        self._held[self._count] = self._exact(sketch)
         self._count += 1
 
     def keep_elsewhere(self, read: Read) -> None:
@@ -159,11 +178,16 @@ class Known:
         if state is not None:
             self._operations = [Operation(np.array(s), np.array(shift)) for s, shift in state]
 
-    def find(self, atoms: Atoms) -> int | None:
+    def find(self, atoms: Atoms | Sketch) -> int | None:
         """Number of the nearest known structure that is the same, if any."""
-        vector = fingerprint(atoms)
+        if isinstance(atoms, Sketch):
+            vector, atoms = atoms.vector, atoms.atoms
+        else:
+            vector = fingerprint(atoms)
         near = self._nearest.near(vector, within=self.perhaps, count=TIES)
         numbers = near.numbers.tolist()
+        if not numbers:
+            return None
         at_hand = all(number in self._held or number in self._at_hand for number in numbers)
         if not at_hand and not self._perhaps(atoms, numbers, near.least.tolist()):
             return None
@@ -216,7 +240,7 @@ class Known:
         if missing:
             assert self._read is not None  # noqa: S101
             for number, atoms in zip(missing, self._read(missing), strict=True):
-                found[number] = self._exact(atoms, fingerprint(atoms))
+                found[number] = self._exact(Sketch.of(atoms))
         for number in numbers:
             if number not in self._held:
                 self._have_at_hand(number, found[number])
@@ -231,12 +255,13 @@ class Known:
         while self._size > AT_HAND and len(self._at_hand) > TIES:
             self._size -= self._at_hand.pop(next(iter(self._at_hand))).size
 
-    def _exact(self, atoms: Atoms, vector: NDArray[np.float64]) -> _Exact:
+    def _exact(self, sketch: Sketch) -> _Exact:
         """A structure without what it shares with others: an ``Atoms`` takes some kB."""
-        frame = self._frames.setdefault(frame_key(atoms), atoms)
-        if frame is atoms:
-            frame = self._frames[frame_key(atoms)] = atoms.copy()
-        return _Exact(frame, atoms.cell.array.copy(), atoms.positions.copy(), vector)
+        atoms = sketch.atoms
+        if sketch.frame not in self._frames:
+            self._frames[sketch.frame] = atoms.copy()
+        cell, positions = atoms.cell.array.copy(), atoms.positions.copy()
+        return _Exact(self._frames[sketch.frame], cell, positions, sketch.vector)
 
     def _keep(self, atoms: Atoms) -> list[Operation]:
         """Operations that keep the host, which is the same for all."""

@@ -45,12 +45,12 @@ class Places:
         self._frames: list[_Frame] = []
         self._where = np.full((16, 2), UNKNOWN, np.int32)  # frame and row, by number
 
-    def add(self, number: int, atoms: Atoms) -> None:
-        """Remember where the atoms of a structure are."""
+    def add(self, number: int, atoms: Atoms, *, key: bytes | None = None) -> None:
+        """Remember where the atoms of a structure are; ``key`` is its :func:`frame_key`."""
         while number >= len(self._where):
             more = np.full((len(self._where), 2), UNKNOWN, np.int32)
             self._where = np.concatenate([self._where, more])
-        self._where[number] = self._put(atoms)
+        self._where[number] = self._put(atoms, frame_key(atoms) if key is None else key)
 
     def asked(self, number: int) -> bool:
         """Whether a structure was added, though it may have no place."""
@@ -66,9 +66,8 @@ class Places:
         found.positions[frame.used] += STEP * frame.steps[row]
         return found
 
-    def _put(self, atoms: Atoms) -> tuple[int, int]:
+    def _put(self, atoms: Atoms, key: bytes) -> tuple[int, int]:
         """Frame and row of a structure that is new."""
-        key = frame_key(atoms)
         if key not in self._numbers:
             if len(self._frames) >= FRAMES:
                 return NONE, 0

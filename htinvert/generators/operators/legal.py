@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from ase import Atoms
+from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from htinvert.core import REGION_TAG, Infeasible, Space
 from htinvert.geometry.distances import clashes, clearance, distance_outside, heights, limits
+from htinvert.geometry.once import Once
 from htinvert.geometry.roles import region_mask
 
 TRIES = 30  # children drawn before an operator gives up
@@ -57,24 +61,24 @@ def spread(atoms: Atoms, space: Space) -> None:
     the host stays. So a move can be larger than the few tenths of Å at which some pair of a
     compact structure comes too close.
     """
-    chosen = np.flatnonzero(region_mask(atoms))
+    free = region_mask(atoms)
+    chosen = np.flatnonzero(free)
     if not len(chosen):
         return
     symbols = atoms.get_chemical_symbols()
-    allowed = limits([symbols[i] for i in chosen], symbols, space.min_distance)
-    free = region_mask(atoms)
-    cell = atoms.cell.complete()
+    allowed = limits([symbols[i] for i in chosen.tolist()], symbols, space.min_distance)
+    cell = atoms.cell.complete() if atoms.pbc.any() else None
     for _ in range(PUSHES):
         vectors = atoms.positions[chosen][:, None] - atoms.positions
-        if atoms.pbc.any():
+        if cell is not None:
             fractions = cell.scaled_positions(vectors.reshape(-1, 3))
             fractions -= np.round(fractions) * atoms.pbc
             vectors = (fractions @ cell.array).reshape(vectors.shape)
         apart = np.sqrt((vectors**2).sum(axis=-1))
         apart[np.arange(len(chosen)), chosen] = np.inf
-        lack = np.maximum(1.02 * allowed - apart, 0.0)
         if not (apart < allowed).any():
             return
+        lack = np.maximum(1.02 * allowed - apart, 0.0)
         share = np.where(free, 0.5, 1.0) * lack / np.maximum(apart, 1e-3)
         atoms.positions[chosen] += (share[:, :, None] * vectors).sum(axis=1)
 
@@ -101,21 +105,64 @@ def is_valid(atoms: Atoms, space: Space) -> bool:
     return not objection(atoms, space)
 
 
+@dataclass(frozen=True, eq=False)
+class _Room:
+    """What follows from a space alone.
+
+    Attributes:
+        free: whether all of the structure may change and nothing is periodic.
+        size: largest diameter [Å] of a free cluster.
+        center: where the middle of a free cluster belongs [Å], shape (3,).
+        radius: of a ball that holds the centers of a compact cluster's atoms [Å].
+        host: all that is not the region.
+    """
+
+    free: bool
+    size: float
+    center: NDArray[np.float64]
+    radius: float
+    host: Atoms
+
+    @classmethod
+    def of(cls, space: Space) -> Self:
+        """The room of a space."""
+        template = space.template
+        free = space.region is None and not template.pbc.any()
+        size = float(heights(template).min()) if template.cell.rank == 3 else float("inf")
+        volume = sum(
+            high * bond_length(symbol, symbol, space) ** 3 / np.sqrt(2.0)
+            for symbol, (_, high) in space.composition.items()
+        )
+        ball = LOOSENESS * (0.75 * volume / np.pi) ** (1 / 3)
+        return cls(
+            free=free and bool(region_mask(template).all()),
+            size=size,
+            center=np.asarray(template.cell.array.sum(axis=0) / 2.0),
+            radius=float(min(ball, 0.5 * size)),
+            host=host_of(template),
+        )
+
+
+_rooms: Once[_Room] = Once(64)
+
+
+def _room(space: Space) -> _Room:
+    return _rooms.of(space, lambda: _Room.of(space))
+
+
 def is_free_cluster(space: Space) -> bool:
     """Whether all of the structure may change and nothing is periodic: a cluster in a vacuum."""
-    template = space.template
-    return space.region is None and not template.pbc.any() and bool(region_mask(template).all())
+    return _room(space).free
 
 
 def box_size(space: Space) -> float:
     """Largest diameter [Å] of a free cluster: the box's smallest height, or no limit without."""
-    template = space.template
-    return float(heights(template).min()) if template.cell.rank == 3 else float("inf")
+    return _room(space).size
 
 
 def box_center(space: Space) -> NDArray[np.float64]:
     """Where the middle of a free cluster belongs [Å], shape (3,)."""
-    return np.asarray(space.template.cell.array.sum(axis=0) / 2.0)
+    return _room(space).center
 
 
 def center(atoms: Atoms, space: Space) -> None:
@@ -141,6 +188,12 @@ def host_of(atoms: Atoms) -> Atoms:
     return atoms[~region_mask(atoms)]
 
 
+def bare_host(space: Space) -> Atoms:
+    """A copy of a space's host."""
+    bare: Atoms = _room(space).host.copy()
+    return bare
+
+
 def region_of(atoms: Atoms) -> Atoms:
     """The region's atoms alone, without constraints."""
     part = atoms[region_mask(atoms)]
@@ -150,7 +203,8 @@ def region_of(atoms: Atoms) -> Atoms:
 
 def composition_of(atoms: Atoms) -> Counter[str]:
     """Number of atoms of each element inside the region."""
-    return Counter(atoms.symbols[region_mask(atoms)])
+    numbers = atoms.numbers[region_mask(atoms)].tolist()
+    return Counter([chemical_symbols[number] for number in numbers])
 
 
 def free_indices(atoms: Atoms) -> NDArray[np.int64]:
@@ -171,12 +225,13 @@ def insert(
 ) -> Atoms:
     """Add atoms one by one at random points of the region that are far enough from all others."""
     child = atoms.copy()
-    for symbol in symbols:
+    child += Atoms(symbols, tags=[REGION_TAG] * len(symbols))
+    for count, symbol in enumerate(symbols, len(atoms)):
         points = random_points(space, rng)
-        free = np.flatnonzero(clearance(points, symbol, child, space.min_distance))
-        if not len(free):
+        free = clearance(points, symbol, child, space.min_distance, count=count)
+        if not free.any():
             raise Infeasible(f"{MIN_DISTANCE}, which leaves no room for {symbol}")
-        child += Atoms(symbol, [points[free[0]]], tags=[REGION_TAG])
+        child.positions[count] = points[free.argmax()]
     return child
 
 
@@ -211,21 +266,16 @@ def cluster_radius(space: Space) -> float:
 
     As many as the composition allows at most, in close packing with a little room to spare.
     """
-    volume = sum(
-        high * bond_length(symbol, symbol, space) ** 3 / np.sqrt(2.0)
-        for symbol, (_, high) in space.composition.items()
-    )
-    ball = LOOSENESS * (0.75 * volume / np.pi) ** (1 / 3)
-    return float(min(ball, 0.5 * box_size(space)))
+    return _room(space).radius
 
 
 def _points_in_a_ball(space: Space, rng: np.random.Generator) -> NDArray[np.float64]:
     directions = rng.normal(size=(PLACES, 3))
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    directions /= np.sqrt((directions**2).sum(axis=1, keepdims=True))
     reach = cluster_radius(space) * rng.random((PLACES, 1)) ** (1 / 3)
     return np.asarray(box_center(space) + reach * directions)
 
 
 def _diameter(atoms: Atoms) -> float:
     offsets = atoms.positions[:, None] - atoms.positions
-    return float(np.sqrt((offsets**2).sum(axis=-1)).max(initial=0.0))
+    return float(np.sqrt((offsets**2).sum(axis=-1).max(initial=0.0)))

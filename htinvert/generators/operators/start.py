@@ -11,7 +11,7 @@ from htinvert.core import Infeasible, Space
 from htinvert.generators.operators.grain import GRAIN_SHIFT, shifted
 from htinvert.generators.operators.legal import (
     attempt,
-    host_of,
+    bare_host,
     insert,
     is_free_cluster,
 )
@@ -39,7 +39,7 @@ def random_structure(space: Space, *, rng: np.random.Generator) -> Atoms:
         if is_free_cluster(space) and rng.random() < SYMMETRIC:
             return symmetric_cluster(Counter(symbols), space=space, rng=rng)
         rng.shuffle(symbols)
-        host = host_of(space.template)
+        host = bare_host(space)
         if rigid_bodies(host) and rng.random() < 0.5:
             host = shifted(host, GRAIN_SHIFT, space=space, rng=rng)
         return insert(host, symbols, space=space, rng=rng)

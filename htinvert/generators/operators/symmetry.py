@@ -8,10 +8,11 @@ from functools import cache
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from htinvert.core import REGION_TAG, Space
-from htinvert.generators.operators.legal import box_center, host_of, insert, random_points
+from htinvert.generators.operators.legal import bare_host, box_center, insert, random_points
 from htinvert.geometry.distances import clearance
 
 HIGHEST = 6  # fold of a rotation axis
@@ -49,7 +50,7 @@ def closure(generators: list[NDArray[np.float64]]) -> NDArray[np.float64]:
     for member in group:  # grows while it is walked
         for generator in generators:
             product = generator @ member
-            if not any(np.allclose(product, known, atol=1e-6) for known in group):
+            if np.abs(np.array(group) - product).max(axis=(1, 2)).min() > 1e-6:
                 group.append(product)
     return np.array(group)
 
@@ -64,20 +65,25 @@ def symmetric_cluster(
     15, 3965 (2013).
     """
     group = point_group(rng)
-    child = host_of(space.template)
+    child = bare_host(space)
     center = box_center(space)
     rest: list[str] = []
     for symbol in rng.permutation(sorted(counts)):
         left = counts[symbol]
         closest = space.min_distance.get(frozenset({str(symbol)}), 0.0)
-        for point in random_points(space, rng)[:ORBIT_TRIES] - center:
-            places = center + orbit(point, group, closest)
-            fits = len(places) <= left
-            if fits and clearance(places, str(symbol), child, space.min_distance).all():
+        points, fewest = _settled(random_points(space, rng)[:ORBIT_TRIES] - center, group, closest)
+        at = 0
+        while left and at < len(points):
+            # What is there has the group's symmetry: where a point is free, all of its images are.
+            free = clearance(center + points[at:], str(symbol), child, space.min_distance)
+            good = np.flatnonzero(free & (fewest[at:] <= left))
+            if not len(good):
+                break
+            at += int(good[0]) + 1
+            places = center + _images(points[at - 1], group)
+            if len(places) <= left:
                 child += Atoms([symbol] * len(places), places, tags=[REGION_TAG] * len(places))
                 left -= len(places)
-            if not left:
-                break
         rest += [str(symbol)] * left
     return insert(child, rest, space=space, rng=rng) if rest else child
 
@@ -89,14 +95,41 @@ def orbit(
 
     A point too close to an axis or a plane is moved onto it, where several images are one.
     """
+    return _images(_settled(point[None], group, closest)[0][0], group)
+
+
+def _settled(
+    points: NDArray[np.float64], group: NDArray[np.float64], closest: float
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Points, shape (m, 3) [Å], moved off the places that are too close to their own images.
+
+    And the fewest images that each may have, shape (m,): the order of the group over the number of
+    its members that keep the point.
+    """
+    points, fewest = points.copy(), np.ones(len(points), np.intp)
+    other = np.arange(len(points))
     for _ in range(len(group)):
-        images = group @ point
-        near = np.linalg.norm(images - point, axis=1) < closest
-        if near.sum() == 1 or np.abs(images[near] - point).max() < 1e-9:
+        images = (points[other] @ group.transpose(0, 2, 1)).swapaxes(0, 1)
+        offsets = images - points[other][:, None]
+        near = (offsets**2).sum(axis=2) < closest**2
+        count = near.sum(axis=1)
+        far = (np.abs(offsets).max(axis=2) * near).max(axis=1)
+        done = (count == 1) | (far < 1e-9)
+        if closest > SAME_PLACE:
+            fewest[other[done]] = len(group) // count[done]
+        other, images, near = other[~done], images[~done], near[~done]
+        if not len(other):
             break
-        point = images[near].mean(axis=0)
+        points[other] = (images * near[:, :, None]).sum(axis=1) / near.sum(axis=1)[:, None]
+    return points, fewest
+
+
+def _images(point: NDArray[np.float64], group: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The different images of a point under a group, shape (images, 3) [Å]."""
     images = group @ point
-    apart = np.linalg.norm(images[:, None] - images, axis=-1) > SAME_PLACE
+    if len(images) == 1:
+        return images
+    apart = cdist(images, images) > SAME_PLACE
     chosen: list[int] = []
     for number, far in enumerate(apart):
         if far[chosen].all():

@@ -17,6 +17,7 @@ from htinvert.geometry.distances import (
 )
 from htinvert.geometry.fingerprint import (
     Fingerprints,
+    _Recent,
     difference,
     fingerprint,
     smeared_distances,
@@ -175,6 +176,16 @@ def test_a_fingerprint_is_computed_once_for_whoever_asks(
     crystal.set_tags(1 - crystal.get_tags())
     fingerprint(crystal)
     assert len(computed) == 3
+
+
+def test_the_oldest_fingerprints_go_where_they_take_too_many_bytes(
+    crystal: Atoms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("htinvert.geometry.fingerprint.RECENT", 8 * fingerprint(crystal).nbytes)
+    recent = _Recent()
+    made = [recent.of(bytes([number]), crystal) for number in range(20)]
+    kept = [number for number in (19, 15, 5) if recent.of(bytes([number]), crystal) is made[number]]
+    assert kept == [19, 15]
 
 
 @pytest.mark.parametrize("region", [False, True])

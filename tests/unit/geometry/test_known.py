@@ -58,6 +58,8 @@ def test_the_nearest_of_many_are_those_that_a_plain_product_finds(
 ) -> None:
     """They, and hardly any other, whatever was added one by one, and whatever at once."""
     monkeypatch.setattr(near_module, "TAIL", 64)
+    monkeypatch.setattr(near_module, "FEW", 4)
+    monkeypatch.setattr(near_module, "MANY", 32)  # beyond which a tree is not asked
     if source in ("random", "one atom"):
         rows = unit_vectors(700, 242 if source == "random" else 7)
     else:
@@ -73,6 +75,7 @@ def test_the_nearest_of_many_are_those_that_a_plain_product_finds(
             right = plain(rows, vector, within)
             found = nearest.near(vector, within=within, count=TIES)
             assert set(right[:TIES]) <= set(found.numbers.tolist())
+            assert len(set(found.numbers.tolist())) == len(found.numbers)
             apart = 1.0 - rows[found.numbers] @ vector
             assert (found.least <= apart).all() and (apart <= found.most).all()
             if within < 0.1:  # what campaigns ask for
