@@ -11,6 +11,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist
 
 from htinvert.core import Floats, UserError
 from htinvert.forward.memo import fingerprint
@@ -92,14 +93,14 @@ def ordered(hood: Neighborhood) -> Neighborhood:
 def _key(numbers: NDArray[np.intp], positions: Floats) -> bytes:
     """Of the distances [Å] of all pairs, by element, and of those from the absorber."""
     first, second = _couples(len(numbers))
-    apart = np.sqrt(((positions[first] - positions[second]) ** 2).sum(axis=1))
-    low, high = np.sort([numbers[first], numbers[second]], axis=0)
+    apart, one, other = pdist(positions), numbers[first], numbers[second]
+    low, high = np.minimum(one, other), np.maximum(one, other)
     pairs = (1000 * low + high + 1_000_000 * (first == 0)) * 100_000
     pairs = pairs + np.floor((apart + OFFSET) / SAME).astype(np.int64)
     return fingerprint({"absorber": int(numbers[0])}, np.sort(pairs))
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=32)
 def _couples(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Numbers of each two of so many atoms."""
     return np.triu_indices(count, 1)

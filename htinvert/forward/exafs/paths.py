@@ -183,13 +183,13 @@ def averaged(parts: Sequence[Paths], weights: Sequence[float]) -> Paths:
     mean /= _added(group, share, count)
     leader = _largest(group, share, count)
     led = _gathered(some, owner, leader)
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(count))
-    rows = np.concatenate([one.sums for one in some])[order] * weight[order][:, None]
     middle = BIN * (np.floor(led.length / BIN) + 0.5)
     excess = (middle - mean)[:, None]
     turn = -led.phase + 2.0 * excess * led.k
-    sums = np.add.reduceat(rows, starts, axis=0) * np.exp(1j * turn)
+    sums = np.zeros((count, len(led.k)), dtype=complex)
+    for which, one in enumerate(some):  # of one absorber each group is there but once
+        sums[group[owner == which]] += weights[which] * one.sums
+    sums *= np.exp(1j * turn)
     size = (mean / middle)[:, None] ** 2 * np.exp(-2.0 * excess * led.momentum.imag)
     return replace(
         led,
