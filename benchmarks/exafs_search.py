@@ -1,7 +1,7 @@
-"""Planted clusters of 19 to 55 atoms found by energy plus EXAFS, ten seeds; energy or fit alone.
+"""Planted clusters of 13 to 55 atoms found by energy plus EXAFS, ten seeds; energy or fit alone.
 
-``python benchmarks/exafs_search.py [SEED ...]``: copper in Lennard-Jones minima, whose energy
-mostly prefers another structure, one of five clusters for each seed. Its chi(k) is made by all of
+``python benchmarks/exafs_search.py [SEED ...]``: copper in EMT minima, another of ten clusters
+for each seed, mostly not the lowest. Its chi(k) is made by all of
 FEFF's paths with potentials of each neighborhood, 10 % of noise in k^2 chi, S0^2 0.9 and e0 3 eV;
 candidates are compared by single scattering with phase shifts of bulk copper, then the best five
 again by all paths.
@@ -18,28 +18,38 @@ import numpy as np
 import pandas as pd
 from ase import Atoms
 from ase.build import bulk
-from ase.cluster import Decahedron, HexagonalClosedPacked, Octahedron
+from ase.cluster import (
+    Decahedron,
+    FaceCenteredCubic,
+    HexagonalClosedPacked,
+    Icosahedron,
+    Octahedron,
+)
 from ase.io import write
 
 import htinvert as ht
-from htinvert.energy.lennard_jones import LennardJones
 from htinvert.forward.exafs.model import Exafs
 
-SIGMA, WEIGHT, EVALUATIONS, SHORT = 2.27, 40.0, 30, 5
+WEIGHT, EVALUATIONS, SHORT = 40.0, 30, 5
 PLANTED = (
     Octahedron("Cu", 3),
     Octahedron("Cu", 4, 1),
     Octahedron("Cu", 5, 2),
     Decahedron("Cu", 2, 4, 0),
     HexagonalClosedPacked("Cu", [(0, 0, 0, 1), (1, 0, -1, 0)], [2, 3], (2.55, 4.16)),
-)  # of 19, 38, 55, 25 and 45 atoms
+    Icosahedron("Cu", 2),
+    Icosahedron("Cu", 3),
+    FaceCenteredCubic("Cu", [(1, 0, 0), (1, 1, 0)], [2, 3]),
+    Octahedron("Cu", 4),
+    Decahedron("Cu", 3, 2, 0),
+)
 NEAR = 0.01  # of an energy that is the planted one's
 CAMPAIGN = """
 name: exafs-{seed}
 seed: {seed}
 structure: {{use: box, size: 24.0}}
 composition: {{Cu: [{count}, {count}]}}
-energy: {{use: lennard_jones, epsilon: 1.0, sigma: {sigma}}}
+energy: {{use: ase, name: emt}}
 experiments:
   exafs:
     data: cu.chi
@@ -58,9 +68,13 @@ workers: 0
 def plant(folder: Path, seed: int) -> tuple[float, int]:
     """Write the data and the reference; returns the energy of the truth and its atoms' number."""
     cluster = PLANTED[(seed - 1) % len(PLANTED)]
-    truth = LennardJones(epsilon=1.0, sigma=SIGMA)(Atoms(cluster.symbols, cluster.positions))
+    boxed = Atoms(cluster.symbols, cluster.positions, cell=[24.0] * 3)
+    boxed.center()
+    truth = ht.component("energy", use="ase", name="emt")(boxed)
     limits = {"kmin": 1.0, "kmax": 15.0, "compare": "k", "weight": 0, "rmax": 5.0}
-    signal = Exafs(**limits, sigma2=0.004, e0=3.0, s02=0.9)(truth.atoms)
+    signal = Exafs(**limits, sigma2=0.004, e0=3.0, s02=0.9)(
+        Atoms(truth.atoms.symbols, truth.atoms.positions)
+    )
     k, chi = signal.coordinates(), signal.data.astype(float)
     noise = (
         0.1 * np.sqrt(np.mean((k**2 * chi) ** 2)) * np.random.default_rng(seed).normal(size=k.size)
@@ -80,7 +94,7 @@ def search(seed: int) -> str:
         begun, words = time.process_time(), [f"{seed:2d} {count}"]
         for paths, (block, most) in stages.items():
             text = CAMPAIGN.format(
-                seed=seed, count=count, sigma=SIGMA, weight=WEIGHT, evaluations=most, search=block,
+                seed=seed, count=count, weight=WEIGHT, evaluations=most, search=block,
                 paths=paths,
             )  # fmt: skip
             (folder / f"{paths}.yaml").write_text(text)

@@ -6,6 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -25,6 +26,7 @@ COUNTS = 6  # numbers of atoms that are tried, where the composition leaves them
 HELD = 12  # cuts of each motif, the best held, that are compared with the data
 SCALES = 0.8 * 1.015 ** np.arange(31)  # of the covalent bond: where a motif's may lie
 AROUND = (0.97, 0.985, 1.0, 1.015, 1.03)  # of a motif's: where that of one of its cuts may
+FINER = 2  # times the step from one scale to the next is halved: EXAFS sees 0.3 % of a bond
 ALIKE = 0.02  # of a bond, rms of sorted distances: closer cuts are the same
 HOPEFUL = 1.1  # of the best motif's misfit, up to which cages are drawn one after the other
 MENDED = 4  # best cuts, of which single atoms are tried elsewhere
@@ -32,6 +34,7 @@ WORSE = 3.0  # bonds that such a move may lose
 TRIALS = 40  # moves of one atom that are compared
 GAIN = 0.97  # of a misfit: a smaller one is worth a move
 CLOSE = 1.2  # of the best misfit, up to which bonds decide: the data hardly tell
+LOOSE = 2.5  # of the best misfit, up to which bonds have a say
 ROUNDS = 4  # moves of one atom after the other
 
 Cost = Callable[[Atoms], float]
@@ -119,9 +122,24 @@ class Motifs(Listed):
             for motif, one in known.items():
                 scales = one.scale / self._bond() * np.array(AROUND)
                 found += self._scaled(groups[motif], scales, counts, rng, cost)
-        found = _unlike(found)[: 2 * self.most]
+        found = [self._at_its_scale(one, cost) for one in _unlike(found)]
+        found = _told_apart(found)[: 2 * self.most]
         found += [better for one in found[:MENDED] if (better := self._mended(one, cost))]
         return [one.atoms for one in _told_apart([self._fitted(one, parameters) for one in found])]
+
+    def _at_its_scale(self, one: _Ranked, cost: Cost) -> _Ranked:
+        """A cut where its misfit is least between the scales that were tried."""
+        step, tried = AROUND[1] - AROUND[0], [one]
+        for _ in range(FINER):
+            step /= 2.0
+            best = min(tried, key=lambda each: each.cost)
+            for scale in best.scale * np.array([1.0 - step, 1.0 + step]):
+                atoms = best.atoms.copy()
+                atoms.positions *= scale / best.scale
+                center(atoms, self.space)
+                if is_valid(atoms, self.space):
+                    tried.append(replace(best, scale=scale, cost=cost(atoms), atoms=atoms))
+        return min(tried, key=lambda each: each.cost)
 
     def _fitted(self, one: _Ranked, parameters: Any) -> _Ranked:
         return replace(one, cost=self.misfits.fitted(one.atoms, parameters)[0])
@@ -233,11 +251,22 @@ def _cages(count: int, rng: np.random.Generator, draws: int) -> list[Cut]:
 
 
 def _told_apart(some: list[_Ranked]) -> list[_Ranked]:
-    """Unlike ones: those first, by their bonds, that fit about as well as the best, then by fit."""
+    """Unlike ones, by fit and by bonds in turn, for a quick simulation may favor the wrong ones.
+
+    By fit: those first, by their bonds, that fit about as well as the best. By bonds: those that
+    fit well enough for that the simulation leaves things out, such as multiple scattering.
+    """
     found = _unlike(some)
-    alike = [one for one in found if one.cost <= CLOSE * found[0].cost]
-    alike.sort(key=lambda one: one.cut.energy / len(one.cut.taken))
-    return alike + found[len(alike) :]
+    close, loose = (
+        sorted((one for one in found if one.cost <= most * found[0].cost), key=_bonds)
+        for most in (CLOSE, LOOSE)
+    )
+    in_turn = chain.from_iterable(zip_longest(close + found[len(close) :], loose))
+    return list(dict.fromkeys(one for one in in_turn if one is not None))
+
+
+def _bonds(one: _Ranked) -> float:
+    return one.cut.energy / len(one.cut.taken)
 
 
 def _unlike(some: list[_Ranked]) -> list[_Ranked]:

@@ -163,7 +163,7 @@ def _read(path: Path) -> Paths:
         places[0, : len(rows)] = [[float(word) for word in row[:3]] for row in rows]
         numbers[0, : len(rows)] = [int(row[4]) for row in rows]
         words = " ".join(lines[start + 3 + int(legs) :]).split()
-        table: Floats = np.array(words, dtype=float).reshape(-1, COLUMNS)
+        table: Floats = np.array(list(map(float, words))).reshape(-1, COLUMNS)
         k, central, size, phase, reduction, free_path, momentum = table.T
     except (StopIteration, ValueError, IndexError) as error:
         raise EvaluationFailed(f"garbage: FEFF wrote no path into {path.name}") from error

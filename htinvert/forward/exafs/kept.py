@@ -40,9 +40,8 @@ def paths_of(
 
     Raises as :func:`htinvert.forward.exafs.feff.scattering_paths` does.
     """
-    what = _asked(settings) | {"neighborhood": neighborhood.key, "elements": elements}
-    arrays = [] if phases is None else [np.frombuffer(phases, np.uint8)]
-    key = fingerprint(what, *arrays)
+    of = _asked(settings, phases, elements)
+    key = fingerprint({"neighborhood": neighborhood.key, "of": of})
     if key in _known:
         return remember(_known, key, _known[key], most=REMEMBERED)
     found = _read(key)
@@ -54,11 +53,11 @@ def paths_of(
 
 
 @functools.lru_cache(maxsize=8)
-def _asked(settings: Settings) -> dict[str, Any]:
+def _asked(settings: Settings, phases: bytes | None, elements: tuple[int, ...] | None) -> bytes:
     """What paths depend on besides the atoms; a limit of time is none of it."""
-    what = asdict(settings) | {"program": program().stat().st_size}
+    what = asdict(settings) | {"program": program().stat().st_size, "elements": elements}
     del what["seconds"]
-    return what
+    return fingerprint(what, *([] if phases is None else [np.frombuffer(phases, np.uint8)]))
 
 
 def phases_of(neighborhood: Neighborhood, settings: Settings) -> bytes:

@@ -32,7 +32,7 @@ from htinvert.forward.exafs.feff import HOLES, Settings, elements_of, program
 from htinvert.forward.exafs.kept import paths_of
 from htinvert.forward.exafs.motion import debye, einstein
 from htinvert.forward.exafs.neighborhood import absorber_of, neighborhoods, spread
-from htinvert.forward.exafs.paths import Paths, chi
+from htinvert.forward.exafs.paths import Paths, averaged, chi
 from htinvert.forward.exafs.tables import reference_of, single_scattering
 from htinvert.forward.exafs.transform import (
     SPACES,
@@ -235,7 +235,7 @@ class Exafs:
                 phases, elements = shared.phases, shared.elements
             paths = paths_of(hood, settings, phases=phases, elements=elements)
             parts.append((paths, counted[hood.key] / counted.total()))
-        return Paths.stacked(*zip(*parts, strict=True)).merged()
+        return averaged(*zip(*parts, strict=True))
 
     def reduced(self, observed: Signal) -> tuple[Exafs, Signal]:
         """The model that simulates what is compared of these data, and that.

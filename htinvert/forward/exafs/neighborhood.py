@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 from ase import Atoms
-from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist
 
 from htinvert.core import Floats, UserError
 from htinvert.forward.memo import fingerprint
+from htinvert.forward.pdf.pairs import images
 
 SAME = 1e-3  # Å: neighborhoods whose distances agree so well are one
 CROWD = 1.5  # Å, over which atoms count as around another
@@ -52,12 +55,13 @@ def absorber_of(atoms: Atoms, symbol: str | None) -> str:
 
 def neighborhoods(atoms: Atoms, number: int, radius: float) -> list[Neighborhood]:
     """The neighborhood within ``radius`` [Å] of every atom with this atomic number, in order."""
-    i, j, vectors = neighbor_list("ijD", atoms, radius)
-    found = []
-    for absorber in np.flatnonzero(atoms.numbers == number):
-        mine = i == absorber
-        numbers = np.concatenate([[number], atoms.numbers[j[mine]]])
-        positions = np.concatenate([np.zeros((1, 3)), vectors[mine]])
+    points, owners = images(atoms, radius)
+    absorbers, found = np.flatnonzero(atoms.numbers == number), []
+    near = cKDTree(points).query_ball_point(points[absorbers], radius)
+    for absorber, inside in zip(absorbers, near, strict=True):
+        mine = np.array([absorber, *(place for place in inside if place != absorber)])
+        numbers = np.concatenate([[number], atoms.numbers[owners[mine[1:]]]])
+        positions = points[mine] - points[absorber]
         found.append(Neighborhood(numbers, positions, _key(numbers, positions)))
     return found
 
@@ -88,9 +92,15 @@ def ordered(hood: Neighborhood) -> Neighborhood:
 
 def _key(numbers: NDArray[np.intp], positions: Floats) -> bytes:
     """Of the distances [Å] of all pairs, by element, and of those from the absorber."""
-    first, second = np.triu_indices(len(numbers), 1)
-    apart = np.linalg.norm(positions[first] - positions[second], axis=1)
-    low, high = np.sort([numbers[first], numbers[second]], axis=0)
+    first, second = _couples(len(numbers))
+    apart, one, other = pdist(positions), numbers[first], numbers[second]
+    low, high = np.minimum(one, other), np.maximum(one, other)
     pairs = (1000 * low + high + 1_000_000 * (first == 0)) * 100_000
     pairs = pairs + np.floor((apart + OFFSET) / SAME).astype(np.int64)
     return fingerprint({"absorber": int(numbers[0])}, np.sort(pairs))
+
+
+@functools.lru_cache(maxsize=32)
+def _couples(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Numbers of each two of so many atoms."""
+    return np.triu_indices(count, 1)

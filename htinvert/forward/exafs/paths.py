@@ -111,51 +111,107 @@ class Paths:
         return replace(self, **arrays)
 
     def merged(self) -> Paths:
-        """Far fewer paths of nearly the same sum: those alike in atoms, shape and length are one.
+        """Far fewer paths of nearly the same sum, as :func:`averaged` makes them."""
+        return averaged([self], [1.0])
 
-        Complex amplitudes are added as they are, each with the phase of its length in excess of
-        the group's, so that nothing is lost at the parameters of FEFF.
-        """
-        group, first = self._groups()
-        count = len(first)
+    @functools.cached_property
+    def bundled(self) -> Bundled:
+        """Those that are alike added up, for averages over absorbers."""
+        marks = self._marks()
+        _, first, group = np.unique(marks, return_index=True, return_inverse=True)
+        group, count = group.ravel(), len(first)
         share = np.abs(self.degeneracy) * self.amplitude.max(axis=1) / self.length**2
-        mean = np.bincount(group, share * self.length, count) / np.bincount(group, share, count)
-        excess = (self.length - mean[group])[:, None]
-        leader = _largest(group, share, count)
-        size = self.degeneracy[:, None] * self.amplitude * (mean[group] / self.length)[:, None] ** 2
+        middle = BIN * (np.floor(self.length / BIN) + 0.5)
+        excess = (self.length - middle)[:, None]
+        size = self.degeneracy[:, None] * self.amplitude * (middle / self.length)[:, None] ** 2
         size *= np.exp(-2.0 * excess * self.momentum.imag)
-        angle = self.phase - self.phase[leader][group] + 2.0 * excess * self.k
-        angle = angle.astype(np.float32)  # some times as fast, and right to 1e-6
+        angle = (self.phase + 2.0 * excess * self.k).astype(np.float32)  # fast, and right to 1e-6
+        turned = size * np.cos(angle) + 1j * (size * np.sin(angle))
         order = np.argsort(group, kind="stable")
         starts = np.searchsorted(group[order], np.arange(count))
-        along, across = (
-            np.add.reduceat((size * turned)[order], starts, axis=0)
-            for turned in (np.cos(angle), np.sin(angle))
-        )
-        return Paths(
-            k=self.k,
-            amplitude=np.hypot(along, across),
-            phase=self.phase[leader] + np.unwrap(np.arctan2(across, along), axis=1),
-            momentum=self.momentum if len(self.momentum) == 1 else self.momentum[leader],
-            degeneracy=np.ones(count),
-            length=mean,
-            norman=self.norman[leader],
-            places=self.places[leader],
-            numbers=self.numbers[leader],
+        return Bundled(
+            marks=marks[first],
+            sums=np.add.reduceat(turned[order], starts, axis=0),
+            share=_added(group, share, count),
+            length=_added(group, share * self.length, count),
+            leaders=self.at(_largest(group, share, count)),
         )
 
-    def _groups(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Number of the group of each path, and one path of each group."""
+    def _marks(self) -> NDArray[np.int64]:
+        """Equal for paths that are alike in atoms, shape and length, shape (n,)."""
         ways = self.places - np.roll(self.places, -1, axis=1)
         longest = np.linalg.norm(ways, axis=2).max(axis=1) / self.length
-        marks = (
-            np.sort(self.numbers[:, 1:], axis=1).T,
-            np.floor(self.length / BIN)[None],
-            np.floor(longest * 20.0 + 0.01)[None],
-        )
-        table = np.concatenate(marks).T
-        _, first, group = np.unique(table, axis=0, return_index=True, return_inverse=True)
-        return group.ravel(), first
+        marks = np.floor(self.length / BIN).astype(np.int64)
+        marks = 64 * marks + np.floor(longest * 20.0 + 0.01).astype(np.int64)
+        for numbers in np.sort(self.numbers[:, 1:], axis=1).T:
+            marks = 128 * marks + numbers
+        return marks
+
+
+@dataclass(frozen=True, eq=False)
+class Bundled:
+    """Paths of one absorber in g groups of like ones.
+
+    Attributes:
+        marks: equal for like groups, also of other absorbers, shape (g,).
+        sums: complex amplitudes at the middle of the bin of length [Å], shape (g, m).
+        share: how much the paths matter, shape (g,).
+        length: the sum of theirs times that [Å], shape (g,).
+        leaders: of each group the path that matters most.
+    """
+
+    marks: NDArray[np.int64]
+    sums: NDArray[np.complex128]
+    share: Floats
+    length: Floats
+    leaders: Paths
+
+
+def averaged(parts: Sequence[Paths], weights: Sequence[float]) -> Paths:
+    """Paths of absorbers with weights, those alike in atoms, shape and length added up as one.
+
+    Complex amplitudes are added as they are, each with the phase of its length in excess of the
+    group's, so that nothing is lost at the parameters of FEFF.
+    """
+    some = [part.bundled for part in parts]
+    owner = np.repeat(np.arange(len(some)), [len(one.marks) for one in some])
+    weight = np.asarray(weights, dtype=float)[owner]
+    _, group = np.unique(np.concatenate([one.marks for one in some]), return_inverse=True)
+    group, count = group.ravel(), int(group.max()) + 1
+    share = weight * np.concatenate([one.share for one in some])
+    mean = _added(group, weight * np.concatenate([one.length for one in some]), count)
+    mean /= _added(group, share, count)
+    leader = _largest(group, share, count)
+    led = _gathered(some, owner, leader)
+    middle = BIN * (np.floor(led.length / BIN) + 0.5)
+    excess = (middle - mean)[:, None]
+    turn = -led.phase + 2.0 * excess * led.k
+    sums = np.zeros((count, len(led.k)), dtype=complex)
+    for which, one in enumerate(some):  # of one absorber each group is there but once
+        sums[group[owner == which]] += weights[which] * one.sums
+    sums *= np.exp(1j * turn)
+    size = (mean / middle)[:, None] ** 2 * np.exp(-2.0 * excess * led.momentum.imag)
+    return replace(
+        led,
+        amplitude=size * np.abs(sums),
+        phase=led.phase + np.unwrap(np.angle(sums), axis=1),
+        degeneracy=np.ones(count),
+        length=mean,
+    )
+
+
+def _added(group: NDArray[np.intp], values: Floats, count: int) -> Floats:
+    """Sum of the values of each of so many groups."""
+    return np.asarray(np.bincount(group, values, count), dtype=float)
+
+
+def _gathered(some: Sequence[Bundled], owner: NDArray[np.intp], leader: NDArray[np.intp]) -> Paths:
+    """The leading path of each group, wherever it is from."""
+    by_owner = np.argsort(leader, kind="stable")  # leaders of one absorber stand side by side
+    at, whose = leader[by_owner], owner[leader[by_owner]]
+    starts = np.searchsorted(owner, np.arange(len(some)))
+    found = [one.leaders.at(at[whose == which] - starts[which]) for which, one in enumerate(some)]
+    return Paths.stacked([part for part in found if len(part)]).at(np.argsort(by_owner))
 
 
 def _whole(part: Paths, name: str) -> NDArray[np.generic]:
@@ -225,11 +281,7 @@ class _At:
 
 @functools.lru_cache(maxsize=4)
 def _interpolated(paths: Paths, k: tuple[float, float, int], e0: float) -> _At:
-    first, step, count = k
-    square = (first + step * np.arange(count)) ** 2 - PER_EV * e0
-    square[np.abs(square) < LEAST] = LEAST
-    q = np.sign(square) * np.sqrt(np.abs(square))
-    weights = _spline(tuple(paths.k))(q).T
+    q, weights = _onto(tuple(paths.k), k, e0)
     amplitude, phase = paths.amplitude @ weights, paths.phase @ weights
     real = paths.momentum.real @ weights
     imaginary = 1.0 / ((1.0 / paths.momentum.imag) @ weights)
@@ -243,6 +295,16 @@ def _interpolated(paths: Paths, k: tuple[float, float, int], e0: float) -> _At:
         square_real=real**2 - imaginary**2,
         square_imaginary=2.0 * real * imaginary,
     )
+
+
+@functools.lru_cache(maxsize=4)
+def _onto(grid: tuple[float, ...], k: tuple[float, float, int], e0: float) -> tuple[Floats, Floats]:
+    """Wave numbers from FEFF's edge, and what brings values on its grid to them."""
+    first, step, count = k
+    square = (first + step * np.arange(count)) ** 2 - PER_EV * e0
+    square[np.abs(square) < LEAST] = LEAST
+    q = np.sign(square) * np.sqrt(np.abs(square))
+    return q, _spline(grid)(q).T
 
 
 @functools.lru_cache(maxsize=4)

@@ -146,3 +146,23 @@ def test_without_a_free_cluster_it_says_so() -> None:
     )
     with pytest.raises(UserError, match="proposes free clusters"):
         Motifs(space, AIM, seed=1, misfits=None)
+
+
+class Unfair(Distances):
+    """Misfits that are by 80 % larger for the truth, at any scale, as of a model too simple."""
+
+    def at(self, parameters: Mapping[str, object]) -> Callable[[Atoms], float]:
+        def cost(atoms: Atoms) -> float:
+            found = sorted_distances(atoms.positions)
+            off = np.abs(found / found.mean() - self.known / self.known.mean()).max()
+            return 1.8 if off < 1e-3 else 1.0
+
+        return cost
+
+
+def test_a_quick_misfit_that_is_unfair_to_the_truth_still_leaves_the_well_held() -> None:
+    """By single scattering the truncated octahedron fits worse than clusters that are wrong."""
+    truth = Octahedron("Cu", 4, 1)
+    unfair = Unfair(truth)
+    found = Motifs(box("Cu", 38), AIM, seed=1, misfits=unfair).structures()
+    assert 1.8 in [unfair.at({})(atoms) for atoms in found]
