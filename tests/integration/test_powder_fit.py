@@ -131,6 +131,12 @@ def test_what_a_file_of_two_columns_does_not_say_is_asked_for(salt):
         ((), "name the axis, such as axis: 2theta [degrees]"),
         (("--axis", "2theta [degrees]"), "set it, such as wavelength=1.5406"),
         (("--axis", "Q [1/Å]", "--set", "wavelength=1.54"), "reaches 8.16"),
+        (("--axis", "2theta [degrees]", "--set", "wavelength=0.154"), "go to Q = 60 1/Å, beyond"),
     ):
         text = said(run(salt / "salt.cif", salt / "salt.xy", "--model", "powder", *options))
         assert sentence in text, text
+    rows = (line.split() for line in (salt / "salt.xy").read_text().splitlines())
+    (salt / "salt.xy").write_text("\n".join(f"{x} {-float(count)}" for x, count in rows))
+    options = ("--model", "powder", "--axis", "2theta [degrees]", "--set", "wavelength=1.54")
+    text = said(run(salt / "salt.cif", salt / "salt.xy", *options))
+    assert "100% of the values are below 0" in text

@@ -32,6 +32,8 @@ from htinvert.forward.powder import peaks
 GRID = 0.005  # 1/Å, steps at which scattering factors are looked up
 SPARE = 0.5  # 1/Å, by steps of which reflections are looked for, so that a fit keeps them
 COARSE = (0.015, 0.006, 0.002)  # of Q, full widths that a fit from afar begins with
+NEGATIVE = 0.2  # of a pattern's power: no noise about a background taken off leaves so much
+FARTHEST = 50.0  # 1/Å, beyond what powders are measured to
 WIDEST = 4.0  # degrees², of what is added to a squared width per tan(theta)²
 AXES = {"degrees": "2theta [degrees]", "1/Å": "Q [1/Å]"}
 
@@ -125,6 +127,30 @@ class Powder:
         if not found.any():
             raise EvaluationFailed("the crystal has no reflection within the pattern")
         return Signal(found.astype(np.float32), (axis,), "intensity")
+
+    def check_data(
+        self,
+        observed: Signal,
+        whole: Signal,  # noqa: ARG002
+        header: Mapping[str, object],
+    ) -> None:
+        """Raise :class:`UserError` for a curve that cannot be a pattern of these settings."""
+        values = observed.data[np.isfinite(observed.data)].astype(float)
+        if (values[values < 0.0] ** 2).sum() > NEGATIVE * (values**2).sum():
+            raise UserError(
+                f"{np.mean(values < 0.0):.0%} of the values are below 0, where a powder pattern "
+                "counts; check the columns, or simulate a G(r) by pdf"
+            )
+        said = self.wavelength or header.get("wavelength")
+        end = observed.axes[0].origin + observed.axes[0].step * (len(observed.data) - 1)
+        if observed.axes[0].unit == "degrees" and isinstance(said, float):
+            last = 4 * np.pi / said * np.sin(np.radians(end / 2))
+            if last > FARTHEST:
+                raise UserError(
+                    f"by a wavelength of {said:g} Å the data go to Q = {last:.0f} 1/Å, beyond "
+                    f"{FARTHEST:g}, where no crystal shows peaks; give the wavelength in Å, or "
+                    "range"
+                )
 
     def free_of(self, atoms: Atoms) -> dict[str, tuple[float, float]]:
         """Bounds of what is usually fitted: lengths, displacement, shift and widths of peaks."""
