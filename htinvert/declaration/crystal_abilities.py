@@ -5,10 +5,12 @@ As in :mod:`htinvert.declaration.abilities`: a model has an ability where it has
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 from ase import Atoms
+
+from htinvert.core import Signal
 
 
 @runtime_checkable
@@ -37,4 +39,25 @@ class Derives(Protocol):
         self, atoms: Atoms, parameters: Mapping[str, float], errors: Mapping[str, float]
     ) -> Mapping[str, tuple[float, float | None, str]]:
         """By name: value, standard error where there is one, unit."""
+        ...
+
+
+@runtime_checkable
+class Shifts(Protocol):
+    """Simulates a crystal with coordinates changed by its parameter ``shift``, each by its name."""
+
+    def shifts(self, atoms: Atoms) -> tuple[str, ...]:
+        """Names of the coordinates that symmetry leaves free.
+
+        Raises :class:`~htinvert.core.UserError` where there is none, or too many for a fit.
+        """
+        ...
+
+
+@runtime_checkable
+class Coarsens(Protocol):
+    """Simulates features so narrow that a fit from afar begins with coarser ones."""
+
+    def coarser(self, observed: Signal) -> Iterable[tuple[Any, Signal]]:
+        """The model and the data, both less resolved; the coarsest first."""
         ...

@@ -26,6 +26,7 @@ from htinvert.core import (
     Signal,
     UserError,
 )
+from htinvert.declaration.crystal_abilities import Coarsens
 from htinvert.declaration.declared import value_of, with_values
 from htinvert.evaluation.optimize import LEAST_SQUARES, Box, minimize
 from htinvert.metrics.equal_axes import PointByPoint
@@ -38,6 +39,8 @@ FAILED = 1e6
 PROBES_PER_PARAMETER = 4
 STEP = 1e-3
 """Of a parameter's range, for derivatives of least squares."""
+STAGES = 10
+"""Parts of the simulations that a fit to coarser data takes, each besides those of the fit."""
 STARTS = 2
 """Descents from different probes, where no start is given."""
 
@@ -94,10 +97,29 @@ def fit(
     if start is None:
         count = min(PROBES_PER_PARAMETER * len(channel.free), max_evaluations // 4)
         points += search.box.probes(count)
+        near = _approached(channel, atoms, max_evaluations, observer)
+        points += [search.box.scaled(values) for values in near]
     for point in points:
         search.cost("probe", point)
     search.descend(points, max_evaluations)
     return search.fitted()
+
+
+def _approached(
+    channel: Channel, atoms: Atoms, most: int, observer: Callable[[Trial], None] | None
+) -> list[Parameters]:
+    """Where fits to less and less coarse data end, for a model that knows such; else nothing."""
+    if not isinstance(channel.forward, Coarsens) or channel.method != LEAST_SQUARES:
+        return []
+    near: Parameters = {}
+    for forward, observed in channel.forward.coarser(channel.observed):
+        search = _Search(replace(channel, forward=forward, observed=observed), atoms, observer)
+        try:
+            search.descend([search.box.scaled(search.initial(near))], most // STAGES)
+        except EvaluationFailed:
+            continue
+        near = search.fitted().parameters
+    return [near] if near else []
 
 
 def score(channel: Channel, forward: ForwardModel, atoms: Atoms) -> dict[str, Score]:

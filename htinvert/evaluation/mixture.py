@@ -8,7 +8,7 @@ Parameters of the instrument and of motion are those of all phases, factors on l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -19,13 +19,13 @@ from scipy.optimize import nnls
 
 from htinvert.core import Axis, Channel, EvaluationFailed, Floats, Signal, UserError
 from htinvert.declaration.abilities import ChoosesFree
-from htinvert.declaration.crystal_abilities import Mixes
+from htinvert.declaration.crystal_abilities import Coarsens, Mixes
 from htinvert.declaration.declared import value_of
 from htinvert.evaluation.fit import Fitted, Trial, adjusted, fit
+from htinvert.evaluation.freed import Bounds, freed
 
-OWN = ("zoom", "diameter")  # parameters that each phase has for itself
+OWN = ("zoom", "angle", "shift", "diameter")  # parameters that each phase has for itself
 BETWEEN = ": "  # a phase's name and its own parameter's
-Bounds = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,17 @@ class Blend:
         """The forward model of one phase, by the parameters that are all phases' or its own."""
         return adjusted(self.forward, own(self.values, phase.name))
 
+    def coarser(self, observed: Signal) -> Iterator[tuple[Blend, Signal]]:
+        """The sum and the data as the phases' model makes them less resolved."""
+        if isinstance(self.forward, Coarsens):
+            for forward, data in self.forward.coarser(observed):
+                yield replace(self, forward=forward, observed=data), data
+
     def solved(self) -> dict[str, float]:
         """Share of the atoms that each phase has, by the data."""
         signals = [self.forward_of(phase)(phase.atoms).data for phase in self.phases]
         weights = self._solved(np.array(signals, dtype=float).T)
-        counts = weights / [self.forward.scattering(phase.atoms) for phase in self.phases]
+        counts = weights / self._strengths()
         shares = counts / max(counts.sum(), 1e-300)
         return {phase.name: float(x) for phase, x in zip(self.phases, shares, strict=True)}
 
@@ -98,12 +104,15 @@ class Blend:
         weights, _ = nnls(columns, values)
         return np.asarray(weights)
 
+    def _strengths(self) -> Floats:
+        """What an atom of each phase weighs in the sum."""
+        return np.array([self.forward_of(p).scattering(p.atoms) for p in self.phases])
+
     def _weights(self) -> Floats:
         """What each phase's curve is multiplied by, for the shares that are set."""
         rest = 1.0 - sum(share for name, share in self.shares.items() if name != self.rest)
         shares = [rest if p.name == self.rest else self.shares[p.name] for p in self.phases]
-        strength = [self.forward.scattering(phase.atoms) for phase in self.phases]
-        weights = np.array(shares) * strength
+        weights = np.array(shares) * self._strengths()
         return np.asarray(weights / np.abs(weights).sum())
 
 
@@ -136,8 +145,7 @@ def mixed(
         raise UserError("a mixture needs two structures or more; put them into one folder")
     free: dict[str, tuple[float, float]] = {}
     for phase in phases:
-        usual = dict(channel.free or forward.free_of(phase.atoms)) | dict(also)
-        for name, (low, high) in usual.items():
+        for name, (low, high) in freed(channel, phase.atoms, also).items():
             if name.partition(".")[0] in OWN:
                 free[phase.name + BETWEEN + name] = (low, high)
             else:  # within what every phase allows

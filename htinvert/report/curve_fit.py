@@ -14,12 +14,13 @@ from ase import Atoms
 from htinvert.campaign.channels import make_channel
 from htinvert.config.experiment import Experiment
 from htinvert.core import Channel, EvaluationFailed, UserError
-from htinvert.declaration.abilities import ChecksReach, ChoosesFree, HasFindings
+from htinvert.declaration.abilities import ChecksReach, HasFindings
 from htinvert.declaration.crystal_abilities import Derives, Reframes
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.certainty import Certainty, notes
 from htinvert.evaluation.fit import Fitted, fit
+from htinvert.evaluation.freed import freed
 from htinvert.evaluation.optimize import LEAST_SQUARES
 from htinvert.evaluation.placed import Placed
 from htinvert.matching.doubt import poorly_fitted
@@ -123,10 +124,7 @@ def _free_of(
     channel: Channel, atoms: Atoms, also: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[float, float]]:
     """Bounds of the experiment's free parameters, or the usual ones, and those asked for."""
-    usual: Mapping[str, tuple[float, float]] = channel.free
-    if not usual and isinstance(channel.forward, ChoosesFree):
-        usual = channel.forward.free_of(atoms)
-    free = {**usual, **also}
+    free = freed(channel, atoms, also)
     for name, (low, high) in free.items():
         if not hasattr(channel.forward, name.partition(".")[0]):
             raise UserError(f"{channel.name} has no parameter {name}; take it out of free")

@@ -16,10 +16,10 @@ from htinvert.declaration.crystal_abilities import Derives
 from htinvert.declaration.declared import unit_of
 from htinvert.evaluation.blame import answerable
 from htinvert.evaluation.fit import Fitted, scores_of
+from htinvert.evaluation.freed import Bounds
 from htinvert.evaluation.mixture import (
     BETWEEN,
     Blend,
-    Bounds,
     Ingredient,
     fit_mixture,
     mixed,

@@ -110,7 +110,12 @@ def test_a_bad_number_or_name_is_one_sentence(planted):
         (("--set", "radiation=electron"), "radiation"),
         (("--free", "diameter=10:200"), "diameter"),
         (("--free", "delta9=0:1"), "delta9"),
-        (("--free", "qdamp=1:0"), "lower"),
+        (("--free", "qdamp=1:0"), "must be from 0 to 0.5 1/Å"),
+        (("--free", "qdamp=0.1:0"), "lower"),
+        (("--free", "zoom.x=0.9:1.1"), "free zoom.x=0.9:1.1: zoom is given for *, x but must be"),
+        (("--free", "angle=88:92"), "angle must be by name: angle.alpha"),
+        (("--free", "angle.beta=88:92"), "need a crystal"),
+        (("--free", "shift=-0.1:0.1"), "C60 is none; leave it out"),
         (("--model", "pdff"), "pdf"),
     ):
         text = said(run(structure, data, *options, "-o", output))

@@ -20,8 +20,9 @@ from ase import Atoms
 
 from htinvert.core import Axis, Floats, Signal, UserError
 from htinvert.declaration.declared import Parameter, check_bounds, check_choices, declared
-from htinvert.forward.pdf import adjoint, known, lattice, pairs, reciprocal, slab, transform
+from htinvert.forward.pdf import adjoint, known, lattice, pairs, reciprocal, sites, slab, transform
 from htinvert.forward.pdf.data import check_g, check_limit, check_radiation
+from htinvert.forward.pdf.symmetry import conventional
 from htinvert.forward.pdf.usual import usual
 from htinvert.forward.pdf.weights import RADIATIONS, mean_square, pair_weights, u_of
 
@@ -56,6 +57,8 @@ class Pdf:
         qbroad: broadening by the instrument [1/Å].
         zoom: factor on all distances [1]; of a crystal also one per vector of its cell, ``ab`` and
             ``c``.
+        angle: of a crystal's cell [degrees], by name: ``alpha``, ``beta``, ``gamma``.
+        shift: of a crystal's coordinates that symmetry leaves free [Å], by name, such as ``O1x``.
         diameter: of a sphere cut out of a crystal [Å]; None where the crystal is large.
         axes: of the signal; the experiment's where None.
         shape: number of its points; the experiment's where None.
@@ -87,6 +90,8 @@ class Pdf:
     qdamp: Annotated[float, Parameter("1/Å", 0.0, 0.5)] = 0.0
     qbroad: Annotated[float, Parameter("1/Å", 0.0, 0.5)] = 0.0
     zoom: Annotated[float | dict[str, float], Parameter("1", 0.5, 2.0)] = 1.0
+    angle: Annotated[dict[str, float] | None, Parameter("degrees", 20.0, 160.0)] = None
+    shift: Annotated[dict[str, float] | None, Parameter("Å", -3.0, 3.0)] = None
     diameter: Annotated[float | None, Parameter("Å", 2.0, 1e5)] = None
     axes: tuple[Axis, ...] | None = None
     shape: tuple[int, ...] | None = None
@@ -97,8 +102,7 @@ class Pdf:
             quantity=(self.quantity, reciprocal.QUANTITIES),
             radiation=(RADIATIONS[0] if self.radiation is None else self.radiation, RADIATIONS),
         )
-        if isinstance(self.zoom, Mapping):
-            lattice.check_names(self.zoom)
+        lattice.check_names(self.zoom, self.angle, self.shift)
         if self.qmin is not None and self.qmax is not None and not self.qmin < self.qmax:
             raise ValueError(f"qmin is {self.qmin} but must be below qmax, {self.qmax}")
 
@@ -109,8 +113,8 @@ class Pdf:
             UserError: where axes, shape or qmax are not set, the axis is another one, the
                 structure repeats in one direction only, or an element is not in the tables.
         """
-        if isinstance(self.zoom, Mapping):
-            return replace(self, zoom=1.0)(lattice.stretched(atoms, self.zoom))
+        if self._changes():
+            return self._plain()(lattice.changed(atoms, self.zoom, self.angle, self.shift))
         atoms = slab.freed(atoms)
         axis, count = self._axis()
         grid, reach, repeats = self._extent(atoms, axis, count)
@@ -137,10 +141,10 @@ class Pdf:
         """
         if self.quantity != "G":
             raise UserError("atoms are refined by G(r) only; leave refine out")
-        if isinstance(self.zoom, Mapping):
-            moved = lattice.stretched(atoms, self.zoom)
+        if self._changes():
+            moved = lattice.changed(atoms, self.zoom, self.angle, self.shift)
             turn = np.linalg.solve(atoms.cell.array, moved.cell.array)
-            return np.asarray(replace(self, zoom=1.0).gradient(moved, slope) @ turn.T)
+            return np.asarray(self._plain().gradient(moved, slope) @ turn.T)
         axis, count = self._axis()
         atoms = slab.freed(atoms)
         grid, reach, crystal = self._extent(atoms, axis, count)
@@ -166,6 +170,13 @@ class Pdf:
         if not crystal:
             by_bin /= self._lengths(bins)
         return adjoint.by_position(atoms, by_bin, reach)
+
+    def _changes(self) -> bool:
+        """Whether a crystal is another one before its pairs are counted."""
+        return isinstance(self.zoom, Mapping) or bool(self.angle) or bool(self.shift)
+
+    def _plain(self) -> Pdf:
+        return replace(self, zoom=1.0, angle=None, shift=None)
 
     def _extent(self, atoms: Atoms, axis: Axis, count: int) -> tuple[transform.Radial, float, int]:
         """Grid, farthest distance [Å] counted, and in how many directions the structure repeats."""
@@ -280,7 +291,7 @@ class Pdf:
         nearest = pairs.shortest(atoms)
         free = {f"u.{symbol}": (5e-4, 0.1) for symbol in symbols}
         free |= {"delta2": (0.0, 0.95 * nearest**2)}
-        free |= dict.fromkeys(lattice.usual(atoms), (0.95, 1.05))
+        free |= lattice.free_of(atoms, 0.05)
         if self.qdamp == 0.0:
             free["qdamp"] = (0.0, 0.15)
         if self.quantity == "G" and self.qmin is None and self._repeats(slab.freed(atoms)) < 3:
@@ -293,12 +304,16 @@ class Pdf:
 
     def reframed(self, atoms: Atoms) -> Atoms:
         """A crystal in its conventional cell, whose lengths a fit may change one by one."""
-        return lattice.conventional(atoms)
+        return conventional(atoms)
+
+    def shifts(self, atoms: Atoms) -> tuple[str, ...]:
+        """Names of the coordinates that a crystal's symmetry leaves free."""
+        return sites.names(atoms)
 
     def derived(
         self, atoms: Atoms, parameters: Mapping[str, float], errors: Mapping[str, float]
     ) -> dict[str, tuple[float, float | None, str]]:
-        """Cell lengths of a crystal that follow from fitted parameters, their errors and unit."""
+        """Lengths and fractions that follow from fitted parameters, their errors and unit."""
         return lattice.derived(atoms, parameters, errors)
 
     def _values(

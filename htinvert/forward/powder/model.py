@@ -7,8 +7,8 @@ function. B. E. Warren, *X-Ray Diffraction* (1990); R. A. Young (ed.), *The Riet
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -23,13 +23,18 @@ from htinvert.declaration.declared import (
     check_choices,
     declared,
 )
-from htinvert.forward.pdf import lattice
+from htinvert.forward.pdf import lattice, sites
 from htinvert.forward.pdf.pairs import kinds_of
+from htinvert.forward.pdf.symmetry import conventional
 from htinvert.forward.pdf.weights import factors, u_of
 from htinvert.forward.powder import peaks
 
 GRID = 0.005  # 1/Å, steps at which scattering factors are looked up
 SPARE = 0.5  # 1/Å, by steps of which reflections are looked for, so that a fit keeps them
+COARSE = (0.015, 0.006, 0.002)  # of Q, full widths that a fit from afar begins with
+NEGATIVE = 0.2  # of a pattern's power: no noise about a background taken off leaves so much
+FARTHEST = 50.0  # 1/Å, beyond what powders are measured to
+WIDEST = 4.0  # degrees², of what is added to a squared width per tan(theta)²
 AXES = {"degrees": "2theta [degrees]", "1/Å": "Q [1/Å]"}
 
 
@@ -50,6 +55,8 @@ class Powder:
         u: mean squared displacement [Å²] along a direction, one number or one per element; ``*`` is
             any other element.
         zoom: factor on all lengths [1], or one per vector of the cell, ``ab`` and ``c``.
+        angle: of the cell [degrees], by name: ``alpha``, ``beta``, ``gamma``.
+        shift: of coordinates that symmetry leaves free [Å], by name, such as ``O1x``.
         zero: shift of 2 theta [degrees].
         width: square of a Gaussian full width [degrees²], the same at all angles.
         width_tan: what is added to it per tan(theta) [degrees²].
@@ -81,10 +88,12 @@ class Powder:
     polarization: Annotated[float, Parameter("1", 0.0, 1.0)] = 1.0
     u: Annotated[float | dict[str, float], Parameter("Å²", 1e-5, 1.0)] = 0.008
     zoom: Annotated[float | dict[str, float], Parameter("1", 0.5, 2.0)] = 1.0
+    angle: Annotated[dict[str, float] | None, Parameter("degrees", 20.0, 160.0)] = None
+    shift: Annotated[dict[str, float] | None, Parameter("Å", -3.0, 3.0)] = None
     zero: Annotated[float, Parameter("degrees", -2.0, 2.0)] = 0.0
     width: Annotated[float, Parameter("degrees²", 1e-6, 4.0)] = 0.04
     width_tan: Annotated[float, Parameter("degrees²", -2.0, 2.0)] = 0.0
-    width_tan2: Annotated[float, Parameter("degrees²", 0.0, 4.0)] = 0.0
+    width_tan2: Annotated[float, Parameter("degrees²", 0.0, WIDEST)] = 0.0
     lorentz: Annotated[float, Parameter("degrees", 0.0, 10.0)] = 0.0
     strain: Annotated[float, Parameter("1", 0.0, 0.1)] = 0.0
     axes: tuple[Axis, ...] | None = None
@@ -93,8 +102,7 @@ class Powder:
     def __post_init__(self) -> None:
         check_bounds(self, declared(type(self)))
         check_choices(radiation=(self.radiation, ("x-ray", "neutron")))
-        if isinstance(self.zoom, Mapping):
-            lattice.check_names(self.zoom)
+        lattice.check_names(self.zoom, self.angle, self.shift)
 
     def __call__(self, atoms: Atoms) -> Signal:
         """The pattern of ``atoms`` [electrons² or fm², per Å⁶ and degree], shape (n,), float32.
@@ -109,7 +117,9 @@ class Powder:
                 "the structure does not repeat in all directions, so it has no reflections; give "
                 "a crystal, or simulate a cluster by pdf with quantity I"
             )
-        cell = lattice.factors(self.zoom)[:, None] * atoms.cell.array
+        cell = lattice.new_cell(atoms, self.zoom, self.angle)
+        if self.shift:
+            atoms = sites.moved(atoms, self.shift)
         wavelength = self._wavelength()
         found = self._peaks(atoms, cell, angles, wavelength)
         if self.second is not None:
@@ -118,9 +128,33 @@ class Powder:
             raise EvaluationFailed("the crystal has no reflection within the pattern")
         return Signal(found.astype(np.float32), (axis,), "intensity")
 
+    def check_data(
+        self,
+        observed: Signal,
+        whole: Signal,  # noqa: ARG002
+        header: Mapping[str, object],
+    ) -> None:
+        """Raise :class:`UserError` for a curve that cannot be a pattern of these settings."""
+        values = observed.data[np.isfinite(observed.data)].astype(float)
+        if (values[values < 0.0] ** 2).sum() > NEGATIVE * (values**2).sum():
+            raise UserError(
+                f"{np.mean(values < 0.0):.0%} of the values are below 0, where a powder pattern "
+                "counts; check the columns, or simulate a G(r) by pdf"
+            )
+        said = self.wavelength or header.get("wavelength")
+        end = observed.axes[0].origin + observed.axes[0].step * (len(observed.data) - 1)
+        if observed.axes[0].unit == "degrees" and isinstance(said, float):
+            last = 4 * np.pi / said * np.sin(np.radians(end / 2))
+            if last > FARTHEST:
+                raise UserError(
+                    f"by a wavelength of {said:g} Å the data go to Q = {last:.0f} 1/Å, beyond "
+                    f"{FARTHEST:g}, where no crystal shows peaks; give the wavelength in Å, or "
+                    "range"
+                )
+
     def free_of(self, atoms: Atoms) -> dict[str, tuple[float, float]]:
         """Bounds of what is usually fitted: lengths, displacement, shift and widths of peaks."""
-        free = dict.fromkeys(lattice.usual(atoms), (0.98, 1.02))
+        free = lattice.free_of(atoms, 0.02)
         return free | {
             "u": (5e-4, 0.06),
             "zero": (-0.3, 0.3),
@@ -129,14 +163,29 @@ class Powder:
             "strain": (0.0, 0.02),
         }
 
+    def coarser(self, observed: Signal) -> Iterator[tuple[Powder, Signal]]:
+        """Model and data with peaks that are wider by the same part of their Q, the widest first.
+
+        Only then do peaks of a cell that is off by more than their width meet those measured.
+        """
+        _, angles = self._angles()
+        for part in COARSE:
+            wider = min(self.width_tan2 + np.degrees(2.0 * part) ** 2, WIDEST)
+            data = peaks.blurred(angles, observed.data.astype(float), part).astype(np.float32)
+            yield replace(self, width_tan2=wider), replace(observed, data=data)
+
     def reframed(self, atoms: Atoms) -> Atoms:
         """A crystal in its conventional cell, whose lengths a fit may change one by one."""
-        return lattice.conventional(atoms)
+        return conventional(atoms)
+
+    def shifts(self, atoms: Atoms) -> tuple[str, ...]:
+        """Names of the coordinates that a crystal's symmetry leaves free."""
+        return sites.names(atoms)
 
     def derived(
         self, atoms: Atoms, parameters: Mapping[str, float], errors: Mapping[str, float]
     ) -> dict[str, tuple[float, float | None, str]]:
-        """Cell lengths, and the least size of crystallites (Scherrer, 0.9), errors and units."""
+        """Lengths, fractions, least size of crystallites (Scherrer, 0.9), with errors and units."""
         found = lattice.derived(atoms, parameters, errors)
         lorentz, error = parameters.get("lorentz", 0.0), errors.get("lorentz", 0.0)
         if lorentz > 2.0 * error:  # else there is no size to be told
@@ -147,12 +196,13 @@ class Powder:
 
     def scattering(self, atoms: Atoms) -> float:
         """Volume [Å³] that an atom takes, for patterns are per volume and shares are of atoms."""
-        return float(atoms.get_volume() / len(atoms))
+        cell = lattice.new_cell(atoms, self.zoom, self.angle)
+        return float(abs(np.linalg.det(cell)) / len(atoms))
 
     def _peaks(self, atoms: Atoms, cell: Floats, angles: Floats, wavelength: float) -> Floats:
         """Intensity at the points of 2 theta [degrees] by one wavelength, shape (points,)."""
         end = 4 * np.pi / wavelength * np.sin(np.radians(min(angles[-1] + 5.0, 180.0) / 2))
-        most = lattice.factors(self.zoom).max() * end
+        most = float(np.linalg.norm(np.linalg.solve(atoms.cell.array, cell), 2)) * end
         lines = peaks.reflections(atoms, SPARE * np.ceil(most / SPARE))
         q = 2 * np.pi * np.linalg.norm(lines.indices @ np.linalg.inv(cell).T, axis=1)
         seen = q < end * (1 - 1e-9)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from htinvert.core import Floats
 from htinvert.forward.memo import fingerprint, remember
@@ -23,6 +24,8 @@ from htinvert.forward.pdf.pairs import compiled, kinds_of
 REMEMBERED = 8  # structures, so that a fit of other parameters does not sum over atoms again
 CHUNK = 2_000_000  # phases at a time
 FARTHEST = 30.0  # full widths from its middle, beyond which a peak is left out
+FINER = 4  # points of an even axis of ln Q per point of a pattern
+FIRST = 0.5  # degrees that a pattern begins at, at least
 LEAST = 1e-4  # degrees that a peak is wide at least
 SCHERRER = 0.9  # of full widths and crystallites that are spheres, about
 _summed: OrderedDict[bytes, Reflections] = OrderedDict()
@@ -113,4 +116,20 @@ def _add(
         lorentz = areas[k] * share[k] * 2 / np.pi / w
         for i in range(first, last):
             x = 4 * ((angles[i] - c) / w) ** 2
-            out[i] += gauss * np.exp(-np.log(2) * x) + lorentz / (1 + x)
+            out[i] += lorentz / (1 + x)
+            if x < 50.0:  # beyond, a Gaussian is below 1e-15 of its height
+                out[i] += gauss * np.exp(-np.log(2) * x)
+
+
+def blurred(angles: Floats, values: Floats, part: float) -> Floats:
+    """A pattern over 2 theta [degrees] by a Gaussian of a full width of a ``part`` of Q.
+
+    Points that are no numbers are bridged.
+    """
+    place = np.log(np.sin(np.radians(np.maximum(angles, FIRST) / 2)))
+    even = np.linspace(place[0], place[-1], FINER * len(place))
+    measured = np.isfinite(values)
+    known = np.interp(even, place[measured], values[measured])
+    step = max(float(even[1] - even[0]), 1e-12)
+    sigma = part / np.sqrt(8.0 * np.log(2.0)) / step
+    return np.asarray(np.interp(place, even, gaussian_filter1d(known, sigma, mode="nearest")))
