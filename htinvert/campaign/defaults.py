@@ -21,6 +21,9 @@ answer as candidate 44, genetic and basin hopping alone not within 1 500."""
 COLUMNS: dict[str, Any] = {"use": "columns", "share": 1.0}
 """Besides, where atoms may be put: its few proposals met planted boundaries as candidates 1 to 4
 (benchmarks/results.md)."""
+GRAINS: dict[str, Any] = {"use": "grains", "share": 1.0}
+"""Besides, where the region lies between two grains: contents that an image hardly tells (which
+element, at which height along the beam) the crystals know (benchmarks/results.md)."""
 MOTIFS: dict[str, Any] = {"use": "motifs", "share": 1.0}
 """Besides the usual ones, for a free cluster of one element with data quick to simulate: planted
 LJ38 and Cu55 were met as candidates 1 to 5, ten seeds each (benchmarks/results.md)."""
@@ -32,13 +35,20 @@ def with_generators(config: Config, channels: Sequence[Channel], space: Space) -
     if "generators" in search.model_fields_set:
         return config
     if Residuals(tuple(channels)):
-        generators = [COLUMNS, *GUIDED] if space.puts_atoms else GUIDED
+        generators = [*_placing(space), *GUIDED]
     elif _quick(channels) and is_free_cluster(space) and len(space.composition) == 1:
         generators = [MOTIFS, *type(search)().generators]
     else:
         return config
     guided = search.model_copy(update={"generators": generators})
     return config.model_copy(update={"search": guided})
+
+
+def _placing(space: Space) -> list[dict[str, Any]]:
+    """Generators that propose a few structures, each once."""
+    if not space.puts_atoms:
+        return []
+    return [COLUMNS] if space.region is None or space.region.box else [GRAINS, COLUMNS]
 
 
 def _quick(channels: Sequence[Channel]) -> list[str]:
@@ -48,9 +58,8 @@ def _quick(channels: Sequence[Channel]) -> list[str]:
 
 def why(config: Config, channels: Sequence[Channel]) -> str:
     """Why a campaign has these generators, in words; empty where its file names them."""
-    if config.search.generators in (GUIDED, [COLUMNS, *GUIDED]) and (
-        found := Residuals(tuple(channels))
-    ):
+    few = [block for block in config.search.generators if block not in (GRAINS, COLUMNS)]
+    if few == GUIDED and (found := Residuals(tuple(channels))):
         return f"{', '.join(c.name for c in found.channels)} can show where atoms are missing"
     default = type(config.search)().generators
     if config.search.generators == [MOTIFS, *default] and (quick := _quick(channels)):

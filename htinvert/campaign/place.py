@@ -12,7 +12,9 @@ from htinvert import plugins
 from htinvert.campaign.channels import Read, read_experiment
 from htinvert.config.campaign import Config, RegionPart
 from htinvert.config.experiment import Experiment
-from htinvert.core import Region, Signal, UserError
+from htinvert.core import Floats, Region, Signal, UserError
+from htinvert.geometry.continued import continuations, joined
+from htinvert.geometry.distances import covalent_distances
 from htinvert.geometry.heights import around_region
 from htinvert.matching.doubt import convolution
 from htinvert.matching.locate import Located, locate
@@ -55,22 +57,40 @@ def place_experiments(
 
 
 def filled(atoms: Atoms, region: RegionPart | None, *, beam: object) -> Atoms:
-    """A structure to look for: an empty region is filled evenly, as dense as the rest is.
+    """A structure to look for: an empty region is filled by both grains' crystals up to its middle.
 
-    A boundary that is to be found is no gap, and as a gap it would draw the structure's columns to
-    where the image has some. Atoms of several repeats along the beam, a vector of the cell, give
-    the even brightness that unknown columns have on average. Any other structure is left as it is.
+    A boundary that is to be found is no gap, which would draw the structure's columns to where
+    the image has some, and grains alone fit a vector of the coincidence lattice away as well. Where
+    nothing repeats in a grain the region is filled evenly. Any other structure is left as it is.
     """
     if region is None or region.box or beam not in ("x", "y", "z") or beam == region.axis:
         return atoms
     place = Region(**region.model_dump())
-    axis, along = place.dimension, "xyz".index(str(beam))
-    cell = np.asarray(atoms.cell)
-    levels = around_region(atoms, place)[:, axis]
-    straight = np.allclose(cell, np.diag(np.diag(cell)), atol=1e-6)
-    below, above = levels[levels < place.lower], levels[levels > place.upper]
-    if not straight or not len(below) or not len(above) or len(below) + len(above) < len(levels):
+    axis, cell = place.dimension, np.asarray(atoms.cell)
+    whole = atoms.copy()
+    whole.positions = around_region(atoms, place)
+    levels = whole.positions[:, axis]
+    empty = (levels < place.lower).any() and (levels > place.upper).any()
+    empty &= not ((levels >= place.lower) & (levels <= place.upper)).any()
+    if not empty or not np.allclose(cell, np.diag(np.diag(cell)), atol=1e-6):
         return atoms
+    try:
+        grains = continuations(whole, axis=axis, lower=place.lower, upper=place.upper)
+    except UserError:
+        return _evenly(atoms, levels, place, along="xyz".index(str(beam)))
+    least = covalent_distances(atoms.get_chemical_symbols())
+    middle = 0.5 * (place.lower + place.upper)
+    return joined(atoms, grains, axis=axis, at=middle, least=least)
+
+
+def _evenly(atoms: Atoms, levels: Floats, place: Region, *, along: int) -> Atoms:
+    """The region filled as dense as the rest is; ``levels`` are heights in one piece [Å].
+
+    Atoms of several repeats along the beam, a vector of the cell, give the even brightness that
+    unknown columns have on average.
+    """
+    axis = place.dimension
+    below, above = levels[levels < place.lower], levels[levels > place.upper]
     many = np.ones(3, dtype=int)
     many[along] = REPEATS
     found = atoms.repeat(tuple(many))

@@ -17,10 +17,10 @@ from htinvert.config.potentials import STRUCTURE, PhasesPart
 from htinvert.core import EnergyModel, Space, UserError
 from htinvert.energy.bulk_energy import bulk_energy
 from htinvert.forward.memo import fingerprint, remember
+from htinvert.geometry.own_bulk import own_bulk
 from htinvert.geometry.roles import region_mask
 from htinvert.ranking.chemical_potentials import Scan
 from htinvert.ranking.stability import Phase, Stability, limits, outside
-from htinvert.structures.own_bulk import own_bulk
 from htinvert.structures.phases import phases_of
 
 _energies: OrderedDict[bytes, float] = OrderedDict()  # per atom [eV], that this process has priced

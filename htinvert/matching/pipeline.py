@@ -9,6 +9,7 @@ pose and fitted until nothing improves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,12 +34,13 @@ from htinvert.metrics.log_polar import Singles, Turn, prepare_map, turns
 TURNS = 2  # for each tile: a crystal's spectrum looks alike in several
 LEADS = 6  # for each member
 STARTS = 2  # of these, how many are fitted shortly
-LOOKS = 2  # the second where the best member does not explain the image evenly
-SHORT, ENDS = 8, 2  # places that the second look fits shortly in fine pixels, and to the end
+LOOKS = 6  # the later ones where the best does not fit evenly: while it moves, from the third on
+LEADING = 2  # members of which there is a third look
+SHORT, ENDS = 8, 2  # places that a later look fits shortly in fine pixels, and to the end
 SLIP = 20.0  # Å: how far a pose is moved
-FAR = 40.0  # Å: the same by the second look, for boundaries nearly repeat
+FAR = 40.0  # Å: the same by the later looks, for boundaries nearly repeat
 SEEN = 0.8  # of the region's pixels that must be left in the image there: a strip fits anything
-SLIPS = 8  # places of the whole region that a fit to the end begins from
+SLIPS, MORE_SLIPS = 8, 24  # places of the whole region that are fitted, by the first look and later
 GRAIN = 24.0  # Å: side of the part of one grain that says how the image is distorted
 LEAST_HALF = 12.0  # Å: half the side of the smallest region that is compared
 
@@ -188,12 +190,15 @@ def settle(
     hits.sort(key=lambda hit: -hit.correlation)
     final = hits[: effort.fitted]
     for look in range(LOOKS):
-        for number, hit in enumerate(final):
+        before = tuple(final)
+        for number, hit in enumerate(final[: LEADING if look > 1 else None]):
             progress(f"fitting {number + 1} of {len(final)}")
             final[number] = finish(candidates[hit.member], hit, effort, half, again=look > 0)
         final.sort(key=lambda hit: -hit.correlation)
-        if not final or judged(final[0]).even:
+        if not final or judged(final[0]).even or (look > 1 and final[0] in before):
             break
+        if not look:
+            final = _taught(hits, final, candidates, effort, half)
     return Matches(tuple(final), tuple(found), half, failed)
 
 
@@ -233,19 +238,43 @@ def _relocate(candidate: Renderer, hit: Hit, effort: Effort, half: float) -> Hit
     return Hit(hit.member, hit.tile, max(fits, key=lambda fit: fit.correlation), hit.lead)
 
 
+def _taught(
+    hits: Sequence[Hit],
+    final: Sequence[Hit],
+    candidates: Mapping[int, Renderer],
+    effort: Effort,
+    half: float,
+) -> list[Hit]:
+    """The best hits after the members left out were looked for in the pose of the best one.
+
+    What a scan does to an image it does to all members alike, and a member is lost where its
+    spectrum, of a crystal that is turned and bent otherwise, told its pose too badly.
+    """
+    best, known = final[0], {hit.member for hit in final}
+    found = []
+    for hit in hits:
+        if hit.member not in known:
+            candidate = candidates[hit.member]
+            own = Hit(hit.member, best.tile, best.fitted, hit.lead)
+            with suppress(EvaluationFailed):  # it shows nothing in that pose
+                placed = _relocate(candidate, own, effort, half)
+                if placed.correlation > hit.correlation:
+                    found.append(finish(candidate, placed, effort, half, again=False))
+    return sorted([*final, *found], key=lambda hit: -hit.correlation)[: effort.fitted]
+
+
 def finish(candidate: Renderer, hit: Hit, effort: Effort, half: float, *, again: bool) -> Hit:
     """Fit to the end in fine pixels, after a look for a better place of the whole region.
 
     ``again`` is for a hit that was fitted to the end before: it is kept where nothing is better.
     """
     known, low, high = hit.fitted.pose, *effort.magnification
+    reach, count = (FAR, MORE_SLIPS) if again else (SLIP, SLIPS)
     poses = (known, _of_one_grain(candidate, hit)) if again else (known,)
     starts = [
         slip
         for pose in poses
-        for slip in slipped(
-            candidate, pose, hit.tile.fine, half=half, reach=FAR if again else SLIP, count=SLIPS
-        )
+        for slip in slipped(candidate, pose, hit.tile.fine, half=half, reach=reach, count=count)
         if _seen(slip, hit.tile, half) >= SEEN * _seen(known, hit.tile, half)
     ]
     fits = {

@@ -43,7 +43,7 @@ GUIDED = {"guided": 0.5, "genetic": 0.3, "basin_hopping": 0.2}
 
 def test_an_image_guides_where_nobody_says_who_proposes(tmp_path: Path) -> None:
     made = plan(tmp_path)
-    assert generators(made) == {"columns": 1.0} | GUIDED  # the composition is that of the start
+    assert generators(made) == {"grains": 1.0, "columns": 1.0} | GUIDED  # composition: the start's
     assert why(made.config, made.recipe.channels) == "haadf can show where atoms are missing"
 
 

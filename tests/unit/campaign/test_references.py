@@ -16,8 +16,8 @@ from htinvert.config.campaign import parse
 from htinvert.core import UserError
 from htinvert.energy.bulk_energy import bulk_energy
 from htinvert.energy.lammps import Lammps
+from htinvert.geometry.own_bulk import own_bulk
 from htinvert.report.potentials import potentials_of, references_of
-from htinvert.structures.own_bulk import own_bulk
 from htinvert.structures.phases import phases_of
 
 SW = Lammps(Path("CdTe.sw"))

@@ -16,8 +16,8 @@ from htinvert.generators.library import _with_roles
 from htinvert.generators.operators import cut_and_splice
 from htinvert.geometry.distances import distance_outside
 from htinvert.geometry.heights import area, in_one_piece, period
+from htinvert.geometry.own_bulk import own_bulk
 from htinvert.geometry.roles import roles
-from htinvert.structures.own_bulk import own_bulk
 from htinvert.structures.region import search_space
 
 AXES = {"x": (2, 1, 0), "y": (0, 2, 1), "z": (0, 1, 2)}  # where z of a column goes

@@ -10,7 +10,7 @@ import pytest
 from htinvert.core import Signal
 from htinvert.forward.stem_convolution import StemConvolution
 from htinvert.matching.member import Structure
-from htinvert.matching.pipeline import Effort, Hit, Lead, finish, judged
+from htinvert.matching.pipeline import Effort, Hit, Lead, finish, judged, settle
 from htinvert.matching.pose import FittedPose, Pose, refine, slipped
 from htinvert.matching.target import FINE, noise_density, resampled, tiles
 from htinvert.matching.verdict import judge
@@ -80,6 +80,34 @@ def test_a_boundary_that_bent_the_pose_is_found_by_what_one_grain_says() -> None
     assert bent.correlation < 0.8
     assert np.hypot(*(found.fitted.pose.shift - spoiled.shift)) < 0.2
     assert not judged(found).none_of_these
+
+
+def test_a_boundary_that_nearly_repeats_is_found_among_its_repeats() -> None:
+    """Tungsten: seven places fit a bent pose better than the right one, which a fit shows."""
+    spoiled = Spoiled(
+        rotation=1.976, magnification=1.001, stretch=(0.0095, -0.0032), shear=-0.0155,
+        shift=(5.01, -1.68), source_size=0.88, jitter=0.5, drift=(-0.15, 1.26), peak=20.0,
+    )  # fmt: skip
+    boundary = tilt_boundary(4 + 18 * 1.7, lift=0.8, net="bcc [110]")
+    raw = spoiled.take(boundary, sampling=0.16, size=512, rng=np.random.default_rng(2))
+    (tile,) = tiles(raw)
+    candidate = Structure(boundary, StemConvolution())
+    matrix = np.array([[1.0104, 0.0282], [-0.0344, 1.0001]])
+    bent = refine(candidate, Pose(matrix, np.array([2.48, -2.33]), 0.9), tile.fine, half=60.0)
+    lead = Lead(0, tile, Turn(2.0, 1.0, 0.8))
+    found = finish(candidate, Hit(0, tile, bent, lead), Effort(tolerance=0.25), 60.0, again=True)
+    assert judged(replace(found, fitted=bent)).none_of_these
+    assert np.hypot(*(found.fitted.pose.shift - spoiled.shift)) < 0.2
+    assert not judged(found).none_of_these
+
+
+def test_a_member_whose_spectrum_misled_is_found_in_the_pose_of_the_best() -> None:
+    (tile,) = tiles(image("bcc [110]", 20.0))
+    members = [structure("bcc [110]"), structure("bcc [110]", slide=0.8)]
+    leads = [Lead(0, tile, Turn(8.0, 1.0, 0.8)), Lead(1, tile, Turn(0.0, 1.0, 0.9))]
+    (hit,) = settle(leads, members.__getitem__, Effort(fitted=1)).hits
+    assert hit.member == 0
+    assert not judged(hit).none_of_these
 
 
 @pytest.mark.parametrize("net", NETS)

@@ -13,6 +13,7 @@ from htinvert.geometry.heights import rising
 SAME = 0.35  # Å: an atom and its repeat
 EDGES = (2.0, 0.5)  # Å at either end of a grain, where it may be relaxed or terminated
 SPAN = 1.4  # repeats that must be there
+FIRST, STEPS = 6, 300  # lowest atoms, and of each the nearest above, whose distance may be a repeat
 
 
 def own_bulk(atoms: Atoms, *, axis: int, lower: float, upper: float) -> Atoms:
@@ -25,9 +26,9 @@ def own_bulk(atoms: Atoms, *, axis: int, lower: float, upper: float) -> Atoms:
     for edge in EDGES:
         inside = np.flatnonzero((height > lower + edge) & (height < upper - edge))
         order = inside[np.argsort(height[inside], kind="stable")]
-        for first in order[: max(1, len(order) // 3)]:
+        for first in order[: min(max(1, len(order) // 3), FIRST)]:
             like = order[atoms.numbers[order] == atoms.numbers[first]]
-            for second in like[height[like] > height[first] + 1.0]:
+            for second in like[height[like] > height[first] + 1.0][:STEPS]:
                 step = atoms.positions[second] - atoms.positions[first]
                 if _repeats(atoms, order, step, axis):
                     return _cell(atoms, order, float(height[first]), step, axis)
