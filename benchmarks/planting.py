@@ -21,7 +21,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.signal import fftconvolve
 from scipy.special import erf
 
-A, C, CELLS, ALONG, SIZE, PX = 3.905, 3.75, 5, 4, (15.62, 38.275), (80, 192)  # Å; cells; Å, px
+A, C, CELLS, ALONG, SIZE, PX = 3.905, 3.75, 5, 4, (15.62, 38.275), (144, 352)  # Å; cells; Å, px
 WAVE, PHASE = 0.0250793, 7.2884e-4 * 47.878  # Å; rad per Å of a scattering factor and 1/Å² (200 kV)
 MOTION = {"Sr": 0.079, "Ti": 0.066, "O": 0.085, "La": 0.072, "Al": 0.065}  # Å
 SITES = (  # planes of a cell: x and height [cells], elements below and above the boundary
