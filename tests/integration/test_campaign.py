@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -30,8 +30,10 @@ from htinvert.store import RunStore
 from htinvert.store.salvage import verify
 from htinvert.store.tables import crc_of
 
-from .conftest import writer
+from .conftest import environment, writer
+from .zygote import Forked, Zygote
 
+Start = Callable[[Path, Path], Forked]
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 KILLS = 10
@@ -349,7 +351,7 @@ def test_repetitions_are_refused_before_they_cost_anything(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_an_interrupted_campaign_folds_what_it_has(
-    campaign: Writer, tmp_path: Path, number: signal.Signals
+    campaign: Writer, start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     driver = start(campaign(workers=1, stop={"minutes": 5}), tmp_path)
     wait_for(tmp_path / "runs/tiny", 5)
@@ -368,7 +370,7 @@ def test_an_interrupted_campaign_folds_what_it_has(
 
 
 def test_an_interruption_before_the_first_result_is_no_failure(
-    campaign: Writer, tmp_path: Path
+    campaign: Writer, start: Start, tmp_path: Path
 ) -> None:
     """A driver's job that ends with an error does not go back into the queue."""
     (tmp_path / "slow.py").write_text(
@@ -393,7 +395,7 @@ def test_an_interruption_before_the_first_result_is_no_failure(
     assert driver.returncode == 0, out
 
 
-def test_ten_kills_lose_and_double_nothing(campaign: Writer, tmp_path: Path) -> None:
+def test_ten_kills_lose_and_double_nothing(campaign: Writer, start: Start, tmp_path: Path) -> None:
     """Kill the driver at random moments, resume, and compare what was committed at each death."""
     path, folder = campaign(workers=2, stop={"minutes": 10}), tmp_path / "runs/tiny"
     alone = path.with_name("alone.yaml")  # most times, for workers take longest to start
@@ -426,7 +428,7 @@ def test_ten_kills_lose_and_double_nothing(campaign: Writer, tmp_path: Path) -> 
 
 
 def test_a_candidate_that_kills_its_worker_is_a_failure_with_a_reason(
-    campaign: Writer, tmp_path: Path
+    campaign: Writer, start: Start, tmp_path: Path
 ) -> None:
     (tmp_path / "poison.py").write_text(
         "import os\n"
@@ -452,17 +454,16 @@ def test_a_candidate_that_kills_its_worker_is_a_failure_with_a_reason(
     assert all("the worker was lost" in error for error in errors)
 
 
-def start(campaign: Path, folder: Path) -> subprocess.Popen[str]:
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
     """Start `htinvert run` in its own process group, so that its workers die with it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "htinvert.cli", "run", str(campaign)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    zygote = Zygote()
+
+    def begin(campaign: Path, folder: Path) -> Forked:
+        return zygote.start("run", str(campaign), folder=folder, env=environment(folder))
+
+    yield begin
+    zygote.close()
 
 
 def wait_for(folder: Path, count: int, *, seconds: float = 90) -> None:
@@ -480,7 +481,7 @@ def wait_for(folder: Path, count: int, *, seconds: float = 90) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_workers_that_are_ended_from_outside_come_back(
-    campaign: Writer, tmp_path: Path, number: signal.Signals
+    campaign: Writer, start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     """A driver that waited for its two ended workers once hung for an hour, deaf to SIGTERM."""
     driver = start(campaign(workers=2, stop={"evaluations": 10**6, "minutes": 5}), tmp_path)
