@@ -116,7 +116,7 @@ def test_on_the_real_image_the_stoichiometric_surface_wins_against_both_vacancie
     for path in sorted(FOLDER.iterdir()):
         start = Stm(density=FileDensity(path), sampling=0.29297, rotation=110.0, blur=1.5)
         candidates[path.stem.removeprefix("cu2o_111_")] = read_zarr(path).atoms, start
-    windows = some(windows_of((512, 512), (79, 79)), 11)
+    windows = some(windows_of((512, 512), (79, 79)), 13)
     found = compare_surfaces(Study(crop, BOX, METRIC), candidates, whole, windows)
     differences = {entry.name: entry for entry in found.comparison.differences("stoichiometric")}
     for name in ("cu_vacancy", "o_vacancy"):
