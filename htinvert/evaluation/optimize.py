@@ -51,9 +51,14 @@ class Box:
 
     def probes(self, count: int) -> list[Floats]:
         """Points that fill the box evenly (Halton, Numer. Math. 2, 84 (1960))."""
-        from scipy.stats.qmc import Halton  # here: loading it takes as long as all else
-
-        return list(Halton(len(self.names), scramble=False).random(count + 1)[1:])
+        bases: list[int] = []
+        number = 2
+        while len(bases) < len(self.names):
+            if all(number % base for base in bases):
+                bases.append(number)
+            number += 1
+        columns = [_radical_inverse(base, count) for base in bases]
+        return list(np.reshape(columns, (len(bases), count)).T)
 
     def linearized(
         self, residual: Callable[[Floats], Floats], point: Floats
@@ -98,6 +103,17 @@ class Box:
             robust = np.diag(inverse @ (sums @ sums.T) @ inverse)
             variances = np.maximum(variances, robust)
         return np.asarray(np.sqrt(variances) * self.span)
+
+
+def _radical_inverse(base: int, count: int) -> Floats:
+    """The numbers 1 to ``count`` with their digits in this base mirrored at the point."""
+    rest, weight = np.arange(1, count + 1), 1.0
+    found = np.zeros(count)
+    while rest.any():
+        weight /= base
+        found += rest % base * weight
+        rest //= base
+    return found
 
 
 @dataclass(frozen=True, eq=False)

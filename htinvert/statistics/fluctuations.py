@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from htinvert.core import Floats, UserError
 from htinvert.statistics.autocovariance import Autocovariance, autocovariance
@@ -113,7 +113,7 @@ def fluctuations(
     count = independent(near, series.shape[1:])
     both = (count, independent(near, series.shape[1:], power=2))
     errors, freedom = _errors(found, whole, both, exposure)
-    quantile = float(stats.t.ppf(0.5 + CONFIDENCE / 2, freedom))
+    quantile = float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))
     pooled = independent(near, (average, average))
     conditions = Conditions(whole.tau, whole.beta, exposure, whole.noise, whole.contrast, pooled)
     pixels = relaxation_map(found, whole.weights, conditions, average=average, hold_beta=hold_beta)

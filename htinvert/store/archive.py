@@ -8,12 +8,12 @@ neither a flipped bit nor a lost file reads as data.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -50,8 +50,12 @@ def fold(root: Path, groups: Iterable[Sequence[Column]], attributes: Mapping[str
             for folder in sorted({parent for column in columns for parent in _parents(column)}):
                 group.require_group(folder)  # a power cut may have left one without description
             known = members(group)
+            new = [column for column in columns if column.path not in known]
+            for column in new:
+                write_durably(root / column.path / "zarr.json", _description(column))
+            known = members(group) if new else known
             for column in columns:
-                array = _grown(group, known.get(column.path), column)
+                array = _grown(known[column.path], column)
                 if len(column.values):
                     array[column.start :] = column.values
         paths += [path for column in columns for path in files_of(root, column)]
@@ -224,10 +228,18 @@ def _durable(root: Path) -> Any:
     from zarr.storage import LocalStore
 
     class Durable(LocalStore):
-        """Files in a folder."""
+        """Files in a folder; one after the other, for threads take longer than small files do."""
 
         async def _set(self, key: str, value: Any, exclusive: bool = False) -> None:  # noqa: ARG002
-            await asyncio.to_thread(write_durably, self.root / key, value.as_buffer_like())
+            write_durably(self.root / key, value.as_buffer_like())
+
+        async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+            """The file ``key``, or a part of it; None where there is none."""
+            return self.get_sync(key, prototype=prototype, byte_range=byte_range)
+
+        async def exists(self, key: str) -> bool:
+            """Whether there is a file ``key``."""
+            return (self.root / key).is_file()
 
         def set_sync(self, key: str, value: Any) -> None:
             """Write the file ``key``."""
@@ -275,32 +287,46 @@ def _equal(found: NDArray[Any], expected: NDArray[Any]) -> bool:
     return np.array_equal(found, expected)
 
 
-def _grown(group: Any, array: Any, column: Column) -> Any:
-    """The column's array, made where missing, long enough; what is between reads as no number."""
+def _grown(array: Any, column: Column) -> Any:
+    """The column's array, long enough; what is between reads as no number."""
     stop = column.start + len(column.values)
-    if array is None:
-        return _create(group, column, stop)
     if array.shape[0] != stop:
         array.resize((stop, *column.values.shape[1:]))
     return array
 
 
-def _create(group: Any, column: Column, length: int) -> Any:
+def _description(column: Column) -> bytes:
+    """The ``zarr.json`` of a column's array, as Zarr writes it."""
+    values = column.values
+    common = _described(values.dtype, values.shape[1:], column.chunk, column.file)
+    length = column.start + len(values)
+    changes = {"shape": [length, *values.shape[1:]], "attributes": dict(column.attributes)}
+    return json.dumps({name: changes.get(name, common[name]) for name in common}, indent=2).encode()
+
+
+@lru_cache(maxsize=256)
+def _described(
+    dtype: np.dtype[Any], trailing: tuple[int, ...], chunk: int, file: int
+) -> Mapping[str, Any]:
+    """What Zarr says of an empty array of a column's kind: a run has few kinds, many columns."""
+    import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-    kind, trailing = column.values.dtype.kind, column.values.shape[1:]
-    shuffled = kind in "fiu" and column.values.dtype.itemsize > 1
+    shuffled = dtype.kind in "fiu" and dtype.itemsize > 1
     codec: Any = (
         BloscCodec(cname="zstd", clevel=1, shuffle="shuffle") if shuffled else ZstdCodec(level=1)
     )
-    fill: Any = {"f": np.nan, "T": "", "i": -1}.get(kind, 0)
-    return group.create_array(
-        column.path,
-        shape=(length, *trailing),
-        dtype=str if kind == "T" else column.values.dtype,
-        chunks=(column.chunk, *trailing),
-        shards=None if column.file == column.chunk else (column.file, *trailing),
+    fill: Any = {"f": np.nan, "T": "", "i": -1}.get(dtype.kind, 0)
+    files: dict[str, Any] = {}
+    zarr.create_array(
+        zarr.storage.MemoryStore(files),
+        shape=(0, *trailing),
+        dtype=str if dtype.kind == "T" else dtype,
+        chunks=(chunk, *trailing),
+        shards=None if file == chunk else (file, *trailing),
         compressors=[codec, Crc32cCodec()],
         fill_value=fill,
-        attributes=dict(column.attributes),
+        zarr_format=3,
     )
+    found: Mapping[str, Any] = json.loads(files["zarr.json"].to_bytes())
+    return found

@@ -12,6 +12,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 import yaml
 from ase.build import bulk
 from ase.io import write
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from htinvert.cli import app, main
@@ -57,15 +59,26 @@ def experiment(**changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def campaign(tmp_path: Path) -> Writer:
     """Write a campaign file with its structure and image; keywords replace parts of it."""
+    return writer(tmp_path)
+
+
+@lru_cache
+def seen(ny: int, nx: int) -> NDArray[np.floating]:
+    """The whole crystal's image without noise, shape (ny, nx), float32."""
     crystal = bulk("CdTe", "zincblende", a=6.48, cubic=True).repeat((1, 1, 3))
-    image = StemConvolution(sampling=0.3, shape=(60, 40), beam="x", up="z")(crystal).data
+    return StemConvolution(sampling=0.3, shape=(ny, nx), beam="x", up="z")(crystal).data
+
+
+def writer(folder: Path) -> Writer:
+    """What ``campaign`` is in any folder."""
+    crystal = bulk("CdTe", "zincblende", a=6.48, cubic=True).repeat((1, 1, 3))
+    image = seen(60, 40)
     noisy = np.random.default_rng(0).poisson(200 * image / image.max())
-    np.save(tmp_path / "image.npy", noisy)
-    wide = StemConvolution(sampling=0.3, shape=(256, 256), beam="x", up="z")(crystal).data
-    np.save(tmp_path / "wide.npy", wide)
-    write(tmp_path / "crystal.vasp", crystal, format="vasp")
+    np.save(folder / "image.npy", noisy)
+    np.save(folder / "wide.npy", seen(256, 256))
+    write(folder / "crystal.vasp", crystal, format="vasp")
     gap = (crystal.positions[:, 2] > 7.0) & (crystal.positions[:, 2] < 12.0)
-    write(tmp_path / "start.vasp", crystal[~gap], format="vasp")
+    write(folder / "start.vasp", crystal[~gap], format="vasp")
 
     def make(**changes: Any) -> Path:
         raw: dict[str, Any] = {
@@ -88,7 +101,7 @@ def campaign(tmp_path: Path) -> Writer:
             "workers": 0,
         }
         raw |= changes
-        path = tmp_path / "tiny.yaml"
+        path = folder / "tiny.yaml"
         path.write_text(yaml.safe_dump({k: v for k, v in raw.items() if v is not None}))
         return path
 

@@ -30,10 +30,10 @@ class Treacherous:
         match how(atoms):
             case 0 | 6 | 12: time.sleep(1000)
             case 1 | 7 | 13: ctypes.string_at(0)
-            case 2 | 8 | 14: return [np.ones(10**7) for _ in range(10**4)]
+            case 2 | 8 | 14: return [np.ones(10**7) for _ in range(13)], time.sleep(1000)
             case 3 | 9 | 15: return Relaxation(atoms, float("nan"), True, 1)
             case 4 | 10 | 16: return "garbage"
-            case 5 | 11 | 17: Path("wave").write_bytes(b"x" * 10**9)
+            case 5 | 11 | 17: Path("wave").write_bytes(b"x" * 2 * 10**8), time.sleep(1000)
         return Lammps(self.potential)(atoms)
 '''
 STATUSES = {"timed out", "crashed", "out of memory", "not finite", "garbage", "out of disk"}

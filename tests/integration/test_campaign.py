@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -30,6 +30,10 @@ from htinvert.store import RunStore
 from htinvert.store.salvage import verify
 from htinvert.store.tables import crc_of
 
+from .conftest import environment, writer
+from .zygote import Forked, Zygote
+
+Start = Callable[[Path, Path], Forked]
 Writer = Callable[..., Path]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 KILLS = 10
@@ -42,6 +46,14 @@ def records(folder: Path) -> list[tuple[int, str, float]]:
             (e.candidate.index, e.candidate.operator, e.objectives.get("energy", np.nan))
             for e in store.evaluations()
         ]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str, float]]:
+    """What forty evaluations of the usual campaign are, where nothing happens to it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run(ht.load(writer(folder)(), stop={"evaluations": 40}), folder / "run")
+    return records(folder / "run")
 
 
 def test_a_campaign_stops_after_its_evaluations(campaign: Writer, tmp_path: Path) -> None:
@@ -93,20 +105,25 @@ def _fitted(folder: Path) -> dict[int, float]:
     return {index: values["shift_x"] for index, values in found.items()}
 
 
-def test_the_same_seed_in_one_process_finds_the_same(campaign: Writer, tmp_path: Path) -> None:
+def test_the_same_seed_in_one_process_finds_the_same(
+    campaign: Writer, tmp_path: Path, undisturbed: list[tuple[int, str, float]]
+) -> None:
     plan = ht.load(campaign())
     run(plan, tmp_path / "a")
-    run(plan, tmp_path / "b")
-    run(ht.load(campaign(), seed=2), tmp_path / "c")
-    assert records(tmp_path / "a") == records(tmp_path / "b")
-    assert records(tmp_path / "a") != records(tmp_path / "c")
+    run(ht.load(campaign(), seed=2, stop={"evaluations": 8}), tmp_path / "c")
+    assert records(tmp_path / "a") == undisturbed[:30]
+    assert records(tmp_path / "c") != undisturbed[:8]
+    again = run(plan, tmp_path / "a")
+    assert again.session == 0, "a finished campaign evaluates nothing again"
+    assert records(tmp_path / "a") == undisturbed[:30]
 
 
-def test_a_resumed_campaign_ends_like_an_undisturbed_one(campaign: Writer, tmp_path: Path) -> None:
-    run(ht.load(campaign(), stop={"evaluations": 40}), tmp_path / "whole")
+def test_a_resumed_campaign_ends_like_an_undisturbed_one(
+    campaign: Writer, tmp_path: Path, undisturbed: list[tuple[int, str, float]]
+) -> None:
     run(ht.load(campaign(), stop={"evaluations": 17}), tmp_path / "parts")
     run(ht.load(campaign(), stop={"evaluations": 40}), tmp_path / "parts")
-    assert records(tmp_path / "parts") == records(tmp_path / "whole")
+    assert records(tmp_path / "parts") == undisturbed
 
 
 @pytest.mark.parametrize("selection", ["auto", "weighted_sum", "nsga2"])
@@ -125,10 +142,13 @@ def test_a_resumed_campaign_goes_on_bit_for_bit_under_any_selection(
 
 @pytest.mark.parametrize("left", ["whole", "half", "lost", "flipped"])
 def test_a_resumed_campaign_is_told_what_came_after_its_checkpoint(
-    campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: str
+    campaign: Writer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    undisturbed: list[tuple[int, str, float]],
+    left: str,
 ) -> None:
     """Whatever of the checkpoint is left, the campaign goes on bit for bit."""
-    run(ht.load(campaign(), stop={"evaluations": 40}), tmp_path / "undisturbed")
     folder = tmp_path / "parts"
     run(ht.load(campaign(), stop={"evaluations": 12}), folder)
     state = folder / "checkpoint.json"
@@ -157,15 +177,15 @@ def test_a_resumed_campaign_is_told_what_came_after_its_checkpoint(
     monkeypatch.setattr(Campaign, "replay", counted)
     end = run(ht.load(campaign(), stop={"evaluations": 40}), folder)
     assert sum(told) == {"whole": 0, "half": 5, "lost": 12, "flipped": 12}[left]
-    assert records(folder) == records(tmp_path / "undisturbed")
+    assert records(folder) == undisturbed
     assert end.evaluated == 40
 
 
 def test_other_weights_make_a_checkpoint_void(campaign: Writer, tmp_path: Path) -> None:
     """The population was drawn by the old ones; all is told again, as if they had always held."""
     weights = {"energy": 1.0, "haadf.registration": 50.0}
-    for name in ("first", "second"):
-        run(ht.load(campaign(), stop={"evaluations": 15}), tmp_path / name)
+    run(ht.load(campaign(), stop={"evaluations": 15}), tmp_path / "first")
+    shutil.copytree(tmp_path / "first", tmp_path / "second")
     (tmp_path / "second" / "checkpoint.json").unlink()
     for name in ("first", "second"):
         run(ht.load(campaign(objectives=weights), stop={"evaluations": 30}), tmp_path / name)
@@ -295,14 +315,6 @@ def test_a_search_that_proposes_nothing_heeds_a_signal(
     assert asked == 5
 
 
-def test_a_finished_campaign_evaluates_nothing_again(campaign: Writer, tmp_path: Path) -> None:
-    plan = ht.load(campaign())
-    run(plan, tmp_path / "run")
-    before = records(tmp_path / "run")
-    assert run(plan, tmp_path / "run").session == 0
-    assert records(tmp_path / "run") == before
-
-
 def test_patience_and_minutes_end_a_campaign(campaign: Writer, tmp_path: Path) -> None:
     patient = run(ht.load(campaign(stop={"patience": 12})), tmp_path / "a")
     assert patient.reason == "no improvement in 12 evaluations"
@@ -339,7 +351,7 @@ def test_repetitions_are_refused_before_they_cost_anything(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
 def test_an_interrupted_campaign_folds_what_it_has(
-    campaign: Writer, tmp_path: Path, number: signal.Signals
+    campaign: Writer, start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     driver = start(campaign(workers=1, stop={"minutes": 5}), tmp_path)
     wait_for(tmp_path / "runs/tiny", 5)
@@ -358,7 +370,7 @@ def test_an_interrupted_campaign_folds_what_it_has(
 
 
 def test_an_interruption_before_the_first_result_is_no_failure(
-    campaign: Writer, tmp_path: Path
+    campaign: Writer, start: Start, tmp_path: Path
 ) -> None:
     """A driver's job that ends with an error does not go back into the queue."""
     (tmp_path / "slow.py").write_text(
@@ -383,7 +395,7 @@ def test_an_interruption_before_the_first_result_is_no_failure(
     assert driver.returncode == 0, out
 
 
-def test_ten_kills_lose_and_double_nothing(campaign: Writer, tmp_path: Path) -> None:
+def test_ten_kills_lose_and_double_nothing(campaign: Writer, start: Start, tmp_path: Path) -> None:
     """Kill the driver at random moments, resume, and compare what was committed at each death."""
     path, folder = campaign(workers=2, stop={"minutes": 10}), tmp_path / "runs/tiny"
     alone = path.with_name("alone.yaml")  # most times, for workers take longest to start
@@ -416,7 +428,7 @@ def test_ten_kills_lose_and_double_nothing(campaign: Writer, tmp_path: Path) -> 
 
 
 def test_a_candidate_that_kills_its_worker_is_a_failure_with_a_reason(
-    campaign: Writer, tmp_path: Path
+    campaign: Writer, start: Start, tmp_path: Path
 ) -> None:
     (tmp_path / "poison.py").write_text(
         "import os\n"
@@ -442,17 +454,16 @@ def test_a_candidate_that_kills_its_worker_is_a_failure_with_a_reason(
     assert all("the worker was lost" in error for error in errors)
 
 
-def start(campaign: Path, folder: Path) -> subprocess.Popen[str]:
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
     """Start `htinvert run` in its own process group, so that its workers die with it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "htinvert.cli", "run", str(campaign)],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    zygote = Zygote()
+
+    def begin(campaign: Path, folder: Path) -> Forked:
+        return zygote.start("run", str(campaign), folder=folder, env=environment(folder))
+
+    yield begin
+    zygote.close()
 
 
 def wait_for(folder: Path, count: int, *, seconds: float = 90) -> None:
@@ -470,7 +481,7 @@ def wait_for(folder: Path, count: int, *, seconds: float = 90) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_workers_that_are_ended_from_outside_come_back(
-    campaign: Writer, tmp_path: Path, number: signal.Signals
+    campaign: Writer, start: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
     """A driver that waited for its two ended workers once hung for an hour, deaf to SIGTERM."""
     driver = start(campaign(workers=2, stop={"evaluations": 10**6, "minutes": 5}), tmp_path)

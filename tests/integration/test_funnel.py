@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,12 +17,14 @@ from htinvert.campaign.loop import run
 from htinvert.core import UserError
 from htinvert.store import RunStore
 
+from .conftest import writer
+
 ROOT = Path(__file__).resolve().parents[2]
 Writer = Callable[..., Path]
 REFINED = {
     "extends": "tiny.yaml",
     "name": "refined",
-    "energy": {"use": "lammps", "potential": "CdTeSe.bop.table"},
+    "energy": {"use": "lammps", "potential": "CdTeZnSeHgS0.sw"},
     "search": {"generators": [{"use": "store", "run": "runs/tiny", "top": 3}]},
 }
 
@@ -36,12 +39,23 @@ def funnel(campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return screen, refine
 
 
-def test_the_second_stage_evaluates_the_best_of_the_first_and_ends(
-    funnel: tuple[Path, Path],
-) -> None:
-    for path in funnel:
-        plan = ht.load(path)
-        end = run(plan, Path("runs") / plan.config.name)
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished first stage."""
+    folder = tmp_path_factory.mktemp("first")
+    run(ht.load(writer(folder)(stop={"evaluations": 20})), folder / "runs/tiny")
+    return folder
+
+
+@pytest.fixture
+def screened(funnel: tuple[Path, Path], first: Path, tmp_path: Path) -> Path:
+    """The second stage's file, beside a first one that has been run."""
+    shutil.copytree(first / "runs", tmp_path / "runs")
+    return funnel[1]
+
+
+def test_the_second_stage_evaluates_the_best_of_the_first_and_ends(screened: Path) -> None:
+    end = run(ht.load(screened), Path("runs/refined"))
     assert end.reason == "all that there was to propose is evaluated"
     best = families(Path("runs/tiny"), objectives_of(Path("runs/tiny")))[:3]
     with RunStore.open("runs/refined") as store:
@@ -50,14 +64,12 @@ def test_the_second_stage_evaluates_the_best_of_the_first_and_ends(
     for entry, evaluation in zip(best, found, strict=True):
         gap = entry.evaluation.atoms.positions - evaluation.candidate.atoms.positions
         assert abs(gap).max() < 1e-6  # Å, the grid of the store
-    again = run(ht.load(funnel[1]), Path("runs/refined"))
+    again = run(ht.load(screened), Path("runs/refined"))
     assert (again.evaluated, again.session) == (3, 0)
 
 
-def test_every_stage_is_known_to_the_last_one(funnel: tuple[Path, Path]) -> None:
-    for path in funnel:
-        plan = ht.load(path)
-        run(plan, Path("runs") / plan.config.name)
+def test_every_stage_is_known_to_the_last_one(screened: Path) -> None:
+    run(ht.load(screened), Path("runs/refined"))
     chain = stages(Path("runs/refined"))
     assert [stage.folder.name for stage in chain] == ["tiny", "refined"]
     places = [history(entry, chain) for entry in chain[-1].ranked]
@@ -66,10 +78,9 @@ def test_every_stage_is_known_to_the_last_one(funnel: tuple[Path, Path]) -> None
     assert stages(Path("runs/tiny"))[0].folder == Path("runs/tiny")
 
 
-def test_a_resumed_stage_goes_on_behind_what_it_has(funnel: tuple[Path, Path]) -> None:
-    run(ht.load(funnel[0]), Path("runs/tiny"))
-    run(ht.load(funnel[1], stop={"evaluations": 1}), Path("runs/refined"))
-    end = run(ht.load(funnel[1]), Path("runs/refined"))
+def test_a_resumed_stage_goes_on_behind_what_it_has(screened: Path) -> None:
+    run(ht.load(screened, stop={"evaluations": 1}), Path("runs/refined"))
+    end = run(ht.load(screened), Path("runs/refined"))
     assert (end.evaluated, end.session) == (3, 2)
     assert not end.refused
 

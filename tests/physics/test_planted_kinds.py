@@ -29,7 +29,7 @@ OTHERS = [{"use": "genetic", "share": 0.25, "random": 6}, {"use": "basin_hopping
 def recovered(kind: str, folder: Path) -> float:
     """Distance [Å] of rank 1 from the truth, in the plane of the image."""
     raw = read_yaml(FOLDER / kind / "campaign.yaml")
-    raw |= {"workers": 0, "stop": {"evaluations": 150}, "search": {"generators": [GUIDED, *OTHERS]}}
+    raw |= {"workers": 0, "stop": {"evaluations": 60}, "search": {"generators": [GUIDED, *OTHERS]}}
     plan = make_plan(parse(raw), folder=FOLDER / kind)
     run(plan, folder)
     with RunStore.open(folder) as store:

@@ -97,6 +97,15 @@ def test_box_and_parameters_are_inverse() -> None:
     np.testing.assert_allclose(box.scaled(values), [0.3, 0.25])
 
 
+def test_probes_are_the_points_of_halton() -> None:
+    """Digits in base 2, 3 and 5 mirrored at the point (Halton, Numer. Math. 2, 84 (1960))."""
+    probes = Box(dict.fromkeys("abc", (0.0, 1.0))).probes(6)
+    firsts = [1 / 2, 1 / 4, 3 / 4, 1 / 8, 5 / 8, 3 / 8]
+    seconds = [1 / 3, 2 / 3, 1 / 9, 4 / 9, 7 / 9, 2 / 9]
+    thirds = [1 / 5, 2 / 5, 3 / 5, 4 / 5, 1 / 25, 6 / 25]
+    np.testing.assert_allclose(probes, np.transpose([firsts, seconds, thirds]), rtol=1e-15)
+
+
 def test_gauss_newton_stays_in_the_box_and_finds_a_minimum_at_its_edge() -> None:
     """The closest point of the unit square to (0.3, 1.4) is (0.3, 1)."""
     aim = np.array([0.3, 1.4])

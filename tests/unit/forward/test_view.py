@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase import Atoms
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import center_of_mass
 
@@ -25,6 +25,7 @@ def pictured(model: StemConvolution, atoms: Atoms) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("beam", "up"), DIRECTIONS)
+@settings(max_examples=30)
 @given(data=st.data())
 def test_an_atom_is_found_where_its_image_shows_it(data: st.DataObject, beam, up) -> None:
     draw = lambda low, high: data.draw(st.floats(low, high))  # noqa: E731

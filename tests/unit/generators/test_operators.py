@@ -58,6 +58,7 @@ def grains(space: Space, *, composition: dict[str, tuple[int, int]], move: str =
 
 Parents = tuple[Atoms, Atoms, np.random.Generator]
 PARENTS: dict[int, tuple[Space, list[Parents]]] = {}
+CHILDREN: dict[tuple[int, str], list[Atoms]] = {}
 
 
 def parents(space: Space) -> list[Parents]:
@@ -86,6 +87,14 @@ def children(space: Space, name: str) -> list[Atoms]:
     return made
 
 
+def first_children(space: Space, name: str) -> list[Atoms]:
+    """What :func:`children` made when it was asked first."""
+    key = id(space), name  # parents() keeps the space alive
+    if key not in CHILDREN:
+        CHILDREN[key] = children(space, name)
+    return CHILDREN[key]
+
+
 NAMES = (
     "random_structure",
     "cut_and_splice",
@@ -106,7 +115,7 @@ NAMES = (
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_child_is_valid_and_keeps_the_host(space: Space, name: str) -> None:
-    made = children(space, name)
+    made = first_children(space, name)
     assert len(made) >= 6
     host = space.template.positions
     for child in made:
@@ -118,7 +127,7 @@ def test_every_child_is_valid_and_keeps_the_host(space: Space, name: str) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_same_random_stream_makes_the_same_child(space: Space, name: str) -> None:
-    for first, second in zip(children(space, name), children(space, name), strict=True):
+    for first, second in zip(first_children(space, name), children(space, name), strict=True):
         np.testing.assert_array_equal(first.positions, second.positions)
         np.testing.assert_array_equal(first.numbers, second.numbers)
 
