@@ -1,8 +1,8 @@
 """What a registration's start decides: the spread of its figure over random starts.
 
-python benchmarks/capture.py [STARTS]     six starts of four images, about ten minutes of one core
+python benchmarks/capture.py [STARTS [NAME ...]]     six starts of eight images by default
 
-Two are real (shared/data), two planted: multislice images of boundaries, distorted, with scan
+Two are real (shared/data), six planted: multislice images of boundaries, distorted, with scan
 noise and 40 electrons at the brightest pixel. Starts lie within 3 %, 3 degrees and 3 px of the
 documented ones (the planted ones of the undistorted image). CPU seconds of one thread.
 """
@@ -32,6 +32,14 @@ from htinvert.testing.planted import VACUUM, stacked, tilt
 
 EXPERIMENTS = Path(__file__).parents[1] / "configs" / "experiments"
 REAL = {"cdte-twin": "cdte_twin.yaml", "ni-m3b2": "ni_m3b2.yaml"}
+PLANTED = {
+    "cdte-twin-planted": lambda: stacked("ABCABCACBACBA"),
+    "znse-twin-planted": lambda: stacked("ABCABCACBACBA", cation="Zn", anion="Se", a=5.668),
+    "zns-phases-planted": lambda: stacked("ABCABCABABABA", cation="Zn", anion="S", a=5.410),
+    "cu-tilt-planted": lambda: tilt(planes=14, gap=0.3),
+    "au-tilt-planted": lambda: tilt(symbol="Au", a=4.078, planes=13, gap=0.5),
+    "pt-tilt-planted": lambda: tilt(symbol="Pt", a=3.924, planes=14),
+}
 SCALE, TURN, MOVE = 0.03, 3.0, 3.0  # 1, degrees, px
 SAMPLING = 0.2  # Å/px
 DOSE = 40.0  # electrons at the brightest pixel
@@ -84,13 +92,13 @@ def recorded(
 
 
 def planted(name: str) -> Case:
-    """A multislice image of a boundary, distorted by known amounts."""
-    boundary = {"cdte-planted": stacked("ABCABCACBACBA"), "cu-planted": tilt(planes=14, gap=0.3)}
-    atoms = boundary[name]
-    rng = np.random.default_rng(3)
+    """A multislice image of a boundary, distorted at random."""
+    atoms, seed = PLANTED[name](), list(PLANTED).index(name)
+    rng = np.random.default_rng([3, seed])
+    turn, shear, wide, high = rng.uniform(-1, 1, 4) * (1.5, 0.015, 0.015, 0.015)
     observed = recorded(
-        atoms, rng, shape=(190, 170), source_size=1.1, rotation=1.0, shear_x=0.01,
-        stretch_x=0.01, stretch_y=-0.015,
+        atoms, rng, shape=(190, 170), source_size=1.1, rotation=turn, shear_x=shear,
+        stretch_x=wide, stretch_y=high,
     )  # fmt: skip
     middle = (VACUUM + 0.5 * (float(atoms.cell[2, 2]) - 2 * VACUUM), 0.0)
     forward = StemConvolution(sampling=SAMPLING, shape=(130, 110), center=middle, **MICROSCOPE)
@@ -118,7 +126,7 @@ def starts(case: Case, count: int) -> Iterator[Any]:
 def main() -> None:
     """Print for each image the figures of merit in order, their spread, and CPU seconds."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 6
-    names = sys.argv[2:] or [*REAL, "cdte-planted", "cu-planted"]
+    names = sys.argv[2:] or [*REAL, *PLANTED]
     for name in names:
         case = real(name) if name in REAL else planted(name)
         costs, begun = [], time.process_time()

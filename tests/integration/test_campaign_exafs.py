@@ -107,6 +107,8 @@ def test_two_spectra_and_an_image_go_on_without_asking_feff_again(
 def test_init_writes_a_campaign_that_check_accepts(
     tmp_path: Path, square: Atoms, htinvert: Command, shared_data: Path
 ) -> None:
+    square.symbols = "Cu4"
+    write(tmp_path / "cu.xyz", square)
     data = shared_data / "cu-exafs" / "cu_10k.xmu"
     options = ("--structure", "cu.xyz", "--curve", str(data), "--energy", "lennard_jones", "--yes")
     done = htinvert("init", "cu", *options)

@@ -112,8 +112,8 @@ def test_a_fold_cut_short_is_taken_up_again(
 ) -> None:
     grown = archive._grown
 
-    def grow_until_cut(group: Any, array: Any, column: Any) -> Any:
-        array = grown(group, array, column)
+    def grow_until_cut(array: Any, column: Any) -> Any:
+        array = grown(array, column)
         if column.path == cut:  # the worst moment: the array is longer and nothing is in it
             raise KeyboardInterrupt
         return array
