@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 AT_BOUND = 1e-3  # of a parameter's range
 UNDETERMINED = 0.25  # of a parameter's range: a longer reach tells next to nothing
 
@@ -52,7 +54,7 @@ class Certainty:
             return "at its bound"
         lower, upper = self.reach
         if not self.determined:
-            return f"not determined ({lower:.3g} to {upper:.3g})"
+            return f"not determined ({_span(lower, upper)})"
         return f"{self.error:.5f}, not it alone" if self.takes_up else f"{self.error:.5f}"
 
     def remark(self, name: str) -> str:
@@ -74,7 +76,7 @@ def bound_met(value: float, bounds: tuple[float, float]) -> float | None:
 def notes(sure: Mapping[str, Certainty], unit_of: Callable[[str], str]) -> list[str]:
     """What is wrong with fitted parameters, a sentence for each kind; none where nothing is."""
     lost = [
-        f"{name} (from {one.reach[0]:.3g} to {one.reach[1]:.3g}{_tail(unit_of(name))} fit as well)"
+        f"{name} (from {_span(*one.reach)}{_tail(unit_of(name))} fit as well)"
         for name, one in sure.items()
         if not one.determined
     ]
@@ -104,6 +106,16 @@ def notes(sure: Mapping[str, Certainty], unit_of: Callable[[str], str]) -> list[
             f"take {them} out of free"
         )
     return found
+
+
+def _span(lower: float, upper: float) -> str:
+    """Two values, to a hundredth of what is between them.
+
+    >>> _span(0.99912, 1.00204)
+    '0.99912 to 1.00204'
+    """
+    decimals = 2 - int(np.floor(np.log10(max(upper - lower, 1e-12))))
+    return f"{round(lower, decimals):g} to {round(upper, decimals):g}"
 
 
 def _tail(unit: str) -> str:
