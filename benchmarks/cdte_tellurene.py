@@ -64,6 +64,7 @@ MODES: dict[str, dict[str, Any]] = {
         "generators": [{"use": "columns", "share": 1.0}, GUIDED, GENETIC, HOPPING],
     },
     "unguided": {"objectives": BOTH, "generators": [GENETIC, HOPPING]},
+    "defaults": {"objectives": BOTH},
 }
 
 

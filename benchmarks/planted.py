@@ -30,7 +30,12 @@ CLOSE = 0.3  # Å rms
 GUIDED = {"use": "htinvert.generators.guided:Guided", "share": 0.6}
 OTHERS = [{"use": "genetic", "share": 0.25, "random": 6}, {"use": "basin_hopping", "share": 0.15}]
 COLUMNS = {"use": "columns", "share": 1.0}
-MODES = {"columns": [COLUMNS, GUIDED, *OTHERS], "guided": [GUIDED, *OTHERS], "unguided": OTHERS}
+MODES = {
+    "default": None,  # whatever a file that names none gets
+    "columns": [COLUMNS, GUIDED, *OTHERS],
+    "guided": [GUIDED, *OTHERS],
+    "unguided": OTHERS,
+}
 
 
 def search(
@@ -39,7 +44,7 @@ def search(
     """Distance of rank 1 from the truth [Å], and the evaluation that first met the truth."""
     raw = read_yaml(folder / kind / "campaign.yaml")
     raw |= {"seed": seed, "workers": 0, "stop": {"evaluations": evaluations}}
-    raw["search"] = {"generators": MODES[mode]}
+    raw["search"] = {"generators": MODES[mode]} if MODES[mode] else {}
     plan = make_plan(parse(raw), folder=folder / kind)
     run(plan, path)
     planted, truth = KINDS[kind](), read(folder / kind / "truth.vasp")
