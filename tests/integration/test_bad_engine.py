@@ -18,22 +18,28 @@ import numpy as np
 from htinvert.core import Relaxation
 from htinvert.energy.lammps import Lammps
 
-def how(atoms):
-    """Nine of ten structures are innocent; which, their positions tell."""
-    return int(abs(atoms.positions).sum() * 1e4) % 60
+def call():
+    """The number of this call of all processes: some are culprits, each in its way."""
+    number = 0
+    while True:
+        try:
+            os.close(os.open(f"CALLS/{number}", os.O_CREAT | os.O_EXCL))
+            return number
+        except FileExistsError:
+            number += 1
 
 @dataclass(frozen=True)
 class Treacherous:
     potential: Path
 
     def __call__(self, atoms):
-        match how(atoms):
-            case 0 | 6 | 12: time.sleep(1000)
-            case 1 | 7 | 13: ctypes.string_at(0)
-            case 2 | 8 | 14: return [np.ones(10**7) for _ in range(13)], time.sleep(1000)
-            case 3 | 9 | 15: return Relaxation(atoms, float("nan"), True, 1)
-            case 4 | 10 | 16: return "garbage"
-            case 5 | 11 | 17: Path("wave").write_bytes(b"x" * 2 * 10**8), time.sleep(1000)
+        match call():
+            case 1: time.sleep(1000)
+            case 4 | 19: ctypes.string_at(0)
+            case 7: return [np.ones(10**7) for _ in range(13)], time.sleep(1000)
+            case 10: return Relaxation(atoms, float("nan"), True, 1)
+            case 13: return "garbage"
+            case 16: Path("wave").write_bytes(b"x" * 2 * 10**8), time.sleep(1000)
         return Lammps(self.potential)(atoms)
 '''
 STATUSES = {"timed out", "crashed", "out of memory", "not finite", "garbage", "out of disk"}
@@ -43,7 +49,8 @@ STATUSES = {"timed out", "crashed", "out of memory", "not finite", "garbage", "o
 def test_the_culprits_are_named_and_the_others_ranked(
     campaign: Writer, process: Command, tmp_path: Path, workers: int
 ) -> None:
-    (tmp_path / "treacherous.py").write_text(ENGINE)
+    (calls := tmp_path / "calls").mkdir()
+    (tmp_path / "treacherous.py").write_text(ENGINE.replace("CALLS", str(calls)))
     energy = {
         "use": "treacherous:Treacherous",
         "potential": "CdTe.sw",
