@@ -11,7 +11,7 @@ from ase import Atoms
 
 from htinvert.core import Infeasible, Objective, Space, UserError
 from htinvert.declaration.declared import Parameter
-from htinvert.generators.listed import Listed
+from htinvert.generators.listed import Listed, require_atoms
 from htinvert.generators.operators.column_contents import built, chances_of, likeliest
 from htinvert.generators.operators.columns import find_columns
 from htinvert.generators.operators.legal import host_of, is_valid
@@ -49,11 +49,7 @@ class FromColumns(Listed):
                 "shows where a position appears; add one, such as stem_convolution, or leave "
                 "columns out of search.generators"
             )
-        if not self.space.puts_atoms:
-            raise UserError(
-                "columns has no atoms to propose; give composition, or leave columns out of "
-                "search.generators"
-            )
+        require_atoms(self.space, self.operator)
 
     def structures(self) -> Iterator[Atoms]:
         """The likeliest that are allowed."""

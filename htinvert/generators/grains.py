@@ -12,7 +12,7 @@ from ase import Atoms
 
 from htinvert.core import REGION_TAG, Floats, Infeasible, Objective, Space, UserError
 from htinvert.declaration.declared import Parameter
-from htinvert.generators.listed import Listed
+from htinvert.generators.listed import Listed, require_atoms
 from htinvert.generators.operators.legal import host_of, is_valid
 from htinvert.geometry.continued import continuations, joined
 from htinvert.geometry.heights import around_region
@@ -49,11 +49,7 @@ class Continued(Listed):
     most: Annotated[int, Parameter("1", 1)] = 20
 
     def __post_init__(self) -> None:
-        if not self.space.puts_atoms:
-            raise UserError(
-                "grains has no atoms to propose; give composition, or leave grains out of "
-                "search.generators"
-            )
+        require_atoms(self.space, self.operator)
 
     def structures(self) -> Iterator[Atoms]:
         """Those that are allowed, the likeliest first."""

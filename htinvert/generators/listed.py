@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 from ase import Atoms
 
-from htinvert.core import Candidate, Evaluation, Exhausted
+from htinvert.core import Candidate, Evaluation, Exhausted, Space, UserError
 
 
 class Listed(ABC):
@@ -58,6 +58,15 @@ class Listed(ABC):
         for atoms in self.structures():
             if _key(atoms) not in self._told:
                 yield atoms
+
+
+def require_atoms(space: Space, name: str) -> None:
+    """Raise :class:`UserError` where the generator of this name has no atoms to put anywhere."""
+    if not space.puts_atoms:
+        raise UserError(
+            f"{name} has no atoms to propose; give composition, or leave {name} out of "
+            "search.generators"
+        )
 
 
 def _key(atoms: Atoms) -> str:
