@@ -115,6 +115,7 @@ def displacement(
     operations: Sequence[Operation] | None = None,
     *,
     turn: bool = True,
+    off: float = 0.0,
 ) -> float:
     """Root-mean-square displacement [Å] between two structures in the same host.
 
@@ -123,7 +124,8 @@ def displacement(
     far it is from where the other has it. Infinite where compositions differ. A free cluster has no
     host to be a frame of reference: it is laid over the other, turned and mirrored, or as it stands
     without ``turn``. Of a crystal that may change as a whole sorted distances are compared, as in
-    Vilhelmsen & Hammer, J. Chem. Phys. 141, 044711 (2014).
+    Vilhelmsen & Hammer, J. Chem. Phys. 141, 044711 (2014). Positions that are ``off`` [Å] by
+    rounding get so much room wherever a limit decides.
     """
     ours, theirs = (atoms[region_mask(atoms)] for atoms in (first, second))
     if sorted(ours.numbers) != sorted(theirs.numbers):
@@ -131,7 +133,7 @@ def displacement(
     if len(ours) == len(first):
         if not turn:
             return cluster_distance(ours, theirs, turn=False)
-        return _turned(ours, theirs) if is_free(first) else _distance_lists(ours, theirs)
+        return _turned(ours, theirs, off) if is_free(first) else _distance_lists(ours, theirs)
     found = float("inf")
     for operation in operations or host_operations(first):
         apart = _assigned(ours, theirs, operation)
@@ -140,16 +142,16 @@ def displacement(
     return found
 
 
-def _turned(ours: Atoms, theirs: Atoms) -> float:
+def _turned(ours: Atoms, theirs: Atoms, off: float) -> float:
     """Rms distance [Å] of two clusters after the best turn; infinite where distances differ.
 
     What is cheap to tell is told first. Distances alone would not do: compact clusters of one
     number of atoms have much the same, an octahedron and a molten drop of 38 within 0.3 Å rms.
     """
-    least = least_distance(ours, theirs)
-    if least > SAME_BASIN:
+    least, limit = least_distance(ours, theirs), SAME_BASIN + off
+    if least > limit:
         return least
-    return cluster_distance(ours, theirs) if _distance_lists(ours, theirs) < SAME_BASIN else np.inf
+    return cluster_distance(ours, theirs) if _distance_lists(ours, theirs) < limit else np.inf
 
 
 def is_free(atoms: Atoms) -> bool:

@@ -205,21 +205,21 @@ class Known:
 
     def _perhaps(self, atoms: Atoms, numbers: list[int], least: list[float]) -> bool:
         """Whether a structure may be one of those, by what is at hand of them."""
-        if not self.apart and any(low < self.surely for low in least):
-            return True  # or is a cluster, which exact structures tell
+        if not self.apart and not is_free(atoms) and any(low < self.surely for low in least):
+            return True  # by its fingerprint, which decides for all but clusters
         assert self._places is not None  # noqa: S101  (all are held otherwise)
         self._place(numbers)
         for number in numbers:
             found = self._places.atoms(number)
             if found is None:
                 return True
-            if self._apart(found, atoms) <= self.within + OFF:
+            if self._apart(found, atoms, off=OFF) <= self.within + OFF:
                 return True
         return False
 
-    def _apart(self, known: Atoms, atoms: Atoms) -> float:
-        """How far two structures are from each other [Å rms]."""
-        return displacement(known, atoms, self._keep(atoms), turn=self.turn)
+    def _apart(self, known: Atoms, atoms: Atoms, *, off: float = 0.0) -> float:
+        """How far two structures are from each other [Å rms], one of them rounded by ``off``."""
+        return displacement(known, atoms, self._keep(atoms), turn=self.turn, off=off)
 
     def _place(self, numbers: list[int]) -> None:
         """Know the places of structures that were restored, and of those beside them."""
