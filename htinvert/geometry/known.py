@@ -186,10 +186,12 @@ class Known:
             vector = fingerprint(atoms)
         near = self._nearest.near(vector, within=self.perhaps, count=TIES)
         numbers = near.numbers.tolist()
-        if not numbers:
-            return None
         at_hand = all(number in self._held or number in self._at_hand for number in numbers)
-        if not at_hand and not self._perhaps(atoms, numbers, near.least.tolist()):
+        if not at_hand:
+            perhaps = self._perhaps(atoms, numbers, near.least.tolist())
+            # Of more than are matched, which ones are is told by exact fingerprints only.
+            numbers = perhaps if len(numbers) <= TIES or not perhaps else numbers
+        if not numbers:
             return None
         exact = dict(zip(numbers, self._fetch(numbers), strict=True))
         apart = {n: max(0.0, 1.0 - float(exact[n].vector @ vector)) for n in numbers}
@@ -203,19 +205,19 @@ class Known:
                 return number
         return None
 
-    def _perhaps(self, atoms: Atoms, numbers: list[int], least: list[float]) -> bool:
-        """Whether a structure may be one of those, by what is at hand of them."""
-        if not self.apart and not is_free(atoms) and any(low < self.surely for low in least):
-            return True  # by its fingerprint, which decides for all but clusters
+    def _perhaps(self, atoms: Atoms, numbers: list[int], least: list[float]) -> list[int]:
+        """Those of the numbers that may be the structure, by what is at hand of them."""
         assert self._places is not None  # noqa: S101  (all are held otherwise)
+        trusted = not self.apart and not is_free(atoms)
         self._place(numbers)
-        for number in numbers:
-            found = self._places.atoms(number)
-            if found is None:
-                return True
-            if self._apart(found, atoms, off=OFF) <= self.within + OFF:
-                return True
-        return False
+        some = []
+        for number, low in zip(numbers, least, strict=True):
+            if not (trusted and low < self.surely):  # by its fingerprint alone
+                found = self._places.atoms(number)
+                if found is not None and self._apart(found, atoms, off=OFF) > self.within + OFF:
+                    continue
+            some.append(number)
+        return some
 
     def _apart(self, known: Atoms, atoms: Atoms, *, off: float = 0.0) -> float:
         """How far two structures are from each other [Å rms], one of them rounded by ``off``."""
