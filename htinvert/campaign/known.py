@@ -93,7 +93,7 @@ class KnownStructures:
             return False
         self._relaxes = self._relaxes or _moved(evaluation)
         relaxed = Sketch.of(evaluation.atoms)
-        first = self.families.find(relaxed) is None
+        first = not self.families.has(relaxed)
         for name in ("relaxed", "families") if first else ("relaxed",):
             known = getattr(self, name)
             known.add(relaxed)
@@ -109,11 +109,11 @@ class KnownStructures:
 
         Never where nothing relaxes: there each structure has an energy of its own.
         """
-        return self._relaxes and self.relaxed.find(self._sketch(atoms)) is not None
+        return self._relaxes and self.relaxed.has(self._sketch(atoms))
 
     def was_proposed(self, atoms: Atoms) -> bool:
         """Whether a proposal is one that was made before."""
-        return self.proposed.find(self._sketch(atoms)) is not None
+        return self.proposed.has(self._sketch(atoms))
 
     def _sketch(self, atoms: Atoms) -> Sketch:
         """Of a proposal, which is looked for and then remembered."""

@@ -8,7 +8,7 @@ what is found is exactly what comparing with all would find.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -26,7 +26,7 @@ from htinvert.geometry.duplicates import (
     other_order,
 )
 from htinvert.geometry.fingerprint import LIKE, fingerprint
-from htinvert.geometry.near import Codes, NearestFingerprints, code
+from htinvert.geometry.near import Codes, Near, NearestFingerprints, code
 from htinvert.geometry.places import OFF, Places, frame_key
 
 TIES = 8  # of the nearest fingerprints that are matched atom by atom
@@ -178,46 +178,70 @@ class Known:
         if state is not None:
             self._operations = [Operation(np.array(s), np.array(shift)) for s, shift in state]
 
+    def has(self, atoms: Atoms | Sketch) -> bool:
+        """Whether :meth:`find` finds one; what it is needs not be read where that is sure."""
+        sketch = atoms if isinstance(atoms, Sketch) else Sketch.of(atoms)
+        near = self._nearest.near(sketch.vector, within=self.perhaps, count=TIES)
+        rounded = self._rounded(sketch.atoms, near)
+        some = rounded if rounded and len(rounded) <= TIES else {}  # all of them are matched
+        sure = 0.5 * min(self.within, SAME_BASIN) - OFF  # sorted distances differ by up to twice it
+        for number, apart in some.items():
+            if apart <= sure and self._like(number, sketch.vector):
+                return True
+        return self._match(sketch, near, rounded) is not None
+
+    def _like(self, number: int, vector: NDArray[np.float64]) -> bool:
+        """Whether a structure has a place, and a fingerprint there that is surely near enough."""
+        found = self._places.atoms(number) if self._places is not None else None
+        return found is not None and bool(1.0 - fingerprint(found) @ vector < 0.25 * self.perhaps)
+
     def find(self, atoms: Atoms | Sketch) -> int | None:
         """Number of the nearest known structure that is the same, if any."""
-        if isinstance(atoms, Sketch):
-            vector, atoms = atoms.vector, atoms.atoms
-        else:
-            vector = fingerprint(atoms)
-        near = self._nearest.near(vector, within=self.perhaps, count=TIES)
+        sketch = atoms if isinstance(atoms, Sketch) else Sketch.of(atoms)
+        near = self._nearest.near(sketch.vector, within=self.perhaps, count=TIES)
+        return self._match(sketch, near, self._rounded(sketch.atoms, near))
+
+    def _match(self, sketch: Sketch, near: Near, rounded: Mapping[int, float] | None) -> int | None:
+        """Number of the nearest of those near ones that is the same, by exact structures."""
         numbers = near.numbers.tolist()
-        at_hand = all(number in self._held or number in self._at_hand for number in numbers)
-        if not at_hand:
-            perhaps = self._perhaps(atoms, numbers, near.least.tolist())
+        if rounded is not None:
+            trusted = not self.apart and not is_free(sketch.atoms)
+            perhaps = [
+                number
+                for number, low in zip(numbers, near.least, strict=True)
+                if (trusted and low < self.surely) or rounded[number] <= self.within + OFF
+            ]
             # Of more than are matched, which ones are is told by exact fingerprints only.
             numbers = perhaps if len(numbers) <= TIES or not perhaps else numbers
         if not numbers:
             return None
         exact = dict(zip(numbers, self._fetch(numbers), strict=True))
-        apart = {n: max(0.0, 1.0 - float(exact[n].vector @ vector)) for n in numbers}
+        apart = {n: max(0.0, 1.0 - float(exact[n].vector @ sketch.vector)) for n in numbers}
         close = (number for number in numbers if apart[number] < self.perhaps)
         for number in sorted(close, key=lambda n: (round(apart[n], 12), n))[:TIES]:
             known = exact[number].atoms()
             trusted = apart[number] < self.surely and not self.apart
-            if trusted and not is_free(atoms) and not other_order(known, atoms):
+            if trusted and not is_free(sketch.atoms) and not other_order(known, sketch.atoms):
                 return number
-            if self._apart(known, atoms) <= self.within:
+            if self._apart(known, sketch.atoms) <= self.within:
                 return number
         return None
 
-    def _perhaps(self, atoms: Atoms, numbers: list[int], least: list[float]) -> list[int]:
-        """Those of the numbers that may be the structure, by what is at hand of them."""
+    def _rounded(self, atoms: Atoms, near: Near) -> dict[int, float] | None:
+        """How far a structure is from those that are near, by rounded places [Å].
+
+        0 where one has no place, None where exact ones are at hand.
+        """
+        numbers = near.numbers.tolist()
+        if all(number in self._held or number in self._at_hand for number in numbers):
+            return None
         assert self._places is not None  # noqa: S101  (all are held otherwise)
-        trusted = not self.apart and not is_free(atoms)
         self._place(numbers)
-        some = []
-        for number, low in zip(numbers, least, strict=True):
-            if not (trusted and low < self.surely):  # by its fingerprint alone
-                found = self._places.atoms(number)
-                if found is not None and self._apart(found, atoms, off=OFF) > self.within + OFF:
-                    continue
-            some.append(number)
-        return some
+        places = {number: self._places.atoms(number) for number in numbers}
+        return {
+            number: 0.0 if found is None else self._apart(found, atoms, off=OFF)
+            for number, found in places.items()
+        }
 
     def _apart(self, known: Atoms, atoms: Atoms, *, off: float = 0.0) -> float:
         """How far two structures are from each other [Å rms], one of them rounded by ``off``."""

@@ -153,6 +153,11 @@ def test_what_is_kept_elsewhere_is_found_as_if_all_were_compared(
         moved = atoms.get_tags() == REGION_TAG
         atoms.positions[moved] += rng.normal(0.0, 0.03 * (number % 5), (moved.sum(), 3))
     found = [kept.find(atoms) for atoms in asked]
+    first = len(read)
+    assert [kept.has(atoms) for atoms in asked] == [number is not None for number in found]
+    again = len(read)
+    assert [kept.find(atoms) for atoms in asked] == found
+    assert kind != "cluster" or again - first < 0.6 * (len(read) - again), "most are surely known"
     assert found == [compared_with_all(kept, many, atoms) for atoms in asked]
     assert found.count(None) > 3 and len(set(found)) > 10
     assert len(kept._at_hand) <= TIES and read
