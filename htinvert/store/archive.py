@@ -199,7 +199,7 @@ def opened(root: Path, mode: Any) -> Iterator[Any]:
     """
     import zarr
 
-    store = root if mode == "r" else _durable(root)
+    store = _durable(root, read_only=mode == "r")
     # An absent file is to be a lost one.
     with damage(root), zarr.config.set({"array.write_empty_chunks": True}):
         yield zarr.open_group(store, mode=mode, zarr_format=3)
@@ -223,7 +223,7 @@ def members(group: Any) -> dict[str, Any]:
     return {path: node for path, node in group.members(max_depth=None) if hasattr(node, "shape")}
 
 
-def _durable(root: Path) -> Any:
+def _durable(root: Path, *, read_only: bool) -> Any:
     """A Zarr store that syncs each file before it takes its name; Zarr's own never does."""
     from zarr.storage import LocalStore
 
@@ -245,7 +245,7 @@ def _durable(root: Path) -> Any:
             """Write the file ``key``."""
             write_durably(self.root / key, value.as_buffer_like())
 
-    return Durable(root)
+    return Durable(root, read_only=read_only)
 
 
 def write_durably(path: Path, data: Any) -> None:
