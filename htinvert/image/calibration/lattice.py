@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from htinvert.core import Floats
 from htinvert.image.calibration.spots import Spots
@@ -352,14 +353,14 @@ def _upright(found: Match) -> Match:
 def symmetries(pattern: SpotPattern) -> list[tuple[Floats, NDArray[np.int_]]]:
     """Rotations R of the pattern onto itself, and for each the row of ``R^-1 g`` per row of g."""
     vectors, found = pattern.vectors, []
+    tree = cKDTree(vectors)
     for count in (2, 3, 4, 6):
         for step in range(1, count):
             angle = 2 * np.pi * step / count
             turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
             back = vectors @ turn  # R^-1 g, one per row
-            distance = np.linalg.norm(back[:, None] - vectors, axis=2)
-            order = distance.argmin(axis=1)
+            distance, order = tree.query(back)
             same = np.allclose(pattern.amplitude[order], pattern.amplitude, atol=1e-3)
-            if distance.min(axis=1).max() < 1e-4 * pattern.lengths.max() and same:
+            if distance.max() < 1e-4 * pattern.lengths.max() and same:
                 found.append((turn, order))
     return found

@@ -199,7 +199,8 @@ def _climb(weighted: Floats, place: Floats, step: float) -> tuple[Floats, float]
     x, y = (place[i] + size[i] * np.array([-1, 0, 1]) for i in (0, 1))
     columns = np.exp(-2j * np.pi * np.outer(np.arange(nx), x))
     rows = np.exp(-2j * np.pi * np.outer(y, np.arange(ny)))
-    log = np.log(np.abs(rows @ (weighted @ columns)).ravel() ** 2 + 1e-300)
+    across = (weighted @ columns.view(float)).view(complex)  # of real numbers, in half the time
+    log = np.log(np.abs(rows @ across).ravel() ** 2 + 1e-300)
     c = _PARABOLOID @ log
     curvature = np.array([[2 * c[3], c[5]], [c[5], 2 * c[4]]])
     if c[3] >= 0 or np.linalg.det(curvature) <= 0:

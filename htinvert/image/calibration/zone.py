@@ -78,12 +78,17 @@ def pattern(phase: Atoms, zone: Zone, *, name: str) -> SpotPattern:
     if not any(zone):
         raise UserError(f"zone axis {axis_name(zone)} has no direction; give such as 1,1,0")
     atoms = _completed(phase)
+    return _across(atoms, _indices(atoms), zone, name)
+
+
+def _across(atoms: Atoms, indices: NDArray[np.int_], zone: Zone, name: str) -> SpotPattern:
+    """What of the spots of these indices shows along a zone axis."""
     beam = np.array(zone) @ atoms.cell.array
     beam = beam / np.linalg.norm(beam)
     up = next(axis for axis in np.eye(3)[::-1] if abs(axis @ beam) < 0.999)
     top = up - (up @ beam) * beam
     top /= np.linalg.norm(top)
-    indices = _indices(atoms, zone)
+    indices = indices[indices @ np.array(zone) == 0]
     factor = _structure_factor(atoms, indices)
     kept = factor > _WEAKEST
     kept &= factor >= np.sort(factor)[max(len(factor) - _MOST, 0)]
@@ -103,10 +108,11 @@ def low_index_patterns(phase: Atoms, *, name: str, highest: int = 2) -> Iterator
 
     A phase that does not repeat in one direction, such as a monolayer, has that zone axis only.
     """
-    seen = set()
+    seen, atoms = set(), _completed(phase)
+    indices = _indices(atoms)
     for zone in _zones(phase, highest):
         try:
-            found = pattern(phase, zone, name=name)
+            found = _across(atoms, indices, zone, name)
         except UserError:
             continue
         if found.signature not in seen:
@@ -134,14 +140,13 @@ def _completed(phase: Atoms) -> Atoms:
     return atoms
 
 
-def _indices(atoms: Atoms, zone: Zone) -> NDArray[np.int_]:
-    """All hkl but 000 with ``hu + kv + lw = 0`` up to the finest spacing, shape (m, 3)."""
+def _indices(atoms: Atoms) -> NDArray[np.int_]:
+    """All hkl but 000 up to the finest spacing, shape (m, 3)."""
     highest = np.floor(atoms.cell.lengths() * _FINEST).astype(int)
     axes = [np.arange(-n, n + 1) for n in highest]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    grid = grid[(grid @ np.array(zone) == 0) & grid.any(axis=1)]
     lengths = np.linalg.norm(grid @ atoms.cell.reciprocal(), axis=1)
-    return np.asarray(grid[lengths <= _FINEST])
+    return np.asarray(grid[(lengths <= _FINEST) & grid.any(axis=1)])
 
 
 def _structure_factor(atoms: Atoms, indices: NDArray[np.int_]) -> Floats:
