@@ -124,8 +124,8 @@ def displacement(
     far it is from where the other has it. Infinite where compositions differ. A free cluster has no
     host to be a frame of reference: it is laid over the other, turned and mirrored, or as it stands
     without ``turn``. Of a crystal that may change as a whole sorted distances are compared, as in
-    Vilhelmsen & Hammer, J. Chem. Phys. 141, 044711 (2014). Positions that are ``off`` [Å] by
-    rounding get so much room wherever a limit decides.
+    Vilhelmsen & Hammer, J. Chem. Phys. 141, 044711 (2014). Limits within are wider by ``off``
+    [Å], for positions that are rounded.
     """
     ours, theirs = (atoms[region_mask(atoms)] for atoms in (first, second))
     if sorted(ours.numbers) != sorted(theirs.numbers):

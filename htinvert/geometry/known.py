@@ -33,6 +33,7 @@ TIES = 8  # of the nearest fingerprints that are matched atom by atom
 REPEATED = 5e-4  # difference of fingerprints below which a proposal repeats a known structure
 REPEATED_WITHIN = 0.1  # Å rms: and the same up to four times that difference
 BASIN_REACH = 0.03  # difference of fingerprints that 0.3 Å rms may make
+TURNED = 0.02  # distance of fingerprints by rounded places: four times the most that was seen
 AT_HAND = 16 * 2**20  # bytes of exact structures that are at hand, of those kept elsewhere
 PAGE = 256  # structures that are asked for at once where one of them is needed
 
@@ -184,16 +185,18 @@ class Known:
         near = self._nearest.near(sketch.vector, within=self.perhaps, count=TIES)
         rounded = self._rounded(sketch.atoms, near)
         some = rounded if rounded and len(rounded) <= TIES else {}  # all of them are matched
-        sure = 0.5 * min(self.within, SAME_BASIN) - OFF  # sorted distances differ by up to twice it
-        for number, apart in some.items():
-            if apart <= sure and self._like(number, sketch.vector):
-                return True
+        limit = self.within - OFF
+        if any(apart <= limit and self._surely(number, sketch) for number, apart in some.items()):
+            return True
         return self._match(sketch, near, rounded) is not None
 
-    def _like(self, number: int, vector: NDArray[np.float64]) -> bool:
-        """Whether a structure has a place, and a fingerprint there that is surely near enough."""
-        found = self._places.atoms(number) if self._places is not None else None
-        return found is not None and bool(1.0 - fingerprint(found) @ vector < 0.25 * self.perhaps)
+    def _surely(self, number: int, sketch: Sketch) -> bool:
+        """Whether a structure is a known one wherever in its rounding that may be."""
+        place = self._places.atoms(number) if self._places is not None else None
+        if place is None or self._apart(place, sketch.atoms, off=-OFF) > self.within - OFF:
+            return False
+        turned = np.linalg.norm(fingerprint(place) - sketch.vector) + TURNED
+        return bool(0.5 * turned**2 < self.perhaps)
 
     def find(self, atoms: Atoms | Sketch) -> int | None:
         """Number of the nearest known structure that is the same, if any."""
