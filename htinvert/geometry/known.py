@@ -33,7 +33,7 @@ TIES = 8  # of the nearest fingerprints that are matched atom by atom
 REPEATED = 5e-4  # difference of fingerprints below which a proposal repeats a known structure
 REPEATED_WITHIN = 0.1  # Å rms: and the same up to four times that difference
 BASIN_REACH = 0.03  # difference of fingerprints that 0.3 Å rms may make
-TURNED = 0.02  # distance of fingerprints by rounded places: four times the most that was seen
+TURNED = 1e-4  # distance of fingerprints by rounded places: five times the most that was seen
 AT_HAND = 16 * 2**20  # bytes of exact structures that are at hand, of those kept elsewhere
 PAGE = 256  # structures that are asked for at once where one of them is needed
 

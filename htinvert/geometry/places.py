@@ -1,8 +1,9 @@
-"""Where the atoms of very many structures are, to a few thousandths of an Å and in two bytes."""
+"""Where the atoms of very many structures are, to some 1e-5 Å and in three bytes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 
 from htinvert.geometry.roles import motion, region_mask, rigid_mask
 
-STEP = 1e-3  # Å, what positions are rounded to
-MOST = 32767  # steps from the frame's own place
-OFF = 4e-3  # Å, more than rounding may change a displacement: twice sqrt(3)/2 steps, for distances
+FINE = 256  # of two bytes and one
+STEP = 1e-3 / FINE  # Å, what positions are rounded to
+MOST = 32767 * FINE  # steps from the frame's own place
+OFF = 4 * STEP  # more than rounding may change a displacement: twice sqrt(3)/2 steps, for distances
 FRAMES = 1024  # kinds of structures; of more there are no places
 
 UNKNOWN, NONE = -2, -1  # frames: nobody has said yet, and there is no place
@@ -30,8 +32,25 @@ class _Frame:
 
     atoms: Atoms
     used: NDArray[np.intp]
-    steps: NDArray[np.int16]
+    coarse: NDArray[np.int16]
+    fine: NDArray[np.uint8]
     count: int = 0
+
+    def put(self, moves: NDArray[np.int32]) -> int:
+        """Remember where the atoms of one more are, in steps; returns its row."""
+        if self.count == len(self.fine):
+            self.coarse, self.fine = _doubled(self.coarse), _doubled(self.fine)
+        self.coarse[self.count], self.fine[self.count] = np.divmod(moves, FINE)
+        self.count += 1
+        return self.count - 1
+
+    def structure(self, row: int) -> Atoms:
+        """One of them, right in the atoms that are told apart."""
+        found = self.atoms.copy()
+        found.positions[self.used] += STEP * (
+            FINE * self.coarse[row].astype(float) + self.fine[row]
+        )
+        return found
 
 
 class Places:
@@ -61,10 +80,7 @@ class Places:
         which, row = self._where[number].tolist()
         if which < 0:
             return None
-        frame = self._frames[which]
-        found = frame.atoms.copy()
-        found.positions[frame.used] += STEP * frame.steps[row]
-        return found
+        return self._frames[which].structure(row)
 
     def _put(self, atoms: Atoms, key: bytes) -> tuple[int, int]:
         """Frame and row of a structure that is new."""
@@ -73,16 +89,17 @@ class Places:
                 return NONE, 0
             used = np.flatnonzero(region_mask(atoms) | rigid_mask(atoms))
             self._numbers[key] = len(self._frames)
-            self._frames.append(_Frame(atoms.copy(), used, np.empty((16, len(used), 3), np.int16)))
+            shape = (16, len(used), 3)
+            coarse, fine = np.empty(shape, np.int16), np.empty(shape, np.uint8)
+            self._frames.append(_Frame(atoms.copy(), used, coarse, fine))
         which = self._numbers[key]
         frame = self._frames[which]
         moves = np.rint((atoms.positions - frame.atoms.positions)[frame.used] / STEP)
         if not (np.abs(moves) <= MOST).all() or (atoms.cell.array != frame.atoms.cell.array).any():
             return NONE, 0
-        if frame.count == len(frame.steps):
-            larger = np.empty((2 * frame.count, *frame.steps.shape[1:]), np.int16)
-            larger[: frame.count] = frame.steps
-            frame.steps = larger
-        frame.steps[frame.count] = moves
-        frame.count += 1
-        return which, frame.count - 1
+        return which, frame.put(moves.astype(np.int32))
+
+
+def _doubled(table: NDArray[Any]) -> NDArray[Any]:
+    """A table with as much room again."""
+    return np.concatenate([table, np.empty_like(table)])
