@@ -6,7 +6,8 @@ Candidates are orders of elements and other packings, relaxed by EMT; the truth'
 0.03 Å off (rms per axis: an engine errs). Its image is made by abTEM's multislice (three phonons),
 G(r) by Debye's sum written out, EXAFS by FEFF8 with self-consistent potentials of every absorber,
 each with noise. They are ranked by stem_convolution, pdf and exafs (FEFF6) as `htinvert decide`
-does. Clean data are kept in FOLDER. Needs the extras multislice and xas; an hour on a busy core.
+does. Clean data and fits are kept in FOLDER. Needs the extras multislice and xas; minutes to an
+hour on a busy core.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,7 @@ from ase.units import kB
 
 from htinvert.campaign.likelihood import likelihood_of
 from htinvert.config.weights import LikelihoodPart
-from htinvert.core import Candidate, Channel, Evaluation, Objective, Relaxation
+from htinvert.core import Candidate, Channel, Evaluation, Objective, Relaxation, weighted_sum
 from htinvert.energy.accuracy import Accuracy
 from htinvert.evaluation.fit import fit
 from htinvert.ranking.confidence import declared_accuracy
@@ -71,12 +73,19 @@ def main() -> None:
     atoms = sum(problem.exchangeable.values())
     energy = Objective("energy", 1.0 / np.hypot(ENGINE.energy * np.sqrt(atoms), kB * 300.0))
     draws = [plant.channels(problem, seed) for seed in range(asked.draws)]
-    table = [evaluated(i, one, draws) for i, one in enumerate(problem.candidates)]
+    table = [
+        plant.kept(asked.keep / asked.what / f"fits-{i}-of-{asked.draws}.pickle",
+                   lambda i=i, one=one: evaluated(i, one, draws))
+        for i, one in enumerate(problem.candidates)
+    ]  # fmt: skip
     held, left, ranks = defaultdict(list), defaultdict(list), defaultdict(list)
+    families = rank([row[0] for row in table], [energy])
+    assert len(families) == len(table), "two candidates are one family"
     for draw, channels in enumerate(draws):
         aims = [energy, *(worth(channel) for channel in channels)]
-        ranked = rank([row[draw] for row in table], aims)
-        assert len(ranked) == len(table), "two candidates are one family"
+        ranked = [replace(family, evaluation=table[family.evaluation.candidate.index][draw])
+                  for family in families]  # fmt: skip
+        ranked.sort(key=lambda e: weighted_sum(e.evaluation.objectives, aims))
         seen = [{c.name: see(c, e.evaluation.atoms, e.evaluation.parameters[c.name])
                  for c in channels} for e in ranked]  # fmt: skip
         found = decide(ranked, seen, aims, engine=ENGINE)
@@ -86,13 +95,15 @@ def main() -> None:
             held[choice].append(inside[truth])
             left[choice].append(inside.sum())
             ranks[choice].append(1 + int((sums < sums[truth]).sum()))
-        print(f"draw {draw}: {aims}" if not draw else f"draw {draw}", file=sys.stderr, flush=True)
+        errors = [f"{name} {error}" for name, error in found.misplaced.items()]
+        print(f"draw {draw}: {'; '.join(errors)}", file=sys.stderr, flush=True)
     print(f"| of {len(table)} candidates, by | rank of the truth, median (worst) | first | "
           "families left, mean | truth among them |\n|---|---|---|---|---|")  # fmt: skip
     for choice in held:
         words = " + ".join(name.partition(".")[0] for name in choice)
         print(f"| {words} | {np.median(ranks[choice]):g} ({max(ranks[choice])}) | "
-              f"{np.mean(np.array(ranks[choice]) == 1):.0%} | {np.mean(left[choice]):.1f} | "
+              f"{np.mean(np.array(ranks[choice]) == 1):.0%} | {np.mean(left[choice]):.2f} "
+              f"± {np.std(left[choice], ddof=1) / np.sqrt(asked.draws):.2f} | "
               f"{sum(held[choice])} of {asked.draws} |")  # fmt: skip
 
 

@@ -216,7 +216,9 @@ def test_what_to_do_next_follows_from_what_leaves_a_doubt(
         channels=range(channels), evaluated=100, done=SimpleNamespace(steps=lambda: [step])
     )
     claim = SimpleNamespace(by_image=[by_data], by_engine=[0.55])
-    surety: Any = SimpleNamespace(faces=range(families), claim=claim, better={"dft": 1})
+    surety: Any = SimpleNamespace(
+        faces=range(families), claim=claim, better={"dft": 1}, evidence=SimpleNamespace(nats=False)
+    )
     found = next_steps(facts, surety)
     assert len(found) == len(said)
     assert all(a.startswith(b) for a, b in zip(found, said, strict=True)), found
