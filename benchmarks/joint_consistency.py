@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from joint import wilson
-from joint_planted import AGAIN, FITS, worth
+from joint_planted import AGAIN, ENGINE, FITS, worth
 
 from htinvert.core import Channel, Floats
 from htinvert.declaration.measurement import Measurement
@@ -27,6 +27,7 @@ from htinvert.evaluation.fit import fit
 from htinvert.ranking.confidence import Evidence, claim
 from htinvert.ranking.decide import Decision
 from htinvert.ranking.further import foresee
+from htinvert.ranking.positions import misplaced, with_error
 from htinvert.signals.seen import see
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflows"))
@@ -57,11 +58,13 @@ def doubts(channels: Sequence[Channel], structures: Sequence[Atoms]) -> list[Flo
             known.setdefault(i, dict(fitted.parameters))
             costs.append(fitted.scores[metric].cost)
             seen.append(see(channel, atoms, fitted.parameters))
-        pieces = seen[int(np.argmin(costs))].pieces(channel.metrics[metric])
+        best = seen[int(np.argmin(costs))]
+        error = misplaced(aim, best, ENGINE.position, best=aim.likelihood.misfit(min(costs)))
+        told, pieces = with_error(aim, error), best.pieces(channel.metrics[metric])
         windows = [s.piece_costs(channel.metrics[metric], pieces, c)
                    for s, c in zip(seen, costs, strict=True)]  # fmt: skip
-        evidence = Evidence(aim.worth(np.array(costs)), {aim.name: np.array(windows)}, {},
-                            {aim.name: aim}, nats=True)  # fmt: skip
+        evidence = Evidence(told.worth(np.array(costs)), {aim.name: np.array(windows)}, {},
+                            {aim.name: told}, nats=True)  # fmt: skip
         found.append(claim(evidence).p_values)
     return found
 

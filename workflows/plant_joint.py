@@ -257,8 +257,8 @@ def absorption(atoms: Atoms, folder: Path) -> Floats:
     return np.array([k, np.mean([np.interp(k, *one) for one in total], axis=0)])
 
 
-def channels(one: Problem, seed: int) -> list[Channel]:
-    """Data with a draw of noise, and the models that they are compared by."""
+def channels(one: Problem, seed: int, *, scattered: float = SCATTERED) -> list[Channel]:
+    """Data with a draw of noise, ``scattered`` that of EXAFS, and the models that compare them."""
     rng = np.random.default_rng(seed)
     sharp = gaussian_filter(one.image, planting.BLUR / 2.355 / SAMPLING, mode="wrap")
     counts = rng.poisson(sharp / sharp.max() * DOSE) / DOSE
@@ -280,7 +280,7 @@ def channels(one: Problem, seed: int) -> list[Channel]:
         free = {"u": (0.001, 0.05), "zoom": (0.97, 1.03)}
         found.append(Channel("G(r)", g, pdf, metric("rw"), free, LEAST_SQUARES))
     k, chi = one.chi
-    noise = SCATTERED * np.sqrt(np.mean((k**2 * chi) ** 2)) * rng.normal(size=k.size) / k**2
+    noise = scattered * np.sqrt(np.mean((k**2 * chi) ** 2)) * rng.normal(size=k.size) / k**2
     exafs = plugins.component(
         "forward", "exafs", absorber="Pt", edge="L3", kmax=13.0, rmin=1.5, rmax=4.5
     )

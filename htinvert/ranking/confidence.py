@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from htinvert import plugins
 from htinvert.core import ENERGIES, Floats, Objective, UserError
 from htinvert.energy.accuracy import UNKNOWN, Accuracy, accuracy_of
+from htinvert.ranking.positions import Misplaced
 from htinvert.ranking.rank import Ranked
 
 LEVEL = 0.9
@@ -39,10 +40,10 @@ class Evidence:
             mean over the windows is the family's.
         engine: errors that the engine is to blame for, by kind (``energy``, ``position``), each of
             shape (k, n): a row is what one standard normal number adds to every family. What
-            families share cancels.
+            families share cancels. None in nats, where kT and the floors hold these errors.
         objectives: by name, what a cost is worth in the sum; 1 where it is not named.
-        nats: whether sums are minus logarithms of likelihoods, where ``E / kT`` holds the error of
-            an energy already.
+        nats: whether sums are minus logarithms of likelihoods.
+        misplaced: what errors of positions make of each likelihood's floor, by name.
     """
 
     totals: Floats
@@ -50,6 +51,7 @@ class Evidence:
     engine: Mapping[str, Floats]
     objectives: Mapping[str, Objective] = field(default_factory=dict)
     nats: bool = False
+    misplaced: Mapping[str, Misplaced] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +14,7 @@ from htinvert.energy.accuracy import Accuracy
 from htinvert.metrics.likelihood import Likelihood, is_likely
 from htinvert.ranking.confidence import LEVEL, Evidence, claim
 from htinvert.ranking.evidence import gather
+from htinvert.ranking.positions import Misplaced
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.seen import Seen
 
@@ -36,6 +37,7 @@ class Decision:
         worths: what each datum adds to the sum, by name, shape (families,).
         p_values: by one datum alone, of each family being as good as the best, by name.
         misfits: the lowest misfit of any family found, and the floor, by name of a likelihood.
+        misplaced: what errors of positions make of that floor, by name.
     """
 
     ranked: Sequence[Ranked]
@@ -44,6 +46,7 @@ class Decision:
     worths: Mapping[str, Floats]
     p_values: Mapping[str, Floats]
     misfits: Mapping[str, tuple[float, float]]
+    misplaced: Mapping[str, Misplaced] = field(default_factory=dict)
 
     @property
     def left(self) -> list[int]:
@@ -105,12 +108,13 @@ def decide(
     level: float = LEVEL,
 ) -> Decision:
     """Compare families by every choice of data; ``seen_of`` has the signals of each, by channel."""
-    worths = _worths(ranked, objectives)
-    alone = {o.name: gather(ranked, seen_of, [o], engine=engine) for o in objectives}
-    choices, nats = choices_of([o.name for o in objectives]), is_likely(objectives)
+    nats = is_likely(objectives)
+    alone = {o.name: gather(ranked, seen_of, [o], engine=engine, nats=nats) for o in objectives}
+    objectives = [alone[o.name].objectives[o.name] for o in objectives]  # with errors of positions
+    worths, choices = _worths(ranked, objectives), choices_of([o.name for o in objectives])
     inside, p_values = [], {}
     for choice in choices:
-        found = claim(replace(_together(alone, worths, choice), nats=nats), level=level)
+        found = claim(_together(alone, worths, choice), level=level)
         inside.append(found.inside)
         if len(choice) == 1:
             p_values[choice[0]] = found.p_values
@@ -119,7 +123,8 @@ def decide(
         if isinstance(o.likelihood, Likelihood):
             costs = [entry.evaluation.objectives[o.name] for entry in ranked]
             misfits[o.name] = (float(o.likelihood.misfit(min(costs))), o.likelihood.floor)
-    return Decision(ranked, choices, np.array(inside), worths, p_values, misfits)
+    off = {name: error for one in alone.values() for name, error in one.misplaced.items()}
+    return Decision(ranked, choices, np.array(inside), worths, p_values, misfits, off)
 
 
 def _worths(ranked: Sequence[Ranked], objectives: Sequence[Objective]) -> dict[str, Floats]:
@@ -137,9 +142,11 @@ def _together(
     parts = [alone[name] for name in choice]
     windows = {name: costs for part in parts for name, costs in part.windows.items()}
     objectives = {name: o for part in parts for name, o in part.objectives.items()}
-    engine: dict[str, Floats] = {"energy": sum((p.engine["energy"] for p in parts), np.zeros(()))}
+    engine: dict[str, Floats] = {}
+    if not parts[0].nats:
+        engine["energy"] = np.asarray(sum(part.engine["energy"] for part in parts))
     moved = [part.engine["position"] for part in parts if "position" in part.engine]
     if moved:
         engine["position"] = np.concatenate(moved)
     totals = np.asarray(sum(worths[name] for name in choice))
-    return Evidence(totals, windows, engine, objectives)
+    return Evidence(totals, windows, engine, objectives, parts[0].nats)

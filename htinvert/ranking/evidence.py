@@ -12,12 +12,13 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from htinvert.core import Floats, Metric, Objective
+from htinvert.core import Floats, Metric, Objective, weighted_sum
 from htinvert.energy.accuracy import Accuracy
 from htinvert.geometry.distances import MANY_PAIRS, near_pairs
 from htinvert.geometry.roles import frozen_mask
 from htinvert.metrics.likelihood import Likelihood, is_likely
 from htinvert.ranking.confidence import Evidence, energy_weight
+from htinvert.ranking.positions import misplaced, with_error
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.seen import Seen
 
@@ -35,35 +36,45 @@ def gather(
     objectives: Sequence[Objective],
     *,
     engine: Accuracy,
+    nats: bool | None = None,
 ) -> Evidence:
-    """What speaks for families whose signals, per channel, have been simulated again."""
+    """What speaks for families whose signals, per channel, have been simulated again.
+
+    ``nats`` says whether the objectives are some of a sum of log-likelihoods; as they look if None.
+    """
+    nats = is_likely(objectives) if nats is None else nats
+    values = [entry.evaluation.objectives for entry in ranked]
     structures = [entry.evaluation.atoms for entry in ranked]
-    sites = shared_sites(structures)
-    per_energy = [
-        energy_weight(objectives, entry.evaluation.atoms, entry.evaluation.objectives)
-        for entry in ranked
-    ]
-    errors = {"energy": engine.energy * surroundings(structures, sites) * per_energy}
-    windows = {}
+    sites = [] if nats else shared_sites(structures)
+    errors: dict[str, Floats] = {}
+    if not nats:
+        per_energy = [
+            energy_weight(objectives, atoms, found)
+            for atoms, found in zip(structures, values, strict=True)
+        ]
+        errors["energy"] = engine.energy * surroundings(structures, sites) * per_energy
+    windows, off = {}, {}
+    aims = {objective.name: objective for objective in objectives}
     for objective in objectives:
         channel, _, metric = objective.name.partition(".")
         if not metric or channel not in seen_of[0]:
             continue
         seen = [each[channel] for each in seen_of]
         chosen = seen[0].channel.metrics[metric]
-        costs = [entry.evaluation.objectives[objective.name] for entry in ranked]
+        costs = [found[objective.name] for found in values]
         pieces = seen[0].pieces(chosen)  # the same of all families, for they are compared in pairs
         windows[objective.name] = np.array(
             [each.piece_costs(chosen, pieces, cost) for each, cost in zip(seen, costs, strict=True)]
         )
         if isinstance(objective.likelihood, Likelihood):
-            continue  # whose residual holds what misplaced atoms make of it, piece by piece
-        misplaced = objective.weight * rattled(seen, sites, chosen, engine.position)
-        errors["position"] = np.concatenate([errors.get("position", misplaced[:0]), misplaced])
-    totals = np.array([entry.total for entry in ranked])
-    return Evidence(
-        totals, windows, errors, {o.name: o for o in objectives}, nats=is_likely(objectives)
-    )
+            best = float(objective.likelihood.misfit(min(costs)))
+            error = misplaced(objective, seen[0], engine.position, best=best)
+            off[objective.name], aims[objective.name] = error, with_error(objective, error)
+        elif not nats:
+            moved = objective.weight * rattled(seen, sites, chosen, engine.position)
+            errors["position"] = np.concatenate([errors.get("position", moved[:0]), moved])
+    totals = np.array([weighted_sum(found, aims.values()) for found in values])
+    return Evidence(totals, windows, errors, aims, nats, off)
 
 
 def shared_sites(structures: Sequence[Atoms]) -> list[Places]:

@@ -103,6 +103,10 @@ def decision_values(decision: Decision) -> dict[str, Any]:
             for choice, row in zip(decision.choices, decision.inside.tolist(), strict=True)
         ],
         "misfits": {n: {"best": b, "floor": f} for n, (b, f) in decision.misfits.items()},
+        "positions": {
+            name: {"error": off.distance, "misfit": off.share, "model_error": off.model}
+            for name, off in decision.misplaced.items()
+        },
         "price": decision.price,
         "inconsistent": decision.inconsistent,
     }

@@ -35,6 +35,8 @@ from htinvert.evaluation.certainty import Certainty, notes
 from htinvert.evaluation.evaluate import evaluate
 from htinvert.matching.doubt import judge, poorly_fitted
 from htinvert.metrics.likelihood import is_likely
+from htinvert.ranking.confidence import declared_accuracy
+from htinvert.ranking.positions import misplaced
 from htinvert.ranking.rank import fit_alone, raw_energies
 from htinvert.report.calibration import draw_calibration
 from htinvert.report.plan_table import plan_table
@@ -176,7 +178,7 @@ def _potentials(plan: Plan) -> str:
 def _worths(plan: Plan) -> str:
     """What 0.01 of each cost is worth, and why; one line each."""
     if is_likely(plan.objectives):
-        return "".join(f"{sentence}\n" for sentence in plan.said.values())
+        return "".join(f"{sentence}\n" for sentence in (*plan.said.values(), *_misplaced(plan)))
     found = worths(plan) if plan.recipe.channels else {}
     derived = {name: worth.weight for name, worth in found.items()}
     weights = {o.name: o.weight for o in weighted(plan, derived).objectives}
@@ -189,6 +191,22 @@ def _worths(plan: Plan) -> str:
             worthy = f"0.01 of {name} is worth {0.01 * weights[name]:.3g} {unit}{other}"
             lines.append(f"{worthy}: {worth.why}\n")
     return "".join(lines)
+
+
+def _misplaced(plan: Plan) -> list[str]:
+    """What the engine's error of positions makes of each likelihood's floor, at the start."""
+    engine, found = declared_accuracy(plan.config.energy), []
+    channels = {channel.name: channel for channel in plan.recipe.channels}
+    for objective in plan.objectives if has_start(plan) else ():
+        if objective.likelihood is None:
+            continue
+        try:
+            seen = see(channels[objective.name.partition(".")[0]], plan.space.template, {})
+        except EvaluationFailed:
+            continue
+        error = misplaced(objective, seen, engine.position, samples=1)
+        found.append(f"{objective.name}, in claimed sets, {error} ({engine.name}, at the start)")
+    return found
 
 
 def _raw(plan: Plan) -> str:

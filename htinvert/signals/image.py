@@ -17,6 +17,7 @@ from htinvert.image.panels import bar, experiment, panels
 from htinvert.image.place import place_image
 from htinvert.image.prepare import STEPS
 from htinvert.image.read import read_described
+from htinvert.signals.correlated import blocks
 from htinvert.signals.kind import Frame, Part, Step
 from htinvert.signals.scan_image import DetectorPart, read_reduced, reduces
 from htinvert.signals.virtual import REDUCTIONS
@@ -120,7 +121,9 @@ class Image:
         return local_costs(metric, simulated.data, placed.patch)
 
     def pieces(self, placed: Placed, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Square windows of some 3 Å."""
+        """Blocks of four correlation lengths of the residual; of SSIM, windows of some 3 Å."""
+        if shape == placed.matched.shape:
+            return blocks(placed.residual, (0, 1))
         return window_numbers(shape, placed.observed.sampling)
 
     def noise(self, observed: Signal) -> float | None:

@@ -117,7 +117,7 @@ def test_nothing_is_claimed_from_another_image(
     after = htinvert("report", run)
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "cannot be said" in after.stdout and "confidence" not in after.stdout
-    assert "Nothing is pictured" in page and "bootstraps of the image" not in page
+    assert "Nothing is pictured" in page and "bootstraps of the data" not in page
 
 
 def test_data_that_was_moved_is_compared_as_well(

@@ -308,6 +308,7 @@ def test_four_data_resume_after_a_kill_fork_by_one_and_report(
         page = tmp_path / "report.html"
         make(tmp_path / "runs" / "fork", page, console=Console(quiet=True))
         text = page.read_text(encoding="utf-8")
+        assert "most probable families" in text and "multiple comparisons" not in text
         families = json.loads(text.partition('id="data">')[2].partition("</script>")[0])["families"]
         assert set(families[0]["images"]) == set(chosen)
         assert page.stat().st_size < MOST

@@ -51,13 +51,13 @@ def show_decision(
     ``declared`` is a file of further measurements that are looked at instead of the usual ones.
 
     Raises :class:`UserError` where the folder is no run, or has fewer than two data or families, or
-    an error is given that likelihoods do not ask for.
+    an error of energies is given that likelihoods do not ask for.
     """
     facts = read_run(folder)
-    if is_likely(facts.objectives) and error != (None, None):
+    if is_likely(facts.objectives) and error[0] is not None:
         raise UserError(
-            f"{folder} ranks by likelihoods, where kT holds the error of an energy; leave the "
-            "engine's errors out, or run --fork with objectives: {energy: {kT: ...}} [eV]"
+            f"{folder} ranks by likelihoods, where kT holds the error of an energy; leave "
+            "--energy-error out, or run --fork with objectives: {energy: {kT: ...}} [eV]"
         )
     engine = stated(declared_accuracy(facts.config.energy), energy=error[0], position=error[1])
     found = decided(facts, engine)
@@ -65,7 +65,8 @@ def show_decision(
         why = facts.missing or "it has one objective, or one family, and nothing to decide between"
         raise UserError(f"{folder}: which datum decides cannot be said: {why}")
     console.print(decision_table(found, unit=unit_of_sum(facts.objectives)))
-    for sentence in sentences(found, unit_of_sum(facts.objectives)):
+    off = [f"{name} {error} ({engine.name})." for name, error in found.misplaced.items()]
+    for sentence in (*sentences(found, unit_of_sum(facts.objectives)), *off):
         console.print(sentence, soft_wrap=True)
     draw = partial(draw_decision, decision=found, title=facts.config.name)
     console.print(drawn(folder / "decide.png", draw), soft_wrap=True)

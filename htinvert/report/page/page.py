@@ -14,7 +14,7 @@ import yaml
 
 from htinvert.core import ENERGIES
 from htinvert.energy.accuracy import Accuracy
-from htinvert.metrics.likelihood import in_words
+from htinvert.metrics.likelihood import in_words, is_likely
 from htinvert.ranking.bounds import SMOOTHED
 from htinvert.ranking.rank import Ranked, counts_of, fit_alone, raw_energies, unit_of_sum
 from htinvert.report.demo import FOLDER as DEMO
@@ -63,6 +63,7 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
         **_words(facts, surety),
         "problems": _problems(facts, problems),
         "ranking": ranking(facts, surety),
+        "nats": is_likely(facts.objectives),
         "columns": [o.name for o in facts.objectives],
         "pareto": _pareto(facts, shown),
         "parallel": _parallel(facts),

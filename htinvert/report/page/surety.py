@@ -40,7 +40,8 @@ class Surety:
     ``by_weights`` is the share of weights in which each of the compared families is the first;
     ``ranges`` the factors of each weight between which the first stays the first; ``bounds`` what
     each image objective's cost is to be read between; ``better`` how many
-    families the set would hold with a better class of engine that gave the same numbers.
+    families the set would hold with a better class of engine that gave the same numbers;
+    ``evidence`` what the claim rests on.
     """
 
     ranked: Sequence[Ranked]
@@ -50,6 +51,7 @@ class Surety:
     ranges: Mapping[str, tuple[float, float]]
     bounds: Mapping[str, Bounds]
     better: Mapping[str, int]
+    evidence: Evidence
 
     @property
     def faces(self) -> list[Ranked]:
@@ -81,6 +83,7 @@ def assess(facts: Facts, seen_of: Sequence[dict[str, Seen]], engine: Accuracy) -
         {o.name: weight_range(facts.ranked, facts.objectives, o.name) for o in facts.objectives},
         found,
         _better(evidence, engine),
+        evidence,
     )
 
 
@@ -117,23 +120,24 @@ def verdict(facts: Facts, surety: Surety | None) -> str:
             f"{name} is the best of {len(facts.ranked)} families by weighted sum; how sure that is "
             f"cannot be said without the images{' that it was made with' * bool(facts.changed)}."
         )
-    faces, level = surety.faces, surety.claim.level
+    level = surety.claim.level
+    others = [face for face in surety.faces if face is not surety.ranked[0]]
     shown = min(len(facts.ranked), len(surety.ranked))
     if shown < 2:
         return (
             f"{name} is the only family that was found; how sure that is cannot be said without "
             "others to compare it with: search longer (htinvert run with --more)."
         )
-    if len(faces) == 1:
+    if not others:
         rest = f"none of the {shown - 1} next best" if shown > 2 else "not the other"
         return (
             f"{name} stands alone: at {level:.0%} confidence {rest} of "
             f"{len(facts.ranked)} families can take its place, if energies err no more than stated."
         )
-    rest = ", ".join(f"#{f.evaluation.candidate.index} ({composition(f)})" for f in faces[1:4])
-    more = f" and {len(faces) - 4} more" if len(faces) > 4 else ""
+    rest = ", ".join(f"#{f.evaluation.candidate.index} ({composition(f)})" for f in others[:3])
+    more = f" and {len(others) - 3} more" if len(others) > 3 else ""
     return (
-        f"{name} ranks first, but {len(faces)} families cannot be told apart at {level:.0%} "
+        f"{name} ranks first, but {1 + len(others)} families cannot be told apart at {level:.0%} "
         f"confidence: it, {rest}{more}."
     )
 
@@ -188,9 +192,10 @@ def next_steps(facts: Facts, surety: Surety | None) -> list[str]:
                 "data could."
             )
         else:
+            engine = f" ({by_engine:.0%} of the engine's errors do)"
             found.append(
-                f"Measure: only {by_data:.0%} of draws from the data keep the first place "
-                f"({by_engine:.0%} of the engine's errors do): take a longer exposure or larger "
+                f"Measure: only {by_data:.0%} of draws from the data keep the first place"
+                f"{engine * (not surety.evidence.nats)}: take a longer exposure or larger "
                 "range, another direction of view, another kind of data."
             )
         if surety.better:
@@ -262,20 +267,30 @@ def stability(surety: Surety) -> list[str]:
     """
     if len(surety.ranked) < 2:
         return []
-    found = surety.claim
-    engine = surety.engine
+    found, engine = surety.claim, surety.engine
+    by_data = f"{found.by_image[0]:.0%} of bootstraps of the data keep it first"
+    weights = (
+        f"{surety.by_weights[0]:.0%} of weights between a third and three times those given do."
+    )
+    if surety.evidence.nats:
+        off = surety.evidence.misplaced.items()
+        return [
+            f"{by_data}; kT holds the error of energies.",
+            weights,
+            *(f"{name} {error} ({engine.name})." for name, error in off),
+        ]
     named = engine.name
     if engine == UNKNOWN:
         named = (
             "of a class that is unknown, because the engine declares none, so the largest is taken"
         )
     return [
-        f"{found.by_image[0]:.0%} of bootstraps of the image's windows keep it first.",
+        f"{by_data}.",
         f"{found.by_engine[0]:.0%} of draws of the engine's error do ({named}: "
         f"{engine.energy:g} eV per atom whose surroundings differ, {engine.position:g} Å "
         "per axis).",
         f"{found.by_both[0]:.0%} of both together do.",
-        f"{surety.by_weights[0]:.0%} of weights between a third and three times those given do.",
+        weights,
     ]
 
 

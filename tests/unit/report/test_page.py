@@ -20,6 +20,7 @@ from PIL import Image
 
 from htinvert.core import Candidate, Evaluation, Objective, Relaxation
 from htinvert.declaration.declared import sources_of
+from htinvert.energy.accuracy import POTENTIAL
 from htinvert.energy.ase_calculator import AseCalculator
 from htinvert.energy.gpaw import Gpaw
 from htinvert.energy.potential_files import BEGINNINGS, ENDINGS
@@ -31,13 +32,14 @@ from htinvert.generators.genetic import Genetic
 from htinvert.image.panels import diverging
 from htinvert.metrics.hog import Hog
 from htinvert.metrics.registration import Registration
+from htinvert.ranking.positions import Misplaced
 from htinvert.ranking.rank import Ranked
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.page import charts, scenes
 from htinvert.report.page.checks import closest
 from htinvert.report.page.citations import SOURCES, citations
 from htinvert.report.page.page import command
-from htinvert.report.page.surety import next_steps
+from htinvert.report.page.surety import next_steps, stability
 
 UNCITED = {"store", "library"}  # generators that hand on what another run or a folder holds
 OBJECTIVES = (Objective("energy", 1.0), Objective("haadf.registration", 10.0))
@@ -216,10 +218,25 @@ def test_what_to_do_next_follows_from_what_leaves_a_doubt(
         channels=range(channels), evaluated=100, done=SimpleNamespace(steps=lambda: [step])
     )
     claim = SimpleNamespace(by_image=[by_data], by_engine=[0.55])
-    surety: Any = SimpleNamespace(faces=range(families), claim=claim, better={"dft": 1})
+    surety: Any = SimpleNamespace(
+        faces=range(families), claim=claim, better={"dft": 1}, evidence=SimpleNamespace(nats=False)
+    )
     found = next_steps(facts, surety)
     assert len(found) == len(said)
     assert all(a.startswith(b) for a, b in zip(found, said, strict=True)), found
+
+
+def test_a_ranking_by_likelihoods_draws_no_error_of_the_engine() -> None:
+    """kT has that of energies, the floor that of positions, with its unit and source."""
+    off = Misplaced(distance=0.12, share=0.3, model=0.1, floor=0.2)
+    surety: Any = SimpleNamespace(
+        ranked=range(2), claim=SimpleNamespace(by_image=[0.7]), engine=POTENTIAL, by_weights=[0.8],
+        evidence=SimpleNamespace(nats=True, misplaced={"xray.rw": off}),
+    )  # fmt: skip
+    said = " ".join(stability(surety))
+    assert "70% of bootstraps of the data keep it first; kT holds the error of energies." in said
+    assert "xray.rw errs by 0.2 of the signal: 0.1 by the model, 0.3 by atoms 0.12 Å off" in said
+    assert "less as the best fit is better than that (interatomic potential)." in said
 
 
 def test_a_rank_is_written_where_it_can_be_read_or_nowhere() -> None:
