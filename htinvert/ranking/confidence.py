@@ -6,7 +6,8 @@ comparisons with the best (Hsu, Ann. Stat. 12, 1136 (1984)) with the largest stu
 under a bootstrap, as in the model confidence set of Hansen, Lunde & Nason, Econometrica 79, 453
 (2011). Sums that are log-likelihoods say how probable each family is, and the set is the smallest
 that holds enough of it, in the mean over bootstraps (Huggins & Miller, Bayesian Anal. 18, 79
-(2023)), which forgives a likelihood that is somewhat wrong.
+(2023)), which forgives a likelihood that is somewhat wrong. There windows are weighted by a random
+share each (Rubin, Ann. Stat. 9, 130 (1981)): what a family has wrong may lie in one of them.
 """
 
 from __future__ import annotations
@@ -128,8 +129,8 @@ def _per_energy(name: str, atoms: Atoms, found: Mapping[str, float]) -> float:
 def claim(evidence: Evidence, *, level: float = LEVEL, draws: int = DRAWS, seed: int = 1) -> Claim:
     """Which families cannot be told from the best at a level; the rest are worse, significantly.
 
-    Windows are drawn with replacement, the same ones for all families; the engine's errors are
-    normal. A family is out where its sum exceeds another's by more than the
+    Windows are drawn with replacement, or in nats weighted at random, the same for all families;
+    the engine's errors are normal. A family is out where its sum exceeds another's by more than the
     differences of all pairs scatter, jointly, in all but ``1 - level`` of the draws; where sums are
     in nats, where likelier ones are probable enough without it.
     """
@@ -160,7 +161,10 @@ def _image_scatter(evidence: Evidence, draws: int, rng: np.random.Generator) -> 
     for name, costs in evidence.windows.items():
         worth = evidence.objectives.get(name, Objective(name, 1.0)).worth
         count = costs.shape[1]
-        shares = rng.multinomial(count, np.full(count, 1.0 / count), size=draws) / count
+        if evidence.nats:  # weighted at random: left out, the one that tells may not be
+            shares = rng.dirichlet(np.ones(count), size=draws)
+        else:
+            shares = rng.multinomial(count, np.full(count, 1.0 / count), size=draws) / count
         found += worth(shares @ costs.T) - worth(costs.mean(axis=1))
     return found
 
