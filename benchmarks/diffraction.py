@@ -116,10 +116,11 @@ def planted(store: Path, kept: Path = KEPT, doses: str = "") -> None:
         print(f"of the atoms that were drawn: level rms {np.sqrt(np.mean(apart**2)):.3f}")
 
 
-def bound(store: Path) -> None:
+def bound(store: Path, kept: Path = KEPT) -> None:
     """Cramér and Rao's bound of the level, by counting alone: instrument and nuisances free.
 
-    No unbiased method errs less; what nuisances are known before counts as measured.
+    No unbiased method errs less; what nuisances are known before counts as measured. Of planted
+    stacks, where there are any, the rms.
     """
     known = PatternLibrary.open(store)
     axes = (
@@ -131,11 +132,17 @@ def bound(store: Path) -> None:
     parts = np.array([0.75, 0.03, 0.03, 0.03, 0.03, 0.03, 0.1])  # sharp, and in broader copies
     doubts = len(known.nuisances.priors)
     steps = np.concatenate([STEPS, np.full(doubts, 0.5)])
+    instrument = [*stated(question)[4:9], 0.8, *np.zeros(doubts)]
     for thickness, level in product((50.0, 80.0, 130.0, 200.0), (0.3, 1.0, 1.7)):
-        point = np.array([level, thickness, 1.5, -1.5, *stated(question)[4:], *np.zeros(doubts)])
-        point[9] = 0.8
+        point = np.array([level, thickness, 1.5, -1.5, *instrument])
         errors = _bounds(question, point, steps, parts)
         print(f"{thickness:.0f} Å, level {level}: " + ", ".join(f"{e:.3f}" for e in errors))
+    if kept.exists():
+        with np.load(kept) as held:
+            points = [np.array([max(t[0], 0.1), *t[1:], *instrument]) for t in held["truths"]]
+        every = np.array([_bounds(question, point, steps, parts) for point in points])
+        rms = np.sqrt(np.mean(every**2, axis=0))
+        print(f"{len(every)} planted: rms " + ", ".join(f"{e:.3f}" for e in rms))
 
 
 def compare(known: PatternLibrary, cases: list, *, middle: float) -> np.ndarray:
