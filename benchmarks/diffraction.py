@@ -4,7 +4,8 @@
     python benchmarks/diffraction.py library STORE      # eleven levels of LaAlO3/SrTiO3
     python benchmarks/diffraction.py demo STORE         # planted by another program
     python benchmarks/diffraction.py wide STORE         # the same for 5 to 20 nm, tilts to 5 mrad
-    python benchmarks/diffraction.py planted STORE      # planted by planting.py, at four doses
+    python benchmarks/diffraction.py planted STORE [KEPT [DOSES]]    # by planting.py, at four doses
+    python benchmarks/diffraction.py bound STORE        # the least error of any method
     python benchmarks/diffraction.py network STORE      # a small network beside them
     python benchmarks/diffraction.py map STORE          # positions per second
 
@@ -17,6 +18,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
@@ -25,9 +27,10 @@ from ase import Atoms
 
 from htinvert.core import Axis, Signal
 from htinvert.forward.cbed.detector import HALOS
-from htinvert.matching.pattern_answer import Question, answer, node_misfits, stated
-from htinvert.matching.pattern_library import PatternLibrary, Wanted, build_library, cost_of
+from htinvert.matching.pattern_answer import STEPS, Question, answer, node_misfits, stated
+from htinvert.matching.pattern_library import PatternLibrary, build_library
 from htinvert.matching.pattern_map import map_levels
+from htinvert.matching.pattern_wanted import Wanted, cost_of
 from htinvert.structures.perovskite_stack import perovskite_stack
 
 SHARED = Path(__file__).parents[1].parent / "shared" / "data"
@@ -40,7 +43,8 @@ WANTED = Wanted(
     rms_displacement=MOTION,
 )
 STEP, PIXELS, DOSE = 1.6, 48, 1e6  # mrad per px, px, electrons per strip
-WIDE = replace(WANTED, thickness=(47.0, 203.0, 7.8), tilt=(5.0, 5.0))
+BEYOND = tuple(np.round(np.arange(0.0, 2.21, 0.2), 3).tolist())  # planted are 0 to 2.1
+WIDE = replace(WANTED, levels=BEYOND, thickness=(47.0, 203.0, 7.8), tilt=(5.0, 5.0))
 KEPT = Path(gettempdir()) / "planted.npz"
 DOSES = (1e6, 1e5, 1e4, 1e3)  # electrons per strip
 
@@ -94,10 +98,11 @@ def planted(store: Path, kept: Path = KEPT, doses: str = "") -> None:
     """Eleven stacks by a program of its own; `planting.py KEPT SEED` makes another set."""
     from planting import plant
 
-    plant(str(kept))
+    if not kept.exists():
+        plant(str(kept))
     known = PatternLibrary.open(store)
     with np.load(kept) as held:
-        truths, stacks = held["truths"], held["stacks"]
+        truths, stacks, drawn = held["truths"], held["stacks"], held["drawn"]
     for dose in map(float, doses.split()) if doses else DOSES:
         rng = np.random.default_rng(int(dose))
         counts = rng.poisson(dose * (stacks + 2e-6))
@@ -106,11 +111,42 @@ def planted(store: Path, kept: Path = KEPT, doses: str = "") -> None:
             (level, thickness, (x, y), data)
             for (level, thickness, x, y), data in zip(truths, counts, strict=True)
         ]
-        compare(known, cases, middle=23.5)
+        errors = compare(known, cases, middle=23.5)
+        apart = errors + truths[:, 0] - drawn
+        print(f"of the atoms that were drawn: level rms {np.sqrt(np.mean(apart**2)):.3f}")
 
 
-def compare(known: PatternLibrary, cases: list, *, middle: float) -> None:
-    """Each case by each method: level, thickness, tilt, and whether the interval holds."""
+def bound(store: Path, kept: Path = KEPT) -> None:
+    """Cramér and Rao's bound of the level, by counting alone: instrument and nuisances free.
+
+    No unbiased method errs less; what nuisances are known before counts as measured. Of planted
+    stacks, where there are any, the rms.
+    """
+    known = PatternLibrary.open(store)
+    axes = (
+        Axis("strip", "Å", 3.905),
+        *(Axis(name, "mrad", STEP, -STEP * 23.5) for name in ("ky", "kx")),
+    )
+    blank = Signal(np.ones((5, PIXELS, PIXELS), dtype=np.float32), axes)
+    question = Question(known, blank)
+    parts = np.array([0.75, 0.03, 0.03, 0.03, 0.03, 0.03, 0.1])  # sharp, and in broader copies
+    doubts = len(known.nuisances.priors)
+    steps = np.concatenate([STEPS, np.full(doubts, 0.5)])
+    instrument = [*stated(question)[4:9], 0.8, *np.zeros(doubts)]
+    for thickness, level in product((50.0, 80.0, 130.0, 200.0), (0.3, 1.0, 1.7)):
+        point = np.array([level, thickness, 1.5, -1.5, *instrument])
+        errors = _bounds(question, point, steps, parts)
+        print(f"{thickness:.0f} Å, level {level}: " + ", ".join(f"{e:.3f}" for e in errors))
+    if kept.exists():
+        with np.load(kept) as held:
+            points = [np.array([max(t[0], 0.1), *t[1:], *instrument]) for t in held["truths"]]
+        every = np.array([_bounds(question, point, steps, parts) for point in points])
+        rms = np.sqrt(np.mean(every**2, axis=0))
+        print(f"{len(every)} planted: rms " + ", ".join(f"{e:.3f}" for e in rms))
+
+
+def compare(known: PatternLibrary, cases: list, *, middle: float) -> np.ndarray:
+    """Errors of the levels; prints each case by each method, and whether the intervals hold."""
     axes = (
         Axis("strip", "Å", 3.905),
         *(Axis(name, "mrad", STEP, -STEP * middle) for name in ("ky", "kx")),
@@ -158,9 +194,11 @@ def compare(known: PatternLibrary, cases: list, *, middle: float) -> None:
         f"{np.sqrt(np.mean(np.square(plain))):.0f} Å"
     )
     print(
-        f"thickness rms {np.sqrt(np.mean(np.square(thick))):.1f} Å, tilt {np.mean(tilt):.2f} mrad; "
-        f"intervals of 90 % held in {sum(held)} of {len(held)}; {np.mean(seconds):.1f} s each"
+        f"thickness rms {np.sqrt(np.mean(np.square(thick))):.1f} Å ({np.mean(thick):+.1f} on "
+        f"average), tilt {np.mean(tilt):.2f} mrad; intervals of 90 % held in {sum(held)} of "
+        f"{len(held)}; {np.mean(seconds):.1f} s each"
     )
+    return np.array(fitted)
 
 
 def map_(store: Path) -> None:
@@ -272,6 +310,40 @@ def _features(stack: np.ndarray) -> np.ndarray:
     return np.asarray(part / np.linalg.norm(part, axis=1, keepdims=True) * 32).ravel()
 
 
+def _bounds(question: Question, point: np.ndarray, steps: np.ndarray, parts: np.ndarray) -> list:
+    """Least standard errors of the level at each dose; ``parts`` of the beam are in the copies."""
+
+    def spread(at: np.ndarray) -> np.ndarray:
+        columns = question.columns(at)
+        return columns / columns.sum(axis=(2, 3), keepdims=True).mean(axis=0)
+
+    here = spread(point)
+    expected = np.einsum("c,rcyx->ryx", parts, here) + 2e-6
+    slopes = []
+    for index, step in enumerate(steps):
+        moved = [point.copy(), point.copy()]
+        moved[0][index] -= step
+        moved[1][index] += step
+        low, high = (np.einsum("c,rcyx->ryx", parts, spread(at)) for at in moved)
+        slopes.append((high - low).ravel() / 2)
+    for row in range(len(expected)):  # gain, what is broadest, and a constant, of each strip
+        for pattern in (here[row, 0], here[row, -1], np.ones_like(here[row, 0])):
+            alone = np.zeros_like(expected)
+            alone[row] = pattern
+            slopes.append(alone.ravel())
+    slopes += [here[:, copy].ravel() for copy in range(1, len(parts) - 1)]
+    weighted = np.array(slopes) / np.sqrt(expected.ravel())
+    scale = np.linalg.norm(weighted, axis=1)
+    before = np.zeros(len(weighted))
+    before[len(STEPS) : len(steps)] = steps[len(STEPS) :] ** 2  # one standard deviation each
+    found = []
+    for dose in DOSES:
+        known = dose * weighted @ weighted.T + np.diag(before)
+        known /= np.outer(scale, scale)
+        found.append(float(np.sqrt(np.linalg.pinv(known)[0, 0]) / scale[0] * steps[0]))
+    return found
+
+
 def _nearest(question: Question, point: np.ndarray) -> tuple[float, float]:
     """Level and thickness of the nearest pattern of the library, on its principal components."""
     misfit = node_misfits(question, point)
@@ -287,6 +359,7 @@ if __name__ == "__main__":
         "wide": lambda store: library(store, WIDE),
         "demo": demo,
         "planted": planted,
+        "bound": bound,
         "map": map_,
         "network": network,
     }[what](*(map(Path, given[:2]) if given else [SHARED / "sto-pacbed"]), *given[2:])

@@ -9,7 +9,7 @@ wedge, blurred places, tail and halo that are no Gaussians and wrap around nowhe
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -18,6 +18,7 @@ from abtem.parametrizations import LobatoParametrization
 from numpy.random import Generator, default_rng
 from scipy import fft
 from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.optimize import minimize_scalar
 from scipy.signal import fftconvolve
 from scipy.special import erf
 
@@ -37,20 +38,31 @@ INNER = np.ix_(*(fft.fftfreq(n, 1 / n).astype(int) for n in PX))
 Profile = Callable[[np.ndarray], np.ndarray]
 
 
+def atoms(share: Profile, rng: Generator) -> Iterator[tuple[int, int, list]]:
+    """Of every draw of both planes the heights [cells], where the upper's are, kinds, places."""
+    motion = {name: moved * rng.uniform(0.85, 1.15) for name, moved in MOTION.items()}
+    bottom = np.repeat(np.r_[np.arange(CELLS) * A, CELLS * A + np.arange(CELLS) * C], ALONG)
+    for plane, draw in np.ndindex(2, DRAWS):
+        sites = []
+        for x, up, lower, upper in SITES[plane]:
+            high = bottom + up * np.where(bottom < CELLS * A - 0.1, A, C)
+            above = rng.random(high.size) < share(high / A - CELLS)
+            kinds = np.where(above, upper, lower)
+            places = np.array([(np.arange(high.size) % ALONG + x) * A, high])
+            places += rng.normal(size=places.shape) * [motion[kind] for kind in kinds]
+            sites.append((high / A - CELLS, above, kinds, places))
+        yield plane, draw, sites
+
+
 def draws(share: Profile, rng: Generator) -> np.ndarray:
     """Transmission of draws of both planes, (2, draws, nx, ny); ``share`` of the upper material."""
     squared = FINE[0][:, None] ** 2 + FINE[1] ** 2
     atom = {name: LobatoParametrization().scattering_factor(name)(squared) for name in MOTION}
-    motion = {name: moved * rng.uniform(0.85, 1.15) for name, moved in MOTION.items()}
-    bottom = np.repeat(np.r_[np.arange(CELLS) * A, CELLS * A + np.arange(CELLS) * C], ALONG)
+    passed = squared[INNER] <= (min(map(max, K)) / 1.5) ** 2
     found = np.empty((2, DRAWS, *PX), dtype=np.complex64)
-    for plane, draw in np.ndindex(2, DRAWS):
+    for plane, draw, sites in atoms(share, rng):
         spectrum = np.zeros(squared.shape, dtype=complex)
-        for x, up, lower, upper in SITES[plane]:
-            high = bottom + up * np.where(bottom < CELLS * A - 0.1, A, C)
-            kinds = np.where(rng.random(high.size) < share(high / A - CELLS), upper, lower)
-            places = np.array([(np.arange(high.size) % ALONG + x) * A, high])
-            places += rng.normal(size=places.shape) * [motion[kind] for kind in kinds]
+        for _, _, kinds, places in sites:
             for kind in set(kinds):
                 one, two = (
                     np.exp(-2j * np.pi * np.outer(k, r[kinds == kind]))
@@ -58,7 +70,6 @@ def draws(share: Profile, rng: Generator) -> np.ndarray:
                 )
                 spectrum += one @ two.T * atom[kind]
         phase = PHASE * fft.ifft2(spectrum).real * spectrum.size / np.prod(SIZE)
-        passed = squared[INNER] <= (min(map(max, K)) / 1.5) ** 2
         found[plane, draw] = fft.ifft2(fft.fft2(np.exp(1j * phase))[INNER] * passed / 4)
     return found
 
@@ -128,19 +139,39 @@ def diffuse(width: float, middle: float = 0.0) -> Profile:
     return lambda height: 0.5 * (1 + erf((height - middle) / width / np.sqrt(2)))
 
 
+def planned(seed: int, place: int) -> tuple[Generator, float, complex]:
+    """Stream, level and tilt of a stack."""
+    rng = default_rng([seed, place])
+    level = abs(0.2 * place + rng.uniform(-0.1, 0.1))
+    return rng, level, 5 * np.sqrt(rng.random()) * np.exp(2j * np.pi * rng.random())
+
+
+def drawn_level(seed: int, place: int) -> float:
+    """The likeliest level of the elements that were drawn: what the specimen is."""
+    rng, level, _ = planned(seed, place)
+    cations = [one for *_, sites in atoms(diffuse(level), rng) for one in sites[:1]]
+    high, above = (np.concatenate([one[n] for one in cations]) for n in (0, 1))
+
+    def unlikely(width: float) -> float:
+        share = np.clip(diffuse(width)(high), 1e-9, 1 - 1e-9)
+        return float(-np.log(np.where(above, share, 1 - share)).sum())
+
+    return float(minimize_scalar(unlikely, bounds=(1e-3, 4.0), method="bounded").x)
+
+
 def plant(path: str = f"{gettempdir()}/planted.npz", seed: str = "1") -> None:
     """Levels about 0 to 2 by 0.2, 5 to 20 nm, tilts to 5 mrad; goes on with what is kept."""
     kept = np.load(path) if Path(path).exists() else {"truths": [], "stacks": []}
     truths, stacks = list(kept["truths"]), list(kept["stacks"])
     thick = default_rng(int(seed)).permutation(np.linspace(14, 50, 11))
     for place in range(len(truths), 11):
-        rng, periods = default_rng([int(seed), place]), round(thick[place])
-        level = abs(0.2 * place + rng.uniform(-0.1, 0.1))
-        tilt = 5 * np.sqrt(rng.random()) * np.exp(2j * np.pi * rng.random())
+        rng, level, tilt = planned(int(seed), place)
+        periods = round(thick[place])
         layers = [draws(diffuse(level), rng)] * (periods + 1)
         stacks.append(detected(patterns(layers, tilt, rng), rng))
         truths.append((level, A * periods, tilt.real, tilt.imag))
-        np.savez(path, truths=truths, stacks=stacks)
+        drawn = [drawn_level(int(seed), n) for n in range(len(truths))]
+        np.savez(path, truths=truths, stacks=stacks, drawn=drawn)
 
 
 if __name__ == "__main__":

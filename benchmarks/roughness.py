@@ -20,7 +20,8 @@ import numpy as np
 import planting
 from planting import A, detected, diffuse, draws, patterns
 
-from htinvert.matching.pattern_library import Wanted, build_library
+from htinvert.matching.pattern_library import build_library
+from htinvert.matching.pattern_wanted import Wanted
 from htinvert.report.pattern_trials import trials_with_progress
 from htinvert.report.terminal import terminal
 from htinvert.structures.perovskite_stack import perovskite_stack

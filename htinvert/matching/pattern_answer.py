@@ -1,17 +1,19 @@
 """Which level of a descriptor, thickness and tilt measured patterns show, with an error bar.
 
 Structure and instrument are fitted together: gain, broader copies and background of each strip in
-closed form, geometry and blur by descent, at every level of a list. The misfit over levels is a
-likelihood in which only as many pixels count as are independent in the residual.
+closed form, geometry and blur by descent, at every level of a list. What is known of the specimen
+only about (how far its atoms move) is fitted within that. The misfit over levels is a likelihood,
+made as wide as what the fit leaves says (:mod:`htinvert.matching.pattern_noise`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from htinvert.core import Floats, Signal, UserError
@@ -24,8 +26,9 @@ from htinvert.forward.cbed.detector import (
     brought_together,
     copies,
 )
-from htinvert.forward.cbed.posterior import Posterior, independent_points, posterior
+from htinvert.forward.cbed.posterior import Posterior, gaussian_posterior, independent_points
 from htinvert.matching.pattern_library import PatternLibrary
+from htinvert.matching.pattern_noise import Noise, counting, spreads
 
 NAMES = (
     *("level", "thickness", "tilt_x", "tilt_y"),
@@ -33,6 +36,7 @@ NAMES = (
 )
 UNITS = ("1", "Å", "mrad", "mrad", "degrees", "mrad", "mrad", "1", "1", "mrad")
 STEPS = np.array([0.1, 1.0, 0.1, 0.1, 0.2, 0.05, 0.05, 0.003, 0.002, 0.05])
+FARTHEST = 3.0  # standard deviations of a nuisance
 ROOM = np.array([0, 0, 0, 0, 8.0, 6.0, 6.0, 0.08, 0.02, 3.0])
 """How far the instrument may be from what is stated."""
 WIDTHS = (0.1, 0.2, 0.35, 0.6, 1.0, 1.8)
@@ -59,9 +63,12 @@ class PatternAnswer:
     Attributes:
         level: posterior of the descriptor.
         levels: on which it is given, shape (l,).
-        misfit: at each, with all else fitted, shape (l,).
+        misfit: at each, with all else fitted, minus twice the logarithm of the likelihood if all
+            pixels were independent, shape (l,).
         point: best values by name, see :data:`NAMES`.
         errors: standard errors by name.
+        nuisances: relative change of what is known only about, and its standard error, by name.
+        noise: of pixels.
         matched: best patterns on the detector, shape (rows, ky, kx).
         chi_square: misfit per pixel in units of counting noise.
         independent: pixels of the residual that are independent.
@@ -74,6 +81,8 @@ class PatternAnswer:
     misfit: Floats
     point: Mapping[str, float]
     errors: Mapping[str, float]
+    nuisances: Mapping[str, tuple[float, float]]
+    noise: Noise
     matched: Floats
     chi_square: float
     independent: float
@@ -87,13 +96,15 @@ class PatternAnswer:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """Measured patterns (rows, ky, kx) and a library to ask.
+    """Measured patterns (rows, ky, kx) and a library to ask; without ``noise`` that of counting.
 
+    A point holds :data:`NAMES`, then the library's nuisances in standard deviations, or none.
     Raises :class:`UserError` where rows or units do not agree.
     """
 
     library: PatternLibrary
     observed: Signal
+    noise: Noise | None = None
 
     def __post_init__(self) -> None:
         shape, rows = self.observed.data.shape, self.library.mean.shape[0]
@@ -109,20 +120,28 @@ class Question:
         return self.observed.data.astype(float)
 
     @property
+    def semiangle(self) -> float:
+        """Of the bright disk [px]."""
+        return self.library.semiangle / _pixel(self)
+
+    @property
     def weights(self) -> Floats:
         """One over the noise of counting of each pixel."""
+        if self.noise is not None:
+            return self.noise.weights
         return np.asarray(1.0 / np.sqrt(np.maximum(self.data, 1.0) + 1.0))
 
     def columns(self, point: Floats, widths: tuple[float, ...] = WIDTHS) -> Floats:
         """Sharp patterns and broader copies on the detector, shape (rows, 1 + widths, ky, kx)."""
-        return self.seen(self.library.patterns(point[:4]), point, widths)
+        patterns = self.library.patterns(point[:4], point[len(NAMES) :])
+        return self.seen(patterns, point, widths)
 
     def seen(self, patterns: Floats, point: Floats, halos: tuple[float, ...]) -> Floats:
         """Patterns (n, down, right) and broader copies by the instrument of a point."""
         ky, kx = self.observed.axes[-2:]
         x = angles(kx, self.observed.data.shape[-1], self.library.beam_energy)
         y = angles(ky, self.observed.data.shape[-2], self.library.beam_energy)
-        rotation, center_x, center_y, scale, ellipticity, blur = map(float, point[4:])
+        rotation, center_x, center_y, scale, ellipticity, blur = map(float, point[4 : len(NAMES)])
         geometry = DetectorGeometry(
             rotation=rotation,
             center=(center_x, center_y),
@@ -143,15 +162,18 @@ class Question:
         return brought_together(self.columns(point), self.data, self.weights, own=_OWN)
 
     def residual(self, point: Floats) -> Floats:
-        """Misfit of each measured pixel in units of counting noise, flat."""
+        """Misfit of each measured pixel, flat, as independent ones count, then the nuisances."""
         apart = (self.matched(point) - self.data) * self.weights
-        return np.asarray(apart[np.isfinite(self.data)])
+        if self.noise is not None:
+            apart /= np.sqrt(self.noise.alike)
+        return np.concatenate([apart[np.isfinite(self.data)], point[len(NAMES) :]])
 
     def bounds(self) -> tuple[Floats, Floats]:
-        """Least and largest values of a point."""
+        """Least and largest values of a point with nuisances."""
         axes = self.library.axes
-        lower = np.array([*(axis[0] for axis in axes), *(-ROOM[4:])])
-        upper = np.array([*(axis[-1] for axis in axes), *ROOM[4:]])
+        most = np.full(len(self.library.nuisances.priors), FARTHEST)
+        lower = np.array([*(axis[0] for axis in axes), *(-ROOM[4:]), *-most])
+        upper = np.array([*(axis[-1] for axis in axes), *ROOM[4:], *most])
         lower[7] += 1.0
         upper[7] += 1.0
         lower[9] = 0.05
@@ -171,37 +193,84 @@ def answer(
     Raises:
         UserError: where the strips are not as many as the library's.
     """
-    question = Question(library, observed)
-    tell = observer or _silent
+    plain = Question(library, observed)
+    tell = observer or str
     tell("comparing with every pattern of the library")
-    lower, upper = question.bounds()
+    lower, upper = (bound[: len(NAMES)] for bound in plain.bounds())
     fits = []
-    for start in begin(question):
+    for start in begin(plain):
         tell("fitting structure and instrument")
-        fits.append(descend(question.residual, start, STEPS, lower=lower, upper=upper, count=FIRST))
-    point, least, slopes = min(fits, key=lambda fit: fit[1])
-    independent = _independent(question, point)
-    errors = _errors(slopes, least, independent)
-    nodes = _nodes(library.axes[0], point[0], errors["level"])
+        fits.append(descend(plain.residual, start, STEPS, lower=lower, upper=upper, count=FIRST))
+    point = min(fits, key=lambda fit: fit[1])[0]
+    point = np.concatenate([point, np.zeros(len(library.nuisances.priors))])
+    tell("fitting what is known only about")
+    question = _weighed(plain, plain.matched(point))
+    point, _, _ = _descended(question, point, count=FIRST)
+    # what nuisances explain is no misfit
+    return _answered(plain, _weighed(plain, question.matched(point)), point, tell)
+
+
+def _weighed(plain: Question, matched: Floats) -> Question:
+    """The question with counting by the best patterns, and the misfit of independent pixels."""
+    noise = counting(matched, plain.data)
+    question = replace(plain, noise=noise)
+    left = float(np.nansum(((matched - plain.data) * noise.weights) ** 2))
+    return replace(plain, noise=replace(noise, alike=left / _independent(question, matched)))
+
+
+def _descended(
+    question: Question, point: Floats, *, count: int, free: NDArray[np.bool_] | None = None
+) -> tuple[Floats, float, Floats]:
+    """As :func:`descend`, of a point with nuisances."""
+    lower, upper = question.bounds()
+    steps = _steps(len(point))
+    return descend(
+        question.residual, point, steps, lower=lower, upper=upper, count=count, free=free
+    )
+
+
+def _steps(count: int) -> Floats:
+    """Of differences, for a point of so many values."""
+    return np.concatenate([STEPS, np.full(count - len(STEPS), 0.5)])
+
+
+def _answered(
+    plain: Question, question: Question, near: Floats, tell: Callable[[str], Any]
+) -> PatternAnswer:
+    """The answer about a best point, with all noise."""
+    library, noise = plain.library, question.noise or Noise(plain.weights)
+    point, least, slopes = _descended(question, near, count=FIRST)
+    errors, wider = _errors(question, point, slopes)
+    nodes = _nodes(library.axes[0], point[0], errors[0])
     misfit, points = _profiled(question, point, nodes, tell)
     best = int(np.argmin(misfit))
     if misfit[best] < least:
-        point, least = points[best], float(misfit[best])
-    matched = question.matched(point)
+        point = points[best]
     levels = np.linspace(nodes[0], nodes[-1], FINE)
     profile = PchipInterpolator(nodes, misfit)(levels)
-    known = posterior(levels, profile, independent)
-    plain, noise = _plain_misfit(question, point), float(np.isfinite(question.data).sum())
+    known = gaussian_posterior(levels, profile / wider)
+    matched = question.matched(point)
+    left = float(np.nansum(((matched - plain.data) * plain.weights) ** 2))
+    seen = np.isfinite(plain.data)
+    featureless, count = _plain_misfit(plain, point), float(seen.sum())
+    priors, first = library.nuisances.priors, len(NAMES)
     return PatternAnswer(
         level=known,
         levels=levels,
-        misfit=profile,
-        point=dict(zip(NAMES, map(float, point), strict=True)),
-        errors={**errors, "level": known.spread},
+        misfit=profile * noise.alike - 2.0 * float(np.log(noise.weights[seen]).sum()),
+        point=dict(zip(NAMES, map(float, point), strict=False)),
+        errors={**dict(zip(NAMES, map(float, errors), strict=False)), "level": known.spread},
+        nuisances={
+            name: (float(value * prior), float(error * prior))
+            for (name, prior), value, error in zip(
+                priors.items(), point[first:], errors[first:], strict=True
+            )
+        },
+        noise=noise,
         matched=matched,
-        chi_square=least / noise,
-        independent=independent,
-        explained=(plain - least) / max(plain - noise, _FAINT * noise),
+        chi_square=left / count,
+        independent=_independent(question, matched),
+        explained=(featureless - left) / max(featureless - count, _FAINT * count),
     )
 
 
@@ -266,15 +335,10 @@ def node_misfits(question: Question, point: Floats | None = None) -> Floats:
     return np.asarray((misfit + total).reshape(library.coefficients.shape[:-1]))
 
 
-def _silent(what: str) -> None:
-    del what
-
-
 def _profiled(
     question: Question, point: Floats, levels: Floats, tell: Callable[[str], Any]
 ) -> tuple[Floats, list[Floats]]:
     """Misfit and point at each level, all else fitted from the neighbor's values."""
-    lower, upper = question.bounds()
     free = np.arange(len(point)) > 0
     points: list[Any] = [None] * len(levels)
     misfit = np.empty(len(levels))
@@ -283,9 +347,7 @@ def _profiled(
         near = point if place == middle else points[place - 1 if place > middle else place + 1]
         start = np.array([levels[place], *near[1:]])
         tell(f"fitting all else at a level of {levels[place]:.2f}")
-        points[place], misfit[place], _ = descend(
-            question.residual, start, STEPS, lower=lower, upper=upper, count=NEXT, free=free
-        )
+        points[place], misfit[place], _ = _descended(question, start, count=NEXT, free=free)
     return misfit, points
 
 
@@ -302,18 +364,18 @@ def _plain_misfit(question: Question, point: Floats) -> float:
     return total
 
 
-def _independent(question: Question, point: Floats) -> float:
+def _independent(question: Question, matched: Floats) -> float:
     """Pixels of a residual that are independent.
 
     Below the noise of counting lies what the model is off by: some percent of the misfit, but
     alike over many pixels, so that a faint correlation counts as soon as it can be seen, and
     :data:`MODEL_ERROR` even where none is.
     """
-    apart = (question.matched(point) - question.data) * question.weights
+    apart = (matched - question.data) * question.weights
     count, counts = float(np.isfinite(apart).sum()), question.data
     found = independent_points(apart, faintest=count**-0.5)
     bright = float(np.nansum(counts**2) / max(np.nansum(counts), 1.0))
-    alike = ALIKE * (question.library.semiangle / _pixel(question)) ** 2
+    alike = ALIKE * question.semiangle**2
     return min(found, count / (1.0 + MODEL_ERROR**2 * bright * alike))
 
 
@@ -325,9 +387,12 @@ def _nodes(axis: Floats, best: float, spread: float) -> Floats:
     return np.asarray(every[apart])
 
 
-def _errors(slopes: Floats, misfit: float, independent: float) -> dict[str, float]:
-    """Standard errors by the curvature at the best, scaled to the points that are independent."""
-    curvature = slopes.T @ slopes
-    curvature += 1e-9 * np.trace(curvature) * np.eye(len(curvature))
-    variance = np.diag(np.linalg.inv(curvature)) * misfit / max(independent - len(NAMES), 1.0)
-    return dict(zip(NAMES, map(float, np.sqrt(variance) * STEPS), strict=True))
+def _errors(question: Question, point: Floats, slopes: Floats) -> tuple[Floats, float]:
+    """Standard errors of a point with nuisances; the level's square in that by curvature."""
+    steps, seen = _steps(len(point)), np.isfinite(question.data)
+    shown = np.zeros((len(point) + 1, *seen.shape))
+    left = question.residual(point)[: seen.sum()]
+    shown[:, seen] = np.vstack([slopes[: seen.sum()].T, left])
+    prior = np.where(np.arange(len(point)) < len(NAMES), 0.0, steps)
+    found, curved = spreads(shown[:-1], shown[-1], question.semiangle, prior)
+    return found * steps, float((found[0] / curved[0]) ** 2)

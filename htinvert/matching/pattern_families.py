@@ -17,12 +17,12 @@ from htinvert.matching.pattern_answer import PatternAnswer
 def probabilities(answers: Mapping[str, PatternAnswer]) -> dict[str, float]:
     """Probability of each library's name, equal before; the likelihood is that of its answers.
 
-    The best fit of all tells the size of the misfit and how many points are independent.
+    The best fit of all tells how many pixels are alike.
     """
     best = min(answers.values(), key=lambda answer: float(answer.misfit.min()))
-    least = float(best.misfit.min())
+    least, alike = float(best.misfit.min()), best.noise.alike
     found = {
-        name: float(np.mean((answer.misfit / least) ** (-0.5 * best.independent)))
+        name: float(np.mean(np.exp(-0.5 * (answer.misfit - least) / alike)))
         for name, answer in answers.items()
     }
     return {name: value / sum(found.values()) for name, value in found.items()}

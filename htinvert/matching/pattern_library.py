@@ -7,146 +7,31 @@ floats, good to 5e-4 of each value.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 from numpy.typing import NDArray
 
 from htinvert.core import Floats, UserError
-from htinvert.forward.cbed.cell import Cell, make_cell
-from htinvert.forward.cbed.interface import Strips, seconds_of, strip_patterns
+from htinvert.forward.cbed.cell import Cell
+from htinvert.forward.cbed.interface import Strips, strip_patterns
+from htinvert.matching.pattern_nuisances import (
+    Axes,
+    Nuisances,
+    between,
+    fewer_levels,
+    fewer_tilts,
+    reduced,
+)
+from htinvert.matching.pattern_wanted import VERSION, Wanted
 
-VERSION = 2
-BAND = 75.0
-"""Angles that waves reach [mrad]. What a narrower band cuts off acts like a thicker crystal: at
-180 Å, 52 mrad move a thickness by 3.4 Å and a level by 0.1; beyond 80 nothing changes."""
 SCALE = 1e3  # of intensities, so that half floats hold them
 _NOTHING = 1e-6  # of the largest variance: below it single precision has only noise
 SUBSET, COMPONENTS = 600, 120  # patterns that principal components are made of, and how many
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a library holds.
-
-    Attributes:
-        descriptor: name of what varies from level to level.
-        levels: its values, evenly spaced and rising.
-        build: the structure of a level; its ``info["boundary"]`` is where the middle strip lies,
-            and from ``info["depth"]`` [Å] on, rounded to whole periods, the beam goes through
-            ``info["beneath"]``, where there is one.
-        semiangle: of the illumination [mrad].
-        beam_energy: [eV].
-        beam: direction toward the viewer.
-        up: direction that is up in the patterns.
-        rms_displacement: of atoms per direction [Å], one number or one per element.
-        rows: strips.
-        width: of each, and from one to the next [Å].
-        thickness: first, last and step [Å].
-        tilt: largest (right, down) [mrad]; a mirror gives the left.
-        outer: largest angle that is kept [mrad].
-    """
-
-    descriptor: str
-    levels: tuple[float, ...]
-    build: Callable[[float], Atoms]
-    semiangle: float
-    beam_energy: float = 2e5
-    beam: str = "-z"
-    up: str = "-y"
-    rms_displacement: float | Mapping[str, float] = 0.08
-    rows: int = 5
-    width: float = 3.905
-    thickness: tuple[float, float, float] = (47.0, 141.0, 7.8)
-    tilt: tuple[float, float] = (3.2, 3.9)
-    outer: float = 40.0
-
-    def cell(self, level: float) -> Cell:
-        """Slices of one level's structure, one per plane of atoms' period."""
-        return self._cell(self.build(level))
-
-    def beneath(self, level: float, cell: Cell) -> tuple[int, Cell] | None:
-        """After how many periods something else follows, and its slices."""
-        info = self.build(level).info
-        if "beneath" not in info:
-            return None
-        return round(info["depth"] / cell.period), self._cell(info["beneath"])
-
-    def _cell(self, atoms: Atoms) -> Cell:
-        return make_cell(
-            atoms,
-            beam=self.beam,
-            up=self.up,
-            beam_energy=self.beam_energy,
-            rms_displacement=self.rms_displacement,
-            outer=BAND,
-            slice_thickness=4.2,
-        )
-
-    def strips(self, cell: Cell, level: float) -> Strips:
-        """What is recorded of a level."""
-        middle = float(self.build(level).info["boundary"])
-        first, last, step = (max(1, round(t / cell.period)) for t in self.thickness)
-        periods = tuple(range(first, last + 1, step))
-        blank = Strips(
-            centers=tuple(
-                middle + (row - (self.rows - 1) / 2) * self.width for row in range(self.rows)
-            ),
-            width=self.width,
-            semiangle=self.semiangle,
-            divisions=6,
-            tilts=((0, 0),),
-            outer=self.outer,
-            periods=periods,
-        )
-        right, down = blank.step(cell)
-        most = (int(np.ceil(self.tilt[0] / right)), int(np.ceil(self.tilt[1] / down / 2.0)))
-        tilts = tuple((x, 2 * y) for x in range(most[0] + 1) for y in range(-most[1], most[1] + 1))
-        return Strips(**{**vars(blank), "tilts": tilts})
-
-    def key(self) -> str:
-        """A name for all that decides a library's patterns."""
-        parts = {k: v for k, v in vars(self).items() if k != "build"}
-        digest = hashlib.sha256(repr((VERSION, sorted(parts.items(), key=str))).encode())
-        for level in self.levels[:: max(len(self.levels) - 1, 1)]:
-            atoms = self.build(level)
-            for part in (atoms, *filter(None, (atoms.info.get("beneath"),))):
-                digest.update(part.positions.tobytes() + part.numbers.tobytes())
-                digest.update(repr(part.info.get("occupancy")).encode())
-        return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a library takes: patterns, core seconds, GB on disk."""
-
-    patterns: int
-    seconds: float
-    disk: float
-
-    def __str__(self) -> str:
-        time_ = (
-            f"{self.seconds:.0f} s" if self.seconds < 120 else f"{self.seconds / 60:.0f} minutes"
-        )
-        return f"{self.patterns} patterns, about {time_} of one core, {self.disk:.2f} GB"
-
-
-def cost_of(wanted: Wanted) -> Cost:
-    """What a library will take, from a small part of it that is simulated now."""
-    cell = wanted.cell(wanted.levels[0])
-    strips = wanted.strips(cell, wanted.levels[0])
-    nx, ny = strips.reach(cell)
-    each = seconds_of(cell, strips)
-    tilted = len(strips.periods) * len(strips.tilts)
-    count = len(wanted.levels) * tilted * wanted.rows
-    size = (2 * nx + 1) * (ny // 2 * 2 + 1) * 2 / 1e9
-    return Cost(count, float(each * len(wanted.levels)), count * size)
 
 
 def build_library(
@@ -169,26 +54,70 @@ def build_library(
     strips = wanted.strips(cell, wanted.levels[0])
     if "key" not in group.attrs:
         group.attrs.update({"key": key, **_described(wanted, cell, strips)})
-    done: list[int] = list(group.attrs.get("done", []))  # type: ignore[arg-type]
-    for index, level in enumerate(wanted.levels):
-        if index not in done:
-            cell = wanted.cell(level)
-            strips = wanted.strips(cell, level)
-            beneath = wanted.beneath(level, cell)
-            patterns = binned_down(strip_patterns(cell, strips, beneath=beneath))
-            array = (patterns * SCALE).astype(np.float16)
-            name = f"level-{index:03d}"
+    done: list[str] = list(group.attrs.get("done", []))  # type: ignore[arg-type]
+    tasks = _tasks(wanted)
+    for name, index, doubt in tasks:
+        if name not in done:
+            array = _simulated(wanted, index, doubt, group)
             if name in group:
                 del group[name]
             group.create_array(name, data=array, chunks=(1, *array.shape[1:]))
-            done.append(index)
+            done.append(name)
             group.attrs["done"] = done
         if observer is not None:
-            observer(len(done), len(wanted.levels))
+            observer(len(done), len(tasks))
     if not group.attrs.get("finished"):
         _reduce(group, len(wanted.levels), len(strips.tilts))
+        _reduce_changes(group, wanted)
         group.attrs["finished"] = True
     return path
+
+
+def _tasks(wanted: Wanted) -> list[tuple[str, int, str]]:
+    """Arrays to be made: name, number of the level, and of what a change, "" for the patterns."""
+    count = len(wanted.levels)
+    levels = [(f"level-{index:03d}", index, "") for index in range(count)]
+    changed = [(doubt, index) for doubt in wanted.doubts() for index in fewer_levels(count)]
+    return levels + [(f"{doubt}-{index:03d}", index, doubt) for doubt, index in changed]
+
+
+def _simulated(wanted: Wanted, index: int, doubt: str, group: Any) -> NDArray[np.float16]:
+    """Patterns of a level, or how they change by a standard deviation of what is in doubt."""
+    if doubt:
+        wanted = wanted.doubts()[doubt][1]
+    level = wanted.levels[index]
+    cell = wanted.cell(level)
+    strips = wanted.strips(cell, level)
+    few = fewer_tilts(strips.tilts)
+    if doubt:
+        strips = replace(strips, tilts=tuple(strips.tilts[place] for place in few))
+    patterns = binned_down(strip_patterns(cell, strips, beneath=wanted.beneath(level, cell)))
+    patterns *= SCALE
+    if doubt:
+        patterns -= np.asarray(group[f"level-{index:03d}"])[:, few]
+    return patterns.astype(np.float16)
+
+
+def _reduce_changes(group: Any, wanted: Wanted) -> None:
+    """Write what :class:`Nuisances` holds."""
+    few, doubts = fewer_levels(len(wanted.levels)), wanted.doubts()
+    strips = wanted.strips(wanted.cell(wanted.levels[0]), wanted.levels[0])
+    tilts = np.array([strips.tilts[place] for place in fewer_tilts(strips.tilts)])
+    changes = np.stack(
+        [[np.asarray(group[f"{doubt}-{index:03d}"]) for index in few] for doubt in doubts]
+    )
+    components, coefficients = reduced(changes, len(set(tilts[:, 0].tolist())))
+    right, down = strips.step(wanted.cell(wanted.levels[0]))
+    group.attrs["nuisances"] = {
+        "priors": {name: prior for name, (prior, _) in doubts.items()},
+        "levels": [wanted.levels[index] for index in few],
+        "tilts_x": sorted({x * right for x in tilts[:, 0].tolist()}),
+        "tilts_y": sorted({y * down for y in tilts[:, 1].tolist()}),
+    }
+    for name, array in (("changes", components), ("change-coefficients", coefficients)):
+        if name in group:
+            del group[name]
+        group.create_array(name, data=array)
 
 
 def binned_down(patterns: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -261,6 +190,17 @@ def _reduce(group: Any, levels: int, tilts: int) -> None:
         group.create_array(name, data=array)
 
 
+def _axes(known: Mapping[str, Any], thicknesses: Sequence[float]) -> Axes:
+    """Levels, thicknesses and tilts, those to the left, too."""
+    right = np.array(known["tilts_x"], float)
+    return (
+        np.array(known["levels"], float),
+        np.array(thicknesses, float),
+        np.concatenate([-right[:0:-1], right]),
+        np.array(known["tilts_y"], float),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class PatternLibrary:
     """A library in memory: patterns at any level, thickness and tilt between its own.
@@ -274,16 +214,18 @@ class PatternLibrary:
         step: of directions (down, right) [mrad].
         semiangle: [mrad].
         beam_energy: [eV].
+        nuisances: what is known only about, and how patterns change with it.
     """
 
     descriptor: str
-    axes: tuple[Floats, Floats, Floats, Floats]
+    axes: Axes
     mean: NDArray[np.float32]
     components: NDArray[np.float32]
     coefficients: NDArray[np.float32]
     step: tuple[float, float]
     semiangle: float
     beam_energy: float
+    nuisances: Nuisances
 
     @classmethod
     def open(cls, path: Path) -> PatternLibrary:
@@ -297,58 +239,40 @@ class PatternLibrary:
         if not group.attrs.get("finished"):
             raise UserError(f"{path} is not finished; run htinvert build --library again")
         known = group.attrs
-        tilts = np.array(known["tilts_x"], float)
-        left_too = np.concatenate([-tilts[:0:-1], tilts])
+        doubts = known["nuisances"]
         return cls(
             known["descriptor"],
-            (
-                np.array(known["levels"], float),
-                np.array(known["thicknesses"], float),
-                left_too,
-                np.array(known["tilts_y"], float),
-            ),
+            _axes(known, known["thicknesses"]),
             np.asarray(group["mean"]),
             np.asarray(group["components"]),
             np.asarray(group["coefficients"]),
             (float(known["step"][1]), float(known["step"][0])),
             float(known["semiangle"]),
             float(known["beam_energy"]),
+            Nuisances(
+                dict(doubts["priors"]),
+                _axes(doubts, known["thicknesses"]),
+                np.asarray(group["changes"]),
+                np.asarray(group["change-coefficients"]),
+            ),
         )
 
     def mixed(self, point: Floats) -> Floats:
         """Coefficients (c,) at a point (level, thickness, tilt x, tilt y), cubic in between."""
-        found = [_weights(axis, float(x)) for axis, x in zip(self.axes, point, strict=True)]
-        near = tuple(slice(place, place + len(weights)) for place, weights in found)
-        values: NDArray[Any] = self.coefficients[near]
-        for _, weights in found:
-            values = np.tensordot(weights.astype(np.float32), values, 1)
-        return np.asarray(values)
+        return np.asarray(between(self.axes, self.coefficients, point))
 
-    def patterns(self, point: Floats) -> Floats:
-        """Patterns of all strips, intensities of a beam of 1, shape (rows, down, right)."""
-        return self.of(self.mixed(point))
+    def patterns(self, point: Floats, doubts: Floats | None = None) -> Floats:
+        """Patterns of all strips, intensities of a beam of 1, shape (rows, down, right).
 
-    def of(self, coefficients: Floats) -> Floats:
-        """Patterns from coefficients (c,)."""
-        mixed = self.mean + np.tensordot(coefficients.astype(np.float32), self.components, 1)
-        return np.maximum(mixed, 0.0) / SCALE
+        ``doubts`` are the nuisances in standard deviations, none where None.
+        """
+        mixed = np.tensordot(self.mixed(point).astype(np.float32), self.components, 1) + self.mean
+        if doubts is not None and np.any(doubts):
+            mixed += self.nuisances.change(point, doubts)
+        return np.asarray(np.maximum(mixed, 0.0) / SCALE)
 
-
-def _weights(axis: Floats, x: float) -> tuple[int, Floats]:
-    """First index and weights of a cubic through four even points of an axis; fewer where it ends.
-
-    Lagrange's, held at the axis' ends.
-    """
-    count = min(4, len(axis))
-    if count == 1:
-        return 0, np.ones(1)
-    step = (axis[-1] - axis[0]) / (len(axis) - 1)
-    where = float(np.clip((x - axis[0]) / step, 0.0, len(axis) - 1.0))
-    place = int(np.clip(int(where) - (count - 2) // 2, 0, len(axis) - count))
-    nodes = place + np.arange(count)
-    weights = np.ones(count)
-    for i, node in enumerate(nodes):
-        for other in nodes:
-            if other != node:
-                weights[i] *= (where - other) / (node - other)
-    return place, weights
+    def doubted(self, point: Floats, changes: Mapping[str, float]) -> PatternLibrary:
+        """The library with nuisances changed (relative) as they act at a point."""
+        values = [changes[name] / prior for name, prior in self.nuisances.priors.items()]
+        moved = self.nuisances.change(point, np.array(values))
+        return replace(self, mean=(self.mean + moved).astype(np.float32))

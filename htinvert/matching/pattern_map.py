@@ -75,6 +75,9 @@ def map_levels(library: PatternLibrary, stacks: Signal, found: PatternAnswer) ->
     if not np.isfinite(stacks.data).all():
         raise UserError("a map needs pixels that were all measured; crop instead of masking")
     point = np.array([found.point[name] for name in NAMES])
+    library = library.doubted(
+        point[:4], {name: value for name, (value, _) in found.nuisances.items()}
+    )
     mean = Signal(stacks.data.mean(axis=0), stacks.axes[1:])
     question = Question(library, mean)
     strips = [_strip(question, point, row) for row in range(len(mean.data))]

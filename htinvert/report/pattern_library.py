@@ -17,8 +17,9 @@ from htinvert.forward.cbed.detector import angles
 from htinvert.image.draw import ACCENT
 from htinvert.matching.pattern_answer import NAMES, UNITS, PatternAnswer, answer
 from htinvert.matching.pattern_families import probabilities
-from htinvert.matching.pattern_library import PatternLibrary, Wanted, build_library, cost_of
+from htinvert.matching.pattern_library import PatternLibrary, build_library
 from htinvert.matching.pattern_map import map_levels
+from htinvert.matching.pattern_wanted import Wanted, cost_of
 from htinvert.report.figures import pyplot
 from htinvert.report.pattern_map import write_map
 from htinvert.report.save import save
@@ -172,6 +173,7 @@ def answer_values(library: PatternLibrary, found: PatternAnswer) -> dict[str, An
         "independent_points": found.independent,
         "best": dict(found.point),
         "errors": dict(found.errors),
+        "nuisances": {name: list(pair) for name, pair in found.nuisances.items()},
     }
 
 
@@ -195,10 +197,14 @@ def lines_of(library: PatternLibrary, found: PatternAnswer) -> list[str]:
         f"{key} {found.point[key]:.4g} ± {found.errors[key]:.1g}{'' if u == '1' else ' ' + u}"
         for key, u in zip(NAMES[1:], UNITS[1:], strict=True)
     ]
+    doubts = ", ".join(
+        f"{key} {value:+.1%} ± {error:.1%}" for key, (value, error) in found.nuisances.items()
+    )
     return [
         first,
         f"chi² {found.chi_square:.2f} per pixel, {found.independent:.0f} independent pixels",
         ", ".join(told),
+        f"beside the library's: {doubts}",
     ]
 
 

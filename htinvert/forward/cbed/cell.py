@@ -57,11 +57,12 @@ def make_cell(
     rms_displacement: float | Mapping[str, float],
     outer: float,
     slice_thickness: float,
+    strength: float = 1.0,
 ) -> Cell:
     """Slices of one period of a crystal, for angles up to ``outer`` [mrad].
 
     ``slice_thickness`` is the most that a slice holds [Å]. Motion and shared sites count by their
-    mean, see :mod:`htinvert.forward.cbed.sites`.
+    mean, see :mod:`htinvert.forward.cbed.sites`; ``strength`` multiplies the potential.
 
     Raises:
         UserError: where the structure does not repeat in both directions across the beam, has no
@@ -91,7 +92,9 @@ def make_cell(
     count = slices_through(turned, slice_thickness)
     width, height = map(float, size)
     box = Supercell(numbers, positions, (width, height, slab.depth), pixels, count)
-    slices = multislice.transmission_slices(box, beam_energy, mean_phase(kinds, beam_energy))
+    slices = multislice.transmission_slices(
+        box, beam_energy, mean_phase(kinds, beam_energy, strength)
+    )
     turn = float(np.degrees(np.arctan2(frame[0, 1], frame[0, 0])))
     symmetries = _symmetries(numbers, positions, size)
     return Cell(slices, box.size[:2], slab.depth, turn, beam_energy, symmetries)

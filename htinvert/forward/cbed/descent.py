@@ -59,11 +59,12 @@ def descend(
         misfit = float(here @ here)
         size = np.linalg.norm(slopes, axis=0)
         size = np.diag(np.maximum(size, 1e-6 * size.max()))
+        reduced = np.linalg.qr(np.column_stack([slopes, -here]))[1]  # in as many rows as columns
         for _try in range(_TRIES):
             wanted = np.zeros(len(point))
             wanted[moving] = lsq_linear(
-                np.vstack([slopes, np.sqrt(damping) * size]),
-                np.concatenate([-here, np.zeros(len(moving))]),
+                np.vstack([reduced[:, :-1], np.sqrt(damping) * size]),
+                np.concatenate([reduced[:, -1], np.zeros(len(moving))]),
                 bounds=(low, high),
                 method="bvls",
             ).x

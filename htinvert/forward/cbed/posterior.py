@@ -44,7 +44,10 @@ class Posterior:
         return float(np.sqrt(seen + step**2 / 12.0))
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Between equal tails; each value stands for the stretch half-way to its neighbors."""
+        """The shortest one that holds so much; at an end of the values it begins there.
+
+        Each value stands for the stretch half-way to its neighbors.
+        """
         edges = np.concatenate(
             [
                 self.values[:1],
@@ -53,9 +56,12 @@ class Posterior:
             ]
         )
         below = np.concatenate([[0.0], np.cumsum(self.weights)])
-        tail = (1.0 - level) / 2.0
-        low, high = np.interp([tail, 1.0 - tail], below, edges)
-        return float(low), float(high)
+        tails = np.linspace(0.0, 1.0 - level, 201)
+        low, high = (np.interp(tails + part, below, edges) for part in (0.0, level))
+        # of intervals of one length the one between equal tails
+        aside = 1e-6 * (edges[-1] - edges[0]) * np.abs(tails - 0.5 * (1.0 - level))
+        place = int(np.argmin(high - low + aside))
+        return float(low[place]), float(high[place])
 
     @property
     def determined(self) -> bool:
@@ -68,6 +74,12 @@ def posterior(values: Floats, misfit: Floats, independent: float) -> Posterior:
     """The posterior of one number from the least misfit at each value, with an even prior."""
     log = -0.5 * independent * np.log(np.maximum(misfit, 1e-300) / misfit.min())
     weights = np.exp(log - log.max())
+    return Posterior(np.asarray(values, float), weights / weights.sum())
+
+
+def gaussian_posterior(values: Floats, misfit: Floats) -> Posterior:
+    """The posterior of one number from the least misfit in units of all noise, even before."""
+    weights = np.exp(-0.5 * (misfit - misfit.min()))
     return Posterior(np.asarray(values, float), weights / weights.sum())
 
 

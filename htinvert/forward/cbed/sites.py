@@ -70,24 +70,27 @@ def _displacement(symbol: str, rms_displacement: float | Mapping[str, float]) ->
     return float(rms_displacement.get(symbol, rms_displacement.get("*", 0.0)))
 
 
-def mean_phase(kinds: list[Kind], beam_energy: float) -> Callable[[int, Floats], NDArray[Any]]:
+def mean_phase(
+    kinds: list[Kind], beam_energy: float, strength: float = 1.0
+) -> Callable[[int, Floats], NDArray[Any]]:
     """The Fourier transform [rad Å²] of each kind's complex phase, by number from 1.
 
     ``exp(i phase)`` of it is the mean over displacements and occupations; its imaginary part is
-    what is lost. Takes squared spatial frequencies [1/Å²] of any shape.
+    what is lost. Takes squared spatial frequencies [1/Å²] of any shape. ``strength`` multiplies
+    the phase [rad] of every atom.
     """
-    return lambda number, squared: _transform(kinds[number - 1], beam_energy, squared)
+    scale = strength * interaction_parameter(beam_energy) * BORN
+    return lambda number, squared: _transform(kinds[number - 1], scale, squared)
 
 
-def _transform(kind: Kind, beam_energy: float, squared: Floats) -> NDArray[Any]:
-    scale = interaction_parameter(beam_energy) * BORN
+def _transform(kind: Kind, scale: float, squared: Floats) -> NDArray[Any]:
     phase = np.zeros_like(squared)
     for number, share, moved in kind:
         phase += share * scattering_factor(number, squared) * _damping(moved, squared)
     if all(moved == 0.0 for *_, moved in kind) and len(kind) == 1 and kind[0][1] == 1.0:
         return scale * phase
     q = np.sqrt(squared)
-    rest = np.where(q <= _HIGHEST, _diffuse(kind, beam_energy)(np.minimum(q, _HIGHEST)), 0.0)
+    rest = np.where(q <= _HIGHEST, _diffuse(kind, scale)(np.minimum(q, _HIGHEST)), 0.0)
     return np.asarray(scale * phase - 1j * rest)
 
 
@@ -97,14 +100,14 @@ def _damping(moved: float, squared: Floats) -> Floats:
 
 
 @lru_cache(maxsize=512)
-def _diffuse(kind: Kind, beam_energy: float) -> CubicSpline:
+def _diffuse(kind: Kind, strength: float) -> CubicSpline:
     """Transform [Å²] of ``log <exp(i phase)> - i <phase>`` over the frequency [1/Å], complex.
 
     It has the size of an atom's core, so a box of 8 Å holds it.
     """
     k = fft.fftfreq(_PIXELS, _BOX / _PIXELS)
     squared = k[:, None] ** 2 + k**2
-    scale = interaction_parameter(beam_energy) * BORN * (_PIXELS / _BOX) ** 2
+    scale = strength * (_PIXELS / _BOX) ** 2
     passed = np.full(squared.shape, 1.0 - sum(share for _, share, _ in kind), dtype=complex)
     mean = np.zeros(squared.shape)
     for number, share, moved in kind:

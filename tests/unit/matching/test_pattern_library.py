@@ -6,25 +6,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from scipy.ndimage import gaussian_filter
 
 from htinvert.core import Axis, Signal, UserError
 from htinvert.forward.cbed.detector import HALOS
-from htinvert.forward.cbed.posterior import posterior
+from htinvert.forward.cbed.posterior import gaussian_posterior
 from htinvert.matching import pattern_answer, pattern_library
 from htinvert.matching.pattern_answer import PatternAnswer, Question, answer, node_misfits
 from htinvert.matching.pattern_families import probabilities
-from htinvert.matching.pattern_library import (
-    PatternLibrary,
-    Wanted,
-    binned_down,
-    build_library,
-    cost_of,
-)
+from htinvert.matching.pattern_library import PatternLibrary, binned_down, build_library
 from htinvert.matching.pattern_map import map_levels
+from htinvert.matching.pattern_noise import Noise, spreads
+from htinvert.matching.pattern_wanted import Wanted, cost_of
 from htinvert.structures.perovskite_stack import perovskite_stack
 
 MIDDLE = np.array([0.4, 80.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.8])
-WANTED = Wanted(
+
+
+class Few(Wanted):
+    """One nuisance of six, for time."""
+
+    def doubts(self) -> dict[str, tuple[float, Wanted]]:
+        return {"motion La": super().doubts()["motion La"]}
+
+
+WANTED = Few(
     descriptor="intermixing",
     levels=(0.0, 0.4, 0.8),
     build=lambda level: perovskite_stack(intermixing=level, cells=3),
@@ -68,7 +74,7 @@ def planted(library: PatternLibrary, point: np.ndarray, dose: float = 3e5) -> Si
 def test_a_build_goes_on_where_it_was_killed(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     group = zarr.open_group(str(store), mode="a")
     before = np.asarray(group["level-001"])
-    group.attrs["done"] = [0, 2]
+    group.attrs["done"] = [name for name in group.attrs["done"] if name != "level-001"]
     group.attrs["finished"] = False
     with pytest.raises(UserError, match="not finished"):
         PatternLibrary.open(store)
@@ -141,6 +147,32 @@ def test_a_map_answers_at_every_position(store: Path) -> None:
         map_levels(library, mean, known)
 
 
+def test_a_motion_beside_the_library_s_is_found_and_does_not_move_the_level(store: Path) -> None:
+    library = PatternLibrary.open(store)
+    found = answer(library, planted(library, np.array([*MIDDLE, 1.0]), dose=3e6))
+    value, error = found.nuisances["motion La"]
+    assert abs(value - 0.15) < 2.0 * error
+    assert error < 0.1, "known to 15 % before"
+    assert found.level.mean == pytest.approx(0.4, abs=3.0 * found.level.spread)
+    point = MIDDLE[:4]
+    exact = library.patterns(point, np.array([1.0])) - library.patterns(point)
+    again = library.doubted(point, {"motion La": 0.15}).patterns(point) - library.patterns(point)
+    assert np.abs(again - exact).max() < 1e-3 * np.abs(exact).max()
+
+
+def test_errors_are_those_that_a_residual_makes_with_its_neighbors() -> None:
+    """A mean of noise that is smooth and uneven: the scatter of 200 draws, told by each of them."""
+    rng = np.random.default_rng(0)
+    uneven = np.where(np.arange(40) < 10, 3.0, 0.3)
+    smooth = gaussian_filter(rng.normal(size=(200, 40, 40)), (0, 1.2, 1.2), mode="wrap")
+    noise = smooth / smooth.std() * uneven
+    slopes, free = np.ones((1, 1, 40, 40)), np.zeros(1)
+    told = [spreads(slopes, one[None], 15.0, free)[0][0] for one in noise[:20]]
+    assert np.median(told) == pytest.approx(noise.mean(axis=(1, 2)).std(), rel=0.25)
+    errors, curved = spreads(slopes, 0.0 * noise[:1], 15.0, free)
+    assert errors[0] == curved[0] == pytest.approx(1 / 40), "never below that of counting"
+
+
 def test_what_is_no_pattern_of_the_library_is_none_of_these(store: Path) -> None:
     library = PatternLibrary.open(store)
     observed = planted(library, MIDDLE)
@@ -153,13 +185,14 @@ def test_what_is_no_pattern_of_the_library_is_none_of_these(store: Path) -> None
 
 def answered(misfit: np.ndarray) -> PatternAnswer:
     levels = np.linspace(0.0, 1.0, len(misfit))
-    known = posterior(levels, misfit, 100.0)
-    return PatternAnswer(known, levels, misfit, {}, {}, np.ones(1), 1.0, 100.0, 1.0)
+    noise = Noise(np.ones(1))
+    known = gaussian_posterior(levels, misfit)
+    return PatternAnswer(known, levels, misfit, {}, {}, {}, noise, np.ones(1), 1.0, 100.0, 1.0)
 
 
 def test_a_family_counts_by_the_mean_of_its_likelihood() -> None:
-    """A gain of 2 % with 100 points is exp(1); one right level of ten counts a tenth."""
-    better, worse = answered(np.ones(10)), answered(np.full(10, np.exp(0.02)))
+    """A gain of 2 is exp(1); one right level of ten counts a tenth."""
+    better, worse = answered(np.ones(10)), answered(np.full(10, 3.0))
     found = probabilities({"one": better, "other": worse})
     assert found["one"] == pytest.approx(1.0 / (1.0 + np.exp(-1.0)))
     narrow = answered(np.where(np.arange(10) == 3, 1.0, 50.0))
