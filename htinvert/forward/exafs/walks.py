@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 from htinvert.core import Floats
 from htinvert.forward.pdf.pairs import images
 
+MOST_PAIRS = 2_000_000  # of atoms that are looked at together
 ALIKE = (0.04, 0.04, 4.0, 0.01)  # legs [Å], turn [degrees], length [Å]: walks that become one
 
 
@@ -101,35 +102,40 @@ def walks(atoms: Atoms, number: int, reach: float) -> Walks:
     """All of the average absorber of this atomic number, half of which is at most ``reach`` [Å]."""
     points, owners = images(atoms, reach)
     absorbers = np.flatnonzero(atoms.numbers == number)
-    found = []
-    for absorber, inside in zip(
-        absorbers, cKDTree(points).query_ball_point(points[absorbers], reach), strict=True
-    ):
-        near = np.array([place for place in inside if place != absorber], dtype=int)
-        found.append(_triangles(points[absorber], points[near], atoms.numbers[owners[near]], reach))
-    a, b, c, one, other = np.concatenate(found, axis=1)
-    return _of_triangles((a, b, c), (one.astype(int), other.astype(int)), reach, len(absorbers))
+    tree = cKDTree(points)
+    most = int(tree.query_ball_point(points[absorbers], reach, return_length=True).max())
+    if most < 2:
+        return _of_triangles(np.zeros((3, 0)), (absorbers[:0], absorbers[:0]), reach, 1)
+    # nearest first, the absorber itself left out; what is out of reach is infinitely far
+    far, near = tree.query(points[absorbers], most, distance_upper_bound=reach)
+    far, near = far[:, 1:], np.where(np.isfinite(far), near, 0)[:, 1:]
+    each = max(MOST_PAIRS // most**2, 1)
+    found = [_triangles(points, far[start : start + each], near[start : start + each], reach)
+             for start in range(0, len(absorbers), each)]  # fmt: skip
+    sides = np.concatenate([sides for sides, _ in found], axis=1)
+    one, other = atoms.numbers[owners[np.concatenate([ends for _, ends in found], axis=1)]]
+    return _of_triangles(sides, (one, other), reach, len(absorbers))
 
 
-def _triangles(origin: Floats, around: Floats, numbers: NDArray[np.intp], reach: float) -> Floats:
-    """Of each two atoms around: distances [Å] of nearer and farther, between them, numbers.
+def _triangles(
+    points: Floats, far: Floats, near: NDArray[np.intp], reach: float
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Of each two atoms around absorbers: distances [Å] of nearer, farther, between them; which.
 
-    Each atom with itself, too; shape (5, n).
+    Each atom with itself, too; shapes (3, n) and (2, n).
     """
-    distances = np.linalg.norm(around - origin, axis=1)
-    order = np.argsort(distances, kind="stable")
-    around, distances, numbers = around[order], distances[order], numbers[order]
-    i, j = np.triu_indices(len(around))
-    keep = distances[i] + distances[j] <= 2.0 * reach
-    i, j = i[keep], j[keep]
-    between = np.linalg.norm(around[i] - around[j], axis=1)
-    keep = distances[i] + distances[j] + between <= 2.0 * reach
-    i, j = i[keep], j[keep]
-    return np.stack([distances[i], distances[j], between[keep], numbers[i], numbers[j]])
+    i, j = np.triu_indices(far.shape[1])
+    who, pair = np.nonzero(far[:, i] + far[:, j] <= 2.0 * reach)
+    i, j = i[pair], j[pair]
+    ends = np.stack([near[who, i], near[who, j]])
+    between = np.linalg.norm(points[ends[0]] - points[ends[1]], axis=1)
+    sides = np.stack([far[who, i], far[who, j], between])
+    keep = sides.sum(axis=0) <= 2.0 * reach
+    return sides[:, keep], ends[:, keep]
 
 
 def _of_triangles(
-    sides: tuple[Floats, Floats, Floats],
+    sides: Floats,
     numbers: tuple[NDArray[np.intp], NDArray[np.intp]],
     reach: float,
     absorbers: int,
