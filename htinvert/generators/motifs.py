@@ -11,7 +11,6 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
 from htinvert.core import REGION_TAG, Floats, Objective, Space, UserError
 from htinvert.declaration.declared import Parameter
@@ -23,9 +22,12 @@ from htinvert.generators.operators.motifs import MOTIFS, Cut, cuts, neighboring,
 CAGE = "cage"
 CAGES = 8  # draws of a closed cage
 COUNTS = 6  # numbers of atoms that are tried, where the composition leaves them open
-HELD = 12  # cuts of each motif, the best held, that are compared with the data
+HELD = 12  # cuts of each motif, the best held, of large clusters and open numbers of atoms
+SMALL = 60  # atoms, up to which all cuts are compared with the data
+HOPES, FIRM = 60, 4  # cuts that fit best, and those of the most bonds of each motif, that go on
 SCALES = 0.8 * 1.015 ** np.arange(31)  # of the covalent bond: where a motif's may lie
 AROUND = (0.97, 0.985, 1.0, 1.015, 1.03)  # of a motif's: where that of one of its cuts may
+FEW = (0.985, 1.0, 1.015)  # the same for all cuts
 FINER = 2  # times the step from one scale to the next is halved: EXAFS sees 0.3 % of a bond
 ALIKE = 0.02  # of a bond, rms of sorted distances: closer cuts are the same
 HOPEFUL = 1.1  # of the best motif's misfit, up to which cages are drawn one after the other
@@ -95,7 +97,7 @@ class Motifs(Listed):
         rng, found = np.random.default_rng([self.seed, 43]), []
         for counts in self._compositions():
             for motif in MOTIFS:
-                for cut in _held(motif, sum(counts.values())):
+                for cut in _held(motif, sum(counts.values()))[:HELD]:
                     found += [(cut.energy / len(cut.taken), cut, counts)]
         found.sort(key=lambda one: one[0])
         made = (atoms for _, cut, counts in found[: 4 * self.most]
@@ -106,10 +108,13 @@ class Motifs(Listed):
         """Those that fit best as they stand, after single atoms of some were put elsewhere."""
         rng, found = np.random.default_rng([self.seed, 43]), []
         parameters: dict[str, dict[str, float]] = {}
-        for counts in self._compositions():
-            groups = self._groups(sum(counts.values()), rng)
+        compositions = self._compositions()
+        for counts in compositions:
+            count = sum(counts.values())
+            each = max(HELD, int(HELD * COUNTS / len(compositions) * min(1.0, SMALL / count)))
+            groups = self._groups(count, each, rng)
             cost = self.misfits.at(parameters)
-            first = {m: self._scaled(some[:1], SCALES, counts, rng, cost)
+            first = {m: self._scaled(some[:1], _times(self._bond(), SCALES), counts, rng, cost)
                      for m, some in groups.items()}  # fmt: skip
             known = {motif: one[0] for motif, one in first.items() if one}
             if not known:
@@ -119,34 +124,44 @@ class Motifs(Listed):
             cost = self.misfits.at(parameters)
             if CAGE in known and known[CAGE].cost <= HOPEFUL * best.cost:
                 groups[CAGE] += _cages(sum(counts.values()), rng, CAGES - 1)
+            hopes = []
             for motif, one in known.items():
-                scales = one.scale / self._bond() * np.array(AROUND)
-                found += self._scaled(groups[motif], scales, counts, rng, cost)
+                scales = _times(one.scale, AROUND)
+                for like in self._scaled(groups[motif][:1], scales, counts, rng, cost)[:1]:
+                    scales = _times(like.scale, FEW)
+                ranked = self._scaled(groups[motif], scales, counts, rng, cost)
+                found += sorted(ranked, key=_bonds)[:FIRM]
+                hopes += ranked
+            found += sorted(hopes, key=_cost)[:HOPES]
         found = [self._at_its_scale(one, cost) for one in _unlike(found)]
         found = _told_apart(found)[: 2 * self.most]
         found += [better for one in found[:MENDED] if (better := self._mended(one, cost))]
         return [one.atoms for one in _told_apart([self._fitted(one, parameters) for one in found])]
 
+    def _rescaled(self, one: _Ranked, scales: Floats, cost: Cost) -> list[_Ranked]:
+        """A cut at some scales [Å] where it is legal."""
+        some = [(scale, self._large(one.atoms, scale / one.scale)) for scale in scales]
+        return [
+            replace(one, scale=scale, cost=cost(atoms), atoms=atoms)
+            for scale, atoms in some
+            if is_valid(atoms, self.space)
+        ]
+
     def _at_its_scale(self, one: _Ranked, cost: Cost) -> _Ranked:
         """A cut where its misfit is least between the scales that were tried."""
-        step, tried = AROUND[1] - AROUND[0], [one]
+        step = AROUND[1] - AROUND[0]
         for _ in range(FINER):
             step /= 2.0
-            best = min(tried, key=lambda each: each.cost)
-            for scale in best.scale * np.array([1.0 - step, 1.0 + step]):
-                atoms = best.atoms.copy()
-                atoms.positions *= scale / best.scale
-                center(atoms, self.space)
-                if is_valid(atoms, self.space):
-                    tried.append(replace(best, scale=scale, cost=cost(atoms), atoms=atoms))
-        return min(tried, key=lambda each: each.cost)
+            near = self._rescaled(one, _times(one.scale, (1.0 - step, 1.0 + step)), cost)
+            one = min([one, *near], key=_cost)
+        return one
 
     def _fitted(self, one: _Ranked, parameters: Any) -> _Ranked:
         return replace(one, cost=self.misfits.fitted(one.atoms, parameters)[0])
 
-    def _groups(self, count: int, rng: np.random.Generator) -> dict[str, list[Cut]]:
-        """Cuts by motif, those of the most bonds first, and a cage."""
-        groups = {motif: list(_held(motif, count)) for motif in MOTIFS}
+    def _groups(self, count: int, each: int, rng: np.random.Generator) -> dict[str, list[Cut]]:
+        """So many cuts by motif, those of the most bonds first, and a cage."""
+        groups = {motif: list(_held(motif, count)[:each]) for motif in MOTIFS}
         groups[CAGE] = _cages(count, rng, 1)
         return {motif: some for motif, some in groups.items() if some}
 
@@ -168,23 +183,21 @@ class Motifs(Listed):
     def _scaled(
         self,
         some: Iterable[Cut],
-        scales: NDArray[np.floating],
+        scales: Floats,
         counts: Counter[str],
         rng: np.random.Generator,
         cost: Cost,
     ) -> list[_Ranked]:
-        """Every cut, in every order of its elements, at the scale where it fits best."""
+        """Every cut, in every order of its elements, at the scale [Å] where it fits best."""
         found = []
         for cut in some:
             for atoms in self._built(cut, 1.0, counts, rng):
-                tried = [
-                    _Ranked(cut, scale, cost(large), large)
-                    for scale in scales * self._bond()
-                    if is_valid(large := self._large(atoms, scale), self.space)
-                ]
+                tried = self._rescaled(_Ranked(cut, 1.0, np.inf, atoms), scales, cost)
                 if tried:
-                    found.append(min(tried, key=lambda one: one.cost))
-        return sorted(found, key=lambda one: one.cost)
+                    best = min(tried, key=_cost)
+                    between = self._rescaled(best, _lowest(tried), cost)
+                    found.append(min([best, *between], key=_cost))
+        return sorted(found, key=_cost)
 
     def _large(self, atoms: Atoms, scale: float) -> Atoms:
         large = atoms.copy()
@@ -237,7 +250,21 @@ class Motifs(Listed):
 @functools.lru_cache(maxsize=64)
 def _held(motif: str, count: int) -> tuple[Cut, ...]:
     """Cuts of a motif of the most bonds, the first of them first."""
-    return tuple(sorted(cuts(motif, count), key=lambda cut: cut.energy)[:HELD])
+    return tuple(sorted(cuts(motif, count), key=lambda cut: cut.energy))
+
+
+def _lowest(tried: list[_Ranked]) -> Floats:
+    """The scale [Å] where a parabola through the lowest squared misfit and those beside it is."""
+    costs = np.array([one.cost for one in tried]) ** 2
+    at = int(np.argmin(costs))
+    if not 0 < at < len(tried) - 1 or not np.isfinite(costs[at - 1 : at + 2]).all():
+        return np.zeros(0)
+    a, b, _ = np.polyfit([one.scale for one in tried[at - 1 : at + 2]], costs[at - 1 : at + 2], 2)
+    return np.array([-b / (2.0 * a)]) if a > 0.0 else np.zeros(0)
+
+
+def _times(scale: float, some: Iterable[float]) -> Floats:
+    return np.asarray(scale * np.array(list(some)), dtype=float)
 
 
 def _cages(count: int, rng: np.random.Generator, draws: int) -> list[Cut]:
@@ -265,6 +292,10 @@ def _told_apart(some: list[_Ranked]) -> list[_Ranked]:
     return list(dict.fromkeys(one for one in in_turn if one is not None))
 
 
+def _cost(one: _Ranked) -> float:
+    return one.cost
+
+
 def _bonds(one: _Ranked) -> float:
     return one.cut.energy / len(one.cut.taken)
 
@@ -273,7 +304,7 @@ def _unlike(some: list[_Ranked]) -> list[_Ranked]:
     """Those of unlike distances, each the best of its like, the best fit first."""
     found: list[_Ranked] = []
     known: list[tuple[str, Floats]] = []
-    for one in sorted(some, key=lambda one: one.cost):
+    for one in sorted(some, key=_cost):
         formula, distances = str(one.atoms.symbols), _distances(one)
         if not any(
             formula == name and len(other) == len(distances)

@@ -11,8 +11,8 @@ import functools
 import importlib.util
 import platform
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ MOST_ATOMS = 499  # of the program's tables
 MOST_POTENTIALS = 7  # beside the absorber's
 FOLDERS = {"Linux": "linux64", "Darwin": "darwin64", "Windows": "win64"}
 PHASES = "phase.bin"
+ROUTES = "paths.dat"
 COLUMNS = 7  # of a path's table
 
 
@@ -96,17 +97,67 @@ def scattering_paths(
     """
     if len(neighborhood.numbers) < 2:
         raise EvaluationFailed("an absorber has no neighbor, so that nothing scatters")
-    text = _input(neighborhood, settings, elements or elements_of(neighborhood), phases is None)
+    control = f"{int(phases is None)} 1 1 0"
+    text = _input(neighborhood, settings, elements or elements_of(neighborhood), control)
+    found, made, said = _made({} if phases is None else {PHASES: phases}, text, settings.seconds)
+    if found is None:
+        raise EvaluationFailed(f"FEFF found no path: {said}")
+    return found, made
+
+
+@dataclass(frozen=True, eq=False)
+class Route:
+    """A path that FEFF is asked about.
+
+    Attributes:
+        places: of the atoms from the absorber [Å], which stands last, shape (legs, 3).
+        numbers: their atomic numbers, 0 for the absorber.
+    """
+
+    places: Floats
+    numbers: tuple[int, ...]
+
+
+def routed(
+    routes: Sequence[Route],
+    absorber: int,
+    settings: Settings,
+    *,
+    phases: bytes,
+    elements: Sequence[int],
+) -> Paths:
+    """Paths along given routes, by phase shifts of an earlier run of ``elements``, in order.
+
+    Raises as :func:`scattering_paths` does.
+    """
+    alone = Neighborhood(np.array([absorber]), np.zeros((1, 3)), b"")
+    settings = replace(settings, curved=0.0, plane=0.0)
+    text = _input(alone, settings, elements, "0 0 1 0")
+    number = {0: 0} | {element: place for place, element in enumerate(elements, 1)}
+    lines = [" htinvert", f" {'-' * 79}"]
+    for place, route in enumerate(routes, 1):
+        lines += [f"{place} {len(route.numbers)} 1.0", " x y z ipot label"]
+        for (x, y, z), element in zip(route.places, route.numbers, strict=True):
+            lines.append(f"{x:.6f} {y:.6f} {z:.6f} {number[element]} 'x'")
+    given = {PHASES: phases, ROUTES: "\n".join([*lines, ""]).encode("ascii")}
+    found, _, said = _made(given, text, settings.seconds)
+    if found is None or len(found) != len(routes):
+        raise EvaluationFailed(f"FEFF did not make {len(routes)} paths: {said}")
+    return found
+
+
+def _made(given: Mapping[str, bytes], text: str, seconds: float) -> tuple[Paths | None, bytes, str]:
+    """Paths of a run in a folder of its own, if any, phase shifts, and the last line it says."""
     with tempfile.TemporaryDirectory(prefix="htinvert-feff-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "feff.inp").write_text(text, encoding="ascii")
-        if phases is not None:
-            (folder / PHASES).write_bytes(phases)
-        said = run(folder, settings.seconds)
+        for file, content in given.items():
+            (folder / file).write_bytes(content)
+        said = run(folder, seconds)
         files = sorted(folder.glob("feff[0-9]*.dat"))
         if not files:
-            raise EvaluationFailed(f"FEFF found no path: {said}")
-        return read_paths(files), (folder / PHASES).read_bytes()
+            return None, b"", said
+        return read_paths(files), (folder / PHASES).read_bytes(), said
 
 
 def run(folder: Path, seconds: float) -> str:
@@ -115,7 +166,7 @@ def run(folder: Path, seconds: float) -> str:
 
 
 def _input(
-    neighborhood: Neighborhood, settings: Settings, elements: Sequence[int], potentials: bool
+    neighborhood: Neighborhood, settings: Settings, elements: Sequence[int], control: str
 ) -> str:
     """Text of feff.inp: the absorber is potential 0, every element around it one more."""
     if len(elements) > MOST_POTENTIALS:
@@ -127,7 +178,7 @@ def _input(
     lines = [
         "TITLE htinvert",
         f"HOLE {HOLES[settings.edge]} 1.0",
-        f"CONTROL {int(potentials)} 1 1 0",
+        f"CONTROL {control}",
         "PRINT 0 0 0 3",
         f"RMAX {settings.reach:.4f}",
         f"CRITERIA {settings.curved:.3f} {settings.plane:.3f}",

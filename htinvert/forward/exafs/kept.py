@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import zipfile
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -16,13 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from htinvert.forward.exafs.feff import Settings, program, scattering_paths
+from htinvert.forward.exafs.feff import Route, Settings, program, routed, scattering_paths
 from htinvert.forward.exafs.neighborhood import Neighborhood
 from htinvert.forward.exafs.paths import Paths
 from htinvert.forward.kept_files import kept_file, put
 from htinvert.forward.memo import fingerprint, remember
 
 REMEMBERED = 512  # neighborhoods of a process
+TOGETHER = 200  # blocks that one run of FEFF makes, in some seconds
 CHECKED = b" whole"  # at the end of a file of phase shifts
 SINGLE = ("amplitude", "phase", "degeneracy", "length", "norman", "places")  # as float32
 
@@ -74,6 +76,57 @@ def phases_of(neighborhood: Neighborhood, settings: Settings) -> bytes:
     _, found = scattering_paths(neighborhood, replace(settings, legs=2))
     put(path, lambda file: file.write(found + CHECKED))
     return found
+
+
+Waves = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+def blocks_of(
+    blocks: Sequence[Sequence[Route]],
+    absorber: int,
+    settings: Settings,
+    *,
+    phases: bytes,
+    elements: tuple[int, ...],
+) -> list[Waves]:
+    """Amplitudes [Å] and phases [rad] of blocks of routes, from the folder or from FEFF.
+
+    Raises as :func:`htinvert.forward.exafs.feff.routed` does.
+    """
+    of = _asked(Settings(edge=settings.edge), phases, elements)
+    keys = [
+        fingerprint(
+            {"absorber": absorber, "of": of, "atoms": [route.numbers for route in block]},
+            *(np.round(route.places, 5) for route in block),
+        )
+        for block in blocks
+    ]
+    found = {key: one for key in keys if (one := _read_block(key)) is not None}
+    missing = [at for at, key in enumerate(keys) if key not in found]
+    for start in range(0, len(missing), TOGETHER):
+        some = missing[start : start + TOGETHER]
+        routes = [route for at in some for route in blocks[at]]
+        paths = routed(routes, absorber, settings, phases=phases, elements=elements)
+        ends = np.cumsum([len(blocks[at]) for at in some])[:-1]
+        sizes, angles = (
+            np.split(one.astype(np.float32), ends) for one in (paths.amplitude, paths.phase)
+        )
+        for at, *waves in zip(some, sizes, angles, strict=True):
+            found[keys[at]] = (waves[0], waves[1])
+            _write_block(keys[at], found[keys[at]])
+    return [found[key] for key in keys]
+
+
+def _write_block(key: bytes, waves: Waves) -> None:
+    put(_file(key), lambda file: np.savez(file, amplitude=waves[0], phase=waves[1]))
+
+
+def _read_block(key: bytes) -> Waves | None:
+    try:
+        with _file(key).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return stored["amplitude"], stored["phase"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
 
 
 def _file(key: bytes) -> Path:

@@ -31,6 +31,7 @@ from htinvert.forward.exafs.background import Background, chi_of
 from htinvert.forward.exafs.feff import HOLES, Settings, elements_of, program
 from htinvert.forward.exafs.kept import paths_of
 from htinvert.forward.exafs.motion import debye, einstein
+from htinvert.forward.exafs.multiple import tabulated
 from htinvert.forward.exafs.neighborhood import absorber_of, neighborhoods, spread
 from htinvert.forward.exafs.paths import Paths, averaged, chi
 from htinvert.forward.exafs.tables import reference_of, single_scattering
@@ -56,7 +57,7 @@ HOLE: Literal["K"] = "K"
 PLANE = 0.625  # of the criterion: FEFF's quick estimate is less strict, 2.5 % for 4 %
 POWERS = ("", "", "²", "³", "⁴", "⁵")
 MODELS = ("debye", "einstein")
-SCATTERINGS = ("full", "single")
+SCATTERINGS = ("full", "tables", "single")
 _merged: OrderedDict[bytes, Paths] = OrderedDict()
 
 
@@ -95,8 +96,9 @@ class Exafs:
         criterion: amplitude of the weakest path that is kept [% of the strongest].
         absorbers: how many absorbing atoms are averaged over, spread evenly over the different
             neighborhoods; every one where None.
-        scattering: ``full``, FEFF's paths of every neighborhood, or ``single``: single scattering
-            by tables of the ``reference``, a thousand times as fast.
+        scattering: ``full``, FEFF's paths of every neighborhood; ``tables``, single and multiple
+            scattering by tables of the ``reference``, a hundred times as fast; ``single``, single
+            scattering by tables.
         reference: structure file whose potentials and phase shifts are used for every structure;
             each neighborhood has its own where None.
         rbkg: what lies at shorter R than this is background [Å].
@@ -145,7 +147,7 @@ class Exafs:
     legs: Annotated[int, Parameter("1", 2, 4)] = 4
     criterion: Annotated[float, Parameter("%", 0.0, 50.0)] = 4.0
     absorbers: Annotated[int | None, Parameter("1", 1, 10_000)] = None
-    scattering: Literal["full", "single"] = "full"
+    scattering: Literal["full", "tables", "single"] = "full"
     reference: Path | None = None
     rbkg: Annotated[float, Parameter("Å", 0.5, 2.5)] = 1.0
     background_weight: Annotated[int, Parameter("1", 0, 4)] = 2
@@ -170,15 +172,17 @@ class Exafs:
             )
         if self.absorber is not None and self.absorber not in atomic_numbers:
             raise ValueError(f'absorber is "{self.absorber}" but must be an element, such as Cu')
-        if self.scattering == "single" and self.reference is None:
-            raise ValueError('scattering is "single", which needs a reference, a structure file')
+        if self.quick and self.reference is None:
+            raise ValueError(
+                f'scattering is "{self.scattering}", which needs a reference, a structure file'
+            )
         if self.theta is not None and self.temperature is None:
             raise ValueError(f"theta is {self.theta} but means nothing without temperature (K)")
 
     @property
     def quick(self) -> bool:
         """Whether FEFF is not asked about each structure."""
-        return self.scattering == "single"
+        return self.scattering != "full"
 
     def __call__(self, atoms: Atoms) -> Signal:
         """What is compared, of ``atoms``, shape (n,), float32.
@@ -221,6 +225,8 @@ class Exafs:
         shared = None
         if self.reference is not None:
             shared = reference_of(self.reference, number, settings, radius)
+            if self.scattering == "tables":
+                return tabulated(atoms, number, shared, settings)
             if self.scattering == "single":
                 return single_scattering(atoms, number, shared, settings)
         # Potentials of atoms that no path reaches matter only where they are to be made.

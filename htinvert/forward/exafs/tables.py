@@ -1,7 +1,8 @@
 """Potentials and phase shifts of a reference, used for every other structure.
 
 Of single scattering FEFF tabulates amplitude and phase once, for every element and distance, so
-that a structure takes no more than counting its pairs: the cheap stage of a search.
+that a structure takes no more than counting its pairs; of more, see
+:mod:`htinvert.forward.exafs.multiple`.
 """
 
 from __future__ import annotations

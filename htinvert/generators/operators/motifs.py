@@ -22,7 +22,7 @@ from htinvert.generators.operators.bonds import attraction
 BOND = 1.26  # of the nearest distance: sites closer are neighbors
 TOO_CLOSE = 0.79  # and those closer exclude each other; anti-Mackay overlayers have 0.81
 OUTER = 1.9  # beyond a ball of as many atoms that sites are made
-ASPECTS = (1.0, 0.75, 1.35)  # height over width of the shapes
+ASPECTS = (1.0, 0.75, 1.35, 0.5, 2.0)  # height over width of the shapes
 FACETS = (0.0, 0.87, 1.0)  # how near cube faces are to octahedron faces, of cubic polyhedra
 CENTERS = 6  # of the symmetric points of a motif
 ROUNDS = 60  # moves of one atom to a better site

@@ -13,7 +13,7 @@ from ase.io import write
 
 from htinvert.core import EvaluationFailed, Signal, UserError
 from htinvert.forward import kept_files
-from htinvert.forward.exafs import feff, kept, tables
+from htinvert.forward.exafs import feff, kept, multiple, tables
 from htinvert.forward.exafs.model import Exafs
 from htinvert.forward.exafs.neighborhood import neighborhoods
 from htinvert.forward.exafs.paths import chi
@@ -53,6 +53,7 @@ def runs(monkeypatch):
     monkeypatch.setattr(kept, "scattering_paths", counting)
     tables._reference.cache_clear()
     tables._tables.cache_clear()
+    multiple._table.cache_clear()
     return counted
 
 
@@ -84,6 +85,32 @@ def test_feff_never_runs_twice_for_one_neighborhood_also_in_another_process(runs
     again = model()(cluster[::-1])
     assert len(runs) == 2
     assert again.data == pytest.approx(first.data, abs=1e-3)
+
+
+def test_tables_agree_with_all_of_feffs_paths_and_are_made_once(runs, monkeypatch, tmp_path):
+    """Three in a row and one above, off the tables' places: beyond 2.8 Å most is multiple."""
+    write(tmp_path / "Cu.cif", COPPER)
+    cluster = Atoms("Cu4", [(0, 0, 0), (2.59, 0.11, 0), (5.11, 0, 0), (1.33, 2.21, 0)])
+    asked = []
+
+    def counting(routes, *arguments, **keys):
+        asked.append(len(routes))
+        return feff.routed(routes, *arguments, **keys)
+
+    monkeypatch.setattr(kept, "routed", counting)
+    by = {"reference": tmp_path / "Cu.cif", "rmin": 2.8, "rmax": 5.0, "reach": 5.3}
+    full, ours, single = (
+        model(scattering=one, criterion=0.5, **by)(cluster).data.astype(float)
+        for one in ("full", "tables", "single")
+    )
+    assert ((ours - full) ** 2).sum() < 0.01 * (full**2).sum()
+    assert ((single - full) ** 2).sum() > (full**2).sum()
+    before = (len(runs), sum(asked))
+    multiple._table.cache_clear()  # as in a process that resumes
+    cluster.rotate(31.0, (1, 2, 3))
+    again = model(scattering="tables", **by)(cluster)
+    assert (len(runs), sum(asked)) == before
+    assert again.data == pytest.approx(ours, abs=1e-4)
 
 
 def test_a_damaged_file_is_made_anew(runs, tmp_path):
@@ -234,7 +261,7 @@ def test_what_cannot_be_simulated_is_said(parameters, atoms, sentence):
         ({"absorber": "Xx"}, "element"),
         ({"theta": 300.0}, "temperature"),
         ({"scattering": "single"}, "reference"),
-        ({"scattering": "double"}, "full, single"),
+        ({"scattering": "double"}, "full, tables, single"),
         ({"sigma2": {"Cu": 1.0}}, r"sigma2\.Cu is 1.0 but"),
     ],
 )
