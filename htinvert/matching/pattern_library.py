@@ -239,6 +239,11 @@ class PatternLibrary:
         if not group.attrs.get("finished"):
             raise UserError(f"{path} is not finished; run htinvert build --library again")
         known = group.attrs
+        if "nuisances" not in known:
+            raise UserError(
+                f"{path} is a library of patterns of an older htinvert, which knows no error of "
+                "motion and of potentials; build it anew into another folder"
+            )
         doubts = known["nuisances"]
         return cls(
             known["descriptor"],

@@ -1,5 +1,6 @@
 """A library of patterns: built once, gone on with, asked; what it cannot know it says."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,6 +91,13 @@ def test_a_build_goes_on_where_it_was_killed(store: Path, monkeypatch: pytest.Mo
     assert np.array_equal(np.asarray(group["level-001"]), before)
     with pytest.raises(UserError, match="another library"):
         build_library(replace(WANTED, semiangle=11.0), store)
+
+
+def test_a_library_of_an_older_version_is_said_to_be_one(store: Path, tmp_path: Path) -> None:
+    old = zarr.open_group(str(shutil.copytree(store, tmp_path / "old.zarr")))
+    del old.attrs["nuisances"]
+    with pytest.raises(UserError, match="an older htinvert.*build it anew"):
+        PatternLibrary.open(tmp_path / "old.zarr")
 
 
 def test_principal_components_hold_the_patterns(store: Path) -> None:
