@@ -58,7 +58,7 @@ def sums() -> tuple[float, float]:
     (hood,) = neighborhoods(bulk("Cu", "fcc", a=3.61), 29, 7.5)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        text = feff._input(hood, feff.Settings(reach=5.2), feff.elements_of(hood), True)
+        text = feff._input(hood, feff.Settings(reach=5.2), feff.elements_of(hood), "1 1 1 0")
         (folder / "feff.inp").write_text(text)
         feff.run(folder, 60.0)
         files = sorted(folder.glob("feff0*.dat"))

@@ -66,7 +66,7 @@ def test_the_sum_with_all_parameters_is_that_of_larch(tmp_path):
 
     (hood,) = neighborhoods(SULFIDE, 30, 7.0)
     (tmp_path / "feff.inp").write_text(
-        feff._input(hood, feff.Settings(reach=4.6), feff.elements_of(hood), True)
+        feff._input(hood, feff.Settings(reach=4.6), feff.elements_of(hood), "1 1 1 0")
     )
     feff.run(tmp_path, 60.0)
     files = sorted(tmp_path.glob("feff0*.dat"))
