@@ -87,7 +87,7 @@ def test_lost_jobs_a_killed_worker_and_a_killed_driver_change_nothing(
     again = start(campaign("stormy", stop=many, energy=energy))
     again.end()
     assert batch.none_left(again.name)
-    assert processes("distributed.cli.dask_worker", again.name) == []
+    wait_until(lambda: not processes("distributed.cli.dask_worker", again.name), again.log)
     calm = start(campaign("calm", stop=many, cluster=None, workers=2))
     calm.end()
     stormy, undisturbed = evaluations(again.run), evaluations(calm.run)
