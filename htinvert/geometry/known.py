@@ -208,12 +208,7 @@ class Known:
         """Number of the nearest of those near ones that is the same, by exact structures."""
         numbers = near.numbers.tolist()
         if rounded is not None:
-            trusted = not self.apart and not is_free(sketch.atoms)
-            perhaps = [
-                number
-                for number, low in zip(numbers, near.least, strict=True)
-                if (trusted and low < self.surely) or rounded[number] <= self.within + OFF
-            ]
+            perhaps = [number for number in numbers if rounded[number] <= self.within + OFF]
             # Of more than are matched, which ones are is told by exact fingerprints only.
             numbers = perhaps if len(numbers) <= TIES or not perhaps else numbers
         if not numbers:
@@ -233,18 +228,23 @@ class Known:
     def _rounded(self, atoms: Atoms, near: Near) -> dict[int, float] | None:
         """How far a structure is from those that are near, by rounded places [Å].
 
-        0 where one has no place, None where exact ones are at hand.
+        0 where one has no place, or where the fingerprint alone may tell; None where exact ones are
+        at hand.
         """
         numbers = near.numbers.tolist()
         if all(number in self._held or number in self._at_hand for number in numbers):
             return None
         assert self._places is not None  # noqa: S101  (all are held otherwise)
-        self._place(numbers)
-        places = {number: self._places.atoms(number) for number in numbers}
-        return {
-            number: 0.0 if found is None else self._apart(found, atoms, off=OFF)
-            for number, found in places.items()
-        }
+        apart = dict.fromkeys(numbers, 0.0)
+        trusted = not self.apart and not is_free(atoms)
+        told = [n for n, low in zip(numbers, near.least, strict=True) if low >= self.surely]
+        some = told if trusted else numbers
+        self._place(some)
+        for number in some:
+            found = self._places.atoms(number)
+            if found is not None:
+                apart[number] = self._apart(found, atoms, off=OFF)
+        return apart
 
     def _apart(self, known: Atoms, atoms: Atoms, *, off: float = 0.0) -> float:
         """How far two structures are from each other [Å rms], one of them rounded by ``off``."""

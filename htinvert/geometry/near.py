@@ -136,8 +136,8 @@ class _Table:
         need = self._count + len(codes)
         if need > len(self._codes):
             room = max(need, 2 * len(self._codes))
-            self._codes = _larger(self._codes, room, self._count)
-            self._numbers = _larger(self._numbers, room, self._count)
+            self._codes = larger(self._codes, room, self._count)
+            self._numbers = larger(self._numbers, room, self._count)
         self._codes[self._count : need] = codes
         self._numbers[self._count : need] = numbers
         self._count = need
@@ -224,8 +224,8 @@ class _Plain:
         need = self._count + len(codes)
         if need > len(self._values):
             room = max(need, 2 * len(self._values))
-            self._values = _larger(self._values, room, self._count)
-            self._squares = _larger(self._squares, room, self._count)
+            self._values = larger(self._values, room, self._count)
+            self._squares = larger(self._squares, room, self._count)
         values = codes / FULL
         self._values[self._count : need] = values
         self._squares[self._count : need] = (values**2).sum(axis=1)
@@ -301,7 +301,7 @@ def _rest(lengths: NDArray[np.float64] | np.floating[Any]) -> NDArray[np.float64
     return np.asarray(np.sqrt(np.maximum(0.0, 1.0 - lengths**2)))
 
 
-def _larger(table: NDArray[Any], room: int, count: int) -> NDArray[Any]:
+def larger(table: NDArray[Any], room: int, count: int) -> NDArray[Any]:
     """The same table with more room; what is not used yet takes no memory."""
     made = np.empty((room, *table.shape[1:]), table.dtype)
     made[:count] = table[:count]

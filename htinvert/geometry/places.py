@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
+from htinvert.geometry.near import larger
 from htinvert.geometry.roles import motion, region_mask, rigid_mask
 
 FINE = 256  # of two bytes and one
@@ -39,7 +39,9 @@ class _Frame:
     def put(self, moves: NDArray[np.int32]) -> int:
         """Remember where the atoms of one more are, in steps; returns its row."""
         if self.count == len(self.fine):
-            self.coarse, self.fine = _doubled(self.coarse), _doubled(self.fine)
+            room = 2 * self.count
+            self.coarse = larger(self.coarse, room, self.count)
+            self.fine = larger(self.fine, room, self.count)
         self.coarse[self.count], self.fine[self.count] = np.divmod(moves, FINE)
         self.count += 1
         return self.count - 1
@@ -77,7 +79,7 @@ class Places:
 
     def atoms(self, number: int) -> Atoms | None:
         """A structure that is right in the atoms that are told apart, where it has a place."""
-        which, row = self._where[number].tolist()
+        which, row = self._where[number].tolist() if self.asked(number) else (UNKNOWN, 0)
         if which < 0:
             return None
         return self._frames[which].structure(row)
@@ -98,8 +100,3 @@ class Places:
         if not (np.abs(moves) <= MOST).all() or (atoms.cell.array != frame.atoms.cell.array).any():
             return NONE, 0
         return which, frame.put(moves.astype(np.int32))
-
-
-def _doubled(table: NDArray[Any]) -> NDArray[Any]:
-    """A table with as much room again."""
-    return np.concatenate([table, np.empty_like(table)])
