@@ -1,5 +1,6 @@
 """Rigid grains in every engine: each finds the shift and gap that a scan of its energy finds."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -203,3 +204,8 @@ def test_two_bodies_relax_against_a_frozen_middle() -> None:
 
 def test_every_engine_here_keeps_the_protocol() -> None:
     assert all(isinstance(engine, EnergyModel) for _, engine, _ in ENGINES)
+
+
+def test_lammps_leaves_no_memory_behind_when_its_process_is_killed() -> None:
+    lammps._instance()
+    assert not list(Path("/dev/shm").glob(f"mpich_shm_{os.getpid():x}_*"))  # noqa: S108
