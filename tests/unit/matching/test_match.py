@@ -18,6 +18,7 @@ from htinvert.structures.write import write_structure
 from htinvert.testing.matching_trials import tilt_boundary
 
 QUICK = Effort(placed=2, places=3, fitted=2)
+FIRST = Effort(placed=2, places=3, fitted=1)  # a fit of what is not the image takes longest
 Picture = Callable[[float], Signal]
 
 
@@ -37,16 +38,15 @@ def test_without_the_right_member_none_of_these_is_said(
     folder: Path, picture: Picture, tmp_path: Path
 ) -> None:
     rest = [entry for entry in entries(folder) if entry.name != "tilt30.xyz"]
-    answer = match(
-        picture(30.0), build_index(rest, LibraryView(), tmp_path / "c"), LibraryView(), effort=QUICK
-    )
+    index = build_index(rest, LibraryView(), tmp_path / "c")
+    answer = match(picture(30.0), index, LibraryView(), effort=FIRST)
     assert answer.judgment.none_of_these
     assert answer.verdict.startswith("none of these")
 
 
 def test_an_image_without_scale_is_matched_with_a_note(index: Index, picture: Picture) -> None:
     seen = Signal.image(picture(18.0).data, 1.0)  # what counts is that 1.0 is not used
-    answer = match(seen, index, LibraryView(), effort=QUICK, scale_known=False)
+    answer = match(seen, index, LibraryView(), effort=FIRST, scale_known=False)
     assert answer.names[0] == "tilt18.xyz"
     assert answer.hits[0].pixel_size == pytest.approx(0.2 / 1.06, rel=0.01)
     assert "scale was free" in answer.notes[0]
