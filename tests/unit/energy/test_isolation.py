@@ -25,7 +25,7 @@ SPEC = importlib.util.spec_from_file_location(
     "misbehaving", Path(__file__).with_name("misbehaving.py")
 )
 misbehaving: Any = importlib.util.module_from_spec(SPEC)
-LIMITS = Limits(seconds=20.0, memory=0.4, disk=0.05)
+LIMITS = Limits(seconds=20.0, memory=0.25, disk=0.05)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -54,7 +54,7 @@ def evil() -> Atoms:
         ("hang", "timed out: no answer within 1 s"),
         ("segfault", "crashed: the engine's process ended with SIGSEGV"),
         ("leave", "crashed: the engine's process ended with exit status 3"),
-        ("eat", "out of memory: the engine asked for more than its limit of 0.4 GB"),
+        ("eat", "out of memory: the engine asked for more than its limit of 0.25 GB"),
         ("eat_elsewhere", "out of memory: the engine took "),
         ("fill", "out of disk: the engine took "),
         ("fill_one", "out of disk: the engine asked for more than its limit of 0.05 GB"),
@@ -114,15 +114,13 @@ def test_the_process_group_ends_with_the_evaluation_and_its_folder_is_gone() -> 
 
 def test_a_child_is_kept_and_one_that_died_of_its_past_is_replaced() -> None:
     model = Isolated(misbehaving.Stateful())
-    found = [model(good()) for _ in range(5)]
-    assert [relaxation.steps for relaxation in found] == [1, 2, 1, 2, 1]
-    assert len({relaxation.energy for relaxation in found}) == 3  # processes
+    found = [model(good()) for _ in range(3)]
+    assert [relaxation.steps for relaxation in found] == [1, 2, 1]
+    assert len({relaxation.energy for relaxation in found}) == 2  # processes
     assert found[0].energy != os.getpid()
 
 
-@pytest.mark.parametrize(
-    ("retries", "times"), [(0, r"3$"), (1, r"\(2 times\)$"), (2, r"\(3 times\)$")]
-)
+@pytest.mark.parametrize(("retries", "times"), [(0, r"3$"), (2, r"\(3 times\)$")])
 def test_a_crash_is_tried_again_as_often_as_allowed(retries: int, times: str) -> None:
     model = Isolated(misbehaving.Misbehaving("leave"), Limits(retries=retries))
     with pytest.raises(EvaluationFailed, match=rf"crashed: .* exit status 3?.*{times}"):

@@ -108,9 +108,9 @@ def test_repeating_the_cell_across_the_beam_changes_little(crystal, quick):
 
 def test_vacuum_scatters_nothing_into_an_annulus(quick):
     alone = Atoms("Au", positions=[[0, 0, 0]])
-    image = replace(quick, shape=(24, 24), center=(0.0, 0.0), sampling=0.5, source_size=0.0)(alone)
-    assert image.data.max() == image.data[10:14, 10:14].max()
-    assert abs(image.data[:3]).max() < 1e-2 * image.data.max()
+    image = replace(quick, shape=(12, 12), center=(0.0, 0.0), sampling=1.0, source_size=0.0)(alone)
+    assert image.data.max() == image.data[5:7, 5:7].max()
+    assert abs(image.data[:2]).max() < 1e-2 * image.data.max()
 
 
 def test_integrated_center_of_mass_peaks_at_the_atoms(crystal, quick):

@@ -369,7 +369,7 @@ def test_exact_signals_come_back_bit_for_bit_from_journal_archive_and_repair(
 ) -> None:
     monkeypatch.setattr("htinvert.store.run.BLOCK", 4)
     made = []
-    for index in range(10):
+    for index in range(6):
         whole = evaluation(index, signal=True)
         data = whole.signals["haadf"].data.astype("<f8" if index % 2 else "<f4") / 3
         data[0, 0] = np.nan
@@ -388,7 +388,7 @@ def test_exact_signals_come_back_bit_for_bit_from_journal_archive_and_repair(
     assert verify(tmp_path / "run", full=True).problems == []
     with RunStore.open(tmp_path / "run") as again:
         kept = {e.candidate.index for e in again.evaluations()}
-        assert len(kept) >= 6  # the damaged block was sealed, what is lost is sent again
+        assert len(kept) >= 2  # the damaged block was sealed, what is lost is sent again
         assert_exact(again, [one for one in made if one.candidate.index in kept])
 
 

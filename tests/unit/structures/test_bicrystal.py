@@ -224,7 +224,7 @@ def grains(draw: st.DrawFn) -> Grain:
     return Grain(phase, zone, (up[0], up[1], up[2]), tilt)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     top=grains(),
     bottom=grains(),
@@ -271,7 +271,7 @@ def boride() -> Atoms:
     return bicrystal(*BORIDE_ON_NICKEL, **ON_NICKEL)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 1000), repeat=st.sampled_from([(1, 1, 1), (2, 1, 1), (1, 2, 3)]))
 def test_order_noise_and_cell_of_the_phase_do_not_matter(
     boride: Atoms, seed: int, repeat: tuple[int, int, int]

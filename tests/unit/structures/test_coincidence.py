@@ -170,7 +170,7 @@ GRAINS = st.sampled_from(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     top=GRAINS,
     bottom=GRAINS,
