@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from htinvert.forward.stem_convolution import StemConvolution
+from htinvert.matching.index import described_members, on_dask
+from htinvert.matching.library import LibraryView, entries
 from htinvert.structures.file import from_file
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -88,6 +90,12 @@ def test_a_library_is_built_matched_and_scored(
     with (tmp_path / "table.csv").open(encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert {"haadf.hog", "haadf.sift"} <= set(table[0])
+
+    members, view = entries(library), LibraryView()
+    (there,) = list(on_dask(view, 1)(iter([members])))  # a worker describes as this process does
+    here = described_members(members, view)
+    np.testing.assert_array_equal(there.maps, here.maps)
+    np.testing.assert_array_equal(there.invariants, here.invariants)
 
 
 @pytest.mark.parametrize(

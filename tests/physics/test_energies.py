@@ -16,6 +16,7 @@ from ase.io import read
 from htinvert.core import EvaluationFailed, UserError
 from htinvert.energy.chgnet import Chgnet
 from htinvert.energy.gpaw import Gpaw
+from htinvert.energy.isolation import Isolated
 from htinvert.energy.lammps import Lammps
 from htinvert.energy.sevennet import SevenNet
 from htinvert.geometry.roles import RigidBody
@@ -103,6 +104,15 @@ def test_chgnet_takes_a_surface_and_refuses_an_atom_alone() -> None:
     )
     with pytest.raises(EvaluationFailed, match="isolated"):
         engine(Atoms("Te", cell=[20, 20, 20], pbc=True))
+
+
+@needs_chgnet
+def test_chgnet_answers_the_same_in_a_child_process() -> None:
+    atoms = telluride()
+    atoms.rattle(0.05, seed=1)
+    here, there = Chgnet()(atoms), Isolated(Chgnet())(atoms)
+    assert there.energy == pytest.approx(here.energy, abs=1e-6)  # eV
+    np.testing.assert_allclose(there.atoms.positions, here.atoms.positions, atol=1e-6)  # Å
 
 
 @needs_chgnet

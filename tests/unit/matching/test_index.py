@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from htinvert.matching import index as module
-from htinvert.matching.index import build_index, described_members, on_dask
+from htinvert.matching.index import build_index
 from htinvert.matching.library import LibraryView, entries
 
 
@@ -65,11 +65,3 @@ def test_a_failed_build_leaves_the_old_cache(
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def test_workers_describe_as_this_process_does(folder: Path) -> None:
-    found, view = entries(folder), LibraryView()
-    (there,) = list(on_dask(view, 1)(iter([found])))
-    here = described_members(found, view)
-    np.testing.assert_array_equal(there.maps, here.maps)
-    np.testing.assert_array_equal(there.invariants, here.invariants)
