@@ -117,4 +117,4 @@ def test_a_probe_wider_than_the_window_takes_the_series(monkeypatch):
         raise AssertionError("the mesh is slow for a wide probe")
 
     monkeypatch.setattr(stem_convolution, "mesh_image", refuse)
-    assert replace(MODEL, defocus=600.0)(grain()).data.shape == MODEL.shape
+    assert replace(MODEL, defocus=300.0)(grain()).data.shape == MODEL.shape
