@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from htinvert.cli.app import app
 from htinvert.config.campaign import parse
 from htinvert.config.examples import write_example
 from htinvert.config.yaml_file import StrictLoader
@@ -36,10 +36,9 @@ def of(program: str) -> list[list[str]]:
 
 
 def help_page(*words: str) -> str:
-    command = [sys.executable, "-c", "from htinvert.cli import main; main()", *words, "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    done = CliRunner().invoke(app, [*words, "--help"])
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 def test_the_readme_is_one_screen() -> None:
