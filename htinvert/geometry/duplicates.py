@@ -15,6 +15,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist
 
 from htinvert.geometry.congruent import cluster_distance, least_distance
 from htinvert.geometry.distances import MANY_PAIRS, with_images, wrapped
@@ -127,8 +128,8 @@ def displacement(
     Vilhelmsen & Hammer, J. Chem. Phys. 141, 044711 (2014). Limits within are wider by ``off``
     [Å], for positions that are rounded.
     """
-    ours, theirs = (atoms[region_mask(atoms)] for atoms in (first, second))
-    if sorted(ours.numbers) != sorted(theirs.numbers):
+    ours, theirs = _region(first), _region(second)
+    if not np.array_equal(np.sort(ours.numbers), np.sort(theirs.numbers)):
         return float("inf")
     if len(ours) == len(first):
         if not turn:
@@ -140,6 +141,12 @@ def displacement(
         if apart < found:
             found = min(found, max(apart, _bodies_apart(first, second, operation)))
     return found
+
+
+def _region(atoms: Atoms) -> Atoms:
+    """What may change of a structure; a copy only where that is not all."""
+    mask = region_mask(atoms)
+    return atoms if mask.all() else atoms[mask]
 
 
 def _turned(ours: Atoms, theirs: Atoms, off: float) -> float:
@@ -208,10 +215,13 @@ def _distance_lists(first: Atoms, second: Atoms) -> float:
 
 
 def _sorted_distances(atoms: Atoms) -> NDArray[np.float64]:
-    gaps = _gaps(atoms.positions, atoms.positions, atoms)
     i, j = np.triu_indices(len(atoms), 1)
+    if atoms.pbc.any():
+        gaps = _gaps(atoms.positions, atoms.positions, atoms)[i, j]
+    else:
+        gaps = pdist(atoms.positions)
     kinds = np.sort(atoms.numbers[np.stack([i, j])], axis=0)
-    return np.asarray(gaps[i, j][np.lexsort((gaps[i, j], kinds[1], kinds[0]))])
+    return np.asarray(gaps[np.lexsort((gaps, kinds[1], kinds[0]))])
 
 
 def _nearest(vectors: NDArray[np.float64], atoms: Atoms) -> NDArray[np.float64]:
