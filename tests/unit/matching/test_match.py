@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_without_the_right_member_none_of_these_is_said(
 ) -> None:
     rest = [entry for entry in entries(folder) if entry.name != "tilt30.xyz"]
     index = build_index(rest, LibraryView(), tmp_path / "c")
-    answer = match(picture(30.0), index, LibraryView(), effort=FIRST)
+    answer = match(picture(30.0), index, LibraryView(), effort=replace(FIRST, placed=1))
     assert answer.judgment.none_of_these
     assert answer.verdict.startswith("none of these")
 
