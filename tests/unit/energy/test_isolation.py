@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,12 @@ def evil() -> Atoms:
     return good()[1:]
 
 
+@pytest.fixture(scope="module")
+def marked() -> Isolated:
+    """An engine that does what its structure names; after a crash it has another child."""
+    return Isolated(misbehaving.Misbehaving("as_marked"), LIMITS)
+
+
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
@@ -58,22 +65,6 @@ def evil() -> Atoms:
         ("eat_elsewhere", "out of memory: the engine took "),
         ("fill", "out of disk: the engine took "),
         ("fill_one", "out of disk: the engine asked for more than its limit of 0.05 GB"),
-    ],
-)
-def test_the_culprit_is_named_and_all_others_are_evaluated(how: str, reason: str) -> None:
-    limits = Limits(1.0, LIMITS.memory, LIMITS.disk) if how == "hang" else LIMITS
-    _require_named(Isolated(misbehaving.Misbehaving(how), limits), evil(), reason)
-
-
-@pytest.fixture(scope="module")
-def survivor() -> Isolated:
-    """An engine whose child lives on, whatever it answers."""
-    return Isolated(misbehaving.Misbehaving("as_marked"), LIMITS)
-
-
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
         ("nan", "not finite: the energy is not finite"),
         ("nowhere", "not finite: a relaxed position is not finite"),
         ("garbage", "garbage: the engine returned a str instead of a relaxation"),
@@ -82,12 +73,13 @@ def survivor() -> Isolated:
         ("abyss", "implausible energy: "),
     ],
 )
-def test_an_answer_that_is_none_is_named_and_all_others_are_evaluated(
-    survivor: Isolated, how: str, reason: str
+def test_the_culprit_is_named_and_all_others_are_evaluated(
+    marked: Isolated, how: str, reason: str
 ) -> None:
+    model = replace(marked, limits=replace(LIMITS, seconds=1.0)) if how == "hang" else marked
     culprit = evil()
     culprit.info["how"] = how
-    _require_named(survivor, culprit, reason)
+    _require_named(model, culprit, reason)
 
 
 def _require_named(model: Isolated, culprit: Atoms, reason: str) -> None:
