@@ -47,7 +47,7 @@ def micrograph(atoms: Atoms, *, shape: tuple[int, int] = (190, 150), **changes: 
 
 def fitted(atoms: Atoms, image: Signal) -> Registered:
     guess = StemConvolution(
-        sampling=SAMPLING, shape=(90, 76), center=(20.0, 3.0), source_size=1.0
+        sampling=SAMPLING, shape=(80, 70), center=(20.0, 3.0), source_size=1.0
     )
     return register(atoms, image, forward=guess, metric=Registration(intensity="matched"))
 
@@ -211,7 +211,7 @@ def test_every_simulated_image_is_in_the_log(boundary: Atoms, result: Registered
 
 def test_a_structure_larger_than_the_image_is_a_mistake(boundary: Atoms) -> None:
     with pytest.raises(UserError, match="larger"):
-        fitted(boundary, micrograph(boundary, shape=(80, 80)))
+        fitted(boundary, micrograph(boundary, shape=(72, 72)))
 
 
 def test_peaks_come_from_different_rows() -> None:
