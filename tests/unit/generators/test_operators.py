@@ -64,7 +64,7 @@ CHILDREN: dict[tuple[int, str], list[Atoms]] = {}
 def parents(space: Space) -> list[Parents]:
     """Pairs made once for each space, and the random stream as they leave it."""
     if id(space) not in PARENTS:
-        streams = [np.random.default_rng(seed) for seed in range(12)]
+        streams = [np.random.default_rng(seed) for seed in range(8)]
         pairs = [[operators.random_structure(space, rng=rng) for _ in "ab"] for rng in streams]
         made = [(*pair, rng) for pair, rng in zip(pairs, streams, strict=True)]
         PARENTS[id(space)] = (space, made)
