@@ -51,4 +51,4 @@ def _available() -> int:
 def pytest_collection_finish() -> None:
     """Let the collector of garbage look at what tests make, not at what they import."""
     gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
+    gc.set_threshold(100_000, 50, 100)
