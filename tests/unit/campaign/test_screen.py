@@ -88,7 +88,7 @@ def repeats(told: list[Evaluation]) -> float:
 
 def test_a_cheap_stage_that_knows_the_minima_leaves_no_repeats(space: Space) -> None:
     plain = search(Random(space, OBJECTIVES, 1), space, 40)
-    chosen = search(screened(space, tries=4, capture=0.0), space, 40)
+    chosen = search(screened(space, tries=4, capture=0.0), space, 24)
     assert repeats(plain) > 0.15 and repeats(chosen) == 0.0
 
 

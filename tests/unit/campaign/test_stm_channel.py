@@ -57,7 +57,7 @@ def test_the_radius_of_the_tip_can_be_fitted(channel):
     lone = Atoms("Cu", positions=[[4.0, 4.0, 5.0]], cell=[8.0, 8.0, 20.0], pbc=True)
     blunt = replace(channel, free={"tip_radius": (0.0, 12.0)})
     planted = replace(blunt, observed=replace(channel.forward, tip_radius=5.0)(lone))
-    found = fit(planted, lone, max_evaluations=80)
+    found = fit(planted, lone, max_evaluations=50)
     assert found.parameters["tip_radius"] == pytest.approx(5.0, abs=0.3)
 
 

@@ -224,7 +224,7 @@ def grains(draw: st.DrawFn) -> Grain:
     return Grain(phase, zone, (up[0], up[1], up[2]), tilt)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     top=grains(),
     bottom=grains(),
