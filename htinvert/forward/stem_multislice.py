@@ -238,7 +238,7 @@ KNOWN_ANSWERS = (
             **{"sampling": 0.5, "shape": (8, 8), "inner": 0.0, "outer": 40.0, "phonons": 1},
             **{"semiangle": 20.0, "center": (4.0, 4.0)},
         },
-        lambda: Atoms("H", positions=[[1.0, 0.0, 0.0]], cell=[2, 24, 24], pbc=(False, True, True)),
+        lambda: Atoms("H", positions=[[1.0, 0.0, 0.0]], cell=[2, 16, 16], pbc=(False, True, True)),
         lambda image: float(image.data.mean()),
         1.0,
         1e-3,
