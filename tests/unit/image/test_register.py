@@ -46,9 +46,7 @@ def micrograph(atoms: Atoms, *, shape: tuple[int, int] = (190, 150), **changes: 
 
 
 def fitted(atoms: Atoms, image: Signal) -> Registered:
-    guess = StemConvolution(
-        sampling=SAMPLING, shape=(80, 70), center=(20.0, 3.0), source_size=1.0
-    )
+    guess = StemConvolution(sampling=SAMPLING, shape=(80, 70), center=(20.0, 3.0), source_size=1.0)
     return register(atoms, image, forward=guess, metric=Registration(intensity="matched"))
 
 
