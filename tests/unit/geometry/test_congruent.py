@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.cluster import Octahedron
 
+from htinvert.geometry import congruent
 from htinvert.geometry.congruent import cluster_distance
 from htinvert.geometry.duplicates import displacement
 from htinvert.geometry.fingerprint import difference, fingerprint
@@ -66,3 +67,11 @@ def test_a_turned_cluster_is_the_same_but_for_data_that_show_a_side(mirrored: bo
     known.add(OTHER)
     assert known.find(turned) is None
     assert known.find(OTHER) == 0
+
+
+def test_turns_that_are_tried_are_turns() -> None:
+    """Of a compact cluster even skewed ones pair the right atoms; of a loose one they may not."""
+    places = np.random.default_rng(3).uniform(-4.0, 4.0, (7, 3))
+    turns = congruent._turns(places, places[::-1], np.full(7, 29), np.full(7, 29))
+    assert len(turns)
+    np.testing.assert_allclose(turns @ turns.swapaxes(1, 2), len(turns) * [np.eye(3)], atol=1e-9)
