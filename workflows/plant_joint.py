@@ -58,19 +58,33 @@ class Problem:
     exchangeable: Mapping[str, int]
 
 
-def problem(what: str, folder: Path) -> Problem:
-    """One of PROBLEMS; clean data are read from a folder, or made and kept there."""
+def problem(what: str, folder: Path, draw: int = 0) -> Problem:
+    """One of PROBLEMS, its truth's atoms put off by the draw of this number.
+
+    The image is of the first draw: a scan takes minutes. Clean data are read from a folder, or made
+    and kept there.
+    """
     folder = folder / what
     folder.mkdir(parents=True, exist_ok=True)
     candidates = kept(folder / "candidates.pickle", CANDIDATES[what])
     candidates = [Planted(*row) for row in candidates]
-    truth = candidates[0].atoms.copy()
-    truth.positions += np.random.default_rng(3).normal(0.0, OFF, truth.positions.shape)
+    truth = misplaced(candidates[0].atoms, draw)
     size = (14.1, 14.1) if what == "cluster" else (float(truth.cell[0, 0]), 14.1)
-    chi = kept(folder / "chi.pickle", lambda: absorption(truth, folder / "feff"))
-    image = kept(folder / "image.pickle", lambda: scan(truth, size))
-    f = kept(folder / "f.pickle", lambda: planting.debye(truth)) if what == "cluster" else None
+    end = f"-{draw}" if draw else ""
+    chi = kept(folder / f"chi{end}.pickle", lambda: absorption(truth, folder / f"feff{end}"))
+    image = kept(folder / "image.pickle", lambda: scan(misplaced(candidates[0].atoms, 0), size))
+    if what == "cluster":
+        f = kept(folder / f"f{end}.pickle", lambda: planting.debye(truth))
+    else:
+        f = None
     return Problem(candidates, image, f, chi, Counter(truth.symbols[truth.get_tags() > 0]))
+
+
+def misplaced(atoms: Atoms, draw: int) -> Atoms:
+    """Off their places, as no engine of ours has them."""
+    found = atoms.copy()
+    found.positions += np.random.default_rng(3 + draw).normal(0.0, OFF, found.positions.shape)
+    return found
 
 
 def kept(path: Path, make):  # type: ignore[no-untyped-def]

@@ -18,7 +18,8 @@ from htinvert.ranking.positions import Misplaced
 from htinvert.ranking.rank import Ranked
 from htinvert.signals.seen import Seen
 
-EACH = 10  # families with the lowest sums by every choice of data, which are compared
+BEST = 40  # families, the best first, that are compared
+EACH = 10  # and those with the lowest sums by every choice of data
 MANY = 4  # objectives, beyond which not every choice of them is looked at
 FALSE_ALARM = 0.05  # probability that data of one structure are called inconsistent
 POOR = 3.0  # times its floor: a misfit that no structure found reaches fits nothing
@@ -90,10 +91,11 @@ def choices_of(names: Sequence[str]) -> tuple[Choice, ...]:
 
 
 def contenders(ranked: Sequence[Ranked], objectives: Sequence[Objective]) -> list[Ranked]:
-    """Families with the lowest sums by some choice of data, in the order they are given."""
-    values = _worths(ranked, objectives)
-    chosen: set[int] = set()
-    for choice in choices_of([o.name for o in objectives]):
+    """The best families, and those best by some choice of data, in the order they are given."""
+    weighty = [objective for objective in objectives if objective.weight]
+    values = _worths(ranked, weighty)
+    chosen = set(range(min(BEST, len(ranked))))
+    for choice in choices_of([o.name for o in weighty]):
         sums = sum(values[name] for name in choice)
         chosen |= set(np.argsort(sums, kind="stable")[:EACH].tolist())
     return [ranked[place] for place in sorted(chosen)]

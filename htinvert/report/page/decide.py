@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,29 +14,43 @@ from htinvert.energy.accuracy import Accuracy
 from htinvert.metrics.likelihood import is_likely
 from htinvert.ranking.confidence import LEVEL, declared_accuracy, stated
 from htinvert.ranking.decide import Decision, contenders, decide
-from htinvert.ranking.rank import unit_of_sum
+from htinvert.ranking.rank import Ranked, unit_of_sum
 from htinvert.report.figures import pyplot
 from htinvert.report.page.facts import Facts, read_run
 from htinvert.report.page.further import Further, further, further_sentences, further_table
 from htinvert.report.page.scenes import signals_of
 from htinvert.report.save import drawn, save
 from htinvert.report.terminal import counted_bar
+from htinvert.signals.seen import Seen
 
 SHOWN = 24  # families in the picture
 LEFT, GONE, INK = "#00798c", "#e3e7ea", "#30363c"
 
 
-def decided(facts: Facts, engine: Accuracy) -> Decision | None:
+def decided(
+    facts: Facts, engine: Accuracy, seen_of: Mapping[int, dict[str, Seen]] | None = None
+) -> Decision | None:
     """What each datum of a run leaves; None where there is one datum, or nothing to image with.
 
-    Raises :class:`~htinvert.core.EvaluationFailed` as the simulation does.
+    ``seen_of`` has the signals of the families to compare by their ranks, where they are known.
     """
     weighty = [objective for objective in facts.objectives if objective.weight]
     if len(weighty) < 2 or facts.missing or len(facts.ranked) < 2:
         return None
     chosen = contenders(facts.ranked, weighty)
-    seen, _ = signals_of(chosen, facts.channels)
-    return decide(chosen[: len(seen)], seen, weighty, engine=engine)
+    if seen_of is None:
+        seen_of = by_rank(chosen, signals_of(chosen, facts.channels)[0])
+    chosen = [entry for entry in chosen if entry.rank in seen_of]
+    if len(chosen) < 2:
+        return None
+    return decide(chosen, [seen_of[entry.rank] for entry in chosen], weighty, engine=engine)
+
+
+def by_rank(
+    ranked: Sequence[Ranked], seen: Sequence[dict[str, Seen]]
+) -> dict[int, dict[str, Seen]]:
+    """Signals of families, as far as there are any, by their ranks."""
+    return {entry.rank: one for entry, one in zip(ranked, seen, strict=False)}
 
 
 def show_decision(
@@ -104,7 +118,7 @@ def decision_table(decision: Decision, *, unit: str = "") -> Any:
             str(entry.rank),
             f"{gap:.2f}",
         )
-    view.caption = f"of {len(decision.ranked)} families, the best by some choice of data"
+    view.caption = f"of {len(decision.ranked)} families, the best by all and by any choice of data"
     view.caption_justify = "left"
     return view
 

@@ -16,16 +16,16 @@ from htinvert.core import ENERGIES
 from htinvert.energy.accuracy import Accuracy
 from htinvert.metrics.likelihood import in_words, is_likely
 from htinvert.ranking.bounds import SMOOTHED
+from htinvert.ranking.decide import BEST, contenders
 from htinvert.ranking.rank import Ranked, counts_of, fit_alone, raw_energies, unit_of_sum
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.figures import footnote, phrase
 from htinvert.report.page import charts, checks, scenes
 from htinvert.report.page.citations import citations, potential
-from htinvert.report.page.decide import decided, draw_decision, sentences
+from htinvert.report.page.decide import by_rank, decided, draw_decision, sentences
 from htinvert.report.page.facts import Facts
 from htinvert.report.page.further import HEADS, further, further_sentences, row
 from htinvert.report.page.surety import (
-    COMPARED,
     Surety,
     assess,
     composition,
@@ -55,10 +55,14 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
     shown = _shown(facts.ranked)
     pictures: list[dict[str, Seen]] = []
     problems: list[str] = []
+    compared = contenders(facts.ranked, facts.objectives)
+    every = [*shown, *(entry for entry in compared if entry not in shown)]
     if not facts.missing:  # without experiments there are no images, yet energies to compare
-        pictures, problems = scenes.signals_of(shown, facts.channels)
-    compared = pictures[: min(COMPARED, len(facts.ranked))]
-    surety = assess(facts, compared, engine) if compared else None
+        pictures, problems = scenes.signals_of(every, facts.channels)
+    seen_of = by_rank(every, pictures)
+    compared = [entry for entry in compared if entry.rank in seen_of]
+    seen = [seen_of[entry.rank] for entry in compared]
+    surety = assess(facts, compared, seen, engine) if compared else None
     context = {
         **_words(facts, surety),
         "problems": _problems(facts, problems),
@@ -72,7 +76,7 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
         "models": _models(facts, shown, surety),
         "channels": _channels(facts, pictures),
         "floors": _floors(facts, surety),
-        **_deciding(facts, engine),
+        **_deciding(facts, engine, seen_of),
         "data": _data(facts, shown, pictures),
         "checks": [checks.per_family(entry, facts) for entry in facts.ranked[:TOP]],
         "imaging": checks.imaging(facts, facts.ranked[0].evaluation.atoms),
@@ -87,10 +91,12 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
     return _render(context), surety
 
 
-def _deciding(facts: Facts, engine: Accuracy) -> dict[str, Any]:
+def _deciding(
+    facts: Facts, engine: Accuracy, seen_of: Mapping[int, dict[str, Seen]]
+) -> dict[str, Any]:
     """What each datum leaves: a picture and sentences, empty where nothing is to be decided."""
     several = sum(o.weight > 0 and o.name not in ENERGIES for o in facts.objectives) > 1
-    found = decided(facts, engine) if several else None
+    found = decided(facts, engine, seen_of) if several else None
     if found is None:
         return {"deciding": "", "decided": [], "wanted_words": []}
     wanted = further(facts, found)
@@ -117,8 +123,8 @@ def _problems(facts: Facts, problems: Sequence[str]) -> list[str]:
 
 def _shown(ranked: Sequence[Ranked]) -> list[Ranked]:
     """Families that are pictured: the best, the rest of the Pareto front, the start structure."""
-    rest = [entry for entry in ranked[COMPARED:] if entry.on_front]
-    shown = [*ranked[:COMPARED], *rest[:FRONT]][:MODELS]
+    rest = [entry for entry in ranked[BEST:] if entry.on_front]
+    shown = [*ranked[:BEST], *rest[:FRONT]][:MODELS]
     start = start_entry(ranked)
     return shown if start is None or start in shown else [*shown, start]
 
@@ -229,12 +235,13 @@ def ranking(facts: Facts, surety: Surety | None) -> list[dict[str, Any]]:
             "members": entry.members,
             "first": entry.first,
         }
-        if surety is not None and 1 < len(surety.ranked) > place:
+        if surety and len(surety.ranked) > 1 and entry in surety.ranked:
+            at = surety.ranked.index(entry)
             row |= {
-                "inside": bool(surety.claim.inside[place]),
-                "p": f"{surety.claim.p_values[place]:.2f}",
-                "weights": f"{surety.by_weights[place]:.0%}",
-                "both": f"{surety.claim.by_both[place]:.0%}",
+                "inside": bool(surety.claim.inside[at]),
+                "p": f"{surety.claim.p_values[at]:.2f}",
+                "weights": f"{surety.by_weights[at]:.0%}",
+                "both": f"{surety.claim.by_both[at]:.0%}",
             }
         rows.append(row)
     return rows

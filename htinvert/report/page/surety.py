@@ -22,13 +22,12 @@ from htinvert.ranking.confidence import (
     energy_weight,
     weight_range,
 )
+from htinvert.ranking.decide import BEST
 from htinvert.ranking.evidence import gather
 from htinvert.ranking.rank import Ranked
 from htinvert.report.page.facts import Facts
 from htinvert.signals.seen import Seen
 
-COMPARED = 40
-"""Families, the best first, that are compared window by window."""
 FIRM = 0.9  # share of draws that keep the first place, from which on data of this kind suffice
 LATE = 0.8  # of all evaluations, after which a best is met late
 
@@ -61,9 +60,10 @@ class Surety:
         ]
 
 
-def assess(facts: Facts, seen_of: Sequence[dict[str, Seen]], engine: Accuracy) -> Surety:
-    """Compare the families whose pictures are given, the best first."""
-    ranked = facts.ranked[: len(seen_of)]
+def assess(
+    facts: Facts, ranked: Sequence[Ranked], seen_of: Sequence[dict[str, Seen]], engine: Accuracy
+) -> Surety:
+    """Compare families, the best first, whose signals are given."""
     evidence = gather(ranked, seen_of, facts.objectives, engine=engine)
     region = Region(**facts.config.region.model_dump()) if facts.config.region else None
     start = facts.start()
@@ -173,8 +173,8 @@ def what_would_change(facts: Facts, surety: Surety | None) -> list[str]:
                 f"multiplied by {low:.2g} to {_times(high)}."
             )
     found += potentials(facts, surety)
-    if surety.claim.inside[-1] and len(surety.ranked) == COMPARED:
-        found.append(f"The set may be larger: only the {COMPARED} best families were compared.")
+    if len(facts.ranked) > len(surety.ranked) and surety.claim.inside[:BEST][-1]:
+        found.append(f"The set may be larger: only {len(surety.ranked)} families were compared.")
     return found
 
 

@@ -15,8 +15,11 @@ import htinvert as ht
 from htinvert.campaign.funnel import objectives_of
 from htinvert.campaign.plan import Plan
 from htinvert.core import UserError
+from htinvert.ranking.confidence import declared_accuracy
 from htinvert.report.as_json import ranking_values
 from htinvert.report.page.decide import show_decision
+from htinvert.report.page.facts import read_run
+from htinvert.report.page.page import build
 from htinvert.report.plan_table import plan_table
 
 DEMO = Path(ht.__file__).parent / "data" / "demo_pdf" / "demo.yaml"
@@ -92,6 +95,10 @@ def test_a_run_keeps_them_and_ranks_by_others_from_what_is_stored(tmp_path: Path
     assert wanted is not None and wanted.foreseen[0].measurement.name == "neutrons"
     assert "1 d" in told and "noise 0.02 of the signal per d, as given" in told
     assert (run.path / "decide.png").is_file()
+    facts, engine = read_run(run.path), declared_accuracy(run.plan.config.energy)
+    _, surety = build(facts, engine, {"stages": "", "scan": "", "files": []})
+    assert surety is not None  # the report claims what all data leave
+    assert surety.claim.inside.tolist() == decision.inside[-1].tolist()
     with pytest.raises(UserError, match="kT holds the error"):
         show_decision(run.path, console=console, error=(5.0, None))
     again = ht.run(plan(vague, stop={"evaluations": 4}), tmp_path / "run")
