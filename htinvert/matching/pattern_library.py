@@ -231,6 +231,11 @@ class PatternLibrary:
     nuisances: Nuisances
 
     @property
+    def blurred(self) -> tuple[float, float]:
+        """Standard deviation of what rows were binned with (down, right) [mrad]."""
+        return float(np.sqrt(0.5)) * self.step[0] / 2.0, 0.0
+
+    @property
     def lattice(self) -> float:
         """Of the reciprocal lattice vector along the boundary [mrad]."""
         return DIVISIONS * self.step[1]

@@ -85,7 +85,9 @@ class Question:
         # beyond the library's last direction its faint rim goes on
         directions = (np.clip(there[0], -right, right), np.clip(there[1], -down, down))
         widths = tuple(h * self.library.semiangle for h in halos)
-        return copies(patterns, step, directions, blur=blur, widths=widths)
+        return copies(
+            patterns, step, directions, blur=blur, widths=widths, before=self.library.blurred
+        )
 
     def directions(self, point: Floats) -> tuple[Floats, Floats]:
         """Of the pixels by the instrument of a point, to the right and down [mrad]."""

@@ -210,6 +210,15 @@ def test_errors_of_groups_that_err_alike_are_those_of_their_number() -> None:
     assert known.interval()[1] == pytest.approx(2.132, abs=0.02), "Student's t, 4 degrees, 95 %"
 
 
+def test_directions_a_lattice_vector_apart_are_one_group(store: Path) -> None:
+    library = PatternLibrary.open(store)
+    assert library.lattice == pytest.approx(25.0793 / 3.905, rel=1e-4), "mrad, at 200 kV"
+    groups = Question(library, planted(library, MIDDLE)).groups(MIDDLE)
+    assert len(np.unique(groups)) == 3 * 4
+    assert np.mean(groups[:, :, 4:] == groups[:, :, :-4]) > 0.8, "four pixels of 1.6 mrad"
+    assert not np.any(groups[:, :, 2:] == groups[:, :, :-2])
+
+
 def test_what_is_no_pattern_of_the_library_is_none_of_these(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
