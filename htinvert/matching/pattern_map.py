@@ -64,6 +64,9 @@ class _Strip:
 def map_levels(library: PatternLibrary, stacks: Signal, found: PatternAnswer) -> PatternMap:
     """Answer at every position of (positions, strips, ky, kx), by the instrument of one answer.
 
+    Thicknesses and tilts end :data:`REACH <htinvert.matching.pattern_library.REACH>` nodes of the
+    library from those of that answer.
+
     ``found`` is that of the mean of the stacks, or of any like them.
 
     Raises:
@@ -76,7 +79,7 @@ def map_levels(library: PatternLibrary, stacks: Signal, found: PatternAnswer) ->
     if not np.isfinite(stacks.data).all():
         raise UserError("a map needs pixels that were all measured; crop instead of masking")
     point = np.array([found.point[name] for name in NAMES])
-    library = library.leading().doubted(
+    library = library.near(point).doubted(
         point[:4], {name: value for name, (value, _) in found.nuisances.items()}
     )
     mean = Signal(stacks.data.mean(axis=0), stacks.axes[1:])
