@@ -27,9 +27,10 @@ from ase import Atoms
 
 from htinvert.core import Axis, Signal
 from htinvert.forward.cbed.detector import HALOS
-from htinvert.matching.pattern_answer import STEPS, Question, answer, node_misfits, stated
+from htinvert.matching.pattern_answer import answer
 from htinvert.matching.pattern_library import PatternLibrary, build_library
 from htinvert.matching.pattern_map import map_levels
+from htinvert.matching.pattern_question import STEPS, Question, node_misfits, stated
 from htinvert.matching.pattern_wanted import Wanted, cost_of
 from htinvert.structures.perovskite_stack import perovskite_stack
 
@@ -156,7 +157,7 @@ def compare(known: PatternLibrary, cases: list, *, middle: float) -> np.ndarray:
     last = None
     for level, thickness, tilts, data in cases:
         observed = Signal(np.ascontiguousarray(data, dtype=np.float32), axes)
-        question = Question(known, observed)
+        question = Question(known.leading(), observed)
         nearest = _nearest(question, stated(question))
         raw.append(nearest[0] - level)
         plain.append(nearest[1] - thickness)

@@ -36,8 +36,8 @@ def libraries(folder: Path) -> None:
     depths = tuple(round(EVERY * n, 4) for n in range(8))
     places = tuple(np.round(np.arange(0.0, 1.01, 0.2), 2).tolist())
     both = {
-        "rough": ("depth", depths, lambda at: perovskite_stack(cells=3, rise=1.0, depth=at)),
-        "diffuse": ("step", places, lambda at: perovskite_stack(cells=3, intermixing=0.5, step=at)),
+        "rough": ("depth", depths, lambda at: perovskite_stack(rise=1.0, depth=at)),
+        "diffuse": ("step", places, lambda at: perovskite_stack(intermixing=0.5, step=at)),
     }
     for name, (descriptor, levels, build) in both.items():
         wanted = Wanted(

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from htinvert.core import Floats, Signal, UserError
 from htinvert.forward.cbed.descent import descend
 from htinvert.forward.cbed.detector import HALOS
-from htinvert.matching.pattern_answer import NAMES, STEPS, VAGUE_SPREAD, PatternAnswer, Question
+from htinvert.matching.pattern_answer import VAGUE_SPREAD, PatternAnswer
 from htinvert.matching.pattern_library import PatternLibrary
+from htinvert.matching.pattern_question import NAMES, STEPS, Question
 
 COUNT = 5  # steps of a descent
 
@@ -63,6 +64,9 @@ class _Strip:
 def map_levels(library: PatternLibrary, stacks: Signal, found: PatternAnswer) -> PatternMap:
     """Answer at every position of (positions, strips, ky, kx), by the instrument of one answer.
 
+    Thicknesses and tilts end :data:`REACH <htinvert.matching.pattern_library.REACH>` nodes of the
+    library from those of that answer.
+
     ``found`` is that of the mean of the stacks, or of any like them.
 
     Raises:
@@ -75,7 +79,7 @@ def map_levels(library: PatternLibrary, stacks: Signal, found: PatternAnswer) ->
     if not np.isfinite(stacks.data).all():
         raise UserError("a map needs pixels that were all measured; crop instead of masking")
     point = np.array([found.point[name] for name in NAMES])
-    library = library.doubted(
+    library = library.near(point).doubted(
         point[:4], {name: value for name, (value, _) in found.nuisances.items()}
     )
     mean = Signal(stacks.data.mean(axis=0), stacks.axes[1:])

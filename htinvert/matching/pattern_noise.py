@@ -3,7 +3,8 @@
 A model of a mean is off by what a specimen's atoms and the probe's places happen to be: more where
 beams interfere, alike over some pixels, another in each strip. Pixels weigh by counting, and errors
 are those that such a residual makes, neighbors together, whatever its law: White, Econometrica 48,
-817 (1980); Conley, J. Econometrics 92, 1 (1999).
+817 (1980); Conley, J. Econometrics 92, 1 (1999). Or larger groups together: MacKinnon, Nielsen &
+Webb, J. Appl. Econometrics 38, 671 (2023).
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import fft
 
 from htinvert.core import Floats
 
 _ALIKE = 0.4  # semiangles over which residuals may be alike
+LEAST_FREEDOM = 3.0  # a Student's law of less has no variance to speak of
 _FAINT = 0.1  # of the mean: the least count that a variance is taken of
 
 
@@ -56,9 +59,7 @@ def spreads(
         prior: one over what each parameter is known to before, 0 where it is free, shape (n,).
     """
     flat = slopes.reshape(len(slopes), -1)
-    curvature = flat @ flat.T + np.diag(prior**2)
-    curvature += 1e-9 * np.trace(curvature) / len(prior) * np.eye(len(prior))
-    inverse = np.linalg.inv(curvature)
+    inverse = np.linalg.inv(_curvature(flat, prior))
     pulls = (inverse @ flat).reshape(slopes.shape) * residual
     size = [2 * n for n in residual.shape[-2:]]
     power = np.abs(fft.rfft2(pulls, s=size)) ** 2
@@ -68,3 +69,33 @@ def spreads(
     variance = (together * cone).sum(axis=(1, 2)) + ((inverse * prior) ** 2).sum(axis=1)
     curved = np.diag(inverse)
     return np.sqrt(np.maximum(variance, curved)), np.sqrt(curved)
+
+
+def left_out(
+    slopes: Floats, residual: Floats, groups: NDArray[np.int_], prior: Floats
+) -> tuple[Floats, float]:
+    """Standard errors where the pixels of a group err alike: by leaving out each group (jackknife).
+
+    Returns them, shape (n,), and the degrees of freedom of the first (Satterthwaite, Biometrics
+    Bull. 2, 110 (1946)): few groups tell a variance only about. ``groups`` has the shape of
+    ``residual``; the others as in :func:`spreads`.
+    """
+    flat = slopes.reshape(len(slopes), -1)
+    curvature = _curvature(flat, prior)
+    numbers = np.unique(groups)
+    moved = []
+    for number in numbers:
+        some = flat[:, groups.ravel() == number]
+        pull = some @ residual[groups == number]
+        moved.append(np.linalg.solve(curvature - some @ some.T, pull))
+    squares = np.square(moved) * (1.0 - 1.0 / len(numbers))
+    variance = squares.sum(axis=0) + ((np.linalg.inv(curvature) * prior) ** 2).sum(axis=1)
+    even = squares[:, 0].sum() ** 2 / max(float((squares[:, 0] ** 2).sum()), 1e-300)
+    # of k groups alike, each of one degree of freedom, (k + 2) / 3
+    return np.sqrt(variance), max(float(3.0 * even - 2.0), LEAST_FREEDOM)
+
+
+def _curvature(flat: Floats, prior: Floats) -> Floats:
+    """Of the misfit, shape (n, n), a little more so that it can be inverted."""
+    found = flat @ flat.T + np.diag(prior**2)
+    return np.asarray(found + 1e-9 * np.trace(found) / len(prior) * np.eye(len(prior)))

@@ -1,4 +1,4 @@
-"""What of a specimen is known only about: how far its atoms move, how strong its potential is.
+"""What is known only about: how far atoms move, how strong the potential is, where strips lie.
 
 A library holds how its patterns change with each, on fewer levels and tilts than its own, so that
 a fit can let them go within what is known before. Patterns are nearly linear in them.
@@ -20,6 +20,8 @@ MOTION = 0.15
 differ by about a third, films and shared sites more."""
 STRENGTH = 0.01
 """The same of the potential: parametrizations and bonding make it differ by a percent."""
+PLACE = 0.05
+"""The same of where strips lie, in widths of a strip: half a pixel of a scan, 0.2 Å of a cell."""
 COMPONENTS, SUBSET = 80, 600  # principal components of the changes; of how many
 _NOTHING = 1e-6  # of the largest variance
 

@@ -11,9 +11,16 @@ from ase import Atoms
 
 from htinvert.forward.cbed.cell import Cell, make_cell
 from htinvert.forward.cbed.interface import Strips, seconds_of
-from htinvert.matching.pattern_nuisances import MOTION, STRENGTH, fewer_levels, fewer_tilts
+from htinvert.matching.pattern_nuisances import (
+    MOTION,
+    PLACE,
+    STRENGTH,
+    fewer_levels,
+    fewer_tilts,
+)
 
-VERSION = 3
+VERSION = 4
+DIVISIONS = 6  # of a reciprocal lattice vector along the boundary
 BAND = 75.0
 """Angles that waves reach [mrad]. What a narrower band cuts off acts like a thicker crystal: at
 180 Å, 52 mrad move a thickness by 3.4 Å and a level by 0.1; beyond 80 nothing changes."""
@@ -40,6 +47,7 @@ class Wanted:
         tilt: largest (right, down) [mrad]; a mirror gives the left.
         outer: largest angle that is kept [mrad].
         strength: of the potential, relative to the tabulated one.
+        shift: of the strips, down [width].
     """
 
     descriptor: str
@@ -56,6 +64,7 @@ class Wanted:
     tilt: tuple[float, float] = (3.2, 3.9)
     outer: float = 40.0
     strength: float = 1.0
+    shift: float = 0.0
 
     def cell(self, level: float) -> Cell:
         """Slices of one level's structure, one per plane of atoms' period."""
@@ -81,8 +90,11 @@ class Wanted:
         )
 
     def doubts(self) -> dict[str, tuple[float, Wanted]]:
-        """What is known only about: its relative standard deviation, and what is wanted there."""
-        found = {"strength": (STRENGTH, replace(self, strength=self.strength * (1 + STRENGTH)))}
+        """What is known only about: its standard deviation (relative), and what is wanted there."""
+        found = {
+            "place": (PLACE, replace(self, shift=self.shift + PLACE)),
+            "strength": (STRENGTH, replace(self, strength=self.strength * (1 + STRENGTH))),
+        }
         ends = [self.build(self.levels[place]) for place in (0, -1)]
         moved = self.rms_displacement
         known = moved if isinstance(moved, Mapping) else {"*": moved}
@@ -93,7 +105,7 @@ class Wanted:
 
     def strips(self, cell: Cell, level: float) -> Strips:
         """What is recorded of a level."""
-        middle = float(self.build(level).info["boundary"])
+        middle = float(self.build(level).info["boundary"]) + self.shift * self.width
         first, last, step = (max(1, round(t / cell.period)) for t in self.thickness)
         periods = tuple(range(first, last + 1, step))
         blank = Strips(
@@ -102,7 +114,7 @@ class Wanted:
             ),
             width=self.width,
             semiangle=self.semiangle,
-            divisions=6,
+            divisions=DIVISIONS,
             tilts=((0, 0),),
             outer=self.outer,
             periods=periods,

@@ -15,10 +15,11 @@ from htinvert.config.pattern_block import read_patterns
 from htinvert.core import Signal, UserError
 from htinvert.forward.cbed.detector import angles
 from htinvert.image.draw import ACCENT
-from htinvert.matching.pattern_answer import NAMES, UNITS, PatternAnswer, answer
+from htinvert.matching.pattern_answer import PatternAnswer, answer
 from htinvert.matching.pattern_families import probabilities
 from htinvert.matching.pattern_library import PatternLibrary, build_library
 from htinvert.matching.pattern_map import map_levels
+from htinvert.matching.pattern_question import NAMES, UNITS
 from htinvert.matching.pattern_wanted import Wanted, cost_of
 from htinvert.report.figures import pyplot
 from htinvert.report.pattern_map import write_map

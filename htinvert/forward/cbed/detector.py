@@ -64,6 +64,7 @@ def copies(
     *,
     blur: float,
     widths: Sequence[float] = (),
+    before: tuple[float, float] = (0.0, 0.0),
 ) -> Floats:
     """Patterns as pixels see them, and broader copies, shape (..., 1 + widths, *pixels).
 
@@ -76,18 +77,24 @@ def copies(
         directions: of the pixels (right, down) [mrad].
         blur: standard deviation of the first [mrad].
         widths: those of the others [mrad].
+        before: what the grid has blurred by already (down, right) [mrad].
     """
     *many, height, width = density.shape
     spread = (blur, *(float(np.hypot(blur, w)) for w in widths))
     down, right = (
-        np.stack([_blurred(n, round(sigma / along, 9)) for sigma in spread])
-        for n, along in zip((height, width), step, strict=True)
+        np.stack([_blurred(n, round(_beyond(sigma, done) / along, 9)) for sigma in spread])
+        for n, along, done in zip((height, width), step, before, strict=True)
     )
     flat = density.reshape(-1, 1, height, width)
     knots = (down @ flat @ right.transpose(0, 2, 1)).reshape(-1, height * width)
     x, y = directions
     seen = knots @ _reading(y / step[0], x / step[1], (height, width))
     return np.asarray(seen).reshape(*many, len(spread), *x.shape)
+
+
+def _beyond(sigma: float, done: float) -> float:
+    """What has to be added to a blur to make another [mrad]."""
+    return float(np.sqrt(max(sigma**2 - done**2, 0.0)))
 
 
 @lru_cache(maxsize=256)

@@ -77,9 +77,13 @@ def posterior(values: Floats, misfit: Floats, independent: float) -> Posterior:
     return Posterior(np.asarray(values, float), weights / weights.sum())
 
 
-def gaussian_posterior(values: Floats, misfit: Floats) -> Posterior:
-    """The posterior of one number from the least misfit in units of all noise, even before."""
-    weights = np.exp(-0.5 * (misfit - misfit.min()))
+def student_posterior(values: Floats, misfit: Floats, freedom: float) -> Posterior:
+    """The posterior of one number from the least misfit in units of all noise, even before.
+
+    How large the noise is is known by so many degrees of freedom.
+    """
+    log = -0.5 * (freedom + 1.0) * np.log1p((misfit - misfit.min()) / freedom)
+    weights = np.exp(log)
     return Posterior(np.asarray(values, float), weights / weights.sum())
 
 

@@ -21,6 +21,15 @@ def test_copies_are_blurred_and_read_as_by_scipy() -> None:
             assert np.abs(found - expected).max() < 1e-6, "single precision of scipy's poles"
 
 
+def test_what_a_grid_has_blurred_already_is_not_blurred_again() -> None:
+    density = gaussian_filter(RNG.random((31, 31)), 2.5)
+    x, y = np.meshgrid(np.arange(-5.0, 6.0), np.arange(-5.0, 6.0))
+    plain = copies(density, (1.0, 1.0), (x, y), blur=1.5)
+    binned = gaussian_filter(density, (0.9, 0.0), mode="constant")
+    again = copies(binned, (1.0, 1.0), (x, y), blur=1.5, before=(0.9, 0.0))
+    assert again == pytest.approx(plain, rel=1e-3)
+
+
 def test_one_blur_holds_for_all_strips_and_a_gain_for_each() -> None:
     columns, weights = RNG.random((3, 4, 6, 7)), RNG.uniform(0.5, 2.0, (3, 6, 7))
     own, shared = np.array([[2.0, 0.3], [1.5, 0.0], [1.0, 0.2]]), np.array([0.4, 0.1])

@@ -11,13 +11,14 @@ from scipy.ndimage import gaussian_filter
 
 from htinvert.core import Axis, Signal, UserError
 from htinvert.forward.cbed.detector import HALOS
-from htinvert.forward.cbed.posterior import gaussian_posterior
-from htinvert.matching import pattern_answer, pattern_library
-from htinvert.matching.pattern_answer import PatternAnswer, Question, answer, node_misfits
+from htinvert.forward.cbed.posterior import student_posterior
+from htinvert.matching import pattern_answer, pattern_library, pattern_question
+from htinvert.matching.pattern_answer import PatternAnswer, answer
 from htinvert.matching.pattern_families import probabilities
 from htinvert.matching.pattern_library import PatternLibrary, binned_down, build_library
 from htinvert.matching.pattern_map import map_levels
-from htinvert.matching.pattern_noise import Noise, spreads
+from htinvert.matching.pattern_noise import Noise, left_out, spreads
+from htinvert.matching.pattern_question import Question, node_misfits, stated
 from htinvert.matching.pattern_wanted import Wanted, cost_of
 from htinvert.structures.perovskite_stack import perovskite_stack
 
@@ -51,7 +52,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pattern_answer, "LEVELS", 8)
-    monkeypatch.setattr(pattern_answer, "STARTS", 1)
+    monkeypatch.setattr(pattern_question, "STARTS", 1)
     monkeypatch.setattr(pattern_answer, "NEXT", 1)
 
 
@@ -106,6 +107,16 @@ def test_principal_components_hold_the_patterns(store: Path) -> None:
     values = [axis[place] for axis, place in zip(library.axes, (1, 2, 2, 1), strict=True)]
     again = library.patterns(np.array(values))
     assert np.abs(again - exact).max() < 2e-3 * exact.max()
+    near = library.near(np.add(values, (0.1, 2.0, 0.1, 0.1)))
+    assert np.abs(near.patterns(np.array(values)) - again).max() < 1e-4 * exact.max()
+    assert len(near.components) <= pattern_library.NEAR
+
+
+def test_where_strips_lie_is_known_only_about() -> None:
+    prior, moved = Wanted.doubts(WANTED)["place"]
+    cell = WANTED.cell(0.4)
+    apart = np.subtract(moved.strips(cell, 0.4).centers, WANTED.strips(cell, 0.4).centers)
+    assert apart == pytest.approx(prior * WANTED.width)
 
 
 def test_a_planted_level_is_found_with_all_of_the_instrument(store: Path) -> None:
@@ -126,10 +137,10 @@ def test_a_nodes_misfit_is_what_gain_halos_and_background_leave(store: Path) -> 
     place = (1, 2, 0, 1)
     pattern = library.mean + np.tensordot(library.coefficients[place], library.components, 1)
     halos, total = (
-        question.seen(library.mean.astype(float), pattern_answer.stated(question), HALOS),
+        question.seen(library.mean.astype(float), stated(question), HALOS),
         0,
     )
-    sharp = question.seen(pattern.astype(float), pattern_answer.stated(question), ())[:, 0]
+    sharp = question.seen(pattern.astype(float), stated(question), ())[:, 0]
     for row, weight in enumerate(question.weights):
         columns = [weight * c for c in (sharp[row], *halos[row, 1:], np.ones_like(weight))]
         target = (weight * question.data[row]).ravel()
@@ -181,7 +192,38 @@ def test_errors_are_those_that_a_residual_makes_with_its_neighbors() -> None:
     assert errors[0] == curved[0] == pytest.approx(1 / 40), "never below that of counting"
 
 
-def test_what_is_no_pattern_of_the_library_is_none_of_these(store: Path) -> None:
+def test_errors_of_groups_that_err_alike_are_those_of_their_number() -> None:
+    """A mean of ten groups, each of one value: 1 / sqrt(10) with 9 degrees of freedom (Student)."""
+    rng = np.random.default_rng(1)
+    groups = np.arange(400).reshape(1, 20, 20) // 40
+    slopes, free = np.ones((1, 1, 20, 20)), np.zeros(1)
+    told, freedom = [], []
+    for _ in range(300):
+        noise = rng.normal(size=10)[groups]
+        errors, few = left_out(slopes, noise - noise.mean(), groups, free)
+        told.append(errors[0] ** 2)
+        freedom.append(few)
+    assert np.mean(told) == pytest.approx(1 / 10, rel=0.1)
+    assert np.median(freedom) == pytest.approx(9.0, abs=3.0)
+    far = np.linspace(-40.0, 40.0, 8001)
+    known = student_posterior(far, far**2, 4.0)
+    assert known.interval()[1] == pytest.approx(2.132, abs=0.02), "Student's t, 4 degrees, 95 %"
+
+
+def test_directions_a_lattice_vector_apart_are_one_group(store: Path) -> None:
+    library = PatternLibrary.open(store)
+    assert library.lattice == pytest.approx(25.0793 / 3.905, rel=1e-4), "mrad, at 200 kV"
+    groups = Question(library, planted(library, MIDDLE)).groups(MIDDLE)
+    assert len(np.unique(groups)) == 3 * 4
+    assert np.mean(groups[:, :, 4:] == groups[:, :, :-4]) > 0.8, "four pixels of 1.6 mrad"
+    assert not np.any(groups[:, :, 2:] == groups[:, :, :-2])
+
+
+def test_what_is_no_pattern_of_the_library_is_none_of_these(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, few in (("LEVELS", 2), ("NEAR", (0.0,)), ("FIRST", 2)):
+        monkeypatch.setattr(pattern_answer, name, few)
     library = PatternLibrary.open(store)
     observed = planted(library, MIDDLE)
     rng = np.random.default_rng(0)
@@ -194,7 +236,7 @@ def test_what_is_no_pattern_of_the_library_is_none_of_these(store: Path) -> None
 def answered(misfit: np.ndarray) -> PatternAnswer:
     levels = np.linspace(0.0, 1.0, len(misfit))
     noise = Noise(np.ones(1))
-    known = gaussian_posterior(levels, misfit)
+    known = student_posterior(levels, misfit, 1e6)
     return PatternAnswer(known, levels, misfit, {}, {}, {}, noise, np.ones(1), 1.0, 100.0, 1.0)
 
 
