@@ -51,15 +51,15 @@ class Hopes:
 def told_apart(some: list[Hope]) -> list[Hope]:
     """Unlike ones, by fit and by bonds in turn, for a quick simulation may favor the wrong ones.
 
-    By fit: those first, by their bonds, that fit about as well as the best. By bonds: those that
-    fit well enough for that the simulation leaves things out, such as multiple scattering.
+    By fit; by bonds of those that fit about as well as the best; and by bonds of those that fit
+    well enough for that the simulation leaves things out, such as multiple scattering.
     """
     found = unlike(some)
     close, loose = (
         sorted((one for one in found if one.cost <= most * found[0].cost), key=bonds_of)
         for most in (CLOSE, LOOSE)
     )
-    in_turn = chain.from_iterable(zip_longest(close + found[len(close) :], loose))
+    in_turn = chain.from_iterable(zip_longest(found, close, loose))
     return list(dict.fromkeys(one for one in in_turn if one is not None))
 
 
