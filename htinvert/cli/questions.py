@@ -202,7 +202,7 @@ def _curve(given: Given, atoms: Atoms, symbols: set[str]) -> CurveBlock | None:
             f"no forward model is known for {given.curve}; name one with --forward: "
             f'{known}, and "module:attribute" is one of your own (docs/plugin.md)'
         )
-    return block_of(given.curve, chosen, atoms=atoms, symbols=symbols)
+    return block_of(given.curve, chosen, atoms=atoms, symbols=symbols, structure=given.structure)
 
 
 def _opened(image: str) -> Opened:

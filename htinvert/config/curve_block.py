@@ -73,13 +73,17 @@ class CurveBlock:
         ]
 
 
-def block_of(path: str, forward: str, *, atoms: Atoms, symbols: set[str]) -> CurveBlock:
+def block_of(
+    path: str, forward: str, *, atoms: Atoms, symbols: set[str], structure: str | None = None
+) -> CurveBlock:
     """What is likely for a curve; ``atoms`` are none where the campaign begins from an empty box.
 
-    Raises :class:`~htinvert.core.UserError` where the file holds no curve.
+    ``structure`` is the file of the atoms. Raises :class:`~htinvert.core.UserError` where the file
+    of the data holds no curve.
     """
     if forward == "exafs":
-        return CurveBlock(path, forward, written=tuple(exafs_lines(path, symbols)))
+        lines = exafs_lines(path, symbols, atoms=atoms, structure=structure)
+        return CurveBlock(path, forward, written=tuple(lines))
     if forward == "eels":
         return CurveBlock(path, forward, written=tuple(eels_lines(path, symbols)))
     if forward != "pdf":

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ase import Atoms
+from ase.data import atomic_numbers
+
 from htinvert.core import UserError
-from htinvert.forward.exafs.feff import HOLES
-from htinvert.forward.exafs.model import Exafs
+from htinvert.forward.exafs.feff import HOLES, elements_of
+from htinvert.forward.exafs.model import AROUND, BEYOND, Exafs
+from htinvert.forward.exafs.neighborhood import neighborhoods
 from htinvert.signals.curve_file import read_curve
 from htinvert.signals.header import header_of
 
 FARTHEST = 4.0  # Å: first shells, which decide about a structure
 
 
-def exafs_lines(path: str, symbols: set[str]) -> list[str]:
+def exafs_lines(
+    path: str, symbols: set[str], *, atoms: Atoms | None = None, structure: str | None = None
+) -> list[str]:
     """Lines of YAML for a file of mu(E) or chi(k), of a structure with these elements.
 
-    The absorber is the one whose edge the data show. Raises :class:`~htinvert.core.UserError` where
-    they are neither, or show none.
+    The absorber is the one whose edge the data show; the ``structure``'s file lends its phase
+    shifts to all where its ``atoms`` have every element near an absorber. Raises
+    :class:`~htinvert.core.UserError` where the data are neither, or show no edge.
     """
     model, told = _seen(path, symbols)
+    lent = ""
+    if structure is not None and atoms is not None and _has_all(atoms, model, symbols):
+        lent = f", reference: {structure}"
     edge = f", edge: {model.edge}" if told and model.edge != "K" else ""
     named = f", absorber: {model.absorber}{edge}" if told else ""
     sorts = [f"sigma2.{symbol}1" for symbol in sorted(symbols)]
@@ -27,7 +37,7 @@ def exafs_lines(path: str, symbols: set[str]) -> list[str]:
         "  exafs:",
         f"    data: {path}",
         f"    forward: {{use: exafs{named}, kmin: {model.kmin:g}, kmax: {model.kmax:g}, "
-        f"rmax: {FARTHEST:g}}}   # 1/Å, Å",
+        f"rmax: {FARTHEST:g}{lent}}}   # 1/Å, Å",
         "    metrics: {rw: }   # its scale is the amplitude S0²",
         "    free:   # edge [eV], scale of distances, widths [Å²] of first shells and all others",
         "      e0: [-15, 15]",
@@ -37,6 +47,16 @@ def exafs_lines(path: str, symbols: set[str]) -> list[str]:
         "    refit: true   # by every candidate, or its atoms would mimic a wrong width",
         "    method: least-squares",
     ]
+
+
+def _has_all(atoms: Atoms, model: Exafs, symbols: set[str]) -> bool:
+    """Whether the absorber that has most around it has every element there."""
+    absorber = model.absorber or next(iter(symbols))
+    found = neighborhoods(atoms, atomic_numbers[absorber], FARTHEST + BEYOND + AROUND)
+    if not found:
+        return False
+    most = max(found, key=lambda hood: len(hood.numbers))
+    return {atomic_numbers[symbol] for symbol in symbols} <= set(elements_of(most))
 
 
 def _seen(path: str, symbols: set[str]) -> tuple[Exafs, bool]:

@@ -11,6 +11,7 @@ from ase import Atoms
 from htinvert.core import Channel, EvaluationFailed, Objective
 from htinvert.declaration.abilities import Quick
 from htinvert.evaluation.fit import adjusted, fit, scores_of
+from htinvert.metrics.likelihood import Likelihood
 
 FITS = 12  # simulations for each free parameter, where a fit goes on from another's end
 
@@ -43,7 +44,7 @@ class Misfits:
         return bool(self.channels)
 
     def at(self, parameters: Parameters) -> Callable[[Atoms], float]:
-        """The experiments' share of the weighted sum at these forward parameters, by channel.
+        """The experiments' misfit at these forward parameters, by channel: their weighted costs.
 
         Infinite where a structure cannot be simulated.
         """
@@ -62,15 +63,18 @@ class Misfits:
         return cost
 
     def fitted(
-        self, atoms: Atoms, start: Parameters | None = None
+        self, atoms: Atoms, start: Parameters | None = None, fits: int = FITS
     ) -> tuple[float, dict[str, dict[str, float]]]:
-        """The same after a fit of what is free, from ``start``, and where that ends."""
+        """The same after a fit of what is free, and where that ends.
+
+        From ``start`` it takes ``fits`` simulations per free parameter.
+        """
         found: dict[str, float] = {}
         ends: dict[str, dict[str, float]] = {}
         for channel in self.channels:
             begin, most = None, 200
             if start is not None:
-                begin, most = start.get(channel.name, {}), FITS * max(len(channel.free), 1)
+                begin, most = start.get(channel.name, {}), fits * max(len(channel.free), 1)
             try:
                 best = fit(channel, atoms, start=begin, max_evaluations=most)
             except EvaluationFailed:
@@ -80,4 +84,15 @@ class Misfits:
         return self._sum(found), ends
 
     def _sum(self, values: Mapping[str, float]) -> float:
-        return float(sum(o.worth(values[o.name]) for o in self.objectives if o.name in values))
+        return float(sum(_worth(o, values[o.name]) for o in self.objectives if o.name in values))
+
+
+def _worth(objective: Objective, value: float) -> float:
+    """A cost's share, 0 for a perfect fit: of a likelihood its misfit, at the slope at its floor.
+
+    So that of two structures the ratio tells which fits better, whatever a campaign ranks by.
+    """
+    told = objective.likelihood
+    if not isinstance(told, Likelihood):
+        return float(objective.worth(value))
+    return float(objective.weight * told.points / told.floor * told.misfit(value))

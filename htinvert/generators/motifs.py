@@ -1,4 +1,4 @@
-"""Clusters cut from known motifs, the ones first that a quick experiment fits as they stand."""
+"""Clusters cut from known motifs, the ones first that a quick experiment fits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -16,6 +15,8 @@ from htinvert.core import REGION_TAG, Floats, Objective, Space, UserError
 from htinvert.declaration.declared import Parameter
 from htinvert.generators.listed import Listed
 from htinvert.generators.operators.cages import cage
+from htinvert.generators.operators.contraction import contracted, mean_bond
+from htinvert.generators.operators.hopes import Hope, Hopes, cost_of, lowest, told_apart, unlike
 from htinvert.generators.operators.legal import bond_length, center, is_free_cluster, is_valid
 from htinvert.generators.operators.motifs import MOTIFS, Cut, cuts, neighboring, pair_energies
 
@@ -24,32 +25,20 @@ CAGES = 8  # draws of a closed cage
 COUNTS = 6  # numbers of atoms that are tried, where the composition leaves them open
 HELD = 12  # cuts of each motif, the best held, of large clusters and open numbers of atoms
 SMALL = 60  # atoms, up to which all cuts are compared with the data
-HOPES, FIRM = 60, 4  # cuts that fit best, and those of the most bonds of each motif, that go on
 SCALES = 0.8 * 1.015 ** np.arange(31)  # of the covalent bond: where a motif's may lie
 AROUND = (0.97, 0.985, 1.0, 1.015, 1.03)  # of a motif's: where that of one of its cuts may
 FEW = (0.985, 1.0, 1.015)  # the same for all cuts
+FITS, QUICK = 12, 6  # simulations per free parameter of a fit, and of one of every cut
 FINER = 2  # times the step from one scale to the next is halved: EXAFS sees 0.3 % of a bond
-ALIKE = 0.02  # of a bond, rms of sorted distances: closer cuts are the same
 HOPEFUL = 1.1  # of the best motif's misfit, up to which cages are drawn one after the other
+NEAR = 2.0  # of the best cut's misfit, up to which cuts of a motif are contracted
 MENDED = 4  # best cuts, of which single atoms are tried elsewhere
 WORSE = 3.0  # bonds that such a move may lose
 TRIALS = 40  # moves of one atom that are compared
 GAIN = 0.97  # of a misfit: a smaller one is worth a move
-CLOSE = 1.2  # of the best misfit, up to which bonds decide: the data hardly tell
-LOOSE = 2.5  # of the best misfit, up to which bonds have a say
 ROUNDS = 4  # moves of one atom after the other
 
 Cost = Callable[[Atoms], float]
-
-
-@dataclass(frozen=True, eq=False)
-class _Ranked:
-    """A cluster to propose: cut, scale [Å], misfit, structure."""
-
-    cut: Cut
-    scale: float
-    cost: float
-    atoms: Atoms
 
 
 @dataclass
@@ -57,9 +46,10 @@ class Motifs(Listed):
     """Propose cuts of known motifs, each once; then nothing more, so that others go on from there.
 
     The length of a bond, which motif and which cut are chosen by the quick experiments, such as a
-    G(r), of structures that are not relaxed; of the best cuts single atoms are put elsewhere where
-    these fit better then. Without such an experiment cuts come in the order of their bonds. Motifs:
-    see :mod:`htinvert.generators.operators.motifs`, and closed cages, which only data bring in.
+    G(r), of structures as they are cut and as a metal contracts them; of the best cuts single atoms
+    are put elsewhere where these fit better then. Without such an experiment cuts come in the order
+    of their bonds. Motifs: see :mod:`htinvert.generators.operators.motifs`, and closed cages, which
+    only data bring in.
 
     Attributes:
         misfits: what prices a structure by the experiments; the campaign gives it.
@@ -69,6 +59,7 @@ class Motifs(Listed):
     sources: ClassVar[tuple[str, ...]] = (
         "F. Baletto and R. Ferrando, Rev. Mod. Phys. 77, 371 (2005), "
         "doi:10.1103/RevModPhys.77.371.",
+        "F. Cleri and V. Rosato, Phys. Rev. B 48, 22 (1993), doi:10.1103/PhysRevB.48.22.",
         "S. Banerjee et al., Acta Cryst. A 76, 24 (2020), doi:10.1107/S2053273319013214.",
     )
 
@@ -105,40 +96,93 @@ class Motifs(Listed):
         return [atoms for atoms in made if is_valid(atoms, self.space)]
 
     def _by_data(self) -> list[Atoms]:
-        """Those that fit best as they stand, after single atoms of some were put elsewhere."""
-        rng, found = np.random.default_rng([self.seed, 43]), []
-        parameters: dict[str, dict[str, float]] = {}
+        """Those that fit best, as cut or contracted, after single atoms of some were moved."""
+        rng = np.random.default_rng([self.seed, 43])
+        cut, relaxed = Hopes(), Hopes(fitted=True)
         compositions = self._compositions()
         for counts in compositions:
             count = sum(counts.values())
             each = max(HELD, int(HELD * COUNTS / len(compositions) * min(1.0, SMALL / count)))
             groups = self._groups(count, each, rng)
-            cost = self.misfits.at(parameters)
+            cost = self.misfits.at(cut.parameters)
             first = {m: self._scaled(some[:1], _times(self._bond(), SCALES), counts, rng, cost)
                      for m, some in groups.items()}  # fmt: skip
             known = {motif: one[0] for motif, one in first.items() if one}
             if not known:
                 continue
-            best = min(known.values(), key=lambda one: one.cost)
-            _, parameters = self.misfits.fitted(best.atoms)
-            cost = self.misfits.at(parameters)
+            best = min(known.values(), key=cost_of)
+            _, cut.parameters = self.misfits.fitted(best.atoms)
+            cost = self.misfits.at(cut.parameters)
             if CAGE in known and known[CAGE].cost <= HOPEFUL * best.cost:
                 groups[CAGE] += _cages(sum(counts.values()), rng, CAGES - 1)
-            hopes = []
+            ranked = {}
             for motif, one in known.items():
                 scales = _times(one.scale, AROUND)
                 for like in self._scaled(groups[motif][:1], scales, counts, rng, cost)[:1]:
                     scales = _times(like.scale, FEW)
-                ranked = self._scaled(groups[motif], scales, counts, rng, cost)
-                found += sorted(ranked, key=_bonds)[:FIRM]
-                hopes += ranked
-            found += sorted(hopes, key=_cost)[:HOPES]
-        found = [self._at_its_scale(one, cost) for one in _unlike(found)]
-        found = _told_apart(found)[: 2 * self.most]
-        found += [better for one in found[:MENDED] if (better := self._mended(one, cost))]
-        return [one.atoms for one in _told_apart([self._fitted(one, parameters) for one in found])]
+                ranked[motif] = self._scaled(groups[motif], scales, counts, rng, cost)
+            cut.add(ranked)
+            relaxed.add(self._contracted(ranked, relaxed))
+        found = [better for pool in (cut, relaxed) for better in self._best(pool)]
+        return [one.atoms for one in told_apart(found)]
 
-    def _rescaled(self, one: _Ranked, scales: Floats, cost: Cost) -> list[_Ranked]:
+    def _best(self, pool: Hopes) -> list[Hope]:
+        """Hopes of a pool, each at its scale, after a fit of what is free, and some mended."""
+        cost = self.misfits.at(pool.parameters)
+        hopes = unlike(pool.hopes)
+        if not pool.fitted:
+            hopes = [self._at_its_scale(one, cost) for one in hopes]
+        found = [self._fitted(one, pool.parameters) for one in told_apart(hopes)[: self.most]]
+        mended = [self._mended(one) for one in told_apart(found)[:MENDED]]
+        return found + [self._fitted(one, one.parameters) for one in mended if one]
+
+    def _contracted(self, ranked: dict[str, list[Hope]], pool: Hopes) -> dict[str, list[Hope]]:
+        """The same cuts as a metal contracts them, at the bond of the best and quickly fitted.
+
+        Contracted cuts are all of one bond in the bulk, so that one scale is near that of each.
+        """
+        near = NEAR * min((some[0].cost for some in ranked.values() if some), default=0.0)
+        forms = {motif: [form for one in some if (form := self._relaxed(one))]
+                 for motif, some in ranked.items()
+                 if some and some[0].cost <= near and motif != CAGE}  # fmt: skip
+        forms = {motif: some for motif, some in forms.items() if some}
+        if not forms:
+            return {}
+        cost = self.misfits.at(pool.parameters)
+        first = (self._at_best(some[0], _times(some[0].scale, AROUND), cost)
+                 for some in forms.values())  # fmt: skip
+        best = min(first, key=cost_of)
+        best = self._fitted(best, pool.parameters or None)
+        pool.parameters = best.parameters
+        return {
+            motif: [
+                self._fitted(new, best.parameters, QUICK)
+                for one in some
+                for new in self._rescaled(one, np.array([best.scale]), _unpriced)
+            ]
+            for motif, some in forms.items()
+        }
+
+    def _relaxed(self, one: Hope) -> Hope | None:
+        """A cut as a metal contracts it, with bonds as long in the mean; None where it is none."""
+        positions = _pulled_in(one.cut)
+        if positions is None:
+            return None
+        scale = one.scale * mean_bond(one.cut.positions) / mean_bond(positions)
+        atoms = one.atoms.copy()
+        atoms.positions = scale * positions
+        center(atoms, self.space)
+        return replace(one, scale=scale, atoms=atoms, relaxed=True)
+
+    def _at_best(self, one: Hope, scales: Floats, cost: Cost) -> Hope:
+        """A cluster at, or between, the scales [Å] where it fits best."""
+        tried = self._rescaled(one, scales, cost)
+        if not tried:
+            return replace(one, cost=np.inf)
+        best = min(tried, key=cost_of)
+        return min([best, *self._rescaled(best, lowest(tried), cost)], key=cost_of)
+
+    def _rescaled(self, one: Hope, scales: Floats, cost: Cost) -> list[Hope]:
         """A cut at some scales [Å] where it is legal."""
         some = [(scale, self._large(one.atoms, scale / one.scale)) for scale in scales]
         return [
@@ -147,17 +191,19 @@ class Motifs(Listed):
             if is_valid(atoms, self.space)
         ]
 
-    def _at_its_scale(self, one: _Ranked, cost: Cost) -> _Ranked:
+    def _at_its_scale(self, one: Hope, cost: Cost) -> Hope:
         """A cut where its misfit is least between the scales that were tried."""
         step = AROUND[1] - AROUND[0]
         for _ in range(FINER):
             step /= 2.0
             near = self._rescaled(one, _times(one.scale, (1.0 - step, 1.0 + step)), cost)
-            one = min([one, *near], key=_cost)
+            one = min([one, *near], key=cost_of)
         return one
 
-    def _fitted(self, one: _Ranked, parameters: Any) -> _Ranked:
-        return replace(one, cost=self.misfits.fitted(one.atoms, parameters)[0])
+    def _fitted(self, one: Hope, start: Any, fits: int = FITS) -> Hope:
+        """A cluster with its misfit after a fit of what is free, and where that ends."""
+        cost, parameters = self.misfits.fitted(one.atoms, start, fits)
+        return replace(one, cost=cost, parameters=parameters)
 
     def _groups(self, count: int, each: int, rng: np.random.Generator) -> dict[str, list[Cut]]:
         """So many cuts by motif, those of the most bonds first, and a cage."""
@@ -187,17 +233,14 @@ class Motifs(Listed):
         counts: Counter[str],
         rng: np.random.Generator,
         cost: Cost,
-    ) -> list[_Ranked]:
+    ) -> list[Hope]:
         """Every cut, in every order of its elements, at the scale [Å] where it fits best."""
-        found = []
-        for cut in some:
-            for atoms in self._built(cut, 1.0, counts, rng):
-                tried = self._rescaled(_Ranked(cut, 1.0, np.inf, atoms), scales, cost)
-                if tried:
-                    best = min(tried, key=_cost)
-                    between = self._rescaled(best, _lowest(tried), cost)
-                    found.append(min([best, *between], key=_cost))
-        return sorted(found, key=_cost)
+        found = [
+            self._at_best(Hope(cut, 1.0, np.inf, atoms), scales, cost)
+            for cut in some
+            for atoms in self._built(cut, 1.0, counts, rng)
+        ]
+        return sorted((one for one in found if np.isfinite(one.cost)), key=cost_of)
 
     def _large(self, atoms: Atoms, scale: float) -> Atoms:
         large = atoms.copy()
@@ -225,21 +268,22 @@ class Motifs(Listed):
             center(atoms, self.space)
             yield atoms
 
-    def _mended(self, one: _Ranked, cost: Cost) -> _Ranked | None:
+    def _mended(self, one: Hope) -> Hope | None:
         """A cut with single atoms at sites where the data want them; None where there is none."""
-        found = one
+        cost, found = self.misfits.at(one.parameters), one
         for _ in range(ROUNDS):
             tried = []
             for taken, (i, j) in neighboring(found.cut, worse=WORSE, most=TRIALS):
                 cut = Cut(found.cut.motif, found.cut.sites, found.cut.pairs, taken)
-                atoms = found.atoms.copy()
-                shift = found.cut.sites[j] - found.cut.sites[found.cut.taken[i]]
-                atoms.positions[i] += found.scale * shift
+                positions = _pulled_in(cut) if found.relaxed else cut.positions
+                if positions is None:
+                    continue
                 order = np.argsort([*found.cut.taken[:i], j, *found.cut.taken[i + 1 :]])
-                atoms = atoms[order]
+                atoms = found.atoms[order]
+                atoms.positions = found.scale * positions
                 center(atoms, self.space)
                 if is_valid(atoms, self.space):
-                    tried.append(_Ranked(cut, found.scale, cost(atoms), atoms))
+                    tried.append(replace(found, cut=cut, cost=cost(atoms), atoms=atoms))
             best = min(tried, key=lambda each: each.cost, default=found)
             if best.cost >= GAIN * found.cost:
                 break
@@ -253,14 +297,14 @@ def _held(motif: str, count: int) -> tuple[Cut, ...]:
     return tuple(sorted(cuts(motif, count), key=lambda cut: cut.energy))
 
 
-def _lowest(tried: list[_Ranked]) -> Floats:
-    """The scale [Å] where a parabola through the lowest squared misfit and those beside it is."""
-    costs = np.array([one.cost for one in tried]) ** 2
-    at = int(np.argmin(costs))
-    if not 0 < at < len(tried) - 1 or not np.isfinite(costs[at - 1 : at + 2]).all():
-        return np.zeros(0)
-    a, b, _ = np.polyfit([one.scale for one in tried[at - 1 : at + 2]], costs[at - 1 : at + 2], 2)
-    return np.array([-b / (2.0 * a)]) if a > 0.0 else np.zeros(0)
+@functools.lru_cache(maxsize=1024)
+def _pulled_in(cut: Cut) -> Floats | None:
+    """Positions of a cut as a metal contracts it; None where none does."""
+    return contracted(cut.positions)
+
+
+def _unpriced(_: Atoms) -> float:
+    return np.inf
 
 
 def _times(scale: float, some: Iterable[float]) -> Floats:
@@ -275,49 +319,3 @@ def _cages(count: int, rng: np.random.Generator, draws: int) -> list[Cut]:
         for sites in made
         if sites is not None
     ]
-
-
-def _told_apart(some: list[_Ranked]) -> list[_Ranked]:
-    """Unlike ones, by fit and by bonds in turn, for a quick simulation may favor the wrong ones.
-
-    By fit: those first, by their bonds, that fit about as well as the best. By bonds: those that
-    fit well enough for that the simulation leaves things out, such as multiple scattering.
-    """
-    found = _unlike(some)
-    close, loose = (
-        sorted((one for one in found if one.cost <= most * found[0].cost), key=_bonds)
-        for most in (CLOSE, LOOSE)
-    )
-    in_turn = chain.from_iterable(zip_longest(close + found[len(close) :], loose))
-    return list(dict.fromkeys(one for one in in_turn if one is not None))
-
-
-def _cost(one: _Ranked) -> float:
-    return one.cost
-
-
-def _bonds(one: _Ranked) -> float:
-    return one.cut.energy / len(one.cut.taken)
-
-
-def _unlike(some: list[_Ranked]) -> list[_Ranked]:
-    """Those of unlike distances, each the best of its like, the best fit first."""
-    found: list[_Ranked] = []
-    known: list[tuple[str, Floats]] = []
-    for one in sorted(some, key=_cost):
-        formula, distances = str(one.atoms.symbols), _distances(one)
-        if not any(
-            formula == name and len(other) == len(distances)
-            and np.sqrt(np.mean((other - distances) ** 2)) < ALIKE
-            for name, other in known
-        ):  # fmt: skip
-            known.append((formula, distances))
-            found.append(one)
-    return found
-
-
-def _distances(one: _Ranked) -> Floats:
-    """Sorted distances in units of the bond."""
-    positions = one.atoms.positions
-    apart = np.linalg.norm(positions[:, None] - positions, axis=-1)
-    return np.asarray(np.sort(apart[np.triu_indices(len(positions), 1)]) / one.scale)

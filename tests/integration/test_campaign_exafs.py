@@ -116,5 +116,6 @@ def test_init_writes_a_campaign_that_check_accepts(
     text = (tmp_path / "cu.yaml").read_text()
     assert "use: exafs, absorber: Cu, kmin: 3, kmax: 19" in text
     assert re.search(r"sigma2\.Cu1: \[", text)
+    assert "rmax: 4, reference: cu.xyz}" in text
     seen = htinvert("check", "cu.yaml")
     assert seen.returncode == 0, seen.stderr

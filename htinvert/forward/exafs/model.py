@@ -176,6 +176,11 @@ class Exafs:
             raise ValueError(
                 f'scattering is "{self.scattering}", which needs a reference, a structure file'
             )
+        if self.quick and self.absorbers is not None:
+            raise ValueError(
+                f'absorbers is {self.absorbers} but scattering "{self.scattering}" takes all atoms '
+                "at once, a sample would save nothing; leave absorbers out"
+            )
         if self.theta is not None and self.temperature is None:
             raise ValueError(f"theta is {self.theta} but means nothing without temperature (K)")
 

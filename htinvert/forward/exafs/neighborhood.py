@@ -49,7 +49,10 @@ def absorber_of(atoms: Atoms, symbol: str | None) -> str:
     if symbol is None:
         raise UserError(f"name the absorber, one of {', '.join(symbols)}")
     if symbol not in symbols:
-        raise UserError(f"the structure holds {', '.join(symbols)} but no {symbol}, the absorber")
+        raise UserError(
+            f"the structure holds {', '.join(symbols)} but no {symbol}, the absorber; name an "
+            "element of it, or check the data's"
+        )
     return symbol
 
 

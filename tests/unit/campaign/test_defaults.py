@@ -86,7 +86,7 @@ def test_a_cluster_with_a_quick_curve_begins_with_cuts_of_motifs(tmp_path: Path)
         "experiments": {"pdf": curve},
     }
     made = plan(tmp_path, **changes)
-    assert generators(made) == {"motifs": 1.0, "genetic": 0.6, "basin_hopping": 0.4}
+    assert generators(made) == {"motifs": 3.0, "genetic": 0.6, "basin_hopping": 0.4}
     assert why(made.config, made.recipe.channels).startswith("pdf can tell motifs")
     two = plan(tmp_path, **(changes | {"composition": {"Cu": [9, 9], "Au": [4, 4]}}))
     assert "motifs" not in generators(two)  # cuts say nothing of who sits where

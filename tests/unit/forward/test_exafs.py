@@ -262,6 +262,7 @@ def test_what_cannot_be_simulated_is_said(parameters, atoms, sentence):
         ({"theta": 300.0}, "temperature"),
         ({"scattering": "single"}, "reference"),
         ({"scattering": "double"}, "full, tables, single"),
+        ({"scattering": "tables", "reference": "cu.cif", "absorbers": 8}, "leave absorbers"),
         ({"sigma2": {"Cu": 1.0}}, r"sigma2\.Cu is 1.0 but"),
     ],
 )
