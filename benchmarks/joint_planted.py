@@ -62,6 +62,12 @@ def evaluated(number: int, one: plant.Planted, draws: list[list[Channel]]) -> li
     return found
 
 
+def standard_error(counts: list[int], moved: int) -> float:
+    """Of their mean; those of one draw of positions are one where there are several."""
+    each = [np.mean(counts[draw::moved]) for draw in range(moved)] if moved > 1 else counts
+    return float(np.std(each, ddof=1) / np.sqrt(len(each)))
+
+
 def main() -> None:
     """Print a row per choice of data."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -106,7 +112,7 @@ def main() -> None:
         words = " + ".join(name.partition(".")[0] for name in choice)
         print(f"| {words} | {np.median(ranks[choice]):g} ({max(ranks[choice])}) | "
               f"{np.mean(np.array(ranks[choice]) == 1):.0%} | {np.mean(left[choice]):.2f} "
-              f"± {np.std(left[choice], ddof=1) / np.sqrt(asked.draws):.2f} | "
+              f"± {standard_error(left[choice], asked.moved):.2f} | "
               f"{sum(held[choice])} of {asked.draws} |")  # fmt: skip
 
 
