@@ -31,7 +31,11 @@ def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
     fitted = read_provenance(path).get("calibration")
     if not isinstance(fitted, dict):
         return fit_to_start(plan)
-    return {name: values for name, values in fitted.items() if values}
+    return {
+        name: {key: value for key, value in values.items() if value is not None}  # not fitted yet
+        for name, values in fitted.items()
+        if values
+    }
 
 
 def ready(plan: Plan, path: Path) -> Plan:
