@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from htinvert.campaign.funnel import objectives_of
+from htinvert.campaign.interrupt import interruptible
 from htinvert.campaign.plan import Plan
 from htinvert.campaign.resume import plan_of
 from htinvert.core import UserError
@@ -43,20 +46,30 @@ def look_on(
     objectives_of(folder)  # says so where it is no run
     state = State(folder)
     end = time.monotonic() + 60.0 * minutes if minutes is not None else float("inf")
-    try:
+    with suppress(KeyboardInterrupt), interruptible() as left:
+        ticks = _ticks(left, end)
         if text:
             state.look()
-            _watch_text(state, end, console)
-            return
-        with serving(state, port) as server:
-            console.print(f"live: {server.address}", soft_wrap=True)
-            state.plan = _plan(folder, console)
-            while time.monotonic() < end:
-                if state.look():
-                    server.tell()
-                time.sleep(TICK)
-    except KeyboardInterrupt:
+            _watch_text(state, ticks, console)
+        else:
+            with serving(state, port) as server:
+                console.print(f"live: {server.address}", soft_wrap=True)
+                state.plan = _plan(folder, console)
+                for _ in ticks:
+                    if state.look():
+                        server.tell()
+    if left.is_set():
         console.print("the view has ended; the campaign goes on")
+
+
+def _ticks(left: threading.Event, end: float) -> Iterator[None]:
+    """Moments to look, until somebody leaves or the time is over.
+
+    Libraries that are being imported may swallow a KeyboardInterrupt, so Ctrl-C is an event.
+    """
+    while time.monotonic() < end and not left.is_set():
+        yield
+        left.wait(TICK)
 
 
 def _plan(folder: Path, console: Any) -> Plan | None:
@@ -68,23 +81,21 @@ def _plan(folder: Path, console: Any) -> Plan | None:
         return None
 
 
-def _watch_text(state: State, end: float, console: Any) -> None:
+def _watch_text(state: State, ticks: Iterator[None], console: Any) -> None:
     """Show counts, the best and the history in the terminal; in a log, then a line per change."""
     from rich.live import Live
 
     if not console.is_terminal:
         console.print(_page(state))
-        while time.monotonic() < end:
+        for _ in ticks:
             if state.look():
                 console.print(_counts(state.facts), soft_wrap=True)
-            time.sleep(TICK)
         return
 
     with Live(_page(state), console=console, auto_refresh=False) as live:
-        while time.monotonic() < end:
+        for _ in ticks:
             if state.look():
                 live.update(_page(state), refresh=True)
-            time.sleep(TICK)
 
 
 def _counts(facts: Mapping[str, Any]) -> str:

@@ -11,15 +11,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 import htinvert as ht
 from htinvert.campaign.loop import Progress, run
 from htinvert.core import UserError
+from htinvert.watch import look
 from htinvert.watch.server import MOST, Viewers, serving
 from htinvert.watch.state import State
 
@@ -212,6 +215,23 @@ def test_the_view_prints_its_address_and_ends_with_ctrl_c(campaign: Writer, tmp_
         rest, _ = viewer.communicate(timeout=30)
     assert viewer.returncode == 0
     assert "the view has ended; the campaign goes on" in rest
+
+
+def test_ctrl_c_that_a_library_swallows_ends_the_view(
+    campaign: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Imports do so now and then, in a callback or by a bare except."""
+    run(ht.load(campaign(), stop={"evaluations": 3}), tmp_path / "run")
+
+    def swallow(*_: Any) -> None:
+        with suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+
+    monkeypatch.setattr(look, "_plan", swallow)
+    said = StringIO()
+    look.look_on(tmp_path / "run", port=0, minutes=1.0, console=Console(file=said))
+    assert "the view has ended" in said.getvalue()
 
 
 def test_the_text_view_shows_the_best(
