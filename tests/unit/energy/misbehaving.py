@@ -52,7 +52,7 @@ class Misbehaving:
         return [np.ones(10**7) for _ in range(10**4)]
 
     def eat_elsewhere(self, atoms: Atoms) -> Any:
-        code = "x = [bytes([1]) * 10**7 for _ in range(25)]; import time; time.sleep(1000)"
+        code = "x = [bytes([1]) * 10**7 for _ in range(16)]; import time; time.sleep(1000)"
         for process in [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]:
             process.wait()
 
