@@ -70,7 +70,8 @@ def test_a_run_listens_on_loopback_only_and_refuses_strangers(
         tls_client_key=str(folder / "key.pem"),
         require_encryption=True,
     )
-    with Client(address, security=own, timeout=10) as client:
+    with Client(address, security=own, timeout=60) as client:
+        client.wait_for_workers(len(nannies), timeout=120)  # some may still be on their way
         assert len(client.scheduler_info(n_workers=-1)["workers"]) == len(nannies)
         paused = client.run(dask.config.get, "distributed.worker.memory.pause")
         assert set(paused.values()) == {False}  # what Dask is told here has reached the jobs
