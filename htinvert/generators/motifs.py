@@ -28,7 +28,7 @@ SMALL = 60  # atoms, up to which all cuts are compared with the data
 SCALES = 0.8 * 1.015 ** np.arange(31)  # of the covalent bond: where a motif's may lie
 AROUND = (0.97, 0.985, 1.0, 1.015, 1.03)  # of a motif's: where that of one of its cuts may
 FEW = (0.985, 1.0, 1.015)  # the same for all cuts
-FITS, QUICK = 12, 6  # simulations per free parameter of a fit, and of one of every cut
+QUICK = 6  # simulations per free parameter of a fit of every cut
 FINER = 2  # times the step from one scale to the next is halved: EXAFS sees 0.3 % of a bond
 HOPEFUL = 1.1  # of the best motif's misfit, up to which cages are drawn one after the other
 NEAR = 2.0  # of the best cut's misfit, up to which cuts of a motif are contracted
@@ -98,7 +98,7 @@ class Motifs(Listed):
     def _by_data(self) -> list[Atoms]:
         """Those that fit best, as cut or contracted, after single atoms of some were moved."""
         rng = np.random.default_rng([self.seed, 43])
-        cut, relaxed = Hopes(), Hopes(fitted=True)
+        cut, relaxed = Hopes(), Hopes()
         compositions = self._compositions()
         for counts in compositions:
             count = sum(counts.values())
@@ -129,9 +129,9 @@ class Motifs(Listed):
     def _best(self, pool: Hopes) -> list[Hope]:
         """Hopes of a pool, each at its scale, after a fit of what is free, and some mended."""
         cost = self.misfits.at(pool.parameters)
-        hopes = unlike(pool.hopes)
-        if not pool.fitted:
-            hopes = [self._at_its_scale(one, cost) for one in hopes]
+        hopes = [
+            one if one.relaxed else self._at_its_scale(one, cost) for one in unlike(pool.hopes)
+        ]
         found = [self._fitted(one, pool.parameters) for one in told_apart(hopes)[: self.most]]
         mended = [self._mended(one) for one in told_apart(found)[:MENDED]]
         return found + [self._fitted(one, one.parameters) for one in mended if one]
@@ -156,7 +156,7 @@ class Motifs(Listed):
         pool.parameters = best.parameters
         return {
             motif: [
-                self._fitted(new, best.parameters, QUICK)
+                self._fitted(new, best.parameters, fits=QUICK)
                 for one in some
                 for new in self._rescaled(one, np.array([best.scale]), _unpriced)
             ]
@@ -200,9 +200,9 @@ class Motifs(Listed):
             one = min([one, *near], key=cost_of)
         return one
 
-    def _fitted(self, one: Hope, start: Any, fits: int = FITS) -> Hope:
+    def _fitted(self, one: Hope, start: Any, **few: int) -> Hope:
         """A cluster with its misfit after a fit of what is free, and where that ends."""
-        cost, parameters = self.misfits.fitted(one.atoms, start, fits)
+        cost, parameters = self.misfits.fitted(one.atoms, start, **few)
         return replace(one, cost=cost, parameters=parameters)
 
     def _groups(self, count: int, each: int, rng: np.random.Generator) -> dict[str, list[Cut]]:
@@ -284,7 +284,7 @@ class Motifs(Listed):
                 center(atoms, self.space)
                 if is_valid(atoms, self.space):
                     tried.append(replace(found, cut=cut, cost=cost(atoms), atoms=atoms))
-            best = min(tried, key=lambda each: each.cost, default=found)
+            best = min(tried, key=cost_of, default=found)
             if best.cost >= GAIN * found.cost:
                 break
             found = best

@@ -174,7 +174,7 @@ def other_order(first: Atoms, second: Atoms) -> bool:
 
     Of an exchange of two among many atoms a fingerprint says hardly anything.
     """
-    ours, theirs = (atoms[region_mask(atoms)] for atoms in (first, second))
+    ours, theirs = _region(first), _region(second)
     if len(ours) != len(theirs) or len(np.unique(ours.numbers)) < 2:
         return False
     index, places = with_images(ours, 1.0)

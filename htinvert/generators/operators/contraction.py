@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.spatial.distance import pdist
 
 from htinvert.core import Floats
 from htinvert.generators.operators.motifs import BOND
@@ -46,8 +47,8 @@ def energy_and_forces(positions: Floats) -> tuple[float, Floats]:
 
 def mean_bond(positions: Floats) -> float:
     """Mean distance between neighbors, in the units of the positions, where bonds are about 1."""
-    apart = np.linalg.norm(positions[:, None] - positions, axis=-1)
-    return float(apart[(apart > 0.0) & (apart < BOND)].mean())
+    apart = pdist(positions)
+    return float(apart[apart < BOND].mean())
 
 
 def _flat(positions: Floats) -> tuple[float, Floats]:

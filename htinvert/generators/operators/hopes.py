@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
+from scipy.spatial.distance import pdist
 
 from htinvert.core import Floats
 from htinvert.generators.operators.motifs import Cut
@@ -39,7 +40,6 @@ class Hopes:
 
     hopes: list[Hope] = field(default_factory=list)
     parameters: dict[str, dict[str, float]] = field(default_factory=dict)
-    fitted: bool = False
 
     def add(self, ranked: dict[str, list[Hope]]) -> None:
         """Keep those of the most bonds of each motif, and those of all that fit best."""
@@ -101,6 +101,4 @@ def lowest(tried: list[Hope]) -> Floats:
 
 def _distances(one: Hope) -> Floats:
     """Sorted distances in units of the bond, before any contraction."""
-    positions = one.cut.positions
-    apart = np.linalg.norm(positions[:, None] - positions, axis=-1)
-    return np.asarray(np.sort(apart[np.triu_indices(len(positions), 1)]))
+    return np.asarray(np.sort(pdist(one.cut.positions)))
