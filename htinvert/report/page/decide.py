@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,29 +28,14 @@ LEFT, GONE, INK = "#00798c", "#e3e7ea", "#30363c"
 
 
 def decided(
-    facts: Facts, engine: Accuracy, seen_of: Mapping[int, dict[str, Seen]] | None = None
+    facts: Facts, engine: Accuracy, ranked: Sequence[Ranked], seen: Sequence[dict[str, Seen]]
 ) -> Decision | None:
-    """What each datum of a run leaves; None where there is one datum, or nothing to image with.
+    """What each datum of a run leaves of families, whose signals are given; None of fewer than two.
 
-    ``seen_of`` has the signals of the families to compare by their ranks, where they are known.
+    The run has two data at least.
     """
     weighty = [objective for objective in facts.objectives if objective.weight]
-    if len(weighty) < 2 or facts.missing or len(facts.ranked) < 2:
-        return None
-    chosen = contenders(facts.ranked, weighty)
-    if seen_of is None:
-        seen_of = by_rank(chosen, signals_of(chosen, facts.channels)[0])
-    chosen = [entry for entry in chosen if entry.rank in seen_of]
-    if len(chosen) < 2:
-        return None
-    return decide(chosen, [seen_of[entry.rank] for entry in chosen], weighty, engine=engine)
-
-
-def by_rank(
-    ranked: Sequence[Ranked], seen: Sequence[dict[str, Seen]]
-) -> dict[int, dict[str, Seen]]:
-    """Signals of families, as far as there are any, by their ranks."""
-    return {entry.rank: one for entry, one in zip(ranked, seen, strict=False)}
+    return decide(ranked, seen, weighty, engine=engine) if len(ranked) > 1 else None
 
 
 def show_decision(
@@ -74,7 +59,10 @@ def show_decision(
             "--energy-error out, or run --fork with objectives: {energy: {kT: ...}} [eV]"
         )
     engine = stated(declared_accuracy(facts.config.energy), energy=error[0], position=error[1])
-    found = decided(facts, engine)
+    several = sum(bool(objective.weight) for objective in facts.objectives) > 1
+    chosen = contenders(facts.ranked, facts.objectives) if several and not facts.missing else []
+    seen, _ = signals_of(chosen, facts.channels)
+    found = decided(facts, engine, chosen[: len(seen)], seen)
     if found is None:
         why = facts.missing or "it has one objective, or one family, and nothing to decide between"
         raise UserError(f"{folder}: which datum decides cannot be said: {why}")

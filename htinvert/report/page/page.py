@@ -22,7 +22,7 @@ from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.figures import footnote, phrase
 from htinvert.report.page import charts, checks, scenes
 from htinvert.report.page.citations import citations, potential
-from htinvert.report.page.decide import by_rank, decided, draw_decision, sentences
+from htinvert.report.page.decide import decided, draw_decision, sentences
 from htinvert.report.page.facts import Facts
 from htinvert.report.page.further import HEADS, further, further_sentences, row
 from htinvert.report.page.surety import (
@@ -59,7 +59,7 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
     every = [*shown, *(entry for entry in compared if entry not in shown)]
     if not facts.missing:  # without experiments there are no images, yet energies to compare
         pictures, problems = scenes.signals_of(every, facts.channels)
-    seen_of = by_rank(every, pictures)
+    seen_of = {entry.rank: one for entry, one in zip(every, pictures, strict=False)}
     compared = [entry for entry in compared if entry.rank in seen_of]
     seen = [seen_of[entry.rank] for entry in compared]
     surety = assess(facts, compared, seen, engine) if compared else None
@@ -76,7 +76,7 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
         "models": _models(facts, shown, surety),
         "channels": _channels(facts, pictures),
         "floors": _floors(facts, surety),
-        **_deciding(facts, engine, seen_of),
+        **_deciding(facts, engine, compared, seen),
         "data": _data(facts, shown, pictures),
         "checks": [checks.per_family(entry, facts) for entry in facts.ranked[:TOP]],
         "imaging": checks.imaging(facts, facts.ranked[0].evaluation.atoms),
@@ -92,11 +92,11 @@ def build(facts: Facts, engine: Accuracy, extra: Mapping[str, Any]) -> tuple[str
 
 
 def _deciding(
-    facts: Facts, engine: Accuracy, seen_of: Mapping[int, dict[str, Seen]]
+    facts: Facts, engine: Accuracy, ranked: Sequence[Ranked], seen: Sequence[dict[str, Seen]]
 ) -> dict[str, Any]:
     """What each datum leaves: a picture and sentences, empty where nothing is to be decided."""
     several = sum(o.weight > 0 and o.name not in ENERGIES for o in facts.objectives) > 1
-    found = decided(facts, engine, seen_of) if several else None
+    found = decided(facts, engine, ranked, seen) if several else None
     if found is None:
         return {"deciding": "", "decided": [], "wanted_words": []}
     wanted = further(facts, found)
