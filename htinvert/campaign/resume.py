@@ -22,20 +22,14 @@ from htinvert.declaration.declared import value_of
 from htinvert.metrics.likelihood import as_plain
 from htinvert.store import RunStore, is_run
 from htinvert.store.archive import write_durably
-from htinvert.store.provenance import read_provenance
+from htinvert.store.provenance import begun_at, read_provenance
 from htinvert.store.trouble import explained
 
 
 def calibration(plan: Plan, path: Path) -> Mapping[str, Mapping[str, float]]:
     """Imaging parameters that a run was begun with, or a new fit to the start structure."""
-    fitted = read_provenance(path).get("calibration")
-    if not isinstance(fitted, dict):
-        return fit_to_start(plan)
-    return {
-        name: {key: value for key, value in values.items() if value is not None}  # not fitted yet
-        for name, values in fitted.items()
-        if values
-    }
+    fitted = begun_at(read_provenance(path))
+    return fit_to_start(plan) if fitted is None else fitted
 
 
 def ready(plan: Plan, path: Path) -> Plan:

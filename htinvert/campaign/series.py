@@ -44,7 +44,7 @@ from htinvert.declaration.abilities import HasView
 from htinvert.evaluation.fit import adjusted, fit
 from htinvert.ranking.rank import Ranked
 from htinvert.store import RunStore
-from htinvert.store.provenance import read_provenance
+from htinvert.store.provenance import begun_at, read_provenance
 
 SHARE = 0.25  # of the first frame's evaluations, for each later one
 FEWEST = 4  # evaluations of a frame
@@ -383,5 +383,4 @@ class _Series:
 
 def _fitted(folder: Path) -> Mapping[str, Mapping[str, float]]:
     """Imaging parameters that a run was begun with, by experiment."""
-    known: Mapping[str, Mapping[str, float]] = read_provenance(folder).get("calibration") or {}
-    return known
+    return begun_at(read_provenance(folder)) or {}

@@ -27,6 +27,21 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     return next((text for text in told if isinstance(text, dict) and text != REPAIRED), {})
 
 
+def begun_at(provenance: Mapping[str, Any]) -> dict[str, dict[str, float]] | None:
+    """Imaging parameters that a run was begun with, by channel; None where none are recorded.
+
+    What nothing had fitted by then, as an EXAFS' widths from an empty box, is left out.
+    """
+    told = provenance.get("calibration")
+    if not isinstance(told, dict):
+        return None
+    return {
+        name: {key: value for key, value in values.items() if value is not None}
+        for name, values in told.items()
+        if values
+    }
+
+
 def own_provenance(folder: Path) -> dict[str, Any] | None:
     """The same from its own file, None where that is lost, no JSON, or a stand-in."""
     try:

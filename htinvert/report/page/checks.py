@@ -15,6 +15,7 @@ from htinvert.geometry.roles import region_mask
 from htinvert.ranking.rank import Ranked
 from htinvert.report.page.facts import Facts
 from htinvert.report.page.surety import composition
+from htinvert.store.provenance import begun_at
 
 CLOSE = 0.75  # of the covalent sum: a shorter bond deserves a look
 NEAR_BOUND = 0.02  # of a parameter's range
@@ -83,7 +84,7 @@ def imaging(facts: Facts, atoms: Atoms) -> list[dict[str, str]]:
     rows = []
     for channel in facts.channels:
         free = facts.config.experiments[channel.name].free
-        values = dict(facts.provenance.get("calibration", {}).get(channel.name, {}))
+        values = (begun_at(facts.provenance) or {}).get(channel.name, {})
         best = facts.ranked[0].evaluation.parameters.get(channel.name, {})
         values |= {key: float(value) for key, value in best.items()}
         errors = _errors(channel, atoms, values, free)

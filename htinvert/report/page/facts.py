@@ -24,7 +24,7 @@ from htinvert.ranking.survey import Survey
 from htinvert.report.demo import FOLDER as DEMO
 from htinvert.report.potentials import potentials_of
 from htinvert.store import RunStore
-from htinvert.store.provenance import read_log, read_provenance
+from htinvert.store.provenance import begun_at, read_log, read_provenance
 from htinvert.structures.region import search_space
 
 
@@ -119,7 +119,7 @@ def read_run(folder: Path, *, data: Path | None = None) -> Facts:
     files: Mapping[str, str] = {}
     calibrations: Mapping[str, Any] = {}
     try:
-        parameters = provenance.get("calibration", {})
+        parameters = begun_at(provenance) or {}
         channels, files, calibrations = _channels(config, None if missing else base, parameters)
     except UserError as error:  # a component that is not here, or not trusted
         missing = f"Nothing is pictured: {error}."
