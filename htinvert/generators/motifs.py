@@ -18,7 +18,14 @@ from htinvert.generators.operators.cages import cage
 from htinvert.generators.operators.contraction import contracted, mean_bond
 from htinvert.generators.operators.hopes import Hope, Hopes, cost_of, lowest, told_apart, unlike
 from htinvert.generators.operators.legal import bond_length, center, is_free_cluster, is_valid
-from htinvert.generators.operators.motifs import MOTIFS, Cut, cuts, neighboring, pair_energies
+from htinvert.generators.operators.motifs import (
+    MOTIFS,
+    Cut,
+    balls,
+    cuts,
+    neighboring,
+    pair_energies,
+)
 
 CAGE = "cage"
 CAGES = 8  # draws of a closed cage
@@ -31,6 +38,7 @@ FEW = (0.985, 1.0, 1.015)  # the same for all cuts
 QUICK = 6  # simulations per free parameter of a fit of every cut
 FINER = 2  # times the step from one scale to the next is halved: EXAFS sees 0.3 % of a bond
 HOPEFUL = 1.1  # of the best motif's misfit, up to which cages are drawn one after the other
+BALLED = 1.3  # the same, up to which balls of a motif are cut
 NEAR = 2.0  # of the best cut's misfit, up to which cuts of a motif are contracted
 MENDED = 4  # best cuts, of which single atoms are tried elsewhere
 WORSE = 3.0  # bonds that such a move may lose
@@ -121,10 +129,29 @@ class Motifs(Listed):
                 for like in self._scaled(groups[motif][:1], scales, counts, rng, cost)[:1]:
                     scales = _times(like.scale, FEW)
                 ranked[motif] = self._scaled(groups[motif], scales, counts, rng, cost)
+            self._add_balls(ranked, counts, rng, cost)
             cut.add(ranked)
             relaxed.add(self._contracted(ranked, relaxed))
         found = [better for pool in (cut, relaxed) for better in self._best(pool)]
         return [one.atoms for one in told_apart(found)]
+
+    def _add_balls(
+        self,
+        ranked: dict[str, list[Hope]],
+        counts: Counter[str],
+        rng: np.random.Generator,
+        cost: Cost,
+    ) -> None:
+        """Rank balls of no symmetry, too, of the motifs that fit best; of small clusters."""
+        count = sum(counts.values())
+        fitting = {motif: some[0] for motif, some in ranked.items() if some and motif != CAGE}
+        least = min((one.cost for one in fitting.values()), default=0.0)
+        for motif, one in fitting.items():
+            if count <= SMALL and one.cost <= BALLED * least:
+                more = sorted(balls(motif, count), key=lambda cut: cut.energy)
+                scales = _times(one.scale, FEW)
+                ranked[motif] += self._scaled(more, scales, counts, rng, cost)
+                ranked[motif].sort(key=cost_of)
 
     def _best(self, pool: Hopes) -> list[Hope]:
         """Hopes of a pool, each at its scale, after a fit of what is free, and some mended."""

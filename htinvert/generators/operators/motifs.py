@@ -9,12 +9,13 @@ Cheng & W. Cai, J. Comput. Chem. 25, 1693 (2004)).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 from ase.cluster import Icosahedron
+from scipy.stats import qmc
 
 from htinvert.core import Floats
 from htinvert.generators.operators.bonds import attraction
@@ -25,6 +26,7 @@ OUTER = 1.9  # beyond a ball of as many atoms that sites are made
 ASPECTS = (1.0, 0.75, 1.35, 0.5, 2.0)  # height over width of the shapes
 FACETS = (0.0, 0.87, 1.0)  # how near cube faces are to octahedron faces, of cubic polyhedra
 CENTERS = 6  # of the symmetric points of a motif
+POINTS = 64  # of no symmetry, around which balls are cut
 ROUNDS = 60  # moves of one atom to a better site
 FAR_APART = 1e6  # energy of atoms that exclude each other
 
@@ -56,12 +58,24 @@ class Cut:
 
 def cuts(motif: str, count: int) -> Iterator[Cut]:
     """Cuts of a motif with so many atoms, as they are and mended, like ones once."""
+    return _cuts(motif, count, _orders)
+
+
+def balls(motif: str, count: int) -> list[Cut]:
+    """More cuts of a motif, around points of no symmetry; none that :func:`cuts` makes, too."""
+    known = sum(1 for _ in cuts(motif, count))
+    every = _cuts(motif, count, lambda *given: chain(_orders(*given), _around(given[1])))
+    return list(every)[known:]
+
+
+def _cuts(motif: str, count: int, orders: Callable[..., Iterable[np.ndarray]]) -> Iterator[Cut]:
+    """Cuts of a motif by orders in which its sites are taken."""
     sites = MOTIFS[motif](_radius(count) + OUTER)
     if len(sites) < count:
         return
     pairs = pair_energies(sites)
     seen: set[tuple[int, ...]] = set()
-    for order in _orders(motif, sites):
+    for order in orders(motif, sites):
         raw = _filled(order, pairs, count)
         if raw is None:
             continue
@@ -160,6 +174,12 @@ def _orders(motif: str, sites: Floats) -> Iterator[np.ndarray]:
             for facet in FACETS:
                 gauge = np.maximum(cubic.sum(axis=1) / np.sqrt(3), facet * cubic.max(axis=1))
                 yield _outward(gauge, from_here)
+
+
+def _around(sites: Floats) -> Iterator[np.ndarray]:
+    """Orders outward from points that are evenly spread, up to half a bond from the middle."""
+    for point in qmc.Sobol(3, scramble=False).random(POINTS) - 0.5:
+        yield np.argsort(np.linalg.norm(sites - point, axis=1), kind="stable")
 
 
 def _outward(gauge: Floats, from_here: Floats) -> np.ndarray:

@@ -18,7 +18,7 @@ from htinvert.generators.mixture import Mixture
 from htinvert.generators.motifs import Motifs
 from htinvert.generators.operators.cages import cage
 from htinvert.generators.operators.contraction import contracted, energy_and_forces
-from htinvert.generators.operators.motifs import BOND, CUBIC, MOTIFS, cuts
+from htinvert.generators.operators.motifs import BOND, CUBIC, MOTIFS, balls, cuts
 from htinvert.generators.random import Random
 from htinvert.structures.region import search_space
 from htinvert.testing.generator import Check, Make
@@ -94,6 +94,20 @@ def test_sites_of_a_motif_are_one_apart_and_inner_ones_have_their_neighbors(moti
     assert apart[first].min() == pytest.approx(1.0)
     expected = {"bcc": 14, "diamond": 4}.get(motif, 12)  # of bcc six are 15 % farther
     assert (apart[first] < BOND).sum() == expected
+
+
+@pytest.mark.parametrize(("motif", "count"), [("hcp", 27), ("fcc", 31), ("decahedron", 28)])
+def test_balls_around_any_point_are_mostly_cut(motif: str, count: int) -> None:
+    """Symmetric centers give 3 to 5 of 40 balls around random points, these 25 to 31 more."""
+    made = [
+        np.array([sorted_distances(cut.positions) for cut in some])
+        for some in (cuts(motif, count), balls(motif, count))
+    ]
+    sites, rng, hits = MOTIFS[motif](4.5), np.random.default_rng(1), np.zeros(2)
+    for point in rng.uniform(-0.5, 0.5, (40, 3)):
+        ball = sites[np.argsort(np.linalg.norm(sites - point, axis=1), kind="stable")[:count]]
+        hits += [np.abs(some - sorted_distances(ball)).max(axis=1).min() < 1e-3 for some in made]
+    assert hits[0] < 10 < 20 < hits[1]
 
 
 def test_layers_of_a_cubic_crystal_are_turned_to_its_cube() -> None:
