@@ -3,7 +3,7 @@
     python benchmarks/planting.py [KEPT [SEED]]    # eleven stacks of five strips
 
 Lobato's potentials, two slices per cell, draws of displacements and occupations, one boundary, a
-wedge, blurred places, tail and halo that are no Gaussians and wrap around nowhere.
+wedge, a scan with a source and noise, tail and halo that are no Gaussians and wrap around nowhere.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ SITES = (  # planes of a cell: x and height [cells], elements below and above th
     ((0.0, 0.25, "Sr", "La"), (0.5, 0.75, "O", "O")),
     ((0.5, 0.75, "Ti", "Al"), (0.0, 0.75, "O", "O"), (0.5, 0.25, "O", "O")),
 )
-DRAWS, PLACES, JITTER = 40, 3, 0.4  # of a plane; of the probe across a strip, per column; Å
+DRAWS = 40  # of a plane
+LINES, SCAN, SOURCE = 12, 0.2, 0.3  # of a scan in a strip; noise of each, and of the source [Å]
 STEP, FRAME, SHOWN = 1.6, 96, slice(24, 72)  # mrad per px, px
 K = [fft.fftfreq(n, side / n) for n, side in zip(PX, SIZE, strict=True)]
 FINE = [fft.fftfreq(2 * n, side / n / 2) for n, side in zip(PX, SIZE, strict=True)]
+LIMIT = min(map(max, K)) / 1.5  # 1/Å, of waves: 77 mrad
 INNER = np.ix_(*(fft.fftfreq(n, 1 / n).astype(int) for n in PX))
 
 Profile = Callable[[np.ndarray], np.ndarray]
@@ -58,7 +60,7 @@ def draws(share: Profile, rng: Generator) -> np.ndarray:
     """Transmission of draws of both planes, (2, draws, nx, ny); ``share`` of the upper material."""
     squared = FINE[0][:, None] ** 2 + FINE[1] ** 2
     atom = {name: LobatoParametrization().scattering_factor(name)(squared) for name in MOTION}
-    passed = squared[INNER] <= (min(map(max, K)) / 1.5) ** 2
+    passed = squared[INNER] <= LIMIT**2
     found = np.empty((2, DRAWS, *PX), dtype=np.complex64)
     for plane, draw, sites in atoms(share, rng):
         spectrum = np.zeros(squared.shape, dtype=complex)
@@ -74,6 +76,42 @@ def draws(share: Profile, rng: Generator) -> np.ndarray:
     return found
 
 
+def scanned(rows: int, semiangle: float, rng: Generator) -> np.ndarray:
+    """Waves across the boundary, (strip, wave, ky), whose intensities add up to those of a scan.
+
+    A strip is an average over its lines, each off by the noise of the scan, of a source that is no
+    point: few waves have the same density matrix.
+    """
+    y = (np.arange(rows * LINES).reshape(rows, LINES) + rng.random()) / LINES - rows / 2
+    y = (y + CELLS) * A + rng.normal(0, SCAN, y.shape)
+    lit = np.abs(1e3 * WAVE * K[1]) <= semiangle
+    phases = np.exp(-2j * np.pi * y[:, None] * K[1][lit, None])
+    apart = K[1][lit, None] - K[1][lit]
+    matrix = phases @ phases.conj().swapaxes(1, 2) / LINES
+    values, waves = np.linalg.eigh(matrix * np.exp(-2 * (np.pi * SOURCE * apart) ** 2))
+    used = values.max(axis=0) > 1e-5 * values.max()
+    found = np.zeros((rows, used.sum(), PX[1]), dtype=np.complex64)
+    waves = waves * np.sqrt(np.maximum(values, 0))[:, None]
+    found[..., lit] = waves[..., used].swapaxes(1, 2)
+    return found
+
+
+def through(
+    waves: np.ndarray, layers: list, free: np.ndarray, rng: Generator
+) -> Iterator[np.ndarray]:
+    """Waves behind each of the last three periods; a layer's planes have one or many draws."""
+    for period, layer in enumerate(layers):
+        for plane in layer:
+            drawn = plane[rng.integers(len(plane))]
+            cells = drawn.shape[0] // (PX[0] // ALONG)
+            waves = fft.ifft2(waves, overwrite_x=True)
+            waves *= np.roll(drawn, PX[0] // ALONG * rng.integers(cells), axis=0)
+            waves = fft.fft2(waves, overwrite_x=True)
+            waves *= free
+        if period >= len(layers) - 3:  # a wedge
+            yield waves.copy()
+
+
 def patterns(
     layers: list[np.ndarray],
     tilt: complex,
@@ -82,34 +120,44 @@ def patterns(
     semiangle: float = 15.0,
     rows: int = 5,
 ) -> np.ndarray:
-    """Mean intensity (strip, ky, kx) behind a list of :func:`draws`, one per period."""
-    half, across = 1e3 * WAVE / SIZE[0] / 2, 1e3 * WAVE / SIZE[1]
-    total, down = np.zeros((rows, PX[1], 2 * PX[0])), fft.fftfreq(PX[1], 1 / PX[1])
+    """Mean intensity (strip, ky, kx) behind a list of :func:`draws`, one per period.
+
+    Every electron meets other displacements, and those of planes are drawn one by one: the mean
+    wave is that behind mean planes, and the mean intensity that of the mean wave and of what drawn
+    ones are off it, so that few draws make little noise.
+    """
+    part, across = 1e3 * WAVE / SIZE[0] / 2, 1e3 * WAVE / SIZE[1]
+    total, beams = np.zeros((rows, PX[1], 2 * PX[0])), PX[0] // ALONG
+    each = {
+        id(layer): layer.reshape(2, -1, beams, PX[1]).mean(axis=1, keepdims=True)
+        for layer in layers
+    }
+    even = [each[id(layer)] for layer in layers]
+    scan = scanned(rows, semiangle, rng)
     for column in range(-19, 20):
-        angle = np.hypot(column * half, down * across)
-        if angle.min() > semiangle:
+        inside = np.hypot(column * part, K[1] * SIZE[1] * across) <= semiangle
+        if not inside.any():
             continue
-        at = (np.arange(PLACES) + rng.random()) / PLACES + np.arange(rows)[:, None] - rows / 2
-        y = (at + CELLS) * A + rng.normal(0, JITTER, (rows, 1))
-        kx = K[0][:, None] + (tilt.real + column % 2 * half) / WAVE / 1e3
-        squared = kx**2 + (K[1] + tilt.imag / WAVE / 1e3) ** 2
-        free = np.exp(-0.5j * np.pi * WAVE * A * squared).astype(np.complex64)
-        waves = np.zeros((rows * PLACES, *PX), dtype=np.complex64)
-        phases = np.exp(-2j * np.pi * np.outer(y.ravel() / SIZE[1], down))
-        waves[:, column // 2] = (angle <= semiangle) * phases
-        for period, layer in enumerate(layers):
-            for plane in layer:
-                drawn = plane[rng.integers(DRAWS)]
-                moved = np.roll(drawn, PX[0] // ALONG * rng.integers(ALONG), axis=0)
-                waves = fft.ifft2(waves, overwrite_x=True)
-                waves *= moved
-                waves = fft.fft2(waves, overwrite_x=True)
-                waves *= free
-            if period >= len(layers) - 3:  # a wedge
-                seen = (
-                    (np.abs(waves) ** 2).reshape(rows, PLACES, *PX).sum(axis=1).transpose(0, 2, 1)
-                )
-                total[:, :, column % 2 :: 2] += fft.fftshift(seen, axes=(1, 2))
+        some = scan[:, :, inside]
+        turns = np.exp(2j * np.pi * rng.random(some.shape[:2]))[:, None].astype(np.complex64)
+        mixed = (turns @ some)[:, 0]
+        offset, first = column % (2 * ALONG), column // (2 * ALONG)
+        kx, ky = ((t / WAVE / 1e3) for t in (tilt.real + offset * part, tilt.imag))
+        squared = (K[0][:, None] + kx) ** 2 + (K[1] + ky) ** 2
+        free = np.exp(-0.5j * np.pi * WAVE * A * squared) * (squared <= LIMIT**2)
+        free = free.astype(np.complex64)
+        plane = np.zeros((inside.sum(), beams, PX[1]), dtype=np.complex64)
+        plane[np.arange(inside.sum()), first, np.flatnonzero(inside)] = 1
+        wave = np.zeros((rows, *PX), dtype=np.complex64)
+        wave[:, ALONG * first, inside] = mixed
+        means = through(plane, even, free[::ALONG], rng)
+        for mean, drawn in zip(means, through(wave, layers, free, rng), strict=True):
+            drawn[:, ::ALONG] -= np.tensordot(mixed, mean, 1)
+            diffuse = fft.fftshift(np.abs(drawn) ** 2, axes=(1, 2))
+            seen = (np.abs(np.tensordot(some, mean, 1)) ** 2).sum(axis=1)
+            diffuse[:, PX[0] // 2 % ALONG :: ALONG] += fft.fftshift(seen, axes=(1, 2))
+            at = (2 * np.arange(PX[0]) + offset) % (2 * PX[0])
+            total[:, :, at] += diffuse.transpose(0, 2, 1)
     return total / total.sum(axis=(1, 2), keepdims=True)
 
 
