@@ -1,4 +1,4 @@
-"""What is known only about: how far atoms move, how strong the potential is, where strips lie.
+"""What is known only about: motion, strength of the potential, strips' places, lines of a scan.
 
 A library holds how its patterns change with each, on fewer levels and tilts than its own, so that
 a fit can let them go within what is known before. Patterns are nearly linear in them.
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from htinvert.core import Floats
+from htinvert.forward.cbed.interface import PLACES
 
 MOTION = 0.15
 """Relative standard deviation of an element's displacement: published B factors of one compound
@@ -22,6 +23,13 @@ STRENGTH = 0.01
 """The same of the potential: parametrizations and bonding make it differ by a percent."""
 PLACE = 0.05
 """The same of where strips lie, in widths of a strip: half a pixel of a scan, 0.2 Å of a cell."""
+_ACROSS = (np.arange(PLACES) + 0.5) / PLACES
+UNEVEN = tuple(
+    tuple((2.0**1.5 * np.pi * wave * part(2.0 * np.pi * wave * _ACROSS)).tolist())
+    for wave, part in ((1, np.sin), (1, np.cos), (2, np.sin), (2, np.cos), (3, np.sin))
+)
+"""What places weigh in a strip where the lines of a scan are off, per width of a strip that each
+such wave of displacements is (rms): noise of the scan is equally much of each."""
 COMPONENTS, SUBSET = 80, 600  # principal components of the changes; of how many
 _NOTHING = 1e-6  # of the largest variance
 

@@ -36,6 +36,7 @@ class Strips:
         tilts: of the beam in steps of the grid (right, down), whole numbers, shape (n, 2).
         outer: largest angle from the aperture's middle that is kept [mrad].
         periods: thicknesses in periods, rising.
+        weights: of the places across a strip, of any number of sets; even where there is one.
     """
 
     centers: tuple[float, ...]
@@ -45,6 +46,7 @@ class Strips:
     tilts: tuple[tuple[int, int], ...]
     outer: float
     periods: tuple[int, ...]
+    weights: tuple[tuple[float, ...], ...] = ((1.0,) * PLACES,)
 
     def step(self, cell: Cell) -> tuple[float, float]:
         """Of the grid of directions (right, down) [mrad]."""
@@ -63,8 +65,8 @@ def strip_patterns(
     """Intensities about the aperture's middle, of a beam of 1.
 
     After so many periods of ``cell`` the beam goes on through those of ``beneath``, of one size.
-    Shape (periods, tilts, rows, 2 ny + 1, 2 nx + 1): down, right. Directions are those of
-    :meth:`Strips.step`.
+    Shape (periods, tilts, rows, 2 ny + 1, 2 nx + 1): down, right; all rows of each set of weights
+    follow one another. Directions are those of :meth:`Strips.step`.
     """
     found = np.zeros(_shape(cell, strips), dtype=np.float32)
     columns, farthest, whole = _incoming(cell, strips)
@@ -94,7 +96,7 @@ def _sent(columns: range, offset: int, strips: Strips, mirrored: bool) -> list[i
 
 def _shape(cell: Cell, strips: Strips) -> tuple[int, ...]:
     nx, ny = strips.reach(cell)
-    counts = (len(strips.periods), len(strips.tilts), len(strips.centers))
+    counts = (len(strips.periods), len(strips.tilts), len(strips.weights) * len(strips.centers))
     return (*counts, 2 * ny + 1, 2 * nx + 1)
 
 
@@ -218,8 +220,9 @@ def _add(
             continue
         probes = (phases[:, used] * amplitude[used]).astype(np.complex64)
         waves = probes @ matrix[used]
-        seen = (waves.real**2 + waves.imag**2).reshape(len(strips.centers), PLACES, -1).sum(axis=1)
-        seen = seen.reshape(len(strips.centers), len(beams), len(down))
+        seen = (waves.real**2 + waves.imag**2).reshape(len(strips.centers), PLACES, -1)
+        seen = np.einsum("wp,rpk->wrk", np.array(strips.weights, np.float32), seen)
+        seen = seen.reshape(-1, len(beams), len(down))
         right = out - tilt[0]
         inside = np.abs(right) <= nx
         first = int(tilt[1] - ny - down[0])
