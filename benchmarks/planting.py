@@ -18,7 +18,6 @@ from abtem.parametrizations import LobatoParametrization
 from numpy.random import Generator, default_rng
 from scipy import fft
 from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.optimize import minimize_scalar
 from scipy.signal import fftconvolve
 from scipy.special import erf
 
@@ -40,39 +39,37 @@ INNER = np.ix_(*(fft.fftfreq(n, 1 / n).astype(int) for n in PX))
 Profile = Callable[[np.ndarray], np.ndarray]
 
 
-def atoms(share: Profile, rng: Generator) -> Iterator[tuple[int, int, list]]:
-    """Of every draw of both planes the heights [cells], where the upper's are, kinds, places."""
-    motion = {name: moved * rng.uniform(0.85, 1.15) for name, moved in MOTION.items()}
-    bottom = np.repeat(np.r_[np.arange(CELLS) * A, CELLS * A + np.arange(CELLS) * C], ALONG)
-    for plane, draw in np.ndindex(2, DRAWS):
-        sites = []
-        for x, up, lower, upper in SITES[plane]:
-            high = bottom + up * np.where(bottom < CELLS * A - 0.1, A, C)
-            above = rng.random(high.size) < share(high / A - CELLS)
-            kinds = np.where(above, upper, lower)
-            places = np.array([(np.arange(high.size) % ALONG + x) * A, high])
-            places += rng.normal(size=places.shape) * [motion[kind] for kind in kinds]
-            sites.append((high / A - CELLS, above, kinds, places))
-        yield plane, draw, sites
-
-
 def draws(share: Profile, rng: Generator) -> np.ndarray:
-    """Transmission of draws of both planes, (2, draws, nx, ny); ``share`` of the upper material."""
+    """Transmission of draws of both planes, (2, draws, nx, ny); ``share`` of the upper material.
+
+    The boundary is so long that each layer of it has its share.
+    """
+    motion = {name: moved * rng.uniform(0.85, 1.15) for name, moved in MOTION.items()}
     squared = FINE[0][:, None] ** 2 + FINE[1] ** 2
     atom = {name: LobatoParametrization().scattering_factor(name)(squared) for name in MOTION}
     passed = squared[INNER] <= LIMIT**2
+    bottom = np.repeat(np.r_[np.arange(CELLS) * A, CELLS * A + np.arange(CELLS) * C], ALONG)
     found = np.empty((2, DRAWS, *PX), dtype=np.complex64)
-    for plane, draw, sites in atoms(share, rng):
-        spectrum = np.zeros(squared.shape, dtype=complex)
-        for _, _, kinds, places in sites:
-            for kind in set(kinds):
-                one, two = (
-                    np.exp(-2j * np.pi * np.outer(k, r[kinds == kind]))
-                    for k, r in zip(FINE, places, strict=True)
-                )
-                spectrum += one @ two.T * atom[kind]
-        phase = PHASE * fft.ifft2(spectrum).real * spectrum.size / np.prod(SIZE)
-        found[plane, draw] = fft.ifft2(fft.fft2(np.exp(1j * phase))[INNER] * passed / 4)
+    for plane, sites in enumerate(SITES):
+        ranks = np.tile(np.arange(DRAWS * ALONG), (len(sites), 2 * CELLS, 1))
+        chance = rng.permuted(ranks, axis=2) + rng.random(ranks.shape)
+        chance = (chance / DRAWS / ALONG).reshape(len(sites), 2 * CELLS, DRAWS, ALONG)
+        for draw in range(DRAWS):
+            spectrum = np.zeros(squared.shape, dtype=complex)
+            for site, (x, up, lower, upper) in enumerate(sites):
+                high = bottom + up * np.where(bottom < CELLS * A - 0.1, A, C)
+                above = chance[site, :, draw].ravel() < share(high / A - CELLS)
+                kinds = np.where(above, upper, lower)
+                places = np.array([(np.arange(high.size) % ALONG + x) * A, high])
+                places += rng.normal(size=places.shape) * [motion[kind] for kind in kinds]
+                for kind in set(kinds):
+                    one, two = (
+                        np.exp(-2j * np.pi * np.outer(k, r[kinds == kind]))
+                        for k, r in zip(FINE, places, strict=True)
+                    )
+                    spectrum += one @ two.T * atom[kind]
+            phase = PHASE * fft.ifft2(spectrum).real * spectrum.size / np.prod(SIZE)
+            found[plane, draw] = fft.ifft2(fft.fft2(np.exp(1j * phase))[INNER] * passed / 4)
     return found
 
 
@@ -84,7 +81,7 @@ def scanned(rows: int, semiangle: float, rng: Generator) -> np.ndarray:
     """
     y = (np.arange(rows * LINES).reshape(rows, LINES) + rng.random()) / LINES - rows / 2
     y = (y + CELLS) * A + rng.normal(0, SCAN, y.shape)
-    lit = np.abs(1e3 * WAVE * K[1]) <= semiangle
+    lit = np.abs(1e3 * WAVE * (np.abs(K[1]) - 0.5 / SIZE[1])) <= semiangle
     phases = np.exp(-2j * np.pi * y[:, None] * K[1][lit, None])
     apart = K[1][lit, None] - K[1][lit]
     matrix = phases @ phases.conj().swapaxes(1, 2) / LINES
@@ -133,12 +130,15 @@ def patterns(
         for layer in layers
     }
     even = [each[id(layer)] for layer in layers]
-    scan = scanned(rows, semiangle, rng)
+    scan, down = scanned(rows, semiangle, rng), K[1][:, None, None] * SIZE[1]
+    fine = (np.arange(16) + 0.5) / 16 - 0.5
     for column in range(-19, 20):
-        inside = np.hypot(column * part, K[1] * SIZE[1] * across) <= semiangle
+        open_ = ((column + fine[:, None]) * part) ** 2 + (down + fine) ** 2 * across**2
+        open_ = (open_ <= semiangle**2).mean(axis=(1, 2))  # of each direction's cell
+        inside = open_ > 0
         if not inside.any():
             continue
-        some = scan[:, :, inside]
+        some = scan[:, :, inside] * np.sqrt(open_[inside], dtype=np.float32)
         turns = np.exp(2j * np.pi * rng.random(some.shape[:2]))[:, None].astype(np.complex64)
         mixed = (turns @ some)[:, 0]
         offset, first = column % (2 * ALONG), column // (2 * ALONG)
@@ -187,39 +187,20 @@ def diffuse(width: float, middle: float = 0.0) -> Profile:
     return lambda height: 0.5 * (1 + erf((height - middle) / width / np.sqrt(2)))
 
 
-def planned(seed: int, place: int) -> tuple[Generator, float, complex]:
-    """Stream, level and tilt of a stack."""
-    rng = default_rng([seed, place])
-    level = abs(0.2 * place + rng.uniform(-0.1, 0.1))
-    return rng, level, 5 * np.sqrt(rng.random()) * np.exp(2j * np.pi * rng.random())
-
-
-def drawn_level(seed: int, place: int) -> float:
-    """The likeliest level of the elements that were drawn: what the specimen is."""
-    rng, level, _ = planned(seed, place)
-    cations = [one for *_, sites in atoms(diffuse(level), rng) for one in sites[:1]]
-    high, above = (np.concatenate([one[n] for one in cations]) for n in (0, 1))
-
-    def unlikely(width: float) -> float:
-        share = np.clip(diffuse(width)(high), 1e-9, 1 - 1e-9)
-        return float(-np.log(np.where(above, share, 1 - share)).sum())
-
-    return float(minimize_scalar(unlikely, bounds=(1e-3, 4.0), method="bounded").x)
-
-
 def plant(path: str = f"{gettempdir()}/planted.npz", seed: str = "1") -> None:
     """Levels about 0 to 2 by 0.2, 5 to 20 nm, tilts to 5 mrad; goes on with what is kept."""
     kept = np.load(path) if Path(path).exists() else {"truths": [], "stacks": []}
     truths, stacks = list(kept["truths"]), list(kept["stacks"])
     thick = default_rng(int(seed)).permutation(np.linspace(14, 50, 11))
     for place in range(len(truths), 11):
-        rng, level, tilt = planned(int(seed), place)
+        rng = default_rng([int(seed), place])
+        level = abs(0.2 * place + rng.uniform(-0.1, 0.1))
+        tilt = 5 * np.sqrt(rng.random()) * np.exp(2j * np.pi * rng.random())
         periods = round(thick[place])
         layers = [draws(diffuse(level), rng)] * (periods + 1)
         stacks.append(detected(patterns(layers, tilt, rng), rng))
         truths.append((level, A * periods, tilt.real, tilt.imag))
-        drawn = [drawn_level(int(seed), n) for n in range(len(truths))]
-        np.savez(path, truths=truths, stacks=stacks, drawn=drawn)
+        np.savez(path, truths=truths, stacks=stacks)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from htinvert.core import Floats, UserError
 from htinvert.forward.cbed.cell import Cell
 from htinvert.forward.cbed.interface import Strips, strip_patterns
 from htinvert.matching.pattern_nuisances import (
+    CHANGE_COMPONENTS,
     UNEVEN,
     Axes,
     Nuisances,
@@ -128,8 +129,9 @@ def _reduce_changes(group: Any, wanted: Wanted) -> None:
         [[np.asarray(group[f"{doubt}-{index:03d}"]) for index in few] for doubt in doubts]
     )
     uneven = np.stack([np.asarray(group[f"{_SCAN}-{index:03d}"]) for index in few])
-    for prefix, values in (("", changes), (f"{_SCAN}-", np.moveaxis(uneven, 3, 0))):
-        components, coefficients = reduced(values, len(set(tilts[:, 0].tolist())))
+    for kind, values in (("", changes), (_SCAN, np.moveaxis(uneven, 3, 0))):
+        prefix, most = f"{kind}-" if kind else "", CHANGE_COMPONENTS[kind]
+        components, coefficients = reduced(values, len(set(tilts[:, 0].tolist())), most)
         for name, array in (("changes", components), ("change-coefficients", coefficients)):
             if prefix + name in group:
                 del group[prefix + name]

@@ -36,7 +36,7 @@ class Strips:
         tilts: of the beam in steps of the grid (right, down), whole numbers, shape (n, 2).
         outer: largest angle from the aperture's middle that is kept [mrad].
         periods: thicknesses in periods, rising.
-        weights: of the places across a strip, of any number of sets; even where there is one.
+        weights: of the places across a strip, as many as there are, in any number of sets.
     """
 
     centers: tuple[float, ...]
@@ -107,7 +107,7 @@ def _incoming(cell: Cell, strips: Strips) -> tuple[range, float, float]:
     along, across = int(farthest / sx) + 1, int(farthest / sy) + 1
     columns, rows = range(-along, along + 1), np.arange(-across, across + 1)
     whole = _aperture(strips, (sx, sy), np.array(columns)[:, None], rows)
-    return columns, farthest, float((whole**2).sum() * PLACES)
+    return columns, farthest, float((whole**2).sum() * len(strips.weights[0]))
 
 
 def seconds_of(cell: Cell, strips: Strips) -> float:
@@ -210,7 +210,8 @@ def _add(
     kept = (out >= -nx + tilts[:, 0].min()) & (out <= nx + tilts[:, 0].max())
     beams, out = beams[kept], out[kept]
     matrix = wave[:, beams % px][:, :, down % py].reshape(len(rows), -1)
-    across = (np.arange(PLACES) + 0.5) / PLACES - 0.5
+    count = len(strips.weights[0])
+    across = (np.arange(count) + 0.5) / count - 0.5
     places = (np.array(strips.centers)[:, None] + strips.width * across).ravel()
     phases = np.exp(-2j * np.pi * np.outer(places, rows) / cell.size[1])
     for index, tilt in enumerate(strips.tilts):
@@ -220,7 +221,7 @@ def _add(
             continue
         probes = (phases[:, used] * amplitude[used]).astype(np.complex64)
         waves = probes @ matrix[used]
-        seen = (waves.real**2 + waves.imag**2).reshape(len(strips.centers), PLACES, -1)
+        seen = (waves.real**2 + waves.imag**2).reshape(len(strips.centers), count, -1)
         seen = np.einsum("wp,rpk->wrk", np.array(strips.weights, np.float32), seen)
         seen = seen.reshape(-1, len(beams), len(down))
         right = out - tilt[0]
