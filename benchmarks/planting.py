@@ -3,7 +3,7 @@
     python benchmarks/planting.py [KEPT [SEED]]    # eleven stacks of five strips
 
 Lobato's potentials, two slices per cell, draws of displacements and occupations, one boundary, a
-wedge, blurred places, tail and halo that are no Gaussians and wrap around nowhere.
+wedge, a scan with a source and noise, tail and halo that are no Gaussians and wrap around nowhere.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from abtem.parametrizations import LobatoParametrization
 from numpy.random import Generator, default_rng
 from scipy import fft
 from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.optimize import minimize_scalar
 from scipy.signal import fftconvolve
 from scipy.special import erf
 
@@ -29,49 +28,85 @@ SITES = (  # planes of a cell: x and height [cells], elements below and above th
     ((0.0, 0.25, "Sr", "La"), (0.5, 0.75, "O", "O")),
     ((0.5, 0.75, "Ti", "Al"), (0.0, 0.75, "O", "O"), (0.5, 0.25, "O", "O")),
 )
-DRAWS, PLACES, JITTER = 40, 3, 0.4  # of a plane; of the probe across a strip, per column; Å
+DRAWS = 40  # of a plane
+LINES, SCAN, SOURCE = 12, 0.2, 0.3  # of a scan in a strip; noise of each, and of the source [Å]
 STEP, FRAME, SHOWN = 1.6, 96, slice(24, 72)  # mrad per px, px
 K = [fft.fftfreq(n, side / n) for n, side in zip(PX, SIZE, strict=True)]
 FINE = [fft.fftfreq(2 * n, side / n / 2) for n, side in zip(PX, SIZE, strict=True)]
+LIMIT = min(map(max, K)) / 1.5  # 1/Å, of waves: 77 mrad
 INNER = np.ix_(*(fft.fftfreq(n, 1 / n).astype(int) for n in PX))
 
 Profile = Callable[[np.ndarray], np.ndarray]
 
 
-def atoms(share: Profile, rng: Generator) -> Iterator[tuple[int, int, list]]:
-    """Of every draw of both planes the heights [cells], where the upper's are, kinds, places."""
-    motion = {name: moved * rng.uniform(0.85, 1.15) for name, moved in MOTION.items()}
-    bottom = np.repeat(np.r_[np.arange(CELLS) * A, CELLS * A + np.arange(CELLS) * C], ALONG)
-    for plane, draw in np.ndindex(2, DRAWS):
-        sites = []
-        for x, up, lower, upper in SITES[plane]:
-            high = bottom + up * np.where(bottom < CELLS * A - 0.1, A, C)
-            above = rng.random(high.size) < share(high / A - CELLS)
-            kinds = np.where(above, upper, lower)
-            places = np.array([(np.arange(high.size) % ALONG + x) * A, high])
-            places += rng.normal(size=places.shape) * [motion[kind] for kind in kinds]
-            sites.append((high / A - CELLS, above, kinds, places))
-        yield plane, draw, sites
-
-
 def draws(share: Profile, rng: Generator) -> np.ndarray:
-    """Transmission of draws of both planes, (2, draws, nx, ny); ``share`` of the upper material."""
+    """Transmission of draws of both planes, (2, draws, nx, ny); ``share`` of the upper material.
+
+    The boundary is so long that each layer of it has its share.
+    """
+    motion = {name: moved * rng.uniform(0.85, 1.15) for name, moved in MOTION.items()}
     squared = FINE[0][:, None] ** 2 + FINE[1] ** 2
     atom = {name: LobatoParametrization().scattering_factor(name)(squared) for name in MOTION}
-    passed = squared[INNER] <= (min(map(max, K)) / 1.5) ** 2
+    passed = squared[INNER] <= LIMIT**2
+    bottom = np.repeat(np.r_[np.arange(CELLS) * A, CELLS * A + np.arange(CELLS) * C], ALONG)
     found = np.empty((2, DRAWS, *PX), dtype=np.complex64)
-    for plane, draw, sites in atoms(share, rng):
-        spectrum = np.zeros(squared.shape, dtype=complex)
-        for _, _, kinds, places in sites:
-            for kind in set(kinds):
-                one, two = (
-                    np.exp(-2j * np.pi * np.outer(k, r[kinds == kind]))
-                    for k, r in zip(FINE, places, strict=True)
-                )
-                spectrum += one @ two.T * atom[kind]
-        phase = PHASE * fft.ifft2(spectrum).real * spectrum.size / np.prod(SIZE)
-        found[plane, draw] = fft.ifft2(fft.fft2(np.exp(1j * phase))[INNER] * passed / 4)
+    for plane, sites in enumerate(SITES):
+        ranks = np.tile(np.arange(DRAWS * ALONG), (len(sites), 2 * CELLS, 1))
+        chance = rng.permuted(ranks, axis=2) + rng.random(ranks.shape)
+        chance = (chance / DRAWS / ALONG).reshape(len(sites), 2 * CELLS, DRAWS, ALONG)
+        for draw in range(DRAWS):
+            spectrum = np.zeros(squared.shape, dtype=complex)
+            for site, (x, up, lower, upper) in enumerate(sites):
+                high = bottom + up * np.where(bottom < CELLS * A - 0.1, A, C)
+                above = chance[site, :, draw].ravel() < share(high / A - CELLS)
+                kinds = np.where(above, upper, lower)
+                places = np.array([(np.arange(high.size) % ALONG + x) * A, high])
+                places += rng.normal(size=places.shape) * [motion[kind] for kind in kinds]
+                for kind in set(kinds):
+                    one, two = (
+                        np.exp(-2j * np.pi * np.outer(k, r[kinds == kind]))
+                        for k, r in zip(FINE, places, strict=True)
+                    )
+                    spectrum += one @ two.T * atom[kind]
+            phase = PHASE * fft.ifft2(spectrum).real * spectrum.size / np.prod(SIZE)
+            found[plane, draw] = fft.ifft2(fft.fft2(np.exp(1j * phase))[INNER] * passed / 4)
     return found
+
+
+def scanned(rows: int, semiangle: float, rng: Generator) -> np.ndarray:
+    """Waves across the boundary, (strip, wave, ky), whose intensities add up to those of a scan.
+
+    A strip is an average over its lines, each off by the noise of the scan, of a source that is no
+    point: few waves have the same density matrix.
+    """
+    y = (np.arange(rows * LINES).reshape(rows, LINES) + rng.random()) / LINES - rows / 2
+    y = (y + CELLS) * A + rng.normal(0, SCAN, y.shape)
+    lit = np.abs(1e3 * WAVE * (np.abs(K[1]) - 0.5 / SIZE[1])) <= semiangle
+    phases = np.exp(-2j * np.pi * y[:, None] * K[1][lit, None])
+    apart = K[1][lit, None] - K[1][lit]
+    matrix = phases @ phases.conj().swapaxes(1, 2) / LINES
+    values, waves = np.linalg.eigh(matrix * np.exp(-2 * (np.pi * SOURCE * apart) ** 2))
+    used = values.max(axis=0) > 1e-5 * values.max()
+    found = np.zeros((rows, used.sum(), PX[1]), dtype=np.complex64)
+    waves = waves * np.sqrt(np.maximum(values, 0))[:, None]
+    found[..., lit] = waves[..., used].swapaxes(1, 2)
+    return found
+
+
+def through(
+    waves: np.ndarray, layers: list, free: np.ndarray, rng: Generator
+) -> Iterator[np.ndarray]:
+    """Waves behind each of the last three periods; a layer's planes have one or many draws."""
+    for period, layer in enumerate(layers):
+        for plane in layer:
+            drawn = plane[rng.integers(len(plane))]
+            cells = drawn.shape[0] // (PX[0] // ALONG)
+            waves = fft.ifft2(waves, overwrite_x=True)
+            waves *= np.roll(drawn, PX[0] // ALONG * rng.integers(cells), axis=0)
+            waves = fft.fft2(waves, overwrite_x=True)
+            waves *= free
+        if period >= len(layers) - 3:  # a wedge
+            yield waves.copy()
 
 
 def patterns(
@@ -82,34 +117,47 @@ def patterns(
     semiangle: float = 15.0,
     rows: int = 5,
 ) -> np.ndarray:
-    """Mean intensity (strip, ky, kx) behind a list of :func:`draws`, one per period."""
-    half, across = 1e3 * WAVE / SIZE[0] / 2, 1e3 * WAVE / SIZE[1]
-    total, down = np.zeros((rows, PX[1], 2 * PX[0])), fft.fftfreq(PX[1], 1 / PX[1])
+    """Mean intensity (strip, ky, kx) behind a list of :func:`draws`, one per period.
+
+    Every electron meets other displacements, and those of planes are drawn one by one: the mean
+    wave is that behind mean planes, and the mean intensity that of the mean wave and of what drawn
+    ones are off it, so that few draws make little noise.
+    """
+    part, across = 1e3 * WAVE / SIZE[0] / 2, 1e3 * WAVE / SIZE[1]
+    total, beams = np.zeros((rows, PX[1], 2 * PX[0])), PX[0] // ALONG
+    each = {
+        id(layer): layer.reshape(2, -1, beams, PX[1]).mean(axis=1, keepdims=True)
+        for layer in layers
+    }
+    even = [each[id(layer)] for layer in layers]
+    scan, down = scanned(rows, semiangle, rng), K[1][:, None, None] * SIZE[1]
+    fine = (np.arange(16) + 0.5) / 16 - 0.5
     for column in range(-19, 20):
-        angle = np.hypot(column * half, down * across)
-        if angle.min() > semiangle:
+        open_ = ((column + fine[:, None]) * part) ** 2 + (down + fine) ** 2 * across**2
+        open_ = (open_ <= semiangle**2).mean(axis=(1, 2))  # of each direction's cell
+        inside = open_ > 0
+        if not inside.any():
             continue
-        at = (np.arange(PLACES) + rng.random()) / PLACES + np.arange(rows)[:, None] - rows / 2
-        y = (at + CELLS) * A + rng.normal(0, JITTER, (rows, 1))
-        kx = K[0][:, None] + (tilt.real + column % 2 * half) / WAVE / 1e3
-        squared = kx**2 + (K[1] + tilt.imag / WAVE / 1e3) ** 2
-        free = np.exp(-0.5j * np.pi * WAVE * A * squared).astype(np.complex64)
-        waves = np.zeros((rows * PLACES, *PX), dtype=np.complex64)
-        phases = np.exp(-2j * np.pi * np.outer(y.ravel() / SIZE[1], down))
-        waves[:, column // 2] = (angle <= semiangle) * phases
-        for period, layer in enumerate(layers):
-            for plane in layer:
-                drawn = plane[rng.integers(DRAWS)]
-                moved = np.roll(drawn, PX[0] // ALONG * rng.integers(ALONG), axis=0)
-                waves = fft.ifft2(waves, overwrite_x=True)
-                waves *= moved
-                waves = fft.fft2(waves, overwrite_x=True)
-                waves *= free
-            if period >= len(layers) - 3:  # a wedge
-                seen = (
-                    (np.abs(waves) ** 2).reshape(rows, PLACES, *PX).sum(axis=1).transpose(0, 2, 1)
-                )
-                total[:, :, column % 2 :: 2] += fft.fftshift(seen, axes=(1, 2))
+        some = scan[:, :, inside] * np.sqrt(open_[inside], dtype=np.float32)
+        turns = np.exp(2j * np.pi * rng.random(some.shape[:2]))[:, None].astype(np.complex64)
+        mixed = (turns @ some)[:, 0]
+        offset, first = column % (2 * ALONG), column // (2 * ALONG)
+        kx, ky = ((t / WAVE / 1e3) for t in (tilt.real + offset * part, tilt.imag))
+        squared = (K[0][:, None] + kx) ** 2 + (K[1] + ky) ** 2
+        free = np.exp(-0.5j * np.pi * WAVE * A * squared) * (squared <= LIMIT**2)
+        free = free.astype(np.complex64)
+        plane = np.zeros((inside.sum(), beams, PX[1]), dtype=np.complex64)
+        plane[np.arange(inside.sum()), first, np.flatnonzero(inside)] = 1
+        wave = np.zeros((rows, *PX), dtype=np.complex64)
+        wave[:, ALONG * first, inside] = mixed
+        means = through(plane, even, free[::ALONG], rng)
+        for mean, drawn in zip(means, through(wave, layers, free, rng), strict=True):
+            drawn[:, ::ALONG] -= np.tensordot(mixed, mean, 1)
+            diffuse = fft.fftshift(np.abs(drawn) ** 2, axes=(1, 2))
+            seen = (np.abs(np.tensordot(some, mean, 1)) ** 2).sum(axis=1)
+            diffuse[:, PX[0] // 2 % ALONG :: ALONG] += fft.fftshift(seen, axes=(1, 2))
+            at = (2 * np.arange(PX[0]) + offset) % (2 * PX[0])
+            total[:, :, at] += diffuse.transpose(0, 2, 1)
     return total / total.sum(axis=(1, 2), keepdims=True)
 
 
@@ -139,39 +187,20 @@ def diffuse(width: float, middle: float = 0.0) -> Profile:
     return lambda height: 0.5 * (1 + erf((height - middle) / width / np.sqrt(2)))
 
 
-def planned(seed: int, place: int) -> tuple[Generator, float, complex]:
-    """Stream, level and tilt of a stack."""
-    rng = default_rng([seed, place])
-    level = abs(0.2 * place + rng.uniform(-0.1, 0.1))
-    return rng, level, 5 * np.sqrt(rng.random()) * np.exp(2j * np.pi * rng.random())
-
-
-def drawn_level(seed: int, place: int) -> float:
-    """The likeliest level of the elements that were drawn: what the specimen is."""
-    rng, level, _ = planned(seed, place)
-    cations = [one for *_, sites in atoms(diffuse(level), rng) for one in sites[:1]]
-    high, above = (np.concatenate([one[n] for one in cations]) for n in (0, 1))
-
-    def unlikely(width: float) -> float:
-        share = np.clip(diffuse(width)(high), 1e-9, 1 - 1e-9)
-        return float(-np.log(np.where(above, share, 1 - share)).sum())
-
-    return float(minimize_scalar(unlikely, bounds=(1e-3, 4.0), method="bounded").x)
-
-
 def plant(path: str = f"{gettempdir()}/planted.npz", seed: str = "1") -> None:
     """Levels about 0 to 2 by 0.2, 5 to 20 nm, tilts to 5 mrad; goes on with what is kept."""
     kept = np.load(path) if Path(path).exists() else {"truths": [], "stacks": []}
     truths, stacks = list(kept["truths"]), list(kept["stacks"])
     thick = default_rng(int(seed)).permutation(np.linspace(14, 50, 11))
     for place in range(len(truths), 11):
-        rng, level, tilt = planned(int(seed), place)
+        rng = default_rng([int(seed), place])
+        level = abs(0.2 * place + rng.uniform(-0.1, 0.1))
+        tilt = 5 * np.sqrt(rng.random()) * np.exp(2j * np.pi * rng.random())
         periods = round(thick[place])
         layers = [draws(diffuse(level), rng)] * (periods + 1)
         stacks.append(detected(patterns(layers, tilt, rng), rng))
         truths.append((level, A * periods, tilt.real, tilt.imag))
-        drawn = [drawn_level(int(seed), n) for n in range(len(truths))]
-        np.savez(path, truths=truths, stacks=stacks, drawn=drawn)
+        np.savez(path, truths=truths, stacks=stacks)
 
 
 if __name__ == "__main__":

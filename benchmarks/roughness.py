@@ -17,7 +17,6 @@ from pathlib import Path
 from tempfile import gettempdir
 
 import numpy as np
-import planting
 from planting import A, detected, diffuse, draws, patterns
 
 from htinvert.matching.pattern_library import build_library
@@ -71,7 +70,6 @@ def plant(name: str, rng: np.random.Generator) -> tuple[float, float, np.ndarray
 
 def main(folder: Path, cases: int = 6, seed: int = 1) -> None:
     """Plant, ask, and compare depths."""
-    planting.DRAWS = 10
     libraries(folder / "stacks")
     truths = {}
     for place in range(cases):

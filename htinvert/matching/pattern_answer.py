@@ -21,7 +21,7 @@ from htinvert.forward.cbed.descent import descend
 from htinvert.forward.cbed.detector import HALOS, brought
 from htinvert.forward.cbed.posterior import Posterior, independent_points, student_posterior
 from htinvert.matching.pattern_library import PatternLibrary
-from htinvert.matching.pattern_noise import Noise, counting, left_out, spreads
+from htinvert.matching.pattern_noise import Noise, counting, left_out, shared_noise, spreads
 from htinvert.matching.pattern_question import NAMES, STEPS, Question, begin
 
 LEVELS, NEAR = 11, (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
@@ -103,18 +103,21 @@ def answer(
     plain = Question(library, observed)
     point = np.concatenate([point, np.zeros(len(library.nuisances.priors))])
     tell("fitting what is known only about")
-    question = _weighed(plain, plain.matched(point))
+    question = _weighed(plain, plain.matched(point), point)
     point, _, _ = _descended(question, point, count=FIRST)
     # what nuisances explain is no misfit
-    return _answered(plain, _weighed(plain, question.matched(point)), point, tell)
+    return _answered(plain, _weighed(plain, question.matched(point), point), point, tell)
 
 
-def _weighed(plain: Question, matched: Floats) -> Question:
-    """The question with counting by the best patterns, and the misfit of independent pixels."""
-    noise = counting(matched, plain.data)
+def _weighed(plain: Question, matched: Floats, point: Floats) -> Question:
+    """The question with counting by the best patterns, an uneven scan, and what else is alike."""
+    question = replace(plain, noise=counting(matched, plain.data))
+    shared, excess = shared_noise(question.uneven(point), question.left(matched))
+    noise = replace(counting(matched, plain.data), shared=shared, excess=excess)
     question = replace(plain, noise=noise)
-    left = float(np.nansum(((matched - plain.data) * noise.weights) ** 2))
-    return replace(plain, noise=replace(noise, alike=left / _independent(question, matched)))
+    left = question.left(matched)
+    alike = float(left @ left) / _independent(question, matched)
+    return replace(plain, noise=replace(noise, alike=alike))
 
 
 def _descended(
@@ -156,7 +159,9 @@ def _answered(
     return PatternAnswer(
         level=known,
         levels=levels,
-        misfit=profile * noise.alike - 2.0 * float(np.log(noise.weights[seen]).sum()),
+        misfit=profile * noise.alike
+        + noise.volume
+        - 2.0 * float(np.log(noise.weights[seen]).sum()),
         point=dict(zip(NAMES, map(float, point), strict=False)),
         errors={**dict(zip(NAMES, map(float, errors), strict=False)), "level": known.spread},
         nuisances={
@@ -209,7 +214,8 @@ def _independent(question: Question, matched: Floats) -> float:
     alike over many pixels, so that a faint correlation counts as soon as it can be seen, and
     :data:`MODEL_ERROR` even where none is.
     """
-    apart = (matched - question.data) * question.weights
+    apart = np.full(question.data.shape, np.nan)
+    apart[np.isfinite(question.data)] = question.left(matched)
     count, counts = float(np.isfinite(apart).sum()), question.data
     found = independent_points(apart, faintest=count**-0.5)
     bright = float(np.nansum(counts**2) / max(np.nansum(counts), 1.0))

@@ -20,6 +20,8 @@ from htinvert.core import Floats, UserError
 from htinvert.forward.cbed.cell import Cell
 from htinvert.forward.cbed.interface import Strips, strip_patterns
 from htinvert.matching.pattern_nuisances import (
+    CHANGE_COMPONENTS,
+    UNEVEN,
     Axes,
     Nuisances,
     between,
@@ -29,6 +31,7 @@ from htinvert.matching.pattern_nuisances import (
 )
 from htinvert.matching.pattern_wanted import DIVISIONS, VERSION, Wanted
 
+_SCAN = "uneven"
 SCALE = 1e3  # of intensities, so that half floats hold them
 _NOTHING = 1e-8  # of the largest variance: below it half floats have only noise
 SUBSET, COMPONENTS = 1200, 400
@@ -67,6 +70,7 @@ def build_library(
             group.create_array(name, data=array, chunks=(1, *array.shape[1:]))
             done.append(name)
             group.attrs["done"] = done
+            group.attrs["finished"] = False
         if observer is not None:
             observer(len(done), len(tasks))
     if not group.attrs.get("finished"):
@@ -80,13 +84,17 @@ def _tasks(wanted: Wanted) -> list[tuple[str, int, str]]:
     """Arrays to be made: name, number of the level, and of what a change, "" for the patterns."""
     count = len(wanted.levels)
     levels = [(f"level-{index:03d}", index, "") for index in range(count)]
-    changed = [(doubt, index) for doubt in wanted.doubts() for index in fewer_levels(count)]
+    doubts = (*wanted.doubts(), _SCAN)
+    changed = [(doubt, index) for doubt in doubts for index in fewer_levels(count)]
     return levels + [(f"{doubt}-{index:03d}", index, doubt) for doubt, index in changed]
 
 
 def _simulated(wanted: Wanted, index: int, doubt: str, group: Any) -> NDArray[np.float16]:
-    """Patterns of a level, or how they change by a standard deviation of what is in doubt."""
-    if doubt:
+    """Patterns of a level, or how they change by a standard deviation of what is in doubt.
+
+    By uneven places they change in so many ways, which follow the tilts.
+    """
+    if doubt and doubt != _SCAN:
         wanted = wanted.doubts()[doubt][1]
     level = wanted.levels[index]
     cell = wanted.cell(level)
@@ -94,9 +102,13 @@ def _simulated(wanted: Wanted, index: int, doubt: str, group: Any) -> NDArray[np
     few = fewer_tilts(strips.tilts)
     if doubt:
         strips = replace(strips, tilts=tuple(strips.tilts[place] for place in few))
+    if doubt == _SCAN:
+        strips = replace(strips, weights=UNEVEN)
     patterns = binned_down(strip_patterns(cell, strips, beneath=wanted.beneath(level, cell)))
     patterns *= SCALE
-    if doubt:
+    if doubt == _SCAN:
+        patterns = patterns.reshape(*patterns.shape[:2], len(UNEVEN), -1, *patterns.shape[3:])
+    elif doubt:
         patterns -= np.asarray(group[f"level-{index:03d}"])[:, few]
     return patterns.astype(np.float16)
 
@@ -106,10 +118,6 @@ def _reduce_changes(group: Any, wanted: Wanted) -> None:
     few, doubts = fewer_levels(len(wanted.levels)), wanted.doubts()
     strips = wanted.strips(wanted.cell(wanted.levels[0]), wanted.levels[0])
     tilts = np.array([strips.tilts[place] for place in fewer_tilts(strips.tilts)])
-    changes = np.stack(
-        [[np.asarray(group[f"{doubt}-{index:03d}"]) for index in few] for doubt in doubts]
-    )
-    components, coefficients = reduced(changes, len(set(tilts[:, 0].tolist())))
     right, down = strips.step(wanted.cell(wanted.levels[0]))
     group.attrs["nuisances"] = {
         "priors": {name: prior for name, (prior, _) in doubts.items()},
@@ -117,10 +125,17 @@ def _reduce_changes(group: Any, wanted: Wanted) -> None:
         "tilts_x": sorted({x * right for x in tilts[:, 0].tolist()}),
         "tilts_y": sorted({y * down for y in tilts[:, 1].tolist()}),
     }
-    for name, array in (("changes", components), ("change-coefficients", coefficients)):
-        if name in group:
-            del group[name]
-        group.create_array(name, data=array)
+    changes = np.stack(
+        [[np.asarray(group[f"{doubt}-{index:03d}"]) for index in few] for doubt in doubts]
+    )
+    uneven = np.stack([np.asarray(group[f"{_SCAN}-{index:03d}"]) for index in few])
+    for kind, values in (("", changes), (_SCAN, np.moveaxis(uneven, 3, 0))):
+        prefix, most = f"{kind}-" if kind else "", CHANGE_COMPONENTS[kind]
+        components, coefficients = reduced(values, len(set(tilts[:, 0].tolist())), most)
+        for name, array in (("changes", components), ("change-coefficients", coefficients)):
+            if prefix + name in group:
+                del group[prefix + name]
+            group.create_array(prefix + name, data=array)
 
 
 def binned_down(patterns: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -218,6 +233,8 @@ class PatternLibrary:
         semiangle: [mrad].
         beam_energy: [eV].
         nuisances: what is known only about, and how patterns change with it.
+        uneven: how patterns change where places in a strip weigh unevenly, per width of a strip
+            (:data:`UNEVEN <htinvert.matching.pattern_nuisances.UNEVEN>`).
     """
 
     descriptor: str
@@ -229,6 +246,7 @@ class PatternLibrary:
     semiangle: float
     beam_energy: float
     nuisances: Nuisances
+    uneven: Nuisances
 
     @property
     def blurred(self) -> tuple[float, float]:
@@ -252,10 +270,11 @@ class PatternLibrary:
         if not group.attrs.get("finished"):
             raise UserError(f"{path} is not finished; run htinvert build --library again")
         known = group.attrs
-        if "nuisances" not in known:
+        if "nuisances" not in known or f"{_SCAN}-changes" not in group:
             raise UserError(
                 f"{path} is a library of patterns of an older htinvert, which knows no error of "
-                "motion and of potentials; build it anew into another folder"
+                "motion, of potentials and of scans; run htinvert build --library again, which "
+                "adds what it lacks, or into another folder where it says so"
             )
         doubts = known["nuisances"]
         return cls(
@@ -267,11 +286,14 @@ class PatternLibrary:
             (float(known["step"][1]), float(known["step"][0])),
             float(known["semiangle"]),
             float(known["beam_energy"]),
-            Nuisances(
-                dict(doubts["priors"]),
-                _axes(doubts, known["thicknesses"]),
-                np.asarray(group["changes"]),
-                np.asarray(group["change-coefficients"]),
+            *(
+                Nuisances(
+                    priors,
+                    _axes(doubts, known["thicknesses"]),
+                    np.asarray(group[f"{prefix}changes"]),
+                    np.asarray(group[f"{prefix}change-coefficients"]),
+                )
+                for prefix, priors in (("", dict(doubts["priors"])), (f"{_SCAN}-", {}))
             ),
         )
 

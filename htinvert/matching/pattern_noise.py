@@ -29,10 +29,44 @@ class Noise:
     Attributes:
         weights: one over the standard deviation of each, shape (rows, ky, kx).
         alike: squared residuals, so weighted, per pixel that is independent.
+        shared: patterns over measured pixels, so weighted and orthonormal, shape (n, p), of which
+            a residual holds more than of others; None where there are none.
+        excess: its variance in each beside that of counting, shape (n,).
     """
 
     weights: Floats
     alike: float = 1.0
+    shared: Floats | None = None
+    excess: Floats | None = None
+
+    def even(self, left: Floats) -> Floats:
+        """Weighted residuals of measured pixels, flat, whose variance is that of counting only."""
+        if self.shared is None or self.excess is None:
+            return left
+        less = 1.0 - 1.0 / np.sqrt(1.0 + self.excess)
+        return np.asarray(left - (less * (self.shared @ left)) @ self.shared)
+
+    @property
+    def volume(self) -> float:
+        """Logarithm of how much more room the excess leaves, squared."""
+        return 0.0 if self.excess is None else float(np.log1p(self.excess).sum())
+
+
+def shared_noise(changes: Floats, left: Floats) -> tuple[Floats, Floats]:
+    """Patterns of which a residual may hold more, orthonormal, and the excess variance in each.
+
+    Args:
+        changes: of weighted pixels, by what scatters equally much in all of them, shape (n, p);
+            how much is the likeliest by the residual.
+        left: weighted residual, shape (p,).
+    """
+    _, sizes, basis = np.linalg.svd(changes, full_matrices=False)
+    held = np.square(basis @ left)
+    plain = max((float(left @ left) - float(held.sum())) / max(left.size - len(held), 1), 1.0)
+    tried = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 81)]) ** 2
+    excess = tried[:, None] * sizes**2 / plain
+    unlikely = (np.log1p(excess) + held / plain / (1.0 + excess)).sum(axis=1)
+    return basis, excess[int(unlikely.argmin())]
 
 
 def counting(matched: Floats, data: Floats) -> Noise:

@@ -1,4 +1,4 @@
-"""What is known only about: how far atoms move, how strong the potential is, where strips lie.
+"""What is known only about: motion, strength of the potential, strips' places, lines of a scan.
 
 A library holds how its patterns change with each, on fewer levels and tilts than its own, so that
 a fit can let them go within what is known before. Patterns are nearly linear in them.
@@ -22,7 +22,17 @@ STRENGTH = 0.01
 """The same of the potential: parametrizations and bonding make it differ by a percent."""
 PLACE = 0.05
 """The same of where strips lie, in widths of a strip: half a pixel of a scan, 0.2 Å of a cell."""
-COMPONENTS, SUBSET = 80, 600  # principal components of the changes; of how many
+_ACROSS = (np.arange(12) + 0.5) / 12
+UNEVEN = tuple(
+    tuple((2.0**1.5 * np.pi * wave * part(2.0 * np.pi * wave * _ACROSS)).tolist())
+    for wave in (1, 2, 3, 4)  # intensities have twice the band of the aperture
+    for part in (np.sin, np.cos)
+)
+"""What places weigh in a strip where the lines of a scan are off, per width of a strip that each
+such wave of displacements is (rms): noise of the scan is equally much of each."""
+CHANGE_COMPONENTS, SUBSET = {"": 80, "uneven": 300}, 900
+"""Principal components of changes, of how many: what lines of a scan change differs from level,
+thickness and tilt to the next by more."""
 _NOTHING = 1e-6  # of the largest variance
 
 Axes = tuple[Floats, Floats, Floats, Floats]
@@ -95,7 +105,9 @@ def fewer_tilts(tilts: tuple[tuple[int, int], ...]) -> list[int]:
     ]
 
 
-def reduced(changes: NDArray[np.float16], mirrored: int) -> tuple[NDArray[np.float32], ...]:
+def reduced(
+    changes: NDArray[np.float16], mirrored: int, components: int
+) -> tuple[NDArray[np.float32], ...]:
     """Principal components (c, rows, down, right) of changes, and their coefficients.
 
     ``changes`` have shape (nuisances, levels, thicknesses, tilts, rows, down, right), the tilts
@@ -108,7 +120,7 @@ def reduced(changes: NDArray[np.float16], mirrored: int) -> tuple[NDArray[np.flo
     some = flat[np.sort(picked)].astype(np.float32)
     sample = np.concatenate([some, some[..., ::-1]]).reshape(2 * len(some), -1)
     values, vectors = np.linalg.eigh(sample @ sample.T)
-    most = max(1, min(COMPONENTS, int((values > _NOTHING * values.max()).sum())))
+    most = max(1, min(components, int((values > _NOTHING * values.max()).sum())))
     values, vectors = values[::-1][:most], vectors[:, ::-1][:, :most]
     basis = (vectors / np.sqrt(np.maximum(values, 1e-30))).T @ sample
     both = []

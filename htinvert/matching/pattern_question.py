@@ -15,8 +15,9 @@ from htinvert.forward.cbed.detector import (
     brought_together,
     copies,
 )
-from htinvert.matching.pattern_library import PatternLibrary
+from htinvert.matching.pattern_library import SCALE, PatternLibrary
 from htinvert.matching.pattern_noise import Noise
+from htinvert.matching.pattern_nuisances import PLACE, UNEVEN
 
 NAMES = (
     *("level", "thickness", "tilt_x", "tilt_y"),
@@ -118,12 +119,40 @@ class Question:
         """The best patterns at a point: what is linear in the instrument is solved for."""
         return brought_together(self.columns(point), self.data, self.weights, own=OWN)
 
+    def left(self, matched: Floats) -> Floats:
+        """What patterns leave of measured pixels, in units of noise, flat."""
+        left = ((matched - self.data) * self.weights)[np.isfinite(self.data)]
+        return left if self.noise is None else self.noise.even(left)
+
     def residual(self, point: Floats) -> Floats:
         """Misfit of each measured pixel, flat, as independent ones count, then the nuisances."""
-        apart = (self.matched(point) - self.data) * self.weights
+        left = self.left(self.matched(point))
         if self.noise is not None:
-            apart /= np.sqrt(self.noise.alike)
-        return np.concatenate([apart[np.isfinite(self.data)], point[len(NAMES) :]])
+            left = left / np.sqrt(self.noise.alike)
+        return np.concatenate([left, point[len(NAMES) :]])
+
+    def uneven(self, point: Floats) -> Floats:
+        """How measured pixels change, in units of noise, where lines of a scan are off.
+
+        By each wave of displacements in each strip, one width of it, shape (n, p).
+        """
+        here, doubts = point[:4], self.library.nuisances
+        patterns = self.library.patterns(here, point[len(NAMES) :])
+        ways = [self.library.uneven.change(here, way) / SCALE for way in np.eye(len(UNEVEN))]
+        for name, prior in doubts.priors.items():
+            if name == "place":  # all lines of a strip together
+                way = np.array([float(other == name) / prior for other in doubts.priors])
+                ways.append(doubts.change(here, way) / SCALE)
+        seen, step = np.isfinite(self.data), PLACE / 5
+        before, found = self.matched(point)[seen], []
+        for way in ways:
+            for row in range(len(patterns)):
+                moved = patterns.copy()
+                moved[row] += step * way[row]
+                columns = self.seen(moved, point, WIDTHS)
+                after = brought_together(columns, self.data, self.weights, own=OWN)[seen]
+                found.append((after - before) / step * self.weights[seen])
+        return np.array(found)
 
     def bounds(self) -> tuple[Floats, Floats]:
         """Least and largest values of a point with nuisances."""

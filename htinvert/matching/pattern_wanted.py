@@ -15,6 +15,7 @@ from htinvert.matching.pattern_nuisances import (
     MOTION,
     PLACE,
     STRENGTH,
+    UNEVEN,
     fewer_levels,
     fewer_tilts,
 )
@@ -164,8 +165,10 @@ def cost_of(wanted: Wanted) -> Cost:
     nx, ny = strips.reach(cell)
     seconds = seconds_of(cell, strips) * len(wanted.levels)
     few = replace(strips, tilts=tuple(strips.tilts[place] for place in fewer_tilts(strips.tilts)))
-    again = len(wanted.doubts()) * len(fewer_levels(len(wanted.levels)))
-    tilted = len(wanted.levels) * len(strips.tilts) + again * len(few.tilts)
+    fewer, doubts = len(fewer_levels(len(wanted.levels))), len(wanted.doubts())
+    again = (doubts + 1) * fewer  # uneven scans go through once, and are kept in all their ways
+    tilted = len(wanted.levels) * len(strips.tilts)
+    tilted += (doubts + len(UNEVEN)) * fewer * len(few.tilts)
     count = tilted * len(strips.periods) * wanted.rows
     size = (2 * nx + 1) * (ny // 2 * 2 + 1) * 2 / 1e9
     return Cost(count, float(seconds + again * seconds_of(cell, few)), count * size)

@@ -36,6 +36,7 @@ class Strips:
         tilts: of the beam in steps of the grid (right, down), whole numbers, shape (n, 2).
         outer: largest angle from the aperture's middle that is kept [mrad].
         periods: thicknesses in periods, rising.
+        weights: of the places across a strip, as many as there are, in any number of sets.
     """
 
     centers: tuple[float, ...]
@@ -45,6 +46,7 @@ class Strips:
     tilts: tuple[tuple[int, int], ...]
     outer: float
     periods: tuple[int, ...]
+    weights: tuple[tuple[float, ...], ...] = ((1.0,) * PLACES,)
 
     def step(self, cell: Cell) -> tuple[float, float]:
         """Of the grid of directions (right, down) [mrad]."""
@@ -63,8 +65,8 @@ def strip_patterns(
     """Intensities about the aperture's middle, of a beam of 1.
 
     After so many periods of ``cell`` the beam goes on through those of ``beneath``, of one size.
-    Shape (periods, tilts, rows, 2 ny + 1, 2 nx + 1): down, right. Directions are those of
-    :meth:`Strips.step`.
+    Shape (periods, tilts, rows, 2 ny + 1, 2 nx + 1): down, right; all rows of each set of weights
+    follow one another. Directions are those of :meth:`Strips.step`.
     """
     found = np.zeros(_shape(cell, strips), dtype=np.float32)
     columns, farthest, whole = _incoming(cell, strips)
@@ -94,7 +96,7 @@ def _sent(columns: range, offset: int, strips: Strips, mirrored: bool) -> list[i
 
 def _shape(cell: Cell, strips: Strips) -> tuple[int, ...]:
     nx, ny = strips.reach(cell)
-    counts = (len(strips.periods), len(strips.tilts), len(strips.centers))
+    counts = (len(strips.periods), len(strips.tilts), len(strips.weights) * len(strips.centers))
     return (*counts, 2 * ny + 1, 2 * nx + 1)
 
 
@@ -105,7 +107,7 @@ def _incoming(cell: Cell, strips: Strips) -> tuple[range, float, float]:
     along, across = int(farthest / sx) + 1, int(farthest / sy) + 1
     columns, rows = range(-along, along + 1), np.arange(-across, across + 1)
     whole = _aperture(strips, (sx, sy), np.array(columns)[:, None], rows)
-    return columns, farthest, float((whole**2).sum() * PLACES)
+    return columns, farthest, float((whole**2).sum() * len(strips.weights[0]))
 
 
 def seconds_of(cell: Cell, strips: Strips) -> float:
@@ -208,7 +210,8 @@ def _add(
     kept = (out >= -nx + tilts[:, 0].min()) & (out <= nx + tilts[:, 0].max())
     beams, out = beams[kept], out[kept]
     matrix = wave[:, beams % px][:, :, down % py].reshape(len(rows), -1)
-    across = (np.arange(PLACES) + 0.5) / PLACES - 0.5
+    count = len(strips.weights[0])
+    across = (np.arange(count) + 0.5) / count - 0.5
     places = (np.array(strips.centers)[:, None] + strips.width * across).ravel()
     phases = np.exp(-2j * np.pi * np.outer(places, rows) / cell.size[1])
     for index, tilt in enumerate(strips.tilts):
@@ -218,8 +221,9 @@ def _add(
             continue
         probes = (phases[:, used] * amplitude[used]).astype(np.complex64)
         waves = probes @ matrix[used]
-        seen = (waves.real**2 + waves.imag**2).reshape(len(strips.centers), PLACES, -1).sum(axis=1)
-        seen = seen.reshape(len(strips.centers), len(beams), len(down))
+        seen = (waves.real**2 + waves.imag**2).reshape(len(strips.centers), count, -1)
+        seen = np.einsum("wp,rpk->wrk", np.array(strips.weights, np.float32), seen)
+        seen = seen.reshape(-1, len(beams), len(down))
         right = out - tilt[0]
         inside = np.abs(right) <= nx
         first = int(tilt[1] - ny - down[0])

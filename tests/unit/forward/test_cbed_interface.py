@@ -8,7 +8,7 @@ import pytest
 from ase import Atoms
 
 from htinvert.forward.cbed.cell import Cell, make_cell
-from htinvert.forward.cbed.interface import Strips, strip_patterns
+from htinvert.forward.cbed.interface import PLACES, Strips, strip_patterns
 from htinvert.forward.cbed.table import scattering_table
 from htinvert.forward.cross_section import wavelength
 from htinvert.structures.perovskite_stack import perovskite_stack
@@ -68,6 +68,15 @@ def test_a_mirror_of_the_specimen_mirrors_a_tilt() -> None:
     assert np.abs(found[0] - found[1][..., ::-1]).max() < 1e-4 * found.max()
     unknown = replace(cell, symmetries=np.eye(2, dtype=int)[None])
     assert np.abs(strip_patterns(unknown, wanted)[0] - found).max() < 1e-4 * found.max()
+
+
+def test_places_that_weigh_unevenly_add_up_to_the_strip() -> None:
+    cell = cell_of(perovskite_stack(cells=2))
+    parts = tuple(map(tuple, np.eye(PLACES).tolist()))
+    apart = strip_patterns(cell, strips(weights=parts))[0, 0]
+    whole = strip_patterns(cell, strips())[0, 0, 0]
+    assert np.abs(apart.sum(axis=0) - whole).max() < 1e-5 * whole.max()
+    assert np.abs(apart[0] - apart[3]).max() > 1e-2 * whole.max(), "a cell is not even"
 
 
 def test_intermixing_shares_sites_as_an_error_function_does() -> None:

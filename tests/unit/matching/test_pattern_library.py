@@ -17,7 +17,8 @@ from htinvert.matching.pattern_answer import PatternAnswer, answer
 from htinvert.matching.pattern_families import probabilities
 from htinvert.matching.pattern_library import PatternLibrary, binned_down, build_library
 from htinvert.matching.pattern_map import map_levels
-from htinvert.matching.pattern_noise import Noise, left_out, spreads
+from htinvert.matching.pattern_noise import Noise, left_out, shared_noise, spreads
+from htinvert.matching.pattern_nuisances import UNEVEN
 from htinvert.matching.pattern_question import Question, node_misfits, stated
 from htinvert.matching.pattern_wanted import Wanted, cost_of
 from htinvert.structures.perovskite_stack import perovskite_stack
@@ -97,7 +98,7 @@ def test_a_build_goes_on_where_it_was_killed(store: Path, monkeypatch: pytest.Mo
 def test_a_library_of_an_older_version_is_said_to_be_one(store: Path, tmp_path: Path) -> None:
     old = zarr.open_group(str(shutil.copytree(store, tmp_path / "old.zarr")))
     del old.attrs["nuisances"]
-    with pytest.raises(UserError, match="an older htinvert.*build it anew"):
+    with pytest.raises(UserError, match="an older htinvert.*build --library again"):
         PatternLibrary.open(tmp_path / "old.zarr")
 
 
@@ -177,6 +178,33 @@ def test_a_motion_beside_the_library_s_is_found_and_does_not_move_the_level(stor
     exact = library.patterns(point, np.array([1.0])) - library.patterns(point)
     again = library.doubted(point, {"motion La": 0.15}).patterns(point) - library.patterns(point)
     assert np.abs(again - exact).max() < 1e-3 * np.abs(exact).max()
+
+
+def test_lines_of_a_scan_that_are_off_do_not_move_the_level(store: Path) -> None:
+    """Each wave of displacements in each strip 3 % of its width, which by counting is chi² 1.6."""
+    library = PatternLibrary.open(store)
+    rng = np.random.default_rng(2)
+    ways = np.stack([library.uneven.change(MIDDLE[:4], way) for way in np.eye(len(UNEVEN))])
+    moved = 0.03 * np.einsum("wr,wryx->ryx", rng.normal(size=ways.shape[:2]), ways)
+    counts = planted(replace(library, mean=library.mean + moved), MIDDLE, dose=3e6)
+    found = answer(library, counts)
+    assert found.chi_square > 1.3
+    assert found.level.mean == pytest.approx(0.4, abs=0.05)
+    assert found.level.spread < 0.1
+
+
+def test_how_much_of_shared_noise_there_is_is_taken_from_a_residual() -> None:
+    """Of 40 patterns of ten in length: afterwards every direction has the variance of counting."""
+    rng = np.random.default_rng(3)
+    changes = rng.normal(size=(40, 2000)) * 10 / 2000**0.5
+    counted = rng.normal(size=(2, 2000))
+    left = counted[0] + 0.3 * rng.normal(size=40) @ changes
+    shared, excess = shared_noise(changes, left)
+    assert excess.sum() == pytest.approx(40 * 9.0, rel=0.5)
+    even = Noise(np.ones(2000), shared=shared, excess=excess).even(left)
+    assert (shared @ even).std() == pytest.approx(1.0, abs=0.3)
+    assert np.allclose(even - shared.T @ (shared @ even), left - shared.T @ (shared @ left))
+    assert shared_noise(changes, counted[1])[1].max() < 1.0, "none where there is none"
 
 
 def test_errors_are_those_that_a_residual_makes_with_its_neighbors() -> None:
