@@ -241,7 +241,7 @@ def compare(folder: Path, steps: int) -> None:
     store, sets = prepared(folder)
     known = PatternLibrary.open(store)
     train, test = (DOSE * (np.load(path)["stacks"] + 2e-6) for path in sets.values())
-    true = np.load(sets["test"])["drawn"]
+    true = np.load(sets["test"])["truths"][:, 0]
     begun = time.process_time()
     as_stated, fitted = instruments(known, rng.poisson(train).astype(float))
     print(f"instrument fitted to three stacks in {time.process_time() - begun:.0f} s")
@@ -257,6 +257,8 @@ def compare(folder: Path, steps: int) -> None:
     ranges = rng.uniform((0.0, A * TRAIN[0]), (2.0, A * TRAIN[-1]), (SIMULATED, 2))
     drawn = np.column_stack([ranges, radius * np.cos(turn), radius * np.sin(turn)])
     degraded = rng.poisson(fitted.expected(drawn[:KNOWN])).astype(float)
+    levels = [nearest(fitted, one) for one in degraded]
+    shown("simulated by the fitted instrument, known", levels, drawn[:KNOWN, 0])
     for name, instrument in (("(b)", as_stated), ("(b) after (a)", fitted)):
         simulated = instrument.expected(drawn)
         sharp = rng.poisson(simulated[:KNOWN]).astype(float)
