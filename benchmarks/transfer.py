@@ -282,7 +282,7 @@ def compare(folder: Path, steps: int) -> None:
             moved("simulated, measured, simulated", instrument, sharp, there)
             there = [passed(back, one) for one in degraded]
             levels = [nearest(instrument, one) for one in there]
-            shown("  simulated by the fitted instrument, known", levels, drawn[:KNOWN, 0])
+            shown("  the same through the network", levels, drawn[:KNOWN, 0])
 
 
 if __name__ == "__main__":
