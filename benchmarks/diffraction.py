@@ -6,7 +6,6 @@
     python benchmarks/diffraction.py wide STORE         # the same for 5 to 20 nm, tilts to 5 mrad
     python benchmarks/diffraction.py planted STORE [KEPT [DOSES]]    # by planting.py, at four doses
     python benchmarks/diffraction.py bound STORE        # the least error of any method
-    python benchmarks/diffraction.py network STORE      # a small network beside them
     python benchmarks/diffraction.py map STORE          # positions per second
 
 Folders of third-party data are read, never copied. Processor seconds of one thread.
@@ -151,12 +150,14 @@ def compare(known: PatternLibrary, cases: list, *, middle: float) -> np.ndarray:
         *(Axis(name, "mrad", STEP, -STEP * middle) for name in ("ky", "kx")),
     )
     raw, transferred, fitted, thick, tilt, held, seconds = [], [], [], [], [], [], []
-    sure, plain = [], []
+    sure, plain, near, quick = [], [], [], []
     last = None
     for level, thickness, tilts, data in cases:
         observed = Signal(np.ascontiguousarray(data, dtype=np.float32), axes)
         question = Question(known.leading(), observed)
+        begun = time.process_time()
         nearest = _nearest(question, stated(question))
+        quick.append(time.process_time() - begun)
         raw.append(nearest[0] - level)
         plain.append(nearest[1] - thickness)
         begun = time.process_time()
@@ -164,7 +165,9 @@ def compare(known: PatternLibrary, cases: list, *, middle: float) -> np.ndarray:
         seconds.append(time.process_time() - begun)
         point = np.array(list(found.point.values()))
         # the instrument of another specimen, where there is one: a transfer that is fitted once
-        transferred.append(_nearest(question, point if last is None else last)[0] - level)
+        other = _nearest(question, point if last is None else last)
+        transferred.append(other[0] - level)
+        near.append([low <= level <= high for *_, low, high in (nearest, other)])
         last = point
         low, high = found.level.interval()
         fitted.append(found.level.mean - level)
@@ -186,6 +189,8 @@ def compare(known: PatternLibrary, cases: list, *, middle: float) -> np.ndarray:
         ("least squares, structure and instrument", fitted),
     ):
         print(f"{name}: level rms {np.sqrt(np.mean(np.square(errors))):.3f}")
+    one, two = np.sum(near, axis=0)
+    print(f"intervals of the first two held in {one}, {two}; {np.mean(quick):.2f} s each")
     determined = np.array(fitted)[sure]
     print(
         f"determined: {len(determined)} of {len(sure)}, their level rms "
@@ -233,82 +238,6 @@ def map_(store: Path) -> None:
     )
 
 
-def network(store: Path, kept: Path = KEPT) -> None:
-    """A small network on a thousand stacks of random instruments, beside the same planted data."""
-    import torch
-
-    known = PatternLibrary.open(store)
-    rng = np.random.default_rng(5)
-    axes = (
-        Axis("strip", "Å", 3.905),
-        *(Axis(name, "mrad", STEP, -STEP * 23.5) for name in ("ky", "kx")),
-    )
-    question = Question(known, Signal(np.ones((5, PIXELS, PIXELS), dtype=np.float32), axes))
-    begun = time.process_time()
-    lower, upper = question.bounds()
-    room = np.array([2.0, 1.0, 1.0, 0.015, 0.005])  # degrees, mrad, mrad, 1, 1
-    lower[4:9], upper[4:9] = -room, room
-    lower[7], upper[7] = lower[7] + 1.0, upper[7] + 1.0
-    lower[9], upper[9] = 0.6, 1.3
-    stacks, levels = [], []
-    for _ in range(1000):
-        point = rng.uniform(lower, upper)
-        sharp, near, halo, far = question.columns(point, HALOS).transpose(1, 0, 2, 3)
-        a, b, c = rng.uniform(0.0, (0.1, 0.3, 0.05))
-        mixed = (1 - a - b - c) * sharp / sharp.sum(axis=(1, 2), keepdims=True)
-        for part, copy in ((a, near), (b, halo), (c, far)):
-            mixed = mixed + part * copy / copy.sum(axis=(1, 2), keepdims=True)
-        stacks.append(rng.poisson(DOSE * np.maximum(mixed, 0.0) + 2.0))
-        levels.append(point[0])
-    made = time.process_time() - begun
-    features = np.array([_features(stack) for stack in stacks], dtype=np.float32)
-    mean = features.mean(axis=0)
-    basis = np.linalg.svd(features - mean, full_matrices=False)[2][:80]
-    scale = ((features - mean) @ basis.T).std(axis=0)
-    inputs = torch.tensor((features - mean) @ basis.T / scale)
-    wanted = torch.tensor(np.array(levels, dtype=np.float32))[:, None]
-    errors: dict[str, list[float]] = {"simulated, held out": [], "planted": [], "demo": []}
-    with np.load(kept) as held:
-        counts = rng.poisson(DOSE * (held["stacks"] + 2e-6))
-        data = [("planted", t[0], c) for t, c in zip(held["truths"], counts, strict=True)]
-    folder = SHARED / "cbed-demo"
-    if folder.is_dir():
-        for name, truth in json.loads((folder / "truth.json").read_text()).items():
-            stack = np.load(folder / f"{name}.npy").transpose(0, 2, 1)
-            data.append(("demo", truth["sigma"], stack))
-    begun = time.process_time()
-    for seed in range(3):
-        torch.manual_seed(seed)
-        model = torch.nn.Sequential(
-            *(torch.nn.Linear(80, 64), torch.nn.SiLU(), torch.nn.Dropout(0.2)),
-            torch.nn.Linear(64, 1),
-        )
-        rule = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
-        for _ in range(400):
-            rule.zero_grad()
-            loss = ((model(inputs[:900]) - wanted[:900]) ** 2).mean()
-            loss.backward()
-            rule.step()
-        model.eval()
-        with torch.no_grad():
-            apart = (model(inputs[900:]) - wanted[900:]).numpy().ravel()
-            errors["simulated, held out"] += apart.tolist()
-            for name, level, stack in data:
-                seen = (_features(stack).astype(np.float32) - mean) @ basis.T / scale
-                errors[name].append(float(model(torch.tensor(seen[None]))) - level)
-    trained = time.process_time() - begun
-    for name, found in errors.items():
-        if found:
-            print(f"network, {name}: level rms {np.sqrt(np.mean(np.square(found))):.2f}")
-    print(f"1000 stacks made in {made:.0f} s, three seeds trained in {trained:.0f} s")
-
-
-def _features(stack: np.ndarray) -> np.ndarray:
-    """Square roots of the counts about the disk, each strip of one norm."""
-    part = np.sqrt(np.maximum(np.asarray(stack, dtype=float), 0.0))[:, 8:40, 8:40].reshape(5, -1)
-    return np.asarray(part / np.linalg.norm(part, axis=1, keepdims=True) * 32).ravel()
-
-
 def _bounds(question: Question, point: np.ndarray, steps: np.ndarray, parts: np.ndarray) -> list:
     """Least standard errors of the level at each dose; ``parts`` of the beam are in the copies."""
 
@@ -343,11 +272,20 @@ def _bounds(question: Question, point: np.ndarray, steps: np.ndarray, parts: np.
     return found
 
 
-def _nearest(question: Question, point: np.ndarray) -> tuple[float, float]:
-    """Level and thickness of the nearest pattern of the library, on its principal components."""
+def _nearest(question: Question, point: np.ndarray) -> tuple[float, float, float, float]:
+    """Level and thickness of the nearest pattern of the library, on its principal components.
+
+    Then the level's interval of 90 %, half a step wider: as likely as misfits in units of the least
+    per pixel say.
+    """
     misfit = node_misfits(question, point)
     place = np.unravel_index(int(misfit.argmin()), misfit.shape)
-    return tuple(float(question.library.axes[axis][place[axis]]) for axis in (0, 1))
+    levels, thicknesses = question.library.axes[:2]
+    least = misfit.min(axis=(1, 2, 3)) / misfit.min() * question.data.size
+    share = np.cumsum(np.exp(-0.5 * (least - least.min())))
+    ends = levels[np.searchsorted(share / share[-1], (0.05, 0.95))]
+    ends = ends + np.array([-0.5, 0.5]) * (levels[1] - levels[0])
+    return tuple(float(x) for x in (levels[place[0]], thicknesses[place[1]], *ends))
 
 
 if __name__ == "__main__":
@@ -360,5 +298,4 @@ if __name__ == "__main__":
         "planted": planted,
         "bound": bound,
         "map": map_,
-        "network": network,
     }[what](*(map(Path, given[:2]) if given else [SHARED / "sto-pacbed"]), *given[2:])
