@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -27,9 +28,10 @@ from ase import Atoms
 from htinvert.core import Axis, Signal
 from htinvert.forward.cbed.detector import HALOS
 from htinvert.matching.pattern_answer import answer
-from htinvert.matching.pattern_library import PatternLibrary, build_library
+from htinvert.matching.pattern_library import SCALE, PatternLibrary, build_library
 from htinvert.matching.pattern_map import map_levels
-from htinvert.matching.pattern_question import STEPS, Question, node_misfits, stated
+from htinvert.matching.pattern_nuisances import UNEVEN
+from htinvert.matching.pattern_question import STEPS, WIDTHS, Question, node_misfits, stated
 from htinvert.matching.pattern_wanted import Wanted, cost_of
 from htinvert.structures.perovskite_stack import perovskite_stack
 
@@ -118,8 +120,10 @@ def bound(store: Path, kept: Path = KEPT) -> None:
     """Cramér and Rao's bound of the level, by counting alone: instrument and nuisances free.
 
     No unbiased method errs less; what nuisances are known before counts as measured. Of planted
-    stacks, where there are any, the rms.
+    stacks, where there are any, the rms; then where lines of the scan are off, too, as planted.
     """
+    from planting import LINES, SCAN
+
     known = PatternLibrary.open(store)
     axes = (
         Axis("strip", "Å", 3.905),
@@ -138,9 +142,11 @@ def bound(store: Path, kept: Path = KEPT) -> None:
     if kept.exists():
         with np.load(kept) as held:
             points = [np.array([max(t[0], 0.1), *t[1:], *instrument]) for t in held["truths"]]
-        every = np.array([_bounds(question, point, steps, parts) for point in points])
-        rms = np.sqrt(np.mean(every**2, axis=0))
-        print(f"{len(every)} planted: rms " + ", ".join(f"{e:.3f}" for e in rms))
+        for off in (0.0, SCAN):
+            wave = off / np.sqrt(LINES)
+            every = np.array([_bounds(question, at, steps, parts, wave=wave) for at in points])
+            rms = ", ".join(f"{e:.3f}" for e in np.sqrt(np.mean(every**2, axis=0)))
+            print(f"{len(every)} planted, lines off by {off:g} Å: rms {rms}", flush=True)
 
 
 def compare(known: PatternLibrary, cases: list, *, middle: float) -> np.ndarray:
@@ -238,12 +244,34 @@ def map_(store: Path) -> None:
     )
 
 
-def _bounds(question: Question, point: np.ndarray, steps: np.ndarray, parts: np.ndarray) -> list:
-    """Least standard errors of the level at each dose; ``parts`` of the beam are in the copies."""
+def _bounds(
+    question: Question,
+    point: np.ndarray,
+    steps: np.ndarray,
+    parts: np.ndarray,
+    *,
+    wave: float = 0.0,
+) -> list:
+    """Least standard errors of the level at each dose; ``parts`` of the beam are in the copies.
+
+    Lines of the scan are off: each wave of displacements in a strip by ``wave`` [Å, rms].
+    """
 
     def spread(at: np.ndarray) -> np.ndarray:
         columns = question.columns(at)
         return columns / columns.sum(axis=(2, 3), keepdims=True).mean(axis=0)
+
+    def uneven() -> Iterator[np.ndarray]:
+        """What each wave of displacements in a strip, one standard deviation, changes."""
+        patterns = question.library.patterns(point[:4], point[len(STEPS) :])
+        size = wave / 3.905 / SCALE
+        for way in np.eye(len(UNEVEN)):
+            change = size * question.library.uneven.change(point[:4], way)
+            both = (question.seen(patterns + sign * change, point, WIDTHS) for sign in (1, -1))
+            high, low = (one / one.sum(axis=(2, 3), keepdims=True).mean(axis=0) for one in both)
+            together = np.einsum("c,rcyx->ryx", parts, high - low) / 2
+            for row in np.eye(len(together)):
+                yield (row[:, None, None] * together).ravel()
 
     here = spread(point)
     expected = np.einsum("c,rcyx->ryx", parts, here) + 2e-6
@@ -254,6 +282,8 @@ def _bounds(question: Question, point: np.ndarray, steps: np.ndarray, parts: np.
         moved[1][index] += step
         low, high = (np.einsum("c,rcyx->ryx", parts, spread(at)) for at in moved)
         slopes.append((high - low).ravel() / 2)
+    lines = list(uneven()) if wave else []
+    slopes += lines
     for row in range(len(expected)):  # gain, what is broadest, and a constant, of each strip
         for pattern in (here[row, 0], here[row, -1], np.ones_like(here[row, 0])):
             alone = np.zeros_like(expected)
@@ -264,6 +294,7 @@ def _bounds(question: Question, point: np.ndarray, steps: np.ndarray, parts: np.
     scale = np.linalg.norm(weighted, axis=1)
     before = np.zeros(len(weighted))
     before[len(STEPS) : len(steps)] = steps[len(STEPS) :] ** 2  # one standard deviation each
+    before[len(steps) : len(steps) + len(lines)] = 1.0
     found = []
     for dose in DOSES:
         known = dose * weighted @ weighted.T + np.diag(before)

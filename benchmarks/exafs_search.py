@@ -74,15 +74,15 @@ STAGES = {
     "tables": {
         "tables": ", reference: bulk.cif, scattering: tables",
         "floor": 0.04,
-        "generators": "{use: motifs, most: 30, share: 3}, {use: genetic, share: 0.6}, "
+        "generators": "{use: motifs, most: 90, share: 3}, {use: genetic, share: 0.6}, "
         "{use: basin_hopping, share: 0.4}",
-        "evaluations": 40,
+        "evaluations": 120,
     },
     "paths": {
         "tables": "",
         "floor": 0.03,
-        "generators": "{use: store, run: FOLDER/tables, top: 6}",
-        "evaluations": 6,
+        "generators": "{use: store, run: FOLDER/tables, top: 24}",
+        "evaluations": 24,
     },
 }
 
