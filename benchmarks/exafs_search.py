@@ -5,7 +5,7 @@ another of ten clusters for each seed, mostly not the lowest; unseen: of copper 
 number of atoms and shape drawn by the seed, the best held of ten cuts around random points. Its
 chi(k) is made by all of FEFF's paths with potentials of each neighborhood, motion by the correlated
 Debye model, 10 % of noise in k^2 chi, S0^2 0.9 and e0 3 eV. A campaign searches by tables with
-phase shifts of the bulk, and a second one asks its first six by all paths with potentials of their
+phase shifts of the bulk, and a second one asks its first 24 by all paths with potentials of their
 own. Ranked by likelihoods: the floor of all paths is the noise that reaches R of 1.5 to 4.5 of
 31 A, that of tables has their error in it. The truth is known by its energy and its distances.
 """
@@ -79,7 +79,7 @@ STAGES = {
         "evaluations": 120,
     },
     "paths": {
-        "tables": "",
+        "tables": ", criterion: 1",
         "floor": 0.03,
         "generators": "{use: store, run: FOLDER/tables, top: 24}",
         "evaluations": 24,
@@ -113,7 +113,7 @@ def plant(folder: Path, cluster: Atoms, seed: int) -> None:
     boxed = Atoms(cluster.symbols, cluster.positions, cell=[24.0] * 3)
     boxed.center()
     truth = ht.component("energy", use="ase", name="emt", fmax=0.01)(boxed)
-    limits = {"kmin": 1.0, "kmax": 15.0, "compare": "k", "weight": 0, "rmax": 5.0}
+    limits = {"kmin": 1.0, "kmax": 15.0, "compare": "k", "weight": 0, "rmax": 5.0, "criterion": 1.0}
     signal = Exafs(**limits, theta=315.0, temperature=80.0, e0=3.0, s02=0.9)(
         Atoms(truth.atoms.symbols, truth.atoms.positions)
     )
