@@ -148,9 +148,8 @@ class Motifs(Listed):
         least = min((one.cost for one in fitting.values()), default=0.0)
         for motif, one in fitting.items():
             if count <= SMALL and one.cost <= BALLED * least:
-                more = sorted(balls(motif, count), key=lambda cut: cut.energy)
                 scales = _times(one.scale, FEW)
-                ranked[motif] += self._scaled(more, scales, counts, rng, cost)
+                ranked[motif] += self._scaled(_round(motif, count), scales, counts, rng, cost)
                 ranked[motif].sort(key=cost_of)
 
     def _best(self, pool: Hopes) -> list[Hope]:
@@ -322,6 +321,12 @@ class Motifs(Listed):
 def _held(motif: str, count: int) -> tuple[Cut, ...]:
     """Cuts of a motif of the most bonds, the first of them first."""
     return tuple(sorted(cuts(motif, count), key=lambda cut: cut.energy))
+
+
+@functools.lru_cache(maxsize=64)
+def _round(motif: str, count: int) -> tuple[Cut, ...]:
+    """Balls of a motif, those of the most bonds first."""
+    return tuple(sorted(balls(motif, count), key=lambda cut: cut.energy))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -111,9 +111,10 @@ def answer(
 
 def _weighed(plain: Question, matched: Floats, point: Floats) -> Question:
     """The question with counting by the best patterns, an uneven scan, and what else is alike."""
-    question = replace(plain, noise=counting(matched, plain.data))
+    noise = counting(matched, plain.data)
+    question = replace(plain, noise=noise)
     shared, excess = shared_noise(question.uneven(point), question.left(matched))
-    noise = replace(counting(matched, plain.data), shared=shared, excess=excess)
+    noise = replace(noise, shared=shared, excess=excess)
     question = replace(plain, noise=noise)
     left = question.left(matched)
     alike = float(left @ left) / _independent(question, matched)

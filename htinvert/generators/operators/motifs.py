@@ -9,9 +9,9 @@ Cheng & W. Cai, J. Comput. Chem. 25, 1693 (2004)).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, combinations
+from itertools import combinations
 
 import numpy as np
 from ase.cluster import Icosahedron
@@ -58,23 +58,28 @@ class Cut:
 
 def cuts(motif: str, count: int) -> Iterator[Cut]:
     """Cuts of a motif with so many atoms, as they are and mended, like ones once."""
-    return _cuts(motif, count, _orders)
+    return _cuts(motif, count, _orders, set())
 
 
-def balls(motif: str, count: int) -> list[Cut]:
+def balls(motif: str, count: int) -> Iterator[Cut]:
     """More cuts of a motif, around points of no symmetry; none that :func:`cuts` makes, too."""
-    known = sum(1 for _ in cuts(motif, count))
-    every = _cuts(motif, count, lambda *given: chain(_orders(*given), _around(given[1])))
-    return list(every)[known:]
+    seen: set[tuple[int, ...]] = set()
+    for _ in _cuts(motif, count, _orders, seen):
+        pass
+    return _cuts(motif, count, _around, seen)
 
 
-def _cuts(motif: str, count: int, orders: Callable[..., Iterable[np.ndarray]]) -> Iterator[Cut]:
-    """Cuts of a motif by orders in which its sites are taken."""
+def _cuts(
+    motif: str,
+    count: int,
+    orders: Callable[[str, Floats], Iterator[np.ndarray]],
+    seen: set[tuple[int, ...]],
+) -> Iterator[Cut]:
+    """Cuts of a motif by orders in which its sites are taken, but for those like what was seen."""
     sites = MOTIFS[motif](_radius(count) + OUTER)
     if len(sites) < count:
         return
     pairs = pair_energies(sites)
-    seen: set[tuple[int, ...]] = set()
     for order in orders(motif, sites):
         raw = _filled(order, pairs, count)
         if raw is None:
@@ -176,7 +181,7 @@ def _orders(motif: str, sites: Floats) -> Iterator[np.ndarray]:
                 yield _outward(gauge, from_here)
 
 
-def _around(sites: Floats) -> Iterator[np.ndarray]:
+def _around(_: str, sites: Floats) -> Iterator[np.ndarray]:
     """Orders outward from points that are evenly spread, up to half a bond from the middle."""
     for point in qmc.Sobol(3, scramble=False).random(POINTS) - 0.5:
         yield np.argsort(np.linalg.norm(sites - point, axis=1), kind="stable")
