@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk
-from ase.cluster import Octahedron
+from ase.calculators.emt import EMT
+from ase.cluster import Decahedron, Octahedron
 from ase.io import write
+from ase.optimize import BFGS
 
 from htinvert.forward.exafs import feff, kept, tables
-from htinvert.forward.exafs.model import Exafs
+from htinvert.forward.exafs.model import AROUND, Exafs
 from htinvert.forward.exafs.motion import debye
 from htinvert.forward.exafs.neighborhood import neighborhoods
 from htinvert.forward.exafs.paths import Paths, chi
@@ -114,6 +116,21 @@ def test_merged_paths_add_up_to_the_same():
     seen = (k > 3) & (k < 17)
     off = ((both[1] - both[0])[seen] ** 2).sum() / (both[0][seen] ** 2).sum()
     assert off < 1e-4
+
+
+@pytest.mark.parametrize("motion", [{"sigma2": 0.004}, {"theta": 315.0, "temperature": 80.0}])
+def test_absorbers_with_potentials_of_their_own_add_up_to_the_same(motion):
+    """Their electrons get unequally far, and what comes back to one atom moves otherwise."""
+    cluster = Decahedron("Cu", 2, 4, 0)
+    cluster.calc = EMT()
+    BFGS(cluster, logfile=None).run(fmax=0.01)
+    one = model(**motion, kmin=1.0, compare="k", weight=0, e0=3.0, criterion=1.0)
+    k, apart = one(cluster).coordinates(), 0.0
+    for hood in neighborhoods(cluster, 29, one._settings().reach + AROUND):
+        paths = kept.paths_of(hood, one._settings())
+        apart += chi(paths, (1.0, STEP, len(k)), sigma2=one._sigma2(paths), e0=3.0) / len(cluster)
+    seen = k > 3.0
+    assert r_factor((one(cluster).data * k**2)[seen], (apart * k**2)[seen]) < 0.008**2
 
 
 def test_an_average_is_that_of_all_absorbers_by_hand():

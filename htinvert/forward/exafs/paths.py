@@ -24,6 +24,7 @@ LEGS = 4  # most of a path
 PER_EV = 0.2624682917  # 1/Å² per eV: 2 m / hbar²
 BIN = 0.05  # Å: paths of one sort whose lengths differ by less become one
 SHELL = 1.25  # times the shortest distance to an element: its first shell
+SAME = 0.1  # Å: a path that comes back to an atom, which moves otherwise than two
 LEAST = 1e-6  # 1/Å², of k² above the edge
 
 
@@ -81,6 +82,11 @@ class Paths:
             found[symbol] = min(float(length), found.get(symbol, np.inf))
         return found
 
+    @property
+    def share(self) -> Floats:
+        """How much each path matters [1/Å], shape (n,)."""
+        return np.asarray(np.abs(self.degeneracy) * self.amplitude.max(axis=1) / self.length**2)
+
     @classmethod
     def stacked(cls, parts: Sequence[Paths], weights: Sequence[float] | None = None) -> Paths:
         """Those of several runs, each with degeneracies times its weight."""
@@ -120,7 +126,7 @@ class Paths:
         marks = self._marks()
         _, first, group = np.unique(marks, return_index=True, return_inverse=True)
         group, count = group.ravel(), len(first)
-        share = np.abs(self.degeneracy) * self.amplitude.max(axis=1) / self.length**2
+        share = self.share
         middle = BIN * (np.floor(self.length / BIN) + 0.5)
         excess = (self.length - middle)[:, None]
         size = self.degeneracy[:, None] * self.amplitude * (middle / self.length)[:, None] ** 2
@@ -134,6 +140,7 @@ class Paths:
             sums=np.add.reduceat(turned[order], starts, axis=0),
             share=_added(group, share, count),
             length=_added(group, share * self.length, count),
+            norman=_added(group, share * self.norman, count),
             leaders=self.at(_largest(group, share, count)),
         )
 
@@ -143,6 +150,9 @@ class Paths:
         longest = np.linalg.norm(ways, axis=2).max(axis=1) / self.length
         marks = np.floor(self.length / BIN).astype(np.int64)
         marks = 64 * marks + np.floor(longest * 20.0 + 0.01).astype(np.int64)
+        for one, other in ((1, 3), (0, 2)):
+            apart = np.abs(self.places[:, one] - self.places[:, other]).max(axis=1)
+            marks = 2 * marks + (apart < SAME)
         for numbers in np.sort(self.numbers[:, 1:], axis=1).T:
             marks = 128 * marks + numbers
         return marks
@@ -157,6 +167,7 @@ class Bundled:
         sums: complex amplitudes at the middle of the bin of length [Å], shape (g, m).
         share: how much the paths matter, shape (g,).
         length: the sum of theirs times that [Å], shape (g,).
+        norman: the sum of Norman radii times that [bohr], shape (g,).
         leaders: of each group the path that matters most.
     """
 
@@ -164,6 +175,7 @@ class Bundled:
     sums: NDArray[np.complex128]
     share: Floats
     length: Floats
+    norman: Floats
     leaders: Paths
 
 
@@ -179,8 +191,10 @@ def averaged(parts: Sequence[Paths], weights: Sequence[float]) -> Paths:
     _, group = np.unique(np.concatenate([one.marks for one in some]), return_inverse=True)
     group, count = group.ravel(), int(group.max()) + 1
     share = weight * np.concatenate([one.share for one in some])
-    mean = _added(group, weight * np.concatenate([one.length for one in some]), count)
-    mean /= _added(group, share, count)
+    mean, norman = (
+        _added(group, weight * np.concatenate(values), count) / _added(group, share, count)
+        for values in ([one.length for one in some], [one.norman for one in some])
+    )
     leader = _largest(group, share, count)
     led = _gathered(some, owner, leader)
     middle = BIN * (np.floor(led.length / BIN) + 0.5)
@@ -188,7 +202,11 @@ def averaged(parts: Sequence[Paths], weights: Sequence[float]) -> Paths:
     turn = -led.phase + 2.0 * excess * led.k
     sums = np.zeros((count, len(led.k)), dtype=complex)
     for which, one in enumerate(some):  # of one absorber each group is there but once
-        sums[group[owner == which]] += weights[which] * one.sums
+        where, found = group[owner == which], weights[which] * one.sums
+        if len(led.momentum) > 1:  # potentials of their own, in which electrons get unequally far
+            more = led.momentum.imag[where] - one.leaders.momentum.imag
+            found *= np.exp(2.0 * middle[where, None] * more)
+        sums[where] += found
     sums *= np.exp(1j * turn)
     size = (mean / middle)[:, None] ** 2 * np.exp(-2.0 * excess * led.momentum.imag)
     return replace(
@@ -197,6 +215,7 @@ def averaged(parts: Sequence[Paths], weights: Sequence[float]) -> Paths:
         phase=led.phase + np.unwrap(np.angle(sums), axis=1),
         degeneracy=np.ones(count),
         length=mean,
+        norman=norman,
     )
 
 
