@@ -63,6 +63,7 @@ experiments:
       zoom: [0.97, 1.03]
       sigma2.{symbol}1: [0.0005, 0.03]
       sigma2.*: [0.0005, 0.05]
+      softening: [0, 10]
     refit: true
     method: least-squares
 objectives: {{energy: likelihood, exafs: {{floor: {floor}}}}}

@@ -32,6 +32,8 @@ def exafs_lines(
         lent = f", reference: {structure}"
     edge = f", edge: {model.edge}" if told and model.edge != "K" else ""
     named = f", absorber: {model.absorber}{edge}" if told else ""
+    cluster = atoms is None or not atoms.pbc.any()
+    soft = ["      softening: [0, 10]   # 1/Å, of longer bonds"] if cluster else []
     sorts = [f"sigma2.{symbol}1" for symbol in sorted(symbols)]
     return [
         "  exafs:",
@@ -44,6 +46,7 @@ def exafs_lines(
         "      zoom: [0.98, 1.02]",
         *(f"      {name}: [0.001, 0.03]" for name in sorts),
         "      sigma2.*: [0.001, 0.04]",
+        *soft,
         "    refit: true   # by every candidate, or its atoms would mimic a wrong width",
         "    method: least-squares",
     ]

@@ -30,10 +30,10 @@ from htinvert.declaration.declared import (
 from htinvert.forward.exafs.background import Background, chi_of
 from htinvert.forward.exafs.feff import HOLES, Settings, elements_of, program
 from htinvert.forward.exafs.kept import paths_of
-from htinvert.forward.exafs.motion import debye, einstein
+from htinvert.forward.exafs.motion import debye, einstein, static
 from htinvert.forward.exafs.multiple import tabulated
 from htinvert.forward.exafs.neighborhood import absorber_of, neighborhoods, spread
-from htinvert.forward.exafs.paths import Paths, averaged, chi
+from htinvert.forward.exafs.paths import BIN, Paths, averaged, chi
 from htinvert.forward.exafs.tables import reference_of, single_scattering
 from htinvert.forward.exafs.transform import (
     SPACES,
@@ -47,6 +47,7 @@ from htinvert.forward.exafs.usual import usual
 from htinvert.forward.memo import fingerprint, remember
 
 WARM = 150.0  # K, above which the third cumulant of first shells is usually seen
+SOFTENING = 0.0, 10.0  # 1/Å; three times Morse's exponent, 4.1 for copper, at high temperature
 SIGMA2 = 0.003  # Å², where nobody says anything of motion
 BEYOND = 1.0  # Å beyond rmax: peaks lie up to 0.5 below their distance, and have a width
 AROUND = 2.3  # Å beyond the longest path of atoms whose potentials overlap
@@ -87,6 +88,8 @@ class Exafs:
         sigma2: mean squared variation of path lengths [Å²], one number or one per sort: ``Cu1``
             for the first shell of copper, ``Cu`` for the others, ``*`` for all other paths; 0.003
             where neither it nor ``theta`` is given. With ``theta`` it comes on top.
+        softening: of longer bonds: sigma2 of a first shell grows by ``exp(softening d)`` with the
+            distance d above the shell's mean [1/Å].
         third: cumulant of distances in first shells, of anharmonic motion [Å³].
         theta: Debye's or Einstein's temperature [K].
         temperature: of the sample [K].
@@ -139,6 +142,7 @@ class Exafs:
     zoom: Annotated[float, Parameter("1", 0.8, 1.25)] = 1.0
     s02: Annotated[float, Parameter("1", 0.1, 2.0)] = 1.0
     sigma2: Annotated[float | dict[str, float] | None, Parameter("Å²", 0.0, 0.1)] = None
+    softening: Annotated[float, Parameter("1/Å", -20.0, 20.0)] = 0.0
     third: Annotated[float, Parameter("Å³", -0.005, 0.005)] = 0.0
     theta: Annotated[float | None, Parameter("K", 20.0, 3000.0)] = None
     temperature: Annotated[float | None, Parameter("K", 0.0, 3000.0)] = None
@@ -294,17 +298,19 @@ class Exafs:
     def free_of(self, atoms: Atoms) -> dict[str, tuple[float, float]]:
         """Bounds of what is usually fitted: edge, distances, thermal motion."""
         free = {"e0": (-20.0, 20.0), "zoom": (0.95, 1.05)}
-        if self.temperature is not None:
-            warm = {"third": (-0.001, 0.001)} if self.temperature >= WARM else {}
-            return free | {"theta": (50.0, 2000.0)} | warm
-        if self.sigma2 is not None:
+        if self.temperature is None and self.sigma2 is not None:
             return free
-        symbols = sorted(set(self.paths(atoms).nearest))
-        return (
-            free
-            | {f"sigma2.{name}1": (0.0005, 0.03) for name in symbols}
-            | {"sigma2.*": (0.0005, 0.05)}
-        )
+        paths = self.paths(atoms)
+        if self.temperature is not None:
+            free["theta"] = (50.0, 2000.0)
+            if self.temperature >= WARM:
+                free["third"] = (-0.001, 0.001)
+        else:
+            free |= {f"sigma2.{name}1": (0.0005, 0.03) for name in sorted(paths.nearest)}
+            free["sigma2.*"] = (0.0005, 0.05)
+        if np.ptp(paths.stretch) > BIN:
+            free["softening"] = SOFTENING
+        return free
 
     def _with_span(self, first: float, last: float) -> Exafs:
         kmax = self.kmax
@@ -356,29 +362,17 @@ class Exafs:
         given = self.sigma2
         if given is None and self.theta is None:
             given = SIGMA2
-        fixed = np.zeros(len(paths))
-        if isinstance(given, Mapping):
-            fixed = np.array([_of_sort(given, sort) for sort in paths.sorts])
-        elif given is not None:
-            fixed += given
-        if self.theta is None or self.temperature is None:
-            return fixed
-        thermal = debye if self.motion == "debye" else einstein
-        return np.asarray(fixed + thermal(paths, self.theta, self.temperature))
+        found = static(paths, given)
+        if self.theta is not None and self.temperature is not None:
+            thermal = debye if self.motion == "debye" else einstein
+            found = found + thermal(paths, self.theta, self.temperature)
+        return np.asarray(found * np.exp(self.softening * paths.stretch))
 
     def _third(self, paths: Paths) -> Floats | None:
         """Third cumulant of each path [Å³]; None where there is none."""
         if self.third == 0.0:
             return None
         return np.array([self.third * sort.endswith("1") for sort in paths.sorts])
-
-
-def _of_sort(given: Mapping[str, float], sort: str) -> float:
-    """Of ``Cu1`` what is given for that, else for ``Cu``, else for all other paths."""
-    value = given.get(sort, given.get(sort.rstrip("1"), given.get("*")))
-    if value is None:
-        raise UserError(f"sigma2 [Å²] is given for {', '.join(given)}; give it for {sort}, too")
-    return value
 
 
 KNOWN_ANSWERS = tuple(

@@ -7,11 +7,12 @@ path as in FEFF (S. I. Zabinsky et al., Phys. Rev. B 52, 2995 (1995)); Einstein'
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 
 import numpy as np
 from ase.data import atomic_masses
 
-from htinvert.core import Floats
+from htinvert.core import Floats, UserError
 from htinvert.forward.exafs.paths import LEGS, Paths
 
 EINSTEIN = 24.254360157751783  # Å² u K: hbar² / 2 k_B
@@ -20,6 +21,23 @@ WAVE = 4.5693349700844  # bohr/Å: (9 pi / 2)^(1/3) / bohr
 COLDEST = 0.01  # K
 FARTHEST, SPACING = 120.0, 0.05  # of Debye's distance, in a table
 NODES = 160  # of Gauss and Legendre
+
+
+def static(paths: Paths, given: float | Mapping[str, float] | None) -> Floats:
+    """sigma2 [Å²] of each path, the same for all or by its sort: ``Cu1``, else ``Cu``, else ``*``.
+
+    Raises :class:`UserError` where a sort is not given.
+    """
+    if not isinstance(given, Mapping):
+        return np.full(len(paths), given or 0.0)
+    return np.array([_of_sort(given, sort) for sort in paths.sorts])
+
+
+def _of_sort(given: Mapping[str, float], sort: str) -> float:
+    value = given.get(sort, given.get(sort.rstrip("1"), given.get("*")))
+    if value is None:
+        raise UserError(f"sigma2 [Å²] is given for {', '.join(given)}; give it for {sort}, too")
+    return value
 
 
 def einstein(paths: Paths, theta: float, temperature: float) -> Floats:

@@ -82,6 +82,16 @@ class Paths:
             found[symbol] = min(float(length), found.get(symbol, np.inf))
         return found
 
+    @functools.cached_property
+    def stretch(self) -> Floats:
+        """Length of each path above the mean of its first shell [Å], 0 beyond; shape (n,)."""
+        sorts, found = np.array(self.sorts), np.zeros(len(self))
+        for sort in {sort for sort in self.sorts if sort.endswith("1")}:
+            shell = np.flatnonzero(sorts == sort)
+            mean = np.average(self.length[shell], weights=self.share[shell])
+            found[shell] = self.length[shell] - mean
+        return found
+
     @property
     def share(self) -> Floats:
         """How much each path matters [1/Å], shape (n,)."""
