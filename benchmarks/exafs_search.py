@@ -1,10 +1,11 @@
 """Planted clusters of 13 to 55 atoms found by energy plus EXAFS, ten seeds; energy or fit alone.
 
-``python benchmarks/exafs_search.py [--unseen] [--keep FOLDER] [SEED ...]``: copper in EMT minima,
-another of ten clusters for each seed, mostly not the lowest; unseen: of copper or nickel, motif,
-number of atoms and shape drawn by the seed, the best held of ten cuts around random points. Its
-chi(k) is made by all of FEFF's paths with potentials of each neighborhood, motion by the correlated
-Debye model, 10 % of noise in k^2 chi, S0^2 0.9 and e0 3 eV. A campaign searches by tables with
+``python benchmarks/exafs_search.py [--unseen] [--vibrating] [--keep FOLDER] [SEED ...]``: copper in
+EMT minima, another of ten clusters for each seed, mostly not the lowest; unseen: of copper or
+nickel, motif, number of atoms and shape drawn by the seed, the best held of ten cuts around random
+points. Its chi(k) is made by all of FEFF's paths with potentials of each neighborhood, motion by
+the correlated Debye model, or that of each path in EMT's harmonic vibrations, 80 K, 10 % of noise
+in k^2 chi, S0^2 0.9 and e0 3 eV. A campaign searches by tables with
 phase shifts of the bulk, and a second one asks its first 24 by all paths with potentials of their
 own. Ranked by likelihoods: the floor of all paths is the noise that reaches R of 1.5 to 4.5 of
 31 A, that of tables has their error in it. The truth is known by its energy and its distances.
@@ -18,8 +19,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import vibrations
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.emt import EMT
 from ase.cluster import (
     Decahedron,
     FaceCenteredCubic,
@@ -46,6 +49,7 @@ PLANTED = (
     Octahedron("Cu", 4),
     Decahedron("Cu", 3, 2, 0),
 )
+KELVIN = 80.0
 NEAR = 0.02, 0.01  # eV, and Å rms of sorted distances, of one minimum relaxed twice
 CAMPAIGN = """
 name: exafs-{seed}
@@ -109,16 +113,19 @@ def drawn(seed: int) -> Atoms:
     return Atoms(symbol * count, min(found)[2])
 
 
-def plant(folder: Path, cluster: Atoms, seed: int) -> None:
+def plant(folder: Path, cluster: Atoms, seed: int, *, vibrating: bool) -> None:
     """Write the data, the reference, and the truth with its energy."""
     boxed = Atoms(cluster.symbols, cluster.positions, cell=[24.0] * 3)
     boxed.center()
     truth = ht.component("energy", use="ase", name="emt", fmax=0.01)(boxed)
     limits = {"kmin": 1.0, "kmax": 15.0, "compare": "k", "weight": 0, "rmax": 5.0, "criterion": 1.0}
-    signal = Exafs(**limits, theta=315.0, temperature=80.0, e0=3.0, s02=0.9)(
-        Atoms(truth.atoms.symbols, truth.atoms.positions)
-    )
-    k, chi = signal.coordinates(), signal.data.astype(float)
+    atoms = Atoms(truth.atoms.symbols, truth.atoms.positions)
+    model = Exafs(**limits, theta=315.0, temperature=KELVIN, e0=3.0, s02=0.9)
+    k = 1.0 + 0.05 * np.arange(281)
+    if vibrating:
+        chi = vibrations.signal(model, atoms, vibrations.covariance(atoms, EMT(), KELVIN), k)
+    else:
+        chi = model(atoms).data.astype(float)
     noise = (
         0.1 * np.sqrt(np.mean((k**2 * chi) ** 2)) * np.random.default_rng(seed).normal(size=k.size)
     )
@@ -128,11 +135,11 @@ def plant(folder: Path, cluster: Atoms, seed: int) -> None:
     write(folder / "truth.xyz", truth.atoms)
 
 
-def search(seed: int, folder: Path, *, unseen: bool) -> str:
+def search(seed: int, folder: Path, *, unseen: bool, vibrating: bool) -> str:
     """A line of the table."""
     cluster = drawn(seed) if unseen else PLANTED[(seed - 1) % len(PLANTED)]
     if not (folder / "truth.xyz").exists():
-        plant(folder, cluster, seed)
+        plant(folder, cluster, seed, vibrating=vibrating)
     truth, words, begun = read(folder / "truth.xyz"), [], time.process_time()
     given = {"seed": seed, "count": len(cluster), "symbol": cluster.symbols[0]}
     for name, stage in STAGES.items():
@@ -172,6 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("seeds", nargs="*", type=int, default=list(range(1, 11)))
     parser.add_argument("--unseen", action="store_true")
+    parser.add_argument("--vibrating", action="store_true")
     parser.add_argument("--keep", type=Path, help="folder of the runs, which are taken up again")
     given = parser.parse_args()
     columns = "met as | energy plus fit | energy alone | fit alone"
@@ -180,9 +188,11 @@ def main() -> None:
     for seed in given.seeds:
         with tempfile.TemporaryDirectory() as name:
             kept = given.keep.resolve() if given.keep else Path(name)
-            folder = kept / f"{'unseen' if given.unseen else 'seed'}-{seed}"
+            kind = f"{'unseen' if given.unseen else 'seed'}{'-vibrating' * given.vibrating}"
+            folder = kept / f"{kind}-{seed}"
             folder.mkdir(parents=True, exist_ok=True)
-            print(search(seed, folder, unseen=given.unseen), flush=True)
+            how = {"unseen": given.unseen, "vibrating": given.vibrating}
+            print(search(seed, folder, **how), flush=True)
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ def variances(paths: Paths, atoms: Atoms, absorber: int, covariance: Floats) -> 
     return found
 
 
-def vibrating(model: Exafs, atoms: Atoms, motion: Floats, k: Floats) -> Floats:
-    """chi at evenly spaced k [1/Å], shape (m,), of one element, each absorber with its potentials.
+def signal(model: Exafs, atoms: Atoms, motion: Floats, k: Floats) -> Floats:
+    """Chi(k) at evenly spaced k [1/Å], shape (m,), of one element; potentials of each absorber.
 
     ``motion`` is the :func:`covariance` of the atoms.
     """

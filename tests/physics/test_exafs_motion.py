@@ -68,7 +68,7 @@ def test_bonds_that_soften_with_their_length_are_fitted(vibrations, icosahedron)
     """Without it the fit shifts distances by 0.4 % and leaves a tenth of the signal."""
     motion = vibrations.covariance(icosahedron, EMT(), 80.0)
     limits = {"kmin": 3.0, "kmax": 14.0, "rmin": 1.5, "rmax": 4.5, "criterion": 1.0}
-    made = vibrations.vibrating(Exafs(**limits | {"rmax": 5.0}, e0=3.0), icosahedron, motion, K)
+    made = vibrations.signal(Exafs(**limits | {"rmax": 5.0}, e0=3.0), icosahedron, motion, K)
     data = Signal(made.astype(np.float32), (Axis("k", "1/Å", K[1] - K[0], K[0]),), "chi")
     model, data = Exafs(absorber="Cu", **limits).reduced(data)
 
