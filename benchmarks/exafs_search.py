@@ -6,7 +6,7 @@ nickel, motif, number of atoms and shape drawn by the seed, the best held of ten
 points. Its chi(k) is made by all of FEFF's paths with potentials of each neighborhood, motion by
 the correlated Debye model, or that of each path in EMT's harmonic vibrations, 80 K, 10 % of noise
 in k^2 chi, S0^2 0.9 and e0 3 eV. A campaign searches by tables with
-phase shifts of the bulk, and a second one asks its first 24 by all paths with potentials of their
+phase shifts of the bulk, and a second one asks its first 16 by all paths with potentials of their
 own. Ranked by likelihoods: the floor of all paths is the noise that reaches R of 1.5 to 4.5 of
 31 A, that of tables has their error in it. The truth is known by its energy and its distances.
 """
@@ -56,7 +56,7 @@ name: exafs-{seed}
 seed: {seed}
 structure: {{use: box, size: 24.0}}
 composition: {{{symbol}: [{count}, {count}]}}
-energy: {{use: ase, name: emt, fmax: 0.01}}
+energy: {{use: ase, name: emt, fmax: {fmax}}}
 experiments:
   exafs:
     data: measured.chi
@@ -75,9 +75,11 @@ search: {{generators: [{generators}]}}
 stop: {{evaluations: {evaluations}}}
 workers: 0
 """
+TIGHT = 0.001  # eV/Å: equal neighborhoods stay equal, for FEFF takes paths by their number
 STAGES = {
     "tables": {
         "tables": ", reference: bulk.cif, scattering: tables",
+        "fmax": 0.01,
         "floor": 0.04,
         "generators": "{use: motifs, most: 90, share: 3}, {use: genetic, share: 0.6}, "
         "{use: basin_hopping, share: 0.4}",
@@ -85,9 +87,10 @@ STAGES = {
     },
     "paths": {
         "tables": ", criterion: 1",
+        "fmax": TIGHT,
         "floor": 0.03,
-        "generators": "{use: store, run: FOLDER/tables, top: 24}",
-        "evaluations": 24,
+        "generators": "{use: store, run: FOLDER/tables, top: 16}",
+        "evaluations": 16,
     },
 }
 
@@ -117,7 +120,7 @@ def plant(folder: Path, cluster: Atoms, seed: int, *, vibrating: bool) -> None:
     """Write the data, the reference, and the truth with its energy."""
     boxed = Atoms(cluster.symbols, cluster.positions, cell=[24.0] * 3)
     boxed.center()
-    truth = ht.component("energy", use="ase", name="emt", fmax=0.01)(boxed)
+    truth = ht.component("energy", use="ase", name="emt", fmax=TIGHT)(boxed)
     limits = {"kmin": 1.0, "kmax": 15.0, "compare": "k", "weight": 0, "rmax": 5.0, "criterion": 1.0}
     atoms = Atoms(truth.atoms.symbols, truth.atoms.positions)
     model = Exafs(**limits, theta=315.0, temperature=KELVIN, e0=3.0, s02=0.9)
