@@ -26,6 +26,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 MEGABYTES = 10
 ENLARGE = """document.querySelector('[data-panel=simulated]')
     .dispatchEvent(new MouseEvent('click', {bubbles: true}))"""
+HIDDEN = """(table => table.scrollWidth - table.clientWidth)(document.querySelector('.ranking'))"""
 
 
 EXPERIMENTS = {
@@ -185,6 +186,7 @@ def test_it_opens_offline_at_any_width_light_and_dark(
         for dark in (False, True):
             window.open(run / "report.html", width=width, dark=dark)
             assert window.evaluate("document.documentElement.scrollWidth") <= width
+            assert window.evaluate(HIDDEN) == 0, "the ranking is read without scrolling sideways"
             window.shoot(shots / f"report-{width}-{'dark' if dark else 'light'}.png")
             assert window.serious() == []
         window.evaluate(ENLARGE)
