@@ -12,7 +12,7 @@ import numpy as np
 from htinvert.core import ENERGIES, Floats, Objective
 from htinvert.ranking.rank import Ranked
 from htinvert.ranking.survey import Step
-from htinvert.report.labels import Label, Crowd, Place, along, labels
+from htinvert.report.labels import Crowd, Label, Place, along, labels
 from htinvert.signals.plot import ticks
 
 WIDTH, HEIGHT = 640.0, 400.0

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from htinvert.core import Candidate, Evaluation, Objective, Relaxation
 from htinvert.ranking.rank import Ranked, pareto_front
 from htinvert.report import figures
-from htinvert.report.labels import CLOSE, DIGIT, Label, Crowd, along, labels
+from htinvert.report.labels import CLOSE, DIGIT, Crowd, Label, along, labels
 from htinvert.report.page import charts
 
 OBJECTIVES = (Objective("energy", 1.0), Objective("haadf.registration", 10.0))
