@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from joint import wilson
-from joint_planted import AGAIN, ENGINE, FITS, worth
+from joint_planted import AGAIN, ENGINE, FITS
 
 from htinvert.core import Channel, Floats
 from htinvert.declaration.measurement import Measurement
@@ -47,7 +47,7 @@ def apart(channel: Channel, first: Atoms, structures: Sequence[Atoms]) -> Floats
 
 def doubts(channels: Sequence[Channel], structures: Sequence[Atoms]) -> list[Floats]:
     """By draws of one datum, what it leaves: p-values of each structure."""
-    aim, found = worth(channels[0]), []
+    aim, found = plant.worth(channels[0]), []
     (metric,) = channels[0].metrics
     known: dict[int, dict[str, float]] = {}
     for channel in channels:

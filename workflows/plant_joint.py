@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from htinvert import plugins
-from htinvert.core import Axis, Channel, Signal
+from htinvert.campaign.likelihood import likelihood_of
+from htinvert.config.weights import LikelihoodPart
+from htinvert.core import Axis, Channel, Objective, Signal
 from htinvert.evaluation.optimize import LEAST_SQUARES
 
 PROBLEMS = ("cluster", "boundary")
@@ -307,3 +309,10 @@ def channels(one: Problem, seed: int, *, scattered: float = SCATTERED) -> list[C
 def metric(name: str):  # type: ignore[no-untyped-def]
     """A metric by its name, as a channel has it."""
     return {name: plugins.component("metric", name)}
+
+
+def worth(channel: Channel) -> Objective:
+    """What the product takes a datum for."""
+    (name,) = channel.metrics
+    told, _ = likelihood_of(channel, name, LikelihoodPart())
+    return Objective(f"{channel.name}.{name}", 1.0, told)

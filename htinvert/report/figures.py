@@ -14,10 +14,13 @@ from htinvert.declaration.abilities import Structural
 from htinvert.evaluation.placed import Placed
 from htinvert.image.draw import ACCENT
 from htinvert.ranking.rank import Ranked
+from htinvert.report.labels import Crowd, along, labels
 from htinvert.report.save import save
 from htinvert.signals.kind import Kind
 
 FRONT, PALE = "#00798c", "#b8bfc6"
+NUMBERED = 5  # families whose ranks are shown
+SIZE, RADIUS, STAR = 8.0, 3.5, 6.0  # of their numbers, their marks, the best's [points of print]
 
 
 def draw_placed(path: Path, placed: Placed, kind: Kind, *, title: str, note: str = "") -> None:
@@ -51,12 +54,7 @@ def draw_pareto(
     order = np.argsort(x[front])
     axis.plot(x[front][order], y[front][order], "o-", color=FRONT, ms=5, lw=1, label="Pareto front")
     best = f"rank 1, candidate #{ranked[0].evaluation.candidate.index}"
-    axis.plot(x[0], y[0], "*", color=ACCENT, ms=15, label=best)
-    for entry, px, py in list(zip(ranked, x, y, strict=True))[1:5]:
-        offset = (5, 4 if entry.rank % 2 else -11)
-        axis.annotate(
-            str(entry.rank), (px, py), xytext=offset, textcoords="offset points", fontsize=8
-        )
+    axis.plot(x[0], y[0], "*", color=ACCENT, ms=2.5 * STAR, label=best)
     if start is not None and start.ok:
         point = start.objectives[x_name] - zero, start.objectives[y_name]
         axis.plot(*point, "s", color="k", ms=6, mfc="none", label="start structure")
@@ -68,9 +66,44 @@ def draw_pareto(
     axis.set_xlabel(above.replace("[eV]", "[eV per cell]") if unit else x_name)
     axis.set_ylabel(f"{y_name} (0 is a perfect match)")
     axis.set_title(title, fontsize=11)
-    axis.legend(frameon=False, fontsize=8, loc="best")
+    axis.legend(frameon=True, edgecolor="none", fontsize=8, loc="best")
+    figure.draw_without_rendering()  # from here on it is known where points appear
+    _number(axis, ranked, np.column_stack([x, y]), front)
     save(figure, path)
     plt.close(figure)
+
+
+def _number(
+    axis: Any, ranked: Sequence[Ranked], values: NDArray[np.float64], front: NDArray[np.bool_]
+) -> None:
+    """Write the ranks of the next best beside their points, shape (n, 2), as far as these show."""
+    from matplotlib.patheffects import withStroke
+
+    at, frame = (
+        some * 72.0 / axis.figure.dpi  # points of print from the lower left
+        for some in (axis.transData.transform(values), axis.get_window_extent().get_points())
+    )
+    seen = ((frame[0] <= at) & (at <= frame[1])).all(axis=1)
+    named = [i for i in range(1, min(NUMBERED, len(ranked))) if seen[i]]
+    place = np.arange(len(at))
+    large = front | (place < NUMBERED)
+    radii = np.where(place > 0, RADIUS, STAR)[large]
+    line = along(at[front][np.argsort(at[front, 0])], step=0.5 * RADIUS)
+    points = np.concatenate([at, line])
+    around = Crowd(frame, SIZE, RADIUS, at[large], radii, points)
+    for label in labels([(ranked[i].rank, (at[i, 0], at[i, 1])) for i in named], around):
+        leader = {"arrowprops": {"arrowstyle": "-", "lw": 0.6, "shrinkA": 0, "shrinkB": 0}}
+        axis.annotate(
+            label.text,
+            label.line[1] if label.line else label.at,
+            label.at,
+            "figure points",
+            **(leader if label.line else {}),
+            ha="center",
+            va="center",
+            fontsize=SIZE,
+            path_effects=[withStroke(linewidth=2.0, foreground="w")],
+        )
 
 
 def _frame(

@@ -26,6 +26,9 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 MEGABYTES = 10
 ENLARGE = """document.querySelector('[data-panel=simulated]')
     .dispatchEvent(new MouseEvent('click', {bubbles: true}))"""
+LONG = """document.querySelectorAll('.ranking [data-head]')
+    .forEach(cell => { cell.dataset.head += "_of_a_long_name".repeat(4) })"""
+HIDDEN = """(table => table.scrollWidth - table.clientWidth)(document.querySelector('.ranking'))"""
 
 
 EXPERIMENTS = {
@@ -185,12 +188,18 @@ def test_it_opens_offline_at_any_width_light_and_dark(
         for dark in (False, True):
             window.open(run / "report.html", width=width, dark=dark)
             assert window.evaluate("document.documentElement.scrollWidth") <= width
+            assert window.evaluate(HIDDEN) == 0, "the ranking is read without scrolling sideways"
             window.shoot(shots / f"report-{width}-{'dark' if dark else 'light'}.png")
             assert window.serious() == []
         window.evaluate(ENLARGE)
         window.shoot(shots / f"enlarged-{width}-dark.png")
         assert window.evaluate("document.documentElement.scrollWidth") <= width
         assert window.serious() == []
+    window.open(run / "report.html", width=390)
+    window.evaluate(LONG)
+    assert window.evaluate(HIDDEN) == 0, "nor where the name of an objective is long"
+    window.open(run / "report.html", width=1280)
+    window.evaluate(ENLARGE)
     wipe_by_keyboard(window)
     choose_by_keyboard_and_button(window)
     assert {url.partition(":")[0] for url in window.requests} <= {"file", "data", "blob"}

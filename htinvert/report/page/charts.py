@@ -12,6 +12,7 @@ import numpy as np
 from htinvert.core import ENERGIES, Floats, Objective
 from htinvert.ranking.rank import Ranked
 from htinvert.ranking.survey import Step
+from htinvert.report.labels import Crowd, Label, Place, along, labels
 from htinvert.signals.plot import ticks
 
 WIDTH, HEIGHT = 640.0, 400.0
@@ -21,8 +22,11 @@ MOST_LEVEL, STAGGER = 4, 30.0  # axes whose names stand beside each other; px th
 MOST_LINES = 40  # families that are drawn as lines
 MOST_POINTS = 1500  # of a Pareto plot; the worst are left out
 MOST_NUMBERED = 9  # ranks that are written beside their marks
-CORNERS = ((11.0, -6.0), (-11.0, -6.0), (11.0, 14.0), (-11.0, 14.0))  # px from a mark to its rank
-Place = tuple[float, float]
+DOT = 5.5  # px, radius of a mark
+TEXT, BASE = (
+    16.0,
+    5.0,
+)  # px, height of its rank on a telephone, and where that ends below its middle
 
 
 class Chart:
@@ -177,12 +181,13 @@ def pareto(
         if i not in chosen and x[i] <= limits_x[1] and y[i] <= limits_y[1]:
             chart.circle(x[i], y[i], "point", 2.6)
     front = sorted((x[i], y[i]) for i, entry in enumerate(shown) if entry.on_front)
-    chart.line([p for p in front if p[0] <= limits_x[1] and p[1] <= limits_y[1]], "front")
-    places = [chart.at(min(x[i], limits_x[1]), min(y[i], limits_y[1])) for i in chosen]
-    numbered = [p for p, i in zip(places, chosen, strict=True) if shown[i].rank <= MOST_NUMBERED]
-    labels = dict(zip(numbered, _beside(numbered, places), strict=True))
-    for place, i in reversed(list(zip(places, chosen, strict=True))):
-        mark = _Mark(shown[i], choices[shown[i].rank], place, labels.get(place))
+    line = [p for p in front if p[0] <= limits_x[1] and p[1] <= limits_y[1]]
+    chart.line(line, "front")
+    at = [chart.at(min(v, limits_x[1]), min(w, limits_y[1])) for v, w in zip(x, y, strict=True)]
+    numbered = [(shown[i].rank, at[i]) for i in chosen if shown[i].rank <= MOST_NUMBERED]
+    beside = _ranks(numbered, [at[i] for i in chosen], at, [chart.at(*p) for p in line])
+    for i in reversed(chosen):
+        mark = _Mark(shown[i], choices[shown[i].rank], at[i], beside.get(shown[i].rank))
         chart.marks.append(mark.drawn(f"{x[i]:.3f}, {y[i]:.4f}"))
     title = f"Pareto plot of {len(shown)} families over {x_name} and {y_name}"
     if not choices:
@@ -197,14 +202,29 @@ def _frame(values: Floats, chosen: list[int]) -> tuple[float, float]:
     return low, max(high, most + 0.03 * (most - low), low + 1e-6)
 
 
+def _ranks(
+    numbered: Sequence[tuple[int, Place]],
+    marks: Sequence[Place],
+    points: Sequence[Place],
+    line: Sequence[Place],
+) -> dict[int, Label]:
+    """Where ranks are written: by the first of marks that lie together, for all of them."""
+    if not numbered:
+        return {}
+    frame = (LEFT, TOP), (WIDTH - RIGHT, HEIGHT - BOTTOM)
+    seen = np.concatenate([points, along(np.reshape(line, (-1, 2)), step=0.4 * DOT)])
+    around = Crowd(frame, TEXT, DOT, np.array(marks), np.full(len(marks), DOT), seen)
+    return {label.numbers[0]: label for label in labels(numbered, around)}
+
+
 @dataclass(frozen=True)
 class _Mark:
-    """A family that can be chosen, where it stands [px] and, if there is room, where its rank."""
+    """A family that can be chosen, where it stands [px], and where its rank is written if it is."""
 
     entry: Ranked
     number: int
     place: Place
-    label: Place | None
+    label: Label | None
 
     def drawn(self, values: str) -> str:
         """A mark for mouse and keyboard."""
@@ -212,32 +232,24 @@ class _Mark:
         name = f"rank {rank}, candidate #{self.entry.evaluation.candidate.index}"
         css = "choice on-front" if self.entry.on_front else "choice"
         first = self.number == 0
-        text = ""
-        if self.label is not None:
-            lx, ly = self.label
-            text = f'<text x="{lx:.1f}" y="{ly:.1f}" class="tick middle">{rank}</text>'
         return (
             f'<g role="radio" aria-checked="{str(first).lower()}" tabindex="{0 if first else -1}" '
             f'data-choice="{self.number}" class="{css}" aria-label="{name}: {values}">'
             f'<circle cx="{px:.1f}" cy="{py:.1f}" r="11" class="target"/>'
-            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="5.5" class="dot"/>{text}</g>'
+            f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{DOT}" class="dot"/>{self._rank()}</g>'
         )
 
-
-def _beside(places: Sequence[Place], marks: Sequence[Place]) -> list[Place | None]:
-    """Where each rank can be read: beside its mark and on no other mark or rank, or nowhere."""
-    found: list[Place | None] = []
-    taken = list(marks)
-    for px, py in places:
-        spots = [(px + dx, py + dy) for dx, dy in CORNERS]
-        free = (s for s in spots if all(_apart(s, other) for other in taken))
-        found.append(next(free, None))
-        taken += [] if found[-1] is None else [(found[-1][0], found[-1][1] - 4.0)]
-    return found
-
-
-def _apart(spot: Place, mark: Place) -> bool:
-    return abs(spot[0] - mark[0]) > 9.0 or abs(spot[1] - 4.0 - mark[1]) > 9.5
+    def _rank(self) -> str:
+        """The rank, also of marks that cannot be told from this one."""
+        if self.label is None:
+            return ""
+        x, y = self.label.at
+        text = f'<text x="{x:.1f}" y="{y + BASE:.1f}" class="tick middle">{self.label.text}</text>'
+        if self.label.line is None:
+            return text
+        (x1, y1), (x2, y2) = self.label.line
+        place = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+        return f'<line {place} class="leader"/>{text}'
 
 
 def course(steps: Sequence[Step], evaluated: int, met: Sequence[tuple[int, int]]) -> str:

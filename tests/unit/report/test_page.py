@@ -237,18 +237,3 @@ def test_a_ranking_by_likelihoods_draws_no_error_of_the_engine() -> None:
     assert "70% of bootstraps of the data keep it first; kT holds the error of energies." in said
     assert "xray.rw errs by 0.2 of the signal: 0.1 by the model, 0.3 by atoms 0.12 Å off" in said
     assert "less as the best fit is better than that (interatomic potential)." in said
-
-
-def test_a_rank_is_written_where_it_can_be_read_or_nowhere() -> None:
-    """Ranks 1 to 9 of families close together lay on each other."""
-    from htinvert.report.page.charts import _apart, _beside
-
-    crowd = [(100.0 + 3.0 * i, 100.0 + 2.0 * (i % 3)) for i in range(9)]
-    far = (300.0, 100.0)
-    labels = _beside([*crowd, far], [*crowd, far])
-    assert labels[-1] == (311.0, 94.0)
-    written = [label for label in labels if label is not None]
-    assert 2 <= len(written) < 10
-    for i, (x, y) in enumerate(written):
-        assert all(_apart((x, y), mark) for mark in [*crowd, far])
-        assert all(_apart((x, y), (a, b - 4.0)) for a, b in written[:i])
