@@ -150,6 +150,42 @@ def test_a_sample_of_absorbers_is_near_the_average_of_all(runs):
     assert 0 < np.abs(part - whole).max() < 0.5 * np.abs(whole).max()
 
 
+@pytest.fixture
+def calculated(monkeypatch):
+    """How many paths FEFF calculated in each run."""
+    counted, every = [], feff.routed
+
+    def counting(routes, *arguments, **keys):
+        counted.append(len(routes))
+        return every(routes, *arguments, **keys)
+
+    monkeypatch.setattr(feff, "routed", counting)
+    return counted
+
+
+@pytest.mark.parametrize(("atoms", "absorber"), [(COPPER, "Cu"), (SULFIDE, "Zn")])
+def test_a_signal_does_not_jump_where_a_structure_becomes_symmetric(atoms, absorber, calculated):
+    """Rw below 0.01 for 0.002 Å, where paths that were equal differ and each is weak."""
+    atoms = atoms.repeat(3)
+    ours = model(absorber=absorber, absorbers=2, rmax=4.5)
+    symmetric = ours(atoms).data.astype(float)
+    (few,) = calculated
+    atoms.rattle(0.002, seed=1)
+    assert r_factor(ours(atoms).data.astype(float), symmetric) < 1e-4
+    assert max(calculated) < 2 * few
+
+
+@pytest.mark.parametrize(("atoms", "absorber"), [(COPPER, "Cu"), (SULFIDE, "S")])
+def test_like_paths_that_share_an_amplitude_make_the_signal_of_all(atoms, absorber, calculated):
+    atoms = atoms.repeat(3)
+    atoms.rattle(0.06, seed=1)
+    limits = {"absorber": absorber, "absorbers": 2, "rmax": 4.5}
+    all_of_them = model(**limits, criterion=0.0)(atoms).data.astype(float)
+    found = model(**limits)(atoms).data.astype(float)
+    assert 0 < r_factor(found, all_of_them) < 1e-3
+    assert sum(calculated[2:]) < 0.25 * sum(calculated[:2])
+
+
 @pytest.mark.parametrize("absorber", ["Zn", "S"])
 def test_tables_of_single_scattering_are_feffs_own_paths(sulfide, absorber):
     """With the same phase shifts, in a crystal that is smaller and out of order."""
