@@ -121,7 +121,7 @@ def plant(folder: Path, cluster: Atoms, seed: int, *, vibrating: bool) -> None:
     boxed = Atoms(cluster.symbols, cluster.positions, cell=[24.0] * 3)
     boxed.center()
     truth = ht.component("energy", use="ase", name="emt", fmax=TIGHT)(boxed)
-    limits = {"kmin": 1.0, "kmax": 15.0, "compare": "k", "weight": 0, "rmax": 5.0, "criterion": 1.0}
+    limits = {"kmin": 1.0, "kmax": 15.0, "compare": "k", "weight": 0, "rmax": 5.0, "criterion": 0.0}
     atoms = Atoms(truth.atoms.symbols, truth.atoms.positions)
     model = Exafs(**limits, theta=315.0, temperature=KELVIN, e0=3.0, s02=0.9)
     k = 1.0 + 0.05 * np.arange(281)

@@ -124,10 +124,10 @@ def test_absorbers_with_potentials_of_their_own_add_up_to_the_same(motion):
     cluster = Decahedron("Cu", 2, 4, 0)
     cluster.calc = EMT()
     BFGS(cluster, logfile=None).run(fmax=0.01)
-    one = model(**motion, kmin=1.0, compare="k", weight=0, e0=3.0, criterion=1.0)
+    one = model(**motion, kmin=1.0, compare="k", weight=0, e0=3.0)
     k, apart = one(cluster).coordinates(), 0.0
     for hood in neighborhoods(cluster, 29, one._settings().reach + AROUND):
-        paths = kept.paths_of(hood, one._settings())
+        paths = feff.scattering_paths(hood, one._settings())[0]
         apart += chi(paths, (1.0, STEP, len(k)), sigma2=one._sigma2(paths), e0=3.0) / len(cluster)
     seen = k > 3.0
     assert r_factor((one(cluster).data * k**2)[seen], (apart * k**2)[seen]) < 0.008**2
@@ -165,6 +165,42 @@ def test_a_sample_of_absorbers_is_near_the_average_of_all(runs):
     part = model(rmax=3.2, legs=2, absorbers=5)(cluster).data
     assert len(runs) == 13  # all of them were known
     assert 0 < np.abs(part - whole).max() < 0.5 * np.abs(whole).max()
+
+
+@pytest.fixture
+def calculated(monkeypatch):
+    """How many paths FEFF calculated in each run."""
+    counted, every = [], feff.routed
+
+    def counting(routes, *arguments, **keys):
+        counted.append(len(routes))
+        return every(routes, *arguments, **keys)
+
+    monkeypatch.setattr(feff, "routed", counting)
+    return counted
+
+
+@pytest.mark.parametrize(("atoms", "absorber"), [(COPPER, "Cu"), (SULFIDE, "Zn")])
+def test_a_signal_does_not_jump_where_a_structure_becomes_symmetric(atoms, absorber, calculated):
+    """Rw below 0.01 for 0.002 Å, where paths that were equal differ and each is weak."""
+    atoms = atoms.repeat(3)
+    ours = model(absorber=absorber, absorbers=2, rmax=4.5)
+    symmetric = ours(atoms).data.astype(float)
+    (few,) = calculated
+    atoms.rattle(0.002, seed=1)
+    assert r_factor(ours(atoms).data.astype(float), symmetric) < 1e-4
+    assert max(calculated) < 2 * few
+
+
+@pytest.mark.parametrize(("atoms", "absorber"), [(COPPER, "Cu"), (SULFIDE, "S")])
+def test_like_paths_that_share_an_amplitude_make_the_signal_of_all(atoms, absorber, calculated):
+    atoms = atoms.repeat(3)
+    atoms.rattle(0.06, seed=1)
+    limits = {"absorber": absorber, "absorbers": 2, "rmax": 4.5}
+    all_of_them = model(**limits, criterion=0.0)(atoms).data.astype(float)
+    found = model(**limits)(atoms).data.astype(float)
+    assert 0 < r_factor(found, all_of_them) < 1e-3
+    assert sum(calculated[2:]) < 0.25 * sum(calculated[:2])
 
 
 @pytest.mark.parametrize("absorber", ["Zn", "S"])

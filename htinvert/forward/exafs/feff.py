@@ -11,7 +11,8 @@ import functools
 import importlib.util
 import platform
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ase.data import chemical_symbols
 from htinvert.core import EvaluationFailed, Floats, UserError
 from htinvert.forward import child
 from htinvert.forward.child import Allowed
+from htinvert.forward.exafs.alike import ListedPaths
 from htinvert.forward.exafs.neighborhood import Neighborhood, ordered
 from htinvert.forward.exafs.paths import LEGS, Paths
 
@@ -30,6 +32,8 @@ MOST_POTENTIALS = 7  # beside the absorber's
 FOLDERS = {"Linux": "linux64", "Darwin": "darwin64", "Windows": "win64"}
 PHASES = "phase.bin"
 ROUTES = "paths.dat"
+WEIGHTS = "crit.dat"
+QUICK = 0.025  # of the criterion, for one path by FEFF's quick estimate
 COLUMNS = 7  # of a path's table
 
 
@@ -41,16 +45,15 @@ class Settings:
         edge: one of ``HOLES``.
         reach: half the length of the longest path [Å].
         legs: most legs of a path, 2 for single scattering.
-        curved: amplitude of the weakest path that is kept, of curved waves [% of the strongest].
-        plane: the same by the quick estimate with plane waves [%].
+        criterion: amplitude of the weakest paths that are kept, like ones taken together [% of the
+            strongest]; with 0 all are, and none shares another's.
         seconds: wall-clock time of one run.
     """
 
     edge: str = "K"
     reach: float = 5.5
     legs: int = 4
-    curved: float = 4.0
-    plane: float = 2.5
+    criterion: float = 4.0
     seconds: float = 60.0
 
 
@@ -97,12 +100,38 @@ def scattering_paths(
     """
     if len(neighborhood.numbers) < 2:
         raise EvaluationFailed("an absorber has no neighbor, so that nothing scatters")
-    control = f"{int(phases is None)} 1 1 0"
-    text = _input(neighborhood, settings, elements or elements_of(neighborhood), control)
-    found, made, said = _made({} if phases is None else {PHASES: phases}, text, settings.seconds)
-    if found is None:
-        raise EvaluationFailed(f"FEFF found no path: {said}")
-    return found, made
+    elements = elements or elements_of(neighborhood)
+    given = {} if phases is None else {PHASES: phases}
+    text = _input(neighborhood, settings, elements, f"{int(phases is None)} 1 0 0")
+    with _ran(given, text, settings.seconds) as (folder, said):
+        listed = _listed(folder)
+        if listed is None or not len(listed):
+            raise EvaluationFailed(f"FEFF found no path: {said}")
+        phases = (folder / PHASES).read_bytes()
+    group = chosen = np.arange(len(listed))
+    if settings.criterion:
+        group, chosen = listed.alike()
+    atoms = np.array([0, *elements])
+    routes = [
+        Route(listed.places[at, :legs], tuple(atoms[listed.potentials[at, :legs]]))
+        for at, legs in zip(chosen, listed.legs[chosen], strict=True)
+    ]
+    absorber = int(neighborhood.numbers[0])
+    made = routed(routes, absorber, settings, phases=phases, elements=elements)
+    found = listed.sharing(made, group, chosen, elements)
+    if settings.criterion:
+        found = found.at(np.flatnonzero(listed.strong(found, settings.criterion)))
+    return found, phases
+
+
+def _listed(folder: Path) -> ListedPaths | None:
+    """Paths that FEFF has found, None where it has written no list."""
+    if not (folder / ROUTES).exists():
+        return None
+    try:
+        return ListedPaths.read(*((folder / name).read_text("ascii") for name in (ROUTES, WEIGHTS)))
+    except (OSError, ValueError, IndexError) as error:
+        raise EvaluationFailed(f"garbage: FEFF wrote no list of paths into {ROUTES}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +160,7 @@ def routed(
     Raises as :func:`scattering_paths` does.
     """
     alone = Neighborhood(np.array([absorber]), np.zeros((1, 3)), b"")
-    settings = replace(settings, curved=0.0, plane=0.0)
-    text = _input(alone, settings, elements, "0 0 1 0")
+    text = _input(alone, replace(settings, criterion=0.0), elements, "0 0 1 0")
     number = {0: 0} | {element: place for place, element in enumerate(elements, 1)}
     lines = [" htinvert", f" {'-' * 79}"]
     for place, route in enumerate(routes, 1):
@@ -140,24 +168,22 @@ def routed(
         for (x, y, z), element in zip(route.places, route.numbers, strict=True):
             lines.append(f"{x:.6f} {y:.6f} {z:.6f} {number[element]} 'x'")
     given = {PHASES: phases, ROUTES: "\n".join([*lines, ""]).encode("ascii")}
-    found, _, said = _made(given, text, settings.seconds)
-    if found is None or len(found) != len(routes):
-        raise EvaluationFailed(f"FEFF did not make {len(routes)} paths: {said}")
-    return found
+    with _ran(given, text, settings.seconds) as (folder, said):
+        files = sorted(folder.glob("feff[0-9]*.dat"))
+        if len(files) != len(routes):
+            raise EvaluationFailed(f"FEFF did not make {len(routes)} paths: {said}")
+        return read_paths(files)
 
 
-def _made(given: Mapping[str, bytes], text: str, seconds: float) -> tuple[Paths | None, bytes, str]:
-    """Paths of a run in a folder of its own, if any, phase shifts, and the last line it says."""
+@contextmanager
+def _ran(given: Mapping[str, bytes], text: str, seconds: float) -> Iterator[tuple[Path, str]]:
+    """The folder in which FEFF has run, which then goes, and the last line that it said."""
     with tempfile.TemporaryDirectory(prefix="htinvert-feff-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "feff.inp").write_text(text, encoding="ascii")
         for file, content in given.items():
             (folder / file).write_bytes(content)
-        said = run(folder, seconds)
-        files = sorted(folder.glob("feff[0-9]*.dat"))
-        if not files:
-            return None, b"", said
-        return read_paths(files), (folder / PHASES).read_bytes(), said
+        yield folder, run(folder, seconds)
 
 
 def run(folder: Path, seconds: float) -> str:
@@ -179,9 +205,10 @@ def _input(
         "TITLE htinvert",
         f"HOLE {HOLES[settings.edge]} 1.0",
         f"CONTROL {control}",
-        "PRINT 0 0 0 3",
+        "PRINT 0 1 0 3",
         f"RMAX {settings.reach:.4f}",
-        f"CRITERIA {settings.curved:.3f} {settings.plane:.3f}",
+        "CRITERIA 0 0",
+        f"PCRITERIA {QUICK * settings.criterion:.4f} 0",
         f"NLEG {settings.legs}",
         "POTENTIALS",
         *(f"{place} {element} {chemical_symbols[element]}" for place, element in kinds),

@@ -49,6 +49,7 @@ def paths_of(
     found = _read(key)
     if found is None:
         found = scattering_paths(neighborhood, settings, phases=phases, elements=elements)[0]
+        found = found.merged()
         _write(key, found)
         found = _read(key) or found  # rounded alike now and later
     return remember(_known, key, found, most=REMEMBERED)

@@ -55,7 +55,6 @@ LONGEST_K = 20.0  # 1/Å of FEFF's tables
 FEWEST_K = 3.0  # 1/Å from kmin to kmax
 REMEMBERED = 16  # structures whose paths stay merged
 HOLE: Literal["K"] = "K"
-PLANE = 0.625  # of the criterion: FEFF's quick estimate is less strict, 2.5 % for 4 %
 POWERS = ("", "", "²", "³", "⁴", "⁵")
 MODELS = ("debye", "einstein")
 SCATTERINGS = ("full", "tables", "single")
@@ -96,7 +95,8 @@ class Exafs:
         motion: ``debye``, the correlated model, or ``einstein``.
         reach: half the length of the longest path [Å]; 1 beyond ``rmax`` where None.
         legs: most legs of a path [1], 2 for single scattering only.
-        criterion: amplitude of the weakest path that is kept [% of the strongest].
+        criterion: amplitude of the weakest paths that are kept, like ones taken together [% of the
+            strongest]; with 0 all are, and none shares another's amplitude.
         absorbers: how many absorbing atoms are averaged over, spread evenly over the different
             neighborhoods; every one where None.
         scattering: ``full``, FEFF's paths of every neighborhood; ``tables``, single and multiple
@@ -352,8 +352,7 @@ class Exafs:
             edge=self.edge or HOLE,
             reach=reach,
             legs=self.legs,
-            curved=self.criterion,
-            plane=self.criterion * PLANE,
+            criterion=self.criterion,
             seconds=self.seconds,
         )
 
@@ -375,15 +374,16 @@ class Exafs:
         return np.array([self.third * sort.endswith("1") for sort in paths.sorts])
 
 
+ALL_OF_COPPER = {"kmin": 3.0, "kmax": 14.0, "compare": "k", "weight": 0, "reach": 5.2}
 KNOWN_ANSWERS = tuple(
     KnownAnswer(
         f"chi({k}) of copper",
-        "larch's ff2chi of the same 14 paths",
-        {"kmin": 3.0, "kmax": 14.0, "compare": "k", "weight": 0, "reach": 5.2, "sigma2": 0.003},
+        "larch's ff2chi of all of FEFF's 26 paths",
+        {**ALL_OF_COPPER, "sigma2": 0.003, "criterion": 0.0},
         lambda: bulk("Cu", "fcc", a=3.61),
         lambda signal, k=k: float(signal.data[round((k - 3) / STEP)]),  # type: ignore[misc]
         value,
         2e-4,
     )
-    for k, value in ((4, -0.03307), (6, 0.04138), (10, -0.01721), (14, -0.00745))
+    for k, value in ((4, -0.02876), (6, 0.04302), (10, -0.01723), (14, -0.00737))
 )

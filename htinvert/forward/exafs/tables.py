@@ -123,7 +123,7 @@ def _at(table: Paths, length: Floats, degeneracy: Floats) -> Paths:
 def _tables(reference: Reference, number: int, settings: Settings) -> Mapping[int, Paths]:
     """Paths to one atom of each element at rising distances."""
     lengths = np.arange(NEAREST, settings.reach + 2 * SPACING, SPACING)
-    every = replace(settings, reach=float(lengths[-1]) + 0.01, legs=2, curved=0.0, plane=0.0)
+    every = replace(settings, reach=float(lengths[-1]) + 0.01, legs=2, criterion=0.0)
     found = {}
     for element in reference.elements:
         numbers = np.concatenate([[number], np.full(len(lengths), element)])

@@ -35,10 +35,14 @@ def own_memory(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def copper():
-    """FEFF's 14 paths of copper up to 5.2 Å."""
+def copper(tmp_path_factory):
+    """FEFF's 14 paths of copper up to 5.2 Å by its own default criteria."""
     (hood,) = neighborhoods(COPPER, 29, 7.5)
-    return feff.scattering_paths(hood, feff.Settings(reach=5.2))[0]
+    folder = tmp_path_factory.mktemp("copper")
+    text = feff._input(hood, feff.Settings(reach=5.2, criterion=0.0), (29,), "1 1 1 0")
+    (folder / "feff.inp").write_text(text.replace("CRITERIA 0 0", "CRITERIA 4 2.5", 1))
+    feff.run(folder, 60.0)
+    return feff.read_paths(sorted(folder.glob("feff0*.dat")))
 
 
 @pytest.fixture
@@ -182,7 +186,7 @@ def test_a_hang_and_a_crash_of_feff_are_reasons(monkeypatch, tmp_path):
         ("sleep 60", "timed out"),
         ("kill -SEGV $$", "crashed: FEFF ended with SIGSEGV"),
         ("echo no luck", "no path: no luck"),
-        ("echo nonsense > feff0001.dat", "garbage"),
+        ("echo nonsense > paths.dat", "garbage"),
     ):
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
