@@ -9,7 +9,7 @@ and share one's amplitude and phase, each with its own length.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,6 @@ SINGLE = 0.3  # Å, of single scattering, which is interpolated
 ALIKE = (0.5, 22.5)  # each leg [Å] and turn [degrees]
 ROUGHLY = (2.0, 45.0)  # the same of paths below WEAK
 WEAK = 0.5  # % of the strongest, one by one
-DISCARDED = 2.0 / 3.0  # of the criterion, below which FEFF leaves a path out
 LEAST = 0.01  # %, where the quick estimate is none
 WIDTH = 10  # characters of a number in the list of weights
 
@@ -100,18 +99,23 @@ class ListedPaths:
         order = np.lexsort((off, group))
         return group, order[np.searchsorted(group[order], np.arange(len(whole)))]
 
-    def strong(self, paths: Paths, criterion: float) -> NDArray[np.bool_]:
-        """Which paths FEFF's ``criterion`` [%] keeps, like ones taken together, shape (n,)."""
-        k, length = paths.k[1:], paths.length[:, None]
-        momentum = paths.momentum[:, 1:]
-        waves = paths.amplitude[:, 1:] * np.exp(-2.0 * length * momentum.imag) / (k * length**2)
-        alone = self.degeneracy * np.trapezoid(waves, np.abs(momentum), axis=1)
+    def strong(self, alone: Floats, least: float) -> NDArray[np.bool_]:
+        """Which paths have, like ones taken together, ``least`` [%] of the strongest, shape (n,).
+
+        Args:
+            alone: how strong each is with those that are equal, shape (n,).
+            least: at least this [%].
+        """
         every = np.ones(len(self))
         tree = cKDTree(self._shape(ALIKE[0] * every, ALIKE[1] * every))
         near = tree.sparse_distance_matrix(tree, 1.0, p=np.inf, output_type="ndarray")
         like = np.minimum(2.0 - 2.0 * near["v"], 1.0)  # nothing jumps as two become less alike
         together = np.bincount(near["i"], like * alone[near["j"]], len(self))
-        return np.asarray(together >= together.max() * criterion / 100.0 * DISCARDED)
+        return np.asarray(together >= together.max() * least / 100.0)
+
+    def at(self, places: NDArray[np.intp]) -> ListedPaths:
+        """Those of some places."""
+        return ListedPaths(*(getattr(self, field.name)[places] for field in fields(self)))
 
     def _shape(self, leg: Floats, turn: Floats) -> Floats:
         """Potentials, legs and turns in steps of each path's [Å] and [degrees], shape (n, 12).
@@ -169,6 +173,14 @@ class ListedPaths:
             places=places,
             numbers=numbers,
         )
+
+
+def strength(paths: Paths) -> Floats:
+    """How strong each path with its equals is, over all k as FEFF has it, shape (n,)."""
+    k, length = paths.k[1:], paths.length[:, None]
+    momentum = paths.momentum[:, 1:]
+    waves = paths.amplitude[:, 1:] * np.exp(-2.0 * length * momentum.imag) / (k * length**2)
+    return np.asarray(paths.degeneracy * np.trapezoid(waves, np.abs(momentum), axis=1))
 
 
 def _between(some: Paths, length: Floats) -> tuple[Floats, Floats]:

@@ -22,7 +22,7 @@ from ase.data import chemical_symbols
 from htinvert.core import EvaluationFailed, Floats, UserError
 from htinvert.forward import child
 from htinvert.forward.child import Allowed
-from htinvert.forward.exafs.alike import ListedPaths
+from htinvert.forward.exafs.alike import ListedPaths, strength
 from htinvert.forward.exafs.neighborhood import Neighborhood, ordered
 from htinvert.forward.exafs.paths import LEGS, Paths
 
@@ -34,6 +34,8 @@ PHASES = "phase.bin"
 ROUTES = "paths.dat"
 WEIGHTS = "crit.dat"
 QUICK = 0.025  # of the criterion, for one path by FEFF's quick estimate
+DISCARDED = 2.0 / 3.0  # of the criterion, below which FEFF leaves a path out
+DOUBT = 0.5  # of that by the quick estimate
 COLUMNS = 7  # of a path's table
 
 
@@ -109,7 +111,10 @@ def scattering_paths(
             raise EvaluationFailed(f"FEFF found no path: {said}")
         phases = (folder / PHASES).read_bytes()
     group = chosen = np.arange(len(listed))
-    if settings.criterion:
+    least = DISCARDED * settings.criterion
+    if least:
+        quick = listed.strong(listed.degeneracy * listed.weight, DOUBT * least)
+        listed = listed.at(np.flatnonzero(quick))
         group, chosen = listed.alike()
     atoms = np.array([0, *elements])
     routes = [
@@ -119,8 +124,8 @@ def scattering_paths(
     absorber = int(neighborhood.numbers[0])
     made = routed(routes, absorber, settings, phases=phases, elements=elements)
     found = listed.sharing(made, group, chosen, elements)
-    if settings.criterion:
-        found = found.at(np.flatnonzero(listed.strong(found, settings.criterion)))
+    if least:
+        found = found.at(np.flatnonzero(listed.strong(strength(found), least)))
     return found, phases
 
 
