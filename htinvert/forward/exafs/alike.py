@@ -22,6 +22,7 @@ SINGLE = 0.3  # Å, of single scattering, which is interpolated
 ALIKE = (0.5, 22.5)  # each leg [Å] and turn [degrees]
 ROUGHLY = (2.0, 45.0)  # the same of paths below WEAK
 WEAK = 0.5  # % of the strongest, one by one
+RISE = 0.1
 LEAST = 0.01  # %, where the quick estimate is none
 WIDTH = 10  # characters of a number in the list of weights
 
@@ -99,8 +100,10 @@ class ListedPaths:
         order = np.lexsort((off, group))
         return group, order[np.searchsorted(group[order], np.arange(len(whole)))]
 
-    def strong(self, alone: Floats, least: float) -> NDArray[np.bool_]:
-        """Which paths have, like ones taken together, ``least`` [%] of the strongest, shape (n,).
+    def strong(self, alone: Floats, least: float) -> Floats:
+        """1 for paths that have, like ones taken together, ``least`` [%] of the strongest, else 0.
+
+        Within a tenth of that it rises, so that no signal jumps; shape (n,).
 
         Args:
             alone: how strong each is with those that are equal, shape (n,).
@@ -111,7 +114,8 @@ class ListedPaths:
         near = tree.sparse_distance_matrix(tree, 1.0, p=np.inf, output_type="ndarray")
         like = np.minimum(2.0 - 2.0 * near["v"], 1.0)  # nothing jumps as two become less alike
         together = np.bincount(near["i"], like * alone[near["j"]], len(self))
-        return np.asarray(together >= together.max() * least / 100.0)
+        share = 100.0 / least * together / together.max()
+        return np.asarray(np.clip((share - 1.0) / (2.0 * RISE) + 0.5, 0.0, 1.0))
 
     def at(self, places: NDArray[np.intp]) -> ListedPaths:
         """Those of some places."""

@@ -125,7 +125,8 @@ def scattering_paths(
     made = routed(routes, absorber, settings, phases=phases, elements=elements)
     found = listed.sharing(made, group, chosen, elements)
     if least:
-        found = found.at(np.flatnonzero(listed.strong(strength(found), least)))
+        strong = listed.strong(strength(found), least)
+        found = replace(found, degeneracy=found.degeneracy * strong).at(np.flatnonzero(strong))
     return found, phases
 
 

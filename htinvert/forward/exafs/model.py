@@ -124,7 +124,7 @@ class Exafs:
     )
     packages: ClassVar[tuple[str, ...]] = ("xraylarch",)
     model_error: ClassVar[float] = 0.1
-    model_error_source: ClassVar[str] = "copper at 10 K, R-factor 0.0093, docs/exafs.md"
+    model_error_source: ClassVar[str] = "copper at 10 K, R-factor 0.0094, docs/exafs.md"
     usual = classmethod(usual)
     header: ClassVar[Mapping[str, str]] = {"absorber": "element.symbol", "edge": "element.edge"}
 
