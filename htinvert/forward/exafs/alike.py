@@ -22,8 +22,9 @@ SINGLE = 0.3  # Å, of single scattering, which is interpolated
 ALIKE = (0.5, 22.5)  # each leg [Å] and turn [degrees]
 ROUGHLY = (2.0, 45.0)  # the same of paths below WEAK
 WEAK = 0.5  # % of the strongest, one by one
-RISE = 0.1
+RISE = 0.1  # of the criterion, below and above it, within which a path comes in
 LEAST = 0.01  # %, where the quick estimate is none
+RULE = (SINGLE, ALIKE, ROUGHLY, WEAK, RISE, LEAST)  # what kept paths were made by
 WIDTH = 10  # characters of a number in the list of weights
 
 

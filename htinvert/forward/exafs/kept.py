@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from htinvert.forward.exafs.alike import RULE
 from htinvert.forward.exafs.feff import Route, Settings, program, routed, scattering_paths
 from htinvert.forward.exafs.neighborhood import Neighborhood
 from htinvert.forward.exafs.paths import Paths
@@ -43,7 +44,7 @@ def paths_of(
     Raises as :func:`htinvert.forward.exafs.feff.scattering_paths` does.
     """
     of = _asked(settings, phases, elements)
-    key = fingerprint({"neighborhood": neighborhood.key, "of": of})
+    key = fingerprint({"neighborhood": neighborhood.key, "of": of, "rule": RULE})
     if key in _known:
         return remember(_known, key, _known[key], most=REMEMBERED)
     found = _read(key)
