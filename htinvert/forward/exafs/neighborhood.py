@@ -11,7 +11,6 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import pdist
 
 from htinvert.core import Floats, UserError
 from htinvert.forward.memo import fingerprint
@@ -96,7 +95,8 @@ def ordered(hood: Neighborhood) -> Neighborhood:
 def _key(numbers: NDArray[np.intp], positions: Floats) -> bytes:
     """Of the distances [Å] of all pairs, by element, and of those from the absorber."""
     first, second = _couples(len(numbers))
-    apart, one, other = pdist(positions), numbers[first], numbers[second]
+    apart = np.linalg.norm(positions[first] - positions[second], axis=1)
+    one, other = numbers[first], numbers[second]
     low, high = np.minimum(one, other), np.maximum(one, other)
     pairs = (1000 * low + high + 1_000_000 * (first == 0)) * 100_000
     pairs = pairs + np.floor((apart + OFFSET) / SAME).astype(np.int64)

@@ -118,12 +118,12 @@ class Paths:
     def at(self, places: NDArray[np.intp]) -> Paths:
         """Those of some places, in that order."""
         arrays: dict[str, Any] = {
-            field.name: _whole(self, field.name)[places]
+            field.name: getattr(self, field.name)[places]
             for field in fields(self)
-            if field.name != "k"
+            if field.name not in ("k", "momentum")
         }
-        if len(self.momentum) == 1:
-            arrays["momentum"] = self.momentum
+        if len(self.momentum) > 1:
+            arrays["momentum"] = self.momentum[places]
         return replace(self, **arrays)
 
     def merged(self) -> Paths:
@@ -140,7 +140,7 @@ class Paths:
         middle = BIN * (np.floor(self.length / BIN) + 0.5)
         excess = (self.length - middle)[:, None]
         size = self.degeneracy[:, None] * self.amplitude * (middle / self.length)[:, None] ** 2
-        size *= np.exp(-2.0 * excess * self.momentum.imag)
+        size *= np.exp(-2.0 * self.length[:, None] * self.momentum.imag)
         angle = (self.phase + 2.0 * excess * self.k).astype(np.float32)  # fast, and right to 1e-6
         turned = size * np.cos(angle) + 1j * (size * np.sin(angle))
         order = np.argsort(group, kind="stable")
@@ -174,7 +174,8 @@ class Bundled:
 
     Attributes:
         marks: equal for like groups, also of other absorbers, shape (g,).
-        sums: complex amplitudes at the middle of the bin of length [Å], shape (g, m).
+        sums: complex amplitudes at the middle of the bin of length [Å], less what the electrons
+            lose on their ways in potentials of their own, shape (g, m).
         share: how much the paths matter, shape (g,).
         length: the sum of theirs times that [Å], shape (g,).
         norman: the sum of Norman radii times that [bohr], shape (g,).
@@ -212,13 +213,9 @@ def averaged(parts: Sequence[Paths], weights: Sequence[float]) -> Paths:
     turn = -led.phase + 2.0 * excess * led.k
     sums = np.zeros((count, len(led.k)), dtype=complex)
     for which, one in enumerate(some):  # of one absorber each group is there but once
-        where, found = group[owner == which], weights[which] * one.sums
-        if len(led.momentum) > 1:  # potentials of their own, in which electrons get unequally far
-            more = led.momentum.imag[where] - one.leaders.momentum.imag
-            found *= np.exp(2.0 * middle[where, None] * more)
-        sums[where] += found
+        sums[group[owner == which]] += weights[which] * one.sums
     sums *= np.exp(1j * turn)
-    size = (mean / middle)[:, None] ** 2 * np.exp(-2.0 * excess * led.momentum.imag)
+    size = (mean / middle)[:, None] ** 2 * np.exp(2.0 * mean[:, None] * led.momentum.imag)
     return replace(
         led,
         amplitude=size * np.abs(sums),
