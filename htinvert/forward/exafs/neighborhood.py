@@ -95,7 +95,8 @@ def ordered(hood: Neighborhood) -> Neighborhood:
 def _key(numbers: NDArray[np.intp], positions: Floats) -> bytes:
     """Of the distances [Å] of all pairs, by element, and of those from the absorber."""
     first, second = _couples(len(numbers))
-    apart = np.linalg.norm(positions[first] - positions[second], axis=1)
+    ways = positions[first] - positions[second]
+    apart = np.sqrt(np.einsum("ij,ij->i", ways, ways))
     one, other = numbers[first], numbers[second]
     low, high = np.minimum(one, other), np.maximum(one, other)
     pairs = (1000 * low + high + 1_000_000 * (first == 0)) * 100_000

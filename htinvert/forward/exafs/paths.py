@@ -309,7 +309,7 @@ class _At:
 def _interpolated(paths: Paths, k: tuple[float, float, int], e0: float) -> _At:
     q, weights = _onto(tuple(paths.k), k, e0)
     amplitude, phase = paths.amplitude @ weights, paths.phase @ weights
-    real = paths.momentum.real @ weights
+    real = np.ascontiguousarray(paths.momentum.real) @ weights
     imaginary = 1.0 / ((1.0 / paths.momentum.imag) @ weights)
     length = paths.length[:, None]
     return _At(
