@@ -24,7 +24,10 @@ ROUGHLY = (2.0, 45.0)  # the same of paths below WEAK
 WEAK = 0.5  # % of the strongest, one by one
 RISE = 0.1  # of the criterion, below and above it, within which a path comes in
 LEAST = 0.01  # %, where the quick estimate is none
-RULE = (SINGLE, ALIKE, ROUGHLY, WEAK, RISE, LEAST)  # what kept paths were made by
+QUICK = 0.025  # of the criterion, for one path by FEFF's quick estimate
+DISCARDED = 2.0 / 3.0  # of the criterion, below which FEFF leaves a path out
+DOUBT = 0.5  # of that by the quick estimate
+RULE = (SINGLE, ALIKE, ROUGHLY, WEAK, RISE, LEAST, QUICK, DISCARDED, DOUBT)  # of kept paths
 WIDTH = 10  # characters of a number in the list of weights
 
 

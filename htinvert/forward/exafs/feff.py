@@ -22,7 +22,7 @@ from ase.data import chemical_symbols
 from htinvert.core import EvaluationFailed, Floats, UserError
 from htinvert.forward import child
 from htinvert.forward.child import Allowed
-from htinvert.forward.exafs.alike import ListedPaths, strength
+from htinvert.forward.exafs.alike import DISCARDED, DOUBT, QUICK, ListedPaths, strength
 from htinvert.forward.exafs.neighborhood import Neighborhood, ordered
 from htinvert.forward.exafs.paths import LEGS, Paths
 
@@ -33,9 +33,6 @@ FOLDERS = {"Linux": "linux64", "Darwin": "darwin64", "Windows": "win64"}
 PHASES = "phase.bin"
 ROUTES = "paths.dat"
 WEIGHTS = "crit.dat"
-QUICK = 0.025  # of the criterion, for one path by FEFF's quick estimate
-DISCARDED = 2.0 / 3.0  # of the criterion, below which FEFF leaves a path out
-DOUBT = 0.5  # of that by the quick estimate
 COLUMNS = 7  # of a path's table
 
 
