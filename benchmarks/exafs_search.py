@@ -5,10 +5,10 @@ EMT minima, another of ten clusters for each seed, mostly not the lowest; unseen
 nickel, motif, number of atoms and shape drawn by the seed, the best held of ten cuts around random
 points. Its chi(k) is made by all of FEFF's paths with potentials of each neighborhood, motion by
 the correlated Debye model, or that of each path in EMT's harmonic vibrations, 80 K, 10 % of noise
-in k^2 chi, S0^2 0.9 and e0 3 eV. A campaign searches by tables with
-phase shifts of the bulk, and a second one asks its first 24 by all paths with potentials of their
-own. Ranked by likelihoods: the floor of all paths is the noise that reaches R of 1.5 to 4.5 of
-31 A, that of tables has their error in it. The truth is known by its energy and its distances.
+in k^2 chi, S0^2 0.9 and e0 3 eV. A campaign searches by tables with phase shifts of the bulk, and a
+second one asks its first 24 by all paths with potentials of their own. Ranked by likelihoods: the
+floor of all paths is the noise that reaches R of 1.5 to 4.5 of 31 A, that of tables has their error
+in it. The truth is known by its energy and its distances.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import shutil
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -185,12 +185,9 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def window(tmp_path: Path) -> Iterator[Any]:
+def window(tmp_path: Path, script: Callable[[str], ModuleType]) -> Iterator[Any]:
     """A page of a headless Chromium, see browser.py; skipped where there is none."""
-    spec = importlib.util.spec_from_file_location("browser", Path(__file__).parent / "browser.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("tests/integration/browser.py")
     if module.browser() is None:
         pytest.skip("no Chromium here: deploy/browser-packages installs it")
     profile = tmp_path / "profile"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -101,12 +100,8 @@ def test_one_structure_is_no_comparison(case):
 
 
 @pytest.fixture(scope="module")
-def workflow():
-    path = Path(__file__).parents[2] / "workflows" / "cu2o_stm.py"
-    spec = importlib.util.spec_from_file_location("cu2o_stm", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def workflow(script):
+    return script("workflows/cu2o_stm.py")
 
 
 def test_the_workflow_keeps_what_it_relaxed_and_prices_surfaces(workflow, tmp_path):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,12 +22,8 @@ LOW, HIGH = (-10.0, 0.97, 5e-4, 5e-4, SOFTENING[0]), (10.0, 1.03, 0.03, 0.05, SO
 
 
 @pytest.fixture(scope="module")
-def vibrations():
-    path = Path(__file__).parents[2] / "benchmarks" / "vibrations.py"
-    spec = importlib.util.spec_from_file_location("vibrations", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def vibrations(script):
+    return script("benchmarks/vibrations.py")
 
 
 @pytest.fixture

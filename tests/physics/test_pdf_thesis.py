@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,13 +21,8 @@ R = np.arange(1.5, 12.0, 0.1)
 
 
 @pytest.fixture(scope="module")
-def thesis() -> ModuleType:
-    path = Path(__file__).parents[2] / "benchmarks" / "pdf_thesis.py"
-    found = importlib.util.spec_from_file_location("pdf_thesis", path)
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
-    return module
+def thesis(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("benchmarks/pdf_thesis.py")
 
 
 @pytest.fixture(scope="module")

@@ -23,10 +23,7 @@ MOST_LINES = 40  # families that are drawn as lines
 MOST_POINTS = 1500  # of a Pareto plot; the worst are left out
 MOST_NUMBERED = 9  # ranks that are written beside their marks
 DOT = 5.5  # px, radius of a mark
-TEXT, BASE = (
-    16.0,
-    5.0,
-)  # px, height of its rank on a telephone, and where that ends below its middle
+TEXT, BASE = 16.0, 5.0  # px, height of its rank on a telephone; that ends so far below its middle
 
 
 class Chart:
